@@ -124,16 +124,7 @@ class InputUses:
     @cached_property
     def _sources(self) -> Mapping[str, int]:
         """For each tensor, the inputs on whose values it depends, as bits."""
-        sources = dict(self._bits)
-        for node, names in zip(self._view.nodes, self._reads, strict=True):
-            if find_op(node.op_type).kind is Kind.READS_SHAPE:
-                continue
-            bits = 0
-            for name in names:
-                bits |= sources.get(name, 0)
-            if bits:
-                sources.update((name, bits) for name in node.output if name)
-        return sources
+        return self._carried(self._bits, lambda node: False)
 
     @cached_property
     def _tokens(self) -> Mapping[str, int]:
@@ -143,16 +134,23 @@ class InputUses:
         graph.
         """
         tokens = {name: bit for name, bit in self._bits.items() if bit & self._integers}
+        return self._carried(
+            tokens,
+            lambda node: node.op_type in _PICKS and all(self._sources.get(name, 0) for name in node.input[:2]),
+        )
+
+    def _carried(self, starts: Mapping[str, int], ends: Callable[[onnx.NodeProto], bool]) -> Mapping[str, int]:
+        """The tensors that depend on some others, with their bits; nothing passes a node that ``ends``."""
+        carried = dict(starts)
         for node, names in zip(self._view.nodes, self._reads, strict=True):
-            picks = node.op_type in _PICKS and all(self._sources.get(name, 0) for name in node.input[:2])
-            if picks or find_op(node.op_type).kind is Kind.READS_SHAPE:
+            if find_op(node.op_type).kind is Kind.READS_SHAPE or ends(node):
                 continue
             bits = 0
             for name in names:
-                bits |= tokens.get(name, 0)
+                bits |= carried.get(name, 0)
             if bits:
-                tokens.update((name, bits) for name in node.output if name)
-        return tokens
+                carried.update((name, bits) for name in node.output if name)
+        return carried
 
     def _follow(self, node: onnx.NodeProto, names: list[str]) -> None:
         """Add the uses of an op that reads forms, or the forms that it returns."""
