@@ -1,4 +1,4 @@
-"""Train a small network and a random forest on the German credit data and export both, with their specs and 50 rows.
+"""Train a small network and a random forest on the German credit data and export both, with their specs and all rows.
 
 Both take one float table (N, 20) with the columns in the order of the file; a text column contains the index of its
 category in the sorted list of the spec. The network includes its preprocessing: numbers are scaled, and a category k
@@ -47,7 +47,7 @@ class Preprocess(nn.Module):
 
 def write_spec(name: str, output: str, activation: str, columns: list[str], categories: dict[str, list[str]]) -> None:
     """Write the InputSpec; strings and lists have the same syntax in JSON and TOML."""
-    lines = ["[input]", 'name = "features"', 'kind = "table"', "columns = ["]
+    lines = ["[input]", 'name = "features"', 'kind = "table"', 'ignore = ["creditability"]', "columns = ["]
     lines += [f"  {json.dumps(column)}," for column in columns]
     lines += ["]", "", "[input.categories]"]
     lines += [f"{column} = {json.dumps(values)}" for column, values in categories.items()]
@@ -106,8 +106,9 @@ def main() -> None:
     np.testing.assert_allclose([[row[c] for c in CLASSES] for row in found], forest.predict_proba(table), atol=1e-5)
     write_spec("german_credit_forest", "output_probability", "softmax", columns, categories)
 
-    with (MODELS / "data" / "german_credit_sample.csv").open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file, lineterminator="\n").writerows([header, *rows[:50]])
+    for name, count in (("german_credit", len(rows)), ("german_credit_sample", 50)):
+        with (MODELS / "data" / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file, lineterminator="\n").writerows([header, *rows[:count]])
 
 
 if __name__ == "__main__":

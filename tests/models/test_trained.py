@@ -19,9 +19,9 @@ def session(name: str) -> ort.InferenceSession:
 
 
 def credit_table(name: str) -> tuple[npt.NDArray[np.float32], list[str]]:
-    """The sample rows coded as the spec says, and their labels."""
+    """All rows coded as the spec says, and their labels."""
     spec = tomllib.loads((MODELS / f"{name}.toml").read_text())["input"]
-    with (MODELS / "data" / "german_credit_sample.csv").open(newline="") as file:
+    with (MODELS / "data" / "german_credit.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [*spec["columns"], "creditability"] == list(rows[0])
     categories = spec["categories"]
@@ -29,6 +29,12 @@ def credit_table(name: str) -> tuple[npt.NDArray[np.float32], list[str]]:
         [float(categories[c].index(row[c]) if c in categories else row[c]) for c in spec["columns"]] for row in rows
     ]
     return np.array(coded, np.float32), [row["creditability"] for row in rows]
+
+
+def test_the_credit_sample_is_the_first_50_of_1000_rows() -> None:
+    every = (MODELS / "data" / "german_credit.csv").read_text().splitlines()
+    assert len(every) == 1001
+    assert (MODELS / "data" / "german_credit_sample.csv").read_text().splitlines() == every[:51]
 
 
 def test_digits_cnn() -> None:
