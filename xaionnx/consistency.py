@@ -52,6 +52,7 @@ def _problems(e: Explanation) -> Iterator[str]:
     if errors is not None and isinstance(explained, np.ndarray) and errors.shape != explained.shape:
         yield f"standard_error is {errors.shape} for values {explained.shape}"
     yield _features(e)
+    yield _feature_names(e)
     yield from (_display(one, e.samples) for one in e.display.values())
 
 
@@ -75,15 +76,42 @@ def _features(e: Explanation) -> str:
     return ""
 
 
+def _feature_names(e: Explanation) -> str:
+    """The names of players are those of all samples, or those of each."""
+    given = e.provenance.get("feature_names", [])
+    if not isinstance(given, list) or e.feature_values is None:
+        return "its names of features have no features" if given else ""
+    players, each = e.feature_values.shape[-1], [names for names in given if isinstance(names, list)]
+    if each and (len(each) != len(given) or len(each) != e.samples):
+        return "its names of features are not those of each sample"
+    if given and not each and len(given) != players:
+        return f"it has {len(given)} names for {players} features"
+    if any(len(names) > players for names in each):
+        return f"it has more names than {players} features"
+    if not all(isinstance(name, str) for names in each or [given] for name in names):
+        return "its names of features are not text"
+    return ""
+
+
 def _display(one: Display, samples: int) -> str:
     sides = () if one.size is None else one.size
-    named = all(isinstance(name, str) for name in one.names)
+    lines = (one.names, one.units, *one.words.values())
+    named = all(isinstance(name, str) for line in lines for name in line)
     whole = all(type(number) is int for number in (one.channel, *sides))
     if one.kind not in get_args(DisplayKind) or not whole or not named or any(side < 1 for side in sides):
         return "a display is damaged"
     if one.array.ndim < 2 or len(one.array) > samples:
         return f"a display {one.array.shape} does not fit {samples} samples"
+    if one.kind == "row" and not _labelled(one):
+        return f"the names of a display do not fit its columns {one.array.shape}"
     return ""
+
+
+def _labelled(one: Display) -> bool:
+    """Whether names, units and words of a row are those of its columns."""
+    columns = one.array.shape[-1]
+    whole = all(len(line) in (0, columns) for line in (one.names, one.units))
+    return whole and all(0 <= column < columns for column in one.words)
 
 
 def _each(arrays: Array | dict[str, Array] | None) -> list[Array]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from xaionnx.data.display import Display, numbers_of, pictures_of, volumes_of
+from xaionnx.data.display import Display, numbers_of, pictures_of, rows_of, volumes_of
 from xaionnx.layers.series import series
 
 if TYPE_CHECKING:
@@ -41,6 +41,8 @@ def displays(request: Request) -> dict[str, Display]:
         elif name == request.main and (over := series(first)) is not None:
             found[name] = numbers_of(array, "series", channel=over.channel)
         elif array.ndim == 2:
-            columns = () if spec is None or name != request.main else spec.columns
-            found[name] = numbers_of(array, "row", columns)
+            if spec is None or name != request.main:
+                found[name] = rows_of(array)
+            else:
+                found[name] = rows_of(array, spec.columns, categories=spec.categories)
     return found

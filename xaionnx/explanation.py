@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Literal, final
 
 import numpy as np
 
-from xaionnx import explanation_file
+from xaionnx import explanation_file, feature_names
 from xaionnx.caveats import warnings_of
 from xaionnx.consistency import BY_SAMPLE
 from xaionnx.data.display import Display
@@ -162,6 +162,33 @@ class Explanation:
         return self.provenance.get("value_kind")
 
     @property
+    def feature_names(self) -> tuple[str, ...]:
+        """The names of the P features: columns, groups of them, words; ``feature 3`` where nothing names it.
+
+        They are those of ``feature_values``, or of the flattened elements of ``values`` if that is None.
+
+        Examples
+        --------
+        >>> Explanation("saliency", np.ones((1, 2)), np.array(["y"]), np.ones(1)).feature_names
+        ('feature 0', 'feature 1')
+        """
+        return feature_names.feature_names(self)
+
+    def shown_values(self, n: int) -> tuple[str, ...]:
+        """The value of each feature in sample ``n`` as a reader writes it: ``own``, ``48 months``, ``1,169 DM``.
+
+        It is "" where the record does not keep it, as for regions of a photo and samples beyond a large batch's first.
+
+        Raises
+        ------
+        IndexError
+            There is no such sample.
+        """
+        if not 0 <= n < self.samples:
+            raise IndexError(f"no sample {n} in an explanation of {self.samples}")
+        return feature_names.shown_values(self, n)
+
+    @property
     def warnings(self) -> tuple[str, ...]:
         """Warnings about the values and what to do, one or two sentences each; see :mod:`xaionnx.caveats`."""
         return warnings_of(self)
@@ -285,11 +312,16 @@ class Explanation:
             maps={name: pick(array) for name, array in self.maps.items()},
             diagnostics={key: self._diagnostic(value, n, target) for key, value in self.diagnostics.items()},
             provenance={
-                key: [value[n]] if key in BY_SAMPLE and len(value) == self.samples else value
-                for key, value in self.provenance.items()
+                key: [value[n]] if self._is_by_sample(key, value) else value for key, value in self.provenance.items()
             },
             display={name: one.sample(n) for name, one in self.display.items()},
         )
+
+    def _is_by_sample(self, key: str, value: Entry) -> bool:
+        """Whether an entry of the provenance is a list with one entry a sample; names may be those of all samples."""
+        if key == "feature_names":
+            return bool(value) and isinstance(value[0], list)
+        return key in BY_SAMPLE and len(value) == self.samples
 
     def _diagnostic(self, value: Entry, n: int, target: int | None) -> Entry:
         """A diagnostic of one sample, as a list of one; also of one target if it is a list over targets."""

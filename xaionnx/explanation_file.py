@@ -104,7 +104,11 @@ def _array(entry: Document, archive: Mapping[str, Array]) -> Array:
 def _display(record: Document, archive: Mapping[str, Array]) -> Display:
     size = None if record["size"] is None else (record["size"][0], record["size"][1])
     array = _array(record["array"], archive)
-    return Display(record["kind"], array, tuple(record["names"]), record["channel"], size)
+    # Earlier files have neither units nor words; the columns of words are numbers, which JSON writes as text.
+    words = {int(column): tuple(given) for column, given in record.get("words", {}).items()}
+    return Display(
+        record["kind"], array, tuple(record["names"]), record["channel"], size, tuple(record.get("units", ())), words
+    )
 
 
 def as_json(value: Entry) -> Entry:

@@ -6,7 +6,7 @@ from PIL import Image
 
 from xaionnx import InputSpec
 from xaionnx.data import display
-from xaionnx.data.display import as_picture, numbers_of, pictures_of
+from xaionnx.data.display import as_picture, numbers_of, pictures_of, rows_of
 from xaionnx.data.sample import split
 
 RNG = np.random.default_rng(0)
@@ -51,11 +51,11 @@ def test_pictures_of_a_batch_stay_within_their_bound(monkeypatch, count):
 
 def test_numbers_are_copied_and_bounded(monkeypatch):
     rows = RNG.normal(size=(50, 4)).astype(np.float32)
-    held = numbers_of(rows, "row", ["a", "b", "c", "d"])
+    held = rows_of(rows, ["a", "b", "c", "d"])
     rows[:] = 0
     assert held.array.any()
     assert held.names == ("a", "b", "c", "d")
-    assert numbers_of(rows, "row", ["a"]).names == ()
+    assert rows_of(rows, ["a"]).names == ()
     monkeypatch.setattr(display, "MOST_BYTES", 160)
     assert numbers_of(rows, "row").array.shape == (10, 4)
     assert numbers_of(np.array([["a"], ["bc"]], object), "row").array.dtype.kind == "U"

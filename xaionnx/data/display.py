@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final, Literal, final
 
 import numpy as np
@@ -41,6 +41,10 @@ class Display:
         (K, C, T), (K, T, C) or (K, T), for rows (K, F), the values fed to the model.
     names : tuple of F str
         Column names of rows; empty if there are none.
+    units : tuple of F str
+        Units of the columns of rows, such as ``months``; empty if none is known. A column without a unit has "".
+    words : mapping of int to tuple of str
+        For columns of rows that hold codes of categories, by the number of the column: the words of 0, 1, 2, ...
     channel : int
         The axis of the channels of series and volumes, not counting the batch.
     size : (int, int) or None
@@ -52,6 +56,8 @@ class Display:
     names: tuple[str, ...] = ()
     channel: int = 0
     size: tuple[int, int] | None = None
+    units: tuple[str, ...] = ()
+    words: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
 
     __repr__ = short_repr
     __hash__ = None  # type: ignore[assignment]  # not hashable, like arrays
@@ -59,7 +65,11 @@ class Display:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Display):
             return NotImplemented
-        alike = (self.kind, self.names, self.channel, self.size) == (other.kind, other.names, other.channel, other.size)
+        alike = all(
+            getattr(self, item.name) == getattr(other, item.name)
+            for item in dataclasses.fields(self)
+            if item.name != "array"
+        )
         return alike and np.array_equal(
             self.array, other.array, equal_nan=self.array.dtype.kind == "f" == other.array.dtype.kind
         )
@@ -157,11 +167,37 @@ def volumes_of(samples: Sequence[Sample], name: str) -> Display:
     return Display("volume", np.stack(shown), channel=found.values[0])
 
 
-def numbers_of(array: Array, kind: DisplayKind, names: Sequence[str] = (), channel: int = 0) -> Display:
+def numbers_of(array: Array, kind: DisplayKind, channel: int = 0) -> Display:
     """Return a copy of rows (N, F) or series, within :data:`MOST_BYTES`."""
     stored = array[: max(1, MOST_BYTES // max(1, array[0].nbytes))]
-    columns = tuple(names) if kind == "row" and len(names) == array.shape[-1] else ()
-    return Display(kind, stored.astype(str) if stored.dtype.hasobject else stored.copy(), columns, channel)
+    return Display(kind, stored.astype(str) if stored.dtype.hasobject else stored.copy(), channel=channel)
+
+
+def rows_of(
+    array: Array,
+    names: Sequence[str] = (),
+    units: Sequence[str] = (),
+    categories: Mapping[str, Sequence[str]] | None = None,
+) -> Display:
+    """Return a copy of rows (N, F), within :data:`MOST_BYTES`, with the names, units and categories of their columns.
+
+    Names are left out if there are not F of them, and the rest with them; ``categories`` are words by column name.
+
+    Examples
+    --------
+    >>> rows_of(np.ones((1, 2)), ["age", "housing"], ["years", ""], {"housing": ["rent", "own"]}).words
+    {1: ('rent', 'own')}
+    """
+    display = numbers_of(array, "row")
+    if not names or len(names) != array.shape[-1]:
+        return display
+    known = categories or {}
+    return dataclasses.replace(
+        display,
+        names=tuple(names),
+        units=tuple(units) if len(units) == len(names) and any(units) else (),
+        words={number: tuple(known[name]) for number, name in enumerate(names) if name in known},
+    )
 
 
 def _shrink(picture: Array, side: int) -> Array:
