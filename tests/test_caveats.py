@@ -249,7 +249,8 @@ def test_a_table_whose_baseline_is_zero_because_none_was_given(tmp_path, monkeyp
     found = [w for w in xaionnx.explain(model, ROW, method, 0, **settings).warnings if w.startswith("No baseline")]
     assert found == warned * [
         "No baseline was given: the columns of 'x' are compared with 0. Give typical rows, as in "
-        "baseline='median:rows.csv', 'mean:rows.csv' or 'background:rows.csv', or 0 if it is meant."
+        "background='rows.csv', or their middle, as in baseline='median:rows.csv' or 'mean:rows.csv', or baseline=0 if "
+        "it is meant."
     ]
 
 

@@ -249,8 +249,8 @@ def _zero_by_default(one: Explanation) -> Iterator[Caveat]:
         names = " and ".join(f"'{name}'" for name in rows)
         finding = f"No baseline was given: the columns of {names} are compared with 0."
         advice = (
-            "Give typical rows, as in baseline='median:rows.csv', 'mean:rows.csv' or 'background:rows.csv', "
-            "or 0 if it is meant."
+            "Give typical rows, as in background='rows.csv', or their middle, as in baseline='median:rows.csv' or "
+            "'mean:rows.csv', or baseline=0 if it is meant."
         )
         yield Caveat(finding, advice)
 

@@ -14,6 +14,7 @@ from xaionnx.data.inputs import Given, Inputs
 from xaionnx.explanation import Explanation, ValueKind
 from xaionnx.hooks import hook
 from xaionnx.layers.branches import branch_labels, taken_branches
+from xaionnx.perturb.background import replacement
 from xaionnx.perturb.baseline import Baseline
 from xaionnx.record import record
 from xaionnx.request import Request
@@ -56,6 +57,7 @@ class Explainer(ABC):
     @final
     def __post_init__(self) -> None:
         parameters.check_all(self)
+        replacement(self)
         self.check_parameters()
 
     @classmethod
@@ -94,7 +96,9 @@ class Explainer(ABC):
     def resolved_parameters(self) -> Document:
         """Parameters given by shorthand, resolved as far as possible without a sample: the baseline."""
         given = {name: getattr(self, name) for name in parameters.declared(type(self))}
-        return {"baseline": Baseline.of(given["baseline"])} if "baseline" in given else {}
+        if "baseline" not in given or given.get("background") is not None:
+            return {}
+        return {"baseline": Baseline.of(given["baseline"])}
 
     @hook
     def bind(self, model: Model) -> Self:
@@ -114,6 +118,8 @@ class Explainer(ABC):
                 baseline = Baseline.of(given)
                 bound = baseline.bind(model)
                 changes |= {} if bound is baseline else {name: bound}
+            elif name == "background" and given is not None:
+                changes[name] = Baseline.of(replacement(self)).bind(model)
             elif name == "inner" and isinstance(given, Explainer):
                 changes[name] = given.bind(model)
         return dataclasses.replace(self, **changes) if changes else self  # type: ignore[type-var]  # each is a dataclass

@@ -20,6 +20,7 @@ from xaionnx.graph.parts import parts_of
 from xaionnx.graph.steps import steps_between
 from xaionnx.layers.embeddings import embeddings
 from xaionnx.layers.graph_facts import graph_fact
+from xaionnx.perturb.background import replacement
 from xaionnx.perturb.baselines.by_input import ByInput
 from xaionnx.perturb.element_types import has_nan, is_row
 from xaionnx.runtime.axes import in_file_order
@@ -221,9 +222,9 @@ def _zero_by_default(explainer: Explainer, request: Request, attribution: Attrib
 def _given_baselines(explainer: Explainer, attribution: Attribution) -> Iterator[BaselineLike]:
     """The baselines as given, of a method and of its inner method; that of a method that is only named is None."""
     if hasattr(explainer, "baseline"):
-        yield explainer.baseline
+        yield replacement(explainer)
     if hasattr(attribution.parameters.get("inner"), "baseline"):
-        yield getattr(getattr(explainer, "inner", None), "baseline", None)
+        yield replacement(getattr(explainer, "inner", None))
 
 
 def _is_row(request: Request, name: str) -> bool:

@@ -47,6 +47,7 @@ NeuronLike: TypeAlias = "Target | str | None"
 NoiseLike: TypeAlias = "float | Mapping[str, float]"
 PatternsLike: TypeAlias = "Patterns | str | os.PathLike[str] | Array | Feeds | None"
 RowsLike: TypeAlias = "npt.ArrayLike | Mapping[str, npt.ArrayLike] | None"
+BackgroundLike: TypeAlias = "RowsLike | os.PathLike[str]"
 # Value of an entry in a record, a JSON document or a TOML file: a number, a string, or nested lists and mappings of
 # them. Which one depends on the name of the entry.
 Entry: TypeAlias = Any

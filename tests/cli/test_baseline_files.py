@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from tests.tiny import linear
+from xaionnx import discovery
+from xaionnx.perturb.background import replacement
 from xaionnx.perturb.baseline import BASELINES
 
 ROWS = np.float32([[1, 2], [3, 2], [8, 5]])
@@ -75,3 +77,14 @@ def test_label_maps_by_input_name(run, files):
     done = explained(run, files, "0", "--features", f"x={files / 'labels.npy'}")
     assert done.exit_code == 0, done.stderr
     assert json.loads(done.stdout)["results"][0]["explanation"]["feature_values"] == [[2010]]
+
+
+@pytest.mark.parametrize("suffix", ["npy", "npz", "csv"])
+def test_background_rows_of_a_file(run, files, suffix):
+    done = run("explain", "kernel_shap", files / "m.onnx", files / "x.npy", "-t", "0", "--background",
+               files / f"rows.{suffix}", "--background-size", "2", "--json")  # fmt: skip
+    assert done.exit_code == 0, done.stderr
+    explanation = json.loads(done.stdout)["results"][0]["explanation"]
+    assert explanation["provenance"]["parameters"]["background"]["given"] == len(ROWS)
+    kept = replacement(discovery.method("kernel_shap")(background=ROWS, background_size=2)).bind(None).rows
+    np.testing.assert_allclose(explanation["values"], [(X[0] - kept.mean(axis=0)) * [1, 100]], rtol=1e-4)

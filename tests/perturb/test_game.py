@@ -258,6 +258,9 @@ def test_a_record_tells_what_stood_behind_defaults_and_shorthands():
     told = xaionnx.explain(model, x, "feature_ablation", [1]).provenance
     assert told["parameters"] == {
         "baseline": {"kind": "Constant", "value": 0.0},
+        "background": None,
+        "background_size": 100,
+        "background_reduction": "sample",
         "seed": 0,
         "layer": None,
         "features": {

@@ -60,7 +60,7 @@ class Conductance(FromBaseline, AlongInputPath, GradientExplainer):
     rule: str = choice("trapezoid", ("trapezoid", "left", "middle", "right"), "point of each step for the gradient")
 
     def explain_points(self, target_gradients: TargetGradients, points: Points) -> Attribution:
-        paths = LayerPaths.of(target_gradients, points, self.baseline, self.seed)
+        paths = LayerPaths.of(target_gradients, points, self.replacement, self.seed)
         count, targets = len(points.sample), target_gradients.targets
         (layer,) = target_gradients.names
         values = np.zeros((targets, *points.x[layer].shape))

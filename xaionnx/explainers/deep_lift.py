@@ -20,6 +20,7 @@ from xaionnx.gradients.one_run import OneRun, PlannedRun
 from xaionnx.gradients.target_gradients import TargetGradients
 from xaionnx.parameters import choice, random_seed
 from xaionnx.perturb import baseline as baselines
+from xaionnx.perturb.background import FromBackground
 from xaionnx.perturb.baseline import Baseline
 from xaionnx.targets.selection import TargetSet
 from xaionnx.typing import Array, BaselineLike
@@ -37,7 +38,7 @@ _FIRST = np.array([0], dtype=np.int64)
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class DeepLift(ByDifference, Propagation, AtLayer, GradientExplainer):
+class DeepLift(FromBackground, ByDifference, Propagation, AtLayer, GradientExplainer):
     """The contribution of each element's difference from a baseline b to that of the target, by multipliers m::
 
         value_i = m_i (x_i - b_i)        sum_i value_i = f(x) - f(b)
@@ -112,7 +113,7 @@ class DeepLift(ByDifference, Propagation, AtLayer, GradientExplainer):
         from xaionnx.autodiff.deep_lift import BASELINE_VALUE
         from xaionnx.autodiff.reference import baseline_name
 
-        expected, baseline = planned.request, Baseline.of(self.baseline)
+        expected, baseline = planned.request, Baseline.of(self.replacement)
         baselines_by_sample = [baseline.draws(sample, expected.names, self.seed) for sample in expected.samples]
         # With several baselines the multipliers are summed in batches: together they may not fit into memory.
         if any(len(start) > 1 for starts in baselines_by_sample for start in starts.values()):
@@ -127,7 +128,7 @@ class DeepLift(ByDifference, Propagation, AtLayer, GradientExplainer):
         )
 
     def explain_points(self, target_gradients: TargetGradients, points: Points) -> Attribution:
-        paths = Paths.of(target_gradients, points, self.baseline, self.seed)
+        paths = Paths.of(target_gradients, points, self.replacement, self.seed)
         # Row j * B + b is point j, from baseline b.
         which, draw = np.divmod(np.arange(len(points.sample) * paths.draws), paths.draws)
         sums = {name: np.zeros((target_gradients.targets, *x.shape)) for name, x in points.x.items()}
@@ -188,7 +189,7 @@ class DeepLift(ByDifference, Propagation, AtLayer, GradientExplainer):
                 "DeepLift can be compiled only at float inputs, not at a layer or an embedding. Compile saliency or "
                 "lrp there."
             )
-        starts = fixed_starts(self.baseline, self.seed, sample, tuple(x))
+        starts = fixed_starts(self.replacement, self.seed, sample, tuple(x))
         draws = len(next(iter(starts.values())))
         return Rows(
             draws,
@@ -199,7 +200,7 @@ class DeepLift(ByDifference, Propagation, AtLayer, GradientExplainer):
         from xaionnx.autodiff.deep_lift import BASELINE_VALUE
         from xaionnx.autodiff.reference import baseline_name
 
-        starts = fixed_starts(self.baseline, self.seed, traced.sample, tuple(traced.x))
+        starts = fixed_starts(self.replacement, self.seed, traced.sample, tuple(traced.x))
         inputs = {str(value.name): value for value in g.graph.inputs}
         values = {}
         for name, multipliers in traced.gradients.items():

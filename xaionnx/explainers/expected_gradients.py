@@ -65,7 +65,7 @@ class ExpectedGradients(FromBaseline, ByDifference, AtLayer, GradientExplainer):
     seed: int = random_seed("seed of the draws, and of a random baseline")
 
     def explain_points(self, target_gradients: TargetGradients, points: Points) -> Attribution:
-        paths = Paths.of(target_gradients, points, self.baseline, self.seed)
+        paths = Paths.of(target_gradients, points, self.replacement, self.seed)
         rng = np.random.default_rng(self.seed)
         # In a random order: no baseline is used twice before all are used once.
         draw = rng.permutation(paths.draws)[np.arange(self.draws) % paths.draws]

@@ -71,7 +71,7 @@ class GuidedIG(FromBaseline, GradientExplainer):
     max_dist: float = real(0.02, "how far an element may be ahead of or behind the straight path", low=0, high=1)
 
     def explain_points(self, target_gradients: TargetGradients, points: Points) -> Attribution:
-        paths = Paths.of(target_gradients, points, self.baseline, self.seed)
+        paths = Paths.of(target_gradients, points, self.replacement, self.seed)
         count, targets, draws = len(points.sample), target_gradients.targets, paths.draws
         baseline = paths.baseline_targets(np.arange(draws))
         # One path for each target, point and draw, in this order; its elements are those of all inputs.

@@ -119,7 +119,7 @@ class IntegratedGradients(FromBaseline, ByDifference, AtLayer, GradientExplainer
             )
 
     def explain_points(self, target_gradients: TargetGradients, points: Points) -> Attribution:
-        paths = Paths.of(target_gradients, points, self.baseline, self.seed)
+        paths = Paths.of(target_gradients, points, self.replacement, self.seed)
         targets, draws = target_gradients.targets, paths.draws
         if self.factor == "none":
             every = np.arange(targets), np.arange(len(points.sample))
@@ -193,7 +193,7 @@ class IntegratedGradients(FromBaseline, ByDifference, AtLayer, GradientExplainer
         return self._path(traced.sample, tuple(traced.x)).emit(g, traced, self.factor)
 
     def _path(self, sample: Sample, names: tuple[str, ...]) -> PathGraph:
-        return PathGraph.of(self.baseline, self.seed, sample, names, *path(self.rule, self.steps))
+        return PathGraph.of(self.replacement, self.seed, sample, names, *path(self.rule, self.steps))
 
 
 # How many points replace one when a rule is refined, and which of them is the old point.

@@ -60,7 +60,7 @@ class InternalInfluence(FromBaseline, AlongInputPath, GradientExplainer):
     )
 
     def explain_points(self, target_gradients: TargetGradients, points: Points) -> Attribution:
-        paths = LayerPaths.of(target_gradients, points, self.baseline, self.seed)
+        paths = LayerPaths.of(target_gradients, points, self.replacement, self.seed)
         shares, weights = path(self.rule, self.steps)
         count = len(points.sample)
         (layer,) = target_gradients.names

@@ -114,9 +114,9 @@ class NeuronConductance(FromBaseline, GradientExplainer):
         target, layer = self._target(inputs)
         neuron = _term(target, inputs, layer)
         at_layer = TargetGradients(layer, self.gradient)
-        layer_paths = LayerPaths.of(at_layer, Points.of(layer), self.baseline, self.seed)
+        layer_paths = LayerPaths.of(at_layer, Points.of(layer), self.replacement, self.seed)
         of_neuron = TargetGradients(_path_to(neuron, inputs, layer), self.gradient)
-        paths = Paths.of(of_neuron, points, self.baseline, self.seed)
+        paths = Paths.of(of_neuron, points, self.replacement, self.seed)
         values = {name: np.zeros((target_gradients.targets, *x.shape)) for name, x in points.x.items()}
         for point, draw in np.ndindex(len(points.sample), paths.draws):
             slopes = self._slopes(layer_paths, neuron, point, draw)

@@ -26,8 +26,8 @@ class Applier(Protocol):
 
     cuts: tuple[str, ...]
 
-    def evaluate(self, codes: Array) -> Iterator[tuple[Array, Array]]:
-        """Yield for each batch the index of each row's code, (m,), and the targets, (m, T).
+    def evaluate(self, codes: Array) -> Iterator[tuple[Array, Array, Array]]:
+        """Yield for each batch the number of each row's code and of its baseline, (m,), and the targets, (m, T).
 
         Each code occurs once for every baseline, in their order.
         """
@@ -60,7 +60,7 @@ class OnHost:
         self._buffers: dict[str, Array] = {}
         self._written: Array | None = None
 
-    def evaluate(self, codes: Array) -> Iterator[tuple[Array, Array]]:
+    def evaluate(self, codes: Array) -> Iterator[tuple[Array, Array, Array]]:
         x, draws = self._removal.sample.x, self._removal.draws
         shared = {name: array for name, array in x.items() if name in self._model.shared}
 
@@ -76,7 +76,7 @@ class OnHost:
             return rows
 
         for start, stop, outputs in self._model.batches(len(codes) * draws, feed, self._tensors, shared):
-            yield np.arange(start, stop) // draws, self._selection.select(outputs)
+            yield *np.divmod(np.arange(start, stop), draws), self._selection.select(outputs)
 
     def _reset_rows(self, count: int) -> dict[str, Array]:
         held = len(next(iter(self._buffers.values()))) if self._buffers else 0
@@ -116,7 +116,7 @@ class InGraph:
             shared=frozenset({**removal.shared(0), **selection.feeds(), **self._rest}),
         )
 
-    def evaluate(self, codes: Array) -> Iterator[tuple[Array, Array]]:
+    def evaluate(self, codes: Array) -> Iterator[tuple[Array, Array, Array]]:
         def feed(start: int, stop: int) -> Mapping[str, Array]:
             return self._removal.codes(codes[start:stop])
 
@@ -124,7 +124,8 @@ class InGraph:
             shared = {**self._removal.shared(draw), **self._selection.feeds(), **self._rest}
             pieces = self._model.batches(len(codes), feed, [self._output], shared, self._sample_bytes)
             for start, stop, outputs in pieces:
-                yield np.arange(start, stop), outputs[self._output].astype(np.float64)
+                rows = np.arange(start, stop)
+                yield rows, np.full_like(rows, draw), outputs[self._output].astype(np.float64)
 
 
 def _whole_codes(start: int, stop: int, draws: int) -> Iterator[tuple[int, int, slice]]:

@@ -6,11 +6,9 @@ every coalition then costs B evaluations.
 
 from __future__ import annotations
 
-import os
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final
 
 import numpy as np
@@ -21,11 +19,11 @@ from xaionnx.hooks import hook
 from xaionnx.parameters import free
 from xaionnx.perturb.by_name import by_input_name, file_form_error, read_option
 from xaionnx.perturb.element_types import typed
+from xaionnx.perturb.rows import RowsLike, row_arrays
 from xaionnx.registry import Form, Registry, Shorthand
 from xaionnx.typing import Array, BaselineLike
 
 if TYPE_CHECKING:
-    from xaionnx.perturb.rows import RowsLike
     from xaionnx.runtime.model import Model
 
 
@@ -59,6 +57,12 @@ class Baseline(ABC):
         """Return the baseline with files of data read for a model."""
         del model
         return self
+
+    @property
+    @hook
+    def weights(self) -> Array | None:
+        """The weights (B,) of the baselines in means over them, which sum to 1; None if all are equal."""
+        return None
 
     def draws(self, sample: Sample, names: tuple[str, ...], seed: int) -> dict[str, Array]:
         """Return the baselines of each named input, (B, ...) in the input's type.
@@ -157,14 +161,14 @@ class Baseline(ABC):
         from xaionnx.perturb.baselines.average import Average
         from xaionnx.perturb.baselines.mean import Mean
 
-        return Mean() if rows is None else Average(_arrays(rows))
+        return Mean() if rows is None else Average(row_arrays(rows))
 
     @staticmethod
     def median(rows: RowsLike | str) -> Baseline:
         """The median of each element over rows of data (B, ...), such as the columns of a table."""
         from xaionnx.perturb.baselines.average import Average
 
-        return Average(_arrays(rows), "median")
+        return Average(row_arrays(rows), "median")
 
     @staticmethod
     def blur(sigma: float = 10.0) -> Baseline:
@@ -217,7 +221,7 @@ class Baseline(ABC):
         """
         from xaionnx.perturb.baselines.background import Background
 
-        return Background(_arrays(rows))
+        return Background(row_arrays(rows))
 
 
 BASELINES: Final[Shorthand[Baseline]] = Shorthand(Registry("baseline", "xaionnx.perturb.baselines", Baseline))
@@ -244,12 +248,6 @@ def check_positive(owner: str, name: str, value: object, whole: bool) -> None:
     if not isinstance(value, types) or isinstance(value, bool) or not 0 < value < np.inf:
         domain = "an int in [1, inf)" if whole else "a float in (0, inf)"
         raise ParameterError(f"The '{name}' parameter of {owner} must be {domain}. Got {value!r} instead.")
-
-
-def _arrays(rows: RowsLike | str) -> RowsLike:
-    if isinstance(rows, Mapping):
-        return {name: np.asarray(array) for name, array in rows.items()}
-    return Path(rows) if isinstance(rows, str | os.PathLike) else np.asarray(rows)
 
 
 def _read_text(text: str) -> Baseline:

@@ -174,8 +174,8 @@ class Game:
                 f"{cost} model evaluations are needed, but {self.budget - self.evaluations} of the budget of "
                 f"{self.budget} are left. Raise the budget, or use fewer features."
             )
-        total = np.zeros((count, self._all))
-        for rows, values in self._applier.evaluate(codes):
+        total, weights = np.zeros((count, self._all)), self.removal.weights
+        for rows, draw, values in self._applier.evaluate(codes):
             if not np.isfinite(values).all():
                 row = rows[int(np.argmin(np.isfinite(values).all(axis=1)))]
                 raise OutputError(
@@ -185,10 +185,13 @@ class Game:
             if draws == 1:
                 total[rows[0] : rows[-1] + 1] = values
             else:
+                if weights is not None:
+                    values = values * weights[draw, None]
                 # Row by row, so that each coalition's sum has the same order for any batch size.
                 for t in range(self._all):
                     np.add.at(total[:, t], rows, values[:, t])
             self._spent.add(self._number, len(rows))
             progress.advance(len(rows))
-        total /= draws
+        if weights is None:
+            total /= draws
         return total[:, : self._explained], total[:, self._explained :]

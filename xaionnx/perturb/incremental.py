@@ -149,7 +149,7 @@ class Incremental:
         self._clean: dict[str, Array] = {removal.sample.main: removal.sample.array}
         self.cuts: tuple[str, ...] = ()
 
-    def evaluate(self, codes: Array) -> Iterator[tuple[Array, Array]]:
+    def evaluate(self, codes: Array) -> Iterator[tuple[Array, Array, Array]]:
         """See `xaionnx.perturb.appliers.Applier`."""
         parts = self._parts(codes)
         try:
@@ -180,7 +180,7 @@ class Incremental:
             return {sink.name: rows[: stop - start]}
 
         for start, stop, outputs in models[-1].batches(len(codes) * draws, feed, tensors):
-            yield np.arange(start, stop) // draws, self._selection.select(outputs)
+            yield *np.divmod(np.arange(start, stop), draws), self._selection.select(outputs)
 
     def _open_models(self, parts: list[Part]) -> list[Model]:
         """Return the models of the parts and of the rest, and cache the values of the sinks for the input."""

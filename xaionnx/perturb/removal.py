@@ -40,12 +40,15 @@ class Removal(ABC):
         The players that can be absent.
     baseline : dict of arrays by input name, (B, ...)
         The values that replace absent players.
+    weights : array (B,) or None
+        The weights of the baselines in the mean of the outputs, which sum to 1; None if all are equal.
     """
 
     def __init__(self, sample: Sample, players: Players, baseline: Mapping[str, Array]) -> None:
         self.sample = sample
         self.players = players
         self.baseline = dict(baseline)
+        self.weights: Array | None = None
 
     @property
     def draws(self) -> int:

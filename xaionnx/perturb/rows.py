@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -13,11 +14,28 @@ from xaionnx.errors import InputMismatchError, ParameterError
 from xaionnx.runtime.model import Model
 from xaionnx.typing import Array
 
-RowsLike: TypeAlias = Array | Mapping[str, Array] | Path
+# Any: a frame of one of several libraries.
+RowsLike: TypeAlias = Array | Mapping[str, Array] | Path | Any
+
+
+def is_frame(given: object) -> bool:
+    """Whether these are rows with named columns, such as a DataFrame."""
+    return hasattr(given, "columns") and hasattr(given, "__len__")
+
+
+def row_arrays(rows: object) -> RowsLike:
+    """Return rows as arrays, those of a file as its path, and a frame as it is."""
+    if isinstance(rows, Mapping):
+        return {name: np.asarray(array) for name, array in rows.items()}
+    if isinstance(rows, str | os.PathLike):
+        return Path(rows)
+    return rows if is_frame(rows) else np.asarray(rows)
 
 
 def read_rows(rows: RowsLike, model: Model) -> RowsLike:
-    """Return the rows of a file by input name, converted and checked as samples of a model; others unchanged.
+    """Return the rows of a file or a frame by input name, converted and checked as samples of a model.
+
+    Arrays are unchanged.
 
     Raises
     ------
@@ -26,9 +44,9 @@ def read_rows(rows: RowsLike, model: Model) -> RowsLike:
     InputMismatchError
         The rows do not fit the model.
     """
-    return (
-        {n: a for n, a in model.read(rows).arrays.items() if n not in model.shared} if isinstance(rows, Path) else rows
-    )
+    if not isinstance(rows, Path) and not is_frame(rows):
+        return rows
+    return {name: array for name, array in model.read(rows).arrays.items() if name not in model.shared}
 
 
 def rows_of(rows: RowsLike, sample: Sample, name: str) -> Array:
@@ -41,8 +59,8 @@ def rows_of(rows: RowsLike, sample: Sample, name: str) -> Array:
     ParameterError
         They have not been read from their file.
     """
-    if isinstance(rows, Path):
-        raise ParameterError(f"'{rows}' has not been read. Bind the method to a model first: method.bind(model).")
+    if isinstance(rows, Path) or is_frame(rows):
+        raise ParameterError(f"{_words(rows)} has not been read. Bind the method to a model first: method.bind(model).")
     x = sample.x[name]
     if isinstance(rows, Mapping):
         if name not in rows:
@@ -56,3 +74,7 @@ def rows_of(rows: RowsLike, sample: Sample, name: str) -> Array:
             f"Background rows for input '{name}' must have the shape {('B', *x.shape)}. Got {rows.shape} instead."
         )
     return rows
+
+
+def _words(rows: RowsLike) -> str:
+    return f"'{rows}'" if isinstance(rows, Path) else "The frame of rows"

@@ -16,7 +16,10 @@ from xaionnx.render.value_kinds import legend, sense
 from xaionnx.typing import Document
 
 # Parameters that appear elsewhere in the caption, or that do not matter for the picture.
-_ELSEWHERE: Final = ("baseline", "features", "gradient", "layer", "seed", "budget", "tolerance")
+_ELSEWHERE: Final = (
+    "baseline", "background", "background_size", "background_reduction", "features", "gradient", "layer", "seed",
+    "budget", "tolerance",
+)  # fmt: skip
 
 # A smaller gap, in percent, is rounding error.
 _CAUSELESS: Final = 0.01
@@ -84,7 +87,9 @@ def facts(one: Explanation) -> list[str]:
     source = given.get("gradient")
     if isinstance(source, dict):  # the default, the built graph, is recorded as a string
         parts.append(f"gradients by {source.get('name', 'finite differences')}")
-    if "baseline" in given:
+    if isinstance(given.get("background"), dict):
+        parts.append(_background(given["background"]))
+    elif "baseline" in given:
         parts.append(f"baseline {_baseline(given['baseline'])}")
     return parts
 
@@ -234,6 +239,16 @@ def _value(value: object) -> str:
 def _kind(name: str) -> str:
     """The name of a method's class as words: ``InputXGradient`` is ``input x gradient``."""
     return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", name).lower()
+
+
+def _background(given: Document) -> str:
+    """The background of a method: ``100 of 1,000 background rows``."""
+    rows = given["rows"]
+    used = rows["shape"] if isinstance(rows.get("shape"), list) else next(iter(rows.values()))["shape"]
+    if given["given"] is None:
+        return f"{used[0]:,} background row{'s' * (used[0] != 1)}"
+    how = " by k-means" if given["reduction"] == "kmeans" else ""
+    return f"{used[0]:,} of {given['given']:,} background rows{how}"
 
 
 def _baseline(given: object) -> str:

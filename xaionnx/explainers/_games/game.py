@@ -19,10 +19,12 @@ from xaionnx.explainers._games.layer_units import LayerUnits, layer_path
 from xaionnx.explanation import ValueKind
 from xaionnx.hooks import hook
 from xaionnx.layers.embeddings import float_token_inputs
-from xaionnx.parameters import random_seed
+from xaionnx.parameters import choice, random_seed
 from xaionnx.perturb import baseline as baselines
 from xaionnx.perturb import features as partitions
+from xaionnx.perturb.background import FromBackground
 from xaionnx.perturb.baseline import Baseline
+from xaionnx.perturb.baselines.background import REDUCTIONS
 from xaionnx.perturb.features import Features
 from xaionnx.perturb.game import Game
 from xaionnx.perturb.players import Players
@@ -64,7 +66,7 @@ class GameResult:
 
 
 @dataclass(frozen=True, kw_only=True)
-class GameExplainer(Explainer):
+class GameExplainer(FromBackground, Explainer):
     """A method that explains by removing players, in one game per sample.
 
     A subclass defines in :meth:`estimate` which coalitions are evaluated and how their values become an attribution.
@@ -73,6 +75,9 @@ class GameExplainer(Explainer):
     needs: ClassVar[str] = "output"
 
     baseline: BaselineLike = baselines.parameter("replacement for removed features")
+    background_reduction: str = choice(
+        "sample", REDUCTIONS, "how many rows become few: a random sample, or rows near k-means centres, with weights"
+    )
     seed: int = random_seed("seed of all random draws")
 
     @property
@@ -119,7 +124,7 @@ class GameExplainer(Explainer):
 
     def baseline_values(self, sample: Sample, names: tuple[str, ...]) -> dict[str, Array]:
         """The baselines of the inputs ``names``."""
-        return Baseline.of(self.baseline).draws(sample, names, self.seed)
+        return Baseline.of(self.replacement).draws(sample, names, self.seed)
 
     @property
     @hook
@@ -156,6 +161,7 @@ class GameExplainer(Explainer):
         games, results = [], []
         for n, sample in enumerate(samples):
             removal = self.removal(sample)
+            removal.weights = Baseline.of(self.replacement).weights
             _check_mixed(resolved.model, removal)
             game = Game(
                 resolved.model,

@@ -14,6 +14,7 @@ from xaionnx.data.sample import Sample
 from xaionnx.errors import ParameterError
 from xaionnx.explainer import Explainer
 from xaionnx.explainers._games.game import GameExplainer
+from xaionnx.perturb.background import replacement
 from xaionnx.perturb.baseline import Baseline
 from xaionnx.perturb.features import Features
 from xaionnx.runtime.model import Model
@@ -73,10 +74,14 @@ def _replace_settings(
     if isinstance(method, GameExplainer) and method.removed_layer is not None:
         return method  # its baseline and features are those of a layer, not of the samples
     known = parameters.declared(type(method))
-    changes: Document = {"baseline": baseline, "features": features}
-    return dataclasses.replace(  # type: ignore[type-var]  # every method is a dataclass
-        method, **{name: change(getattr(method, name)) for name, change in changes.items() if name in known}
-    )
+    changes: Document = {}
+    if "features" in known:
+        changes["features"] = features(getattr(method, "features"))  # noqa: B009 - a field of some methods
+    if "baseline" in known:
+        changes["baseline"] = baseline(replacement(method))
+    if "background" in known:
+        changes["background"] = None
+    return dataclasses.replace(method, **changes)  # type: ignore[type-var]  # every method is a dataclass
 
 
 @final
@@ -99,6 +104,10 @@ class CleanTarget(Target):
 class _CleanBaseline(Baseline):
     given: Baseline
     clean: Sequence[Sample]
+
+    @property
+    def weights(self) -> Array | None:
+        return self.given.weights
 
     def fill(self, sample: Sample, name: str, rng: np.random.Generator) -> Array:
         return self.given.fill(self.clean[sample.number % len(self.clean)], name, rng)

@@ -15,6 +15,7 @@ from xaionnx.gradients.target_gradients import TargetGradients
 from xaionnx.hooks import hook
 from xaionnx.parameters import choice, random_seed
 from xaionnx.perturb import baseline as baselines
+from xaionnx.perturb.background import FromBackground
 from xaionnx.perturb.baseline import Baseline
 from xaionnx.perturb.element_types import check_none_missing
 from xaionnx.typing import Array, BaselineLike
@@ -26,8 +27,8 @@ NEAR: Final = 1e-3
 
 
 @dataclass(frozen=True, kw_only=True)
-class FromBaseline:
-    """Adds the parameters ``baseline`` and ``seed`` of methods whose paths start at a baseline."""
+class FromBaseline(FromBackground):
+    """Adds the parameters ``baseline``, ``background`` and ``seed`` of methods whose paths start at a baseline."""
 
     baseline: BaselineLike = baselines.parameter("start of the path")
     seed: int = random_seed("seed of a random baseline")
