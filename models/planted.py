@@ -248,6 +248,22 @@ def second_order() -> onnx.ModelProto:
     return _model("second_order", nodes, {"x": [5]}, {"y": [1]}, constants)
 
 
+def polynomial(columns: int, terms: Mapping[tuple[int, ...], float]) -> onnx.ModelProto:
+    """(N, columns) to (N, 1): the sum over terms of a weight times the product of some columns.
+
+    At ones, with baseline 0, the weights are the dividends of the game.
+    """
+    nodes, constants = [], dict[str, npt.ArrayLike]()
+    for k, term in enumerate(terms):
+        constants[f"columns{k}"] = np.array(term, np.int64)
+        nodes.append(_node("Gather", f"x columns{k}", f"factors{k}", {"axis": 1}))
+        nodes.append(_node("ReduceProd", f"factors{k}", f"product{k}", {"axes": [1], "keepdims": 1}))
+    products = " ".join(f"product{k}" for k in range(len(terms)))
+    nodes += [_node("Concat", products, "products", {"axis": 1}), _node("MatMul", "products w", "y")]
+    constants["w"] = np.array([*terms.values()], dtype=np.float64)[:, None]
+    return _model("polynomial", nodes, {"x": [columns]}, {"y": [1]}, constants)
+
+
 def ishigami(a: float = 7.0, b: float = 0.1) -> onnx.ModelProto:
     """(N, 3) to (N, 1): sin x1 + a sin^2 x2 + b x3^4 sin x1.
 

@@ -71,6 +71,7 @@ class Settings(TypedDict, total=False):
     heads: Literal["mean", "max", "min"]
     high: float | None
     incremental: bool
+    index: Literal["k_sii", "sii", "stii", "fsii", "bii", "fbii"]
     inner: MethodLike | None
     keep: float
     kernel: Literal["cosine", "l2", "uniform"]
@@ -83,6 +84,7 @@ class Settings(TypedDict, total=False):
     max_steps: int
     neuron: NeuronLike
     noise: NoiseLike
+    order: int
     overlap: Literal["mean", "sum"]
     patches: Literal["auto", "scores", "alone", "covered"]
     patterns: PatternsLike
@@ -1242,6 +1244,40 @@ def score_cam(
         channels=channels,
         baseline=baseline,
         seed=seed,
+    )
+
+
+def shapley_interactions(
+    model: ModelLike,
+    x: InputLike,
+    target: TargetLike = None,
+    *,
+    baseline: BaselineLike = None,
+    seed: int = 0,
+    features: FeaturesLike = None,
+    layer: str | None = None,
+    budget: int = 4096,
+    tolerance: float | None = None,
+    index: Literal["k_sii", "sii", "stii", "fsii", "bii", "fbii"] = "k_sii",
+    order: int = 2,
+) -> Explanation:
+    """Interactions of sets S of up to 2 or 3 players, from the derivatives of the game.
+
+    See :class:`~xaionnx.explainers.shapley_interactions.ShapleyInteractions`.
+    """
+    return explain(
+        model,
+        x,
+        "shapley_interactions",
+        target,
+        baseline=baseline,
+        seed=seed,
+        features=features,
+        layer=layer,
+        budget=budget,
+        tolerance=tolerance,
+        index=index,
+        order=order,
     )
 
 

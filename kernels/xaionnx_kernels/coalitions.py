@@ -155,7 +155,7 @@ def kernel_shap_size_weights(players: int) -> npt.NDArray[np.float64]:
     return (players - 1) / (sizes * (players - sizes))
 
 
-def kernel_shap_plan(players: int, budget: int) -> KernelShapPlan:
+def kernel_shap_plan(players: int, budget: int, complete: int = 0) -> KernelShapPlan:
     """Distribute a budget of evaluations over coalition sizes.
 
     Each pair of sizes (h, P - h) gets evaluations in proportion to its weight in the regression. A size with fewer
@@ -170,6 +170,8 @@ def kernel_shap_plan(players: int, budget: int) -> KernelShapPlan:
     budget : int
         Evaluations in addition to the empty and the full coalition, in [2, inf). The plan is complete if it is at
         least 2^P - 2.
+    complete : int
+        Sizes up to this one, and their complements, are complete first, if the budget allows it.
 
     Returns
     -------
@@ -197,6 +199,10 @@ def kernel_shap_plan(players: int, budget: int) -> KernelShapPlan:
     pairs = [0] * len(available)
     open_sizes = list(range(len(available)))
     remaining = min(budget // 2, sum(available))
+    if sum(available[:complete]) <= remaining:
+        pairs[:complete] = available[:complete]
+        remaining -= sum(available[:complete])
+        open_sizes = open_sizes[complete:]
     while True:
         total = sum(masses[h] for h in open_sizes)
         full = [h for h in open_sizes if remaining * masses[h] >= available[h] * total]

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, final
 
 import numpy as np
-from xaionnx_kernels.coalitions import bernoulli
-from xaionnx_kernels.permutations import permutations
 
 from xaionnx.explainers._games.cost import check_regression
 from xaionnx.explainers._games.game import ByFeatures, GameExplainer, GameResult
 from xaionnx.explainers._games.paired_regression import regress, with_complements
 from xaionnx.explainers._games.sampling import WithinBudget, completeness_gap, evaluate
+from xaionnx.explainers._games.uniform_pairs import uniform_pairs
 from xaionnx.perturb.game import Game
-from xaionnx.typing import Array
-
-# Up to this many players, all pairs are shuffled and none is drawn twice; with more, repetitions are rare.
-_SHUFFLED = 20
 
 
 @final
@@ -80,7 +74,7 @@ class Banzhaf(WithinBudget, ByFeatures, GameExplainer):
         fewest = min(4 * players, possible)
         check_regression(type(self).__name__, players, fewest // 2)
         affordable = min(self.affordable(game, fewest), possible) // 2 * 2
-        firsts = self._firsts(players)
+        firsts = uniform_pairs(self.seed, players)
         # The pair of the empty and the full coalition is known from the start and is not random.
         outputs = np.concatenate([[game.empty, game.full], np.empty((affordable, game.targets))])
         done = 2
@@ -98,21 +92,3 @@ class Banzhaf(WithinBudget, ByFeatures, GameExplainer):
             "stopped_by": "enumeration" if count == possible else self.stopped_by(game, error),
         }
         return GameResult(values, error, diagnostics)
-
-    def _firsts(self, players: int) -> Callable[[int, int], Array]:
-        """A callable that returns the first coalition of each pair; that of pair 0 is empty."""
-        if players > _SHUFFLED:
-            # Only an empty or full draw repeats the known pair, once in 2^(P - 1) pairs.
-            def independent(start: int, stop: int) -> Array:
-                rows = bernoulli(self.seed, start, stop, players)
-                return rows & (np.arange(start, stop) > 0)[:, None]
-
-            return independent
-        order = np.zeros(2 ** (players - 1), dtype=np.int64)
-        if players > 1:
-            order[1:] = permutations(self.seed, 0, 1, len(order) - 1, "plain")[0] + 1
-
-        def shuffled(start: int, stop: int) -> Array:
-            return (order[start:stop, None] >> np.arange(players)) % 2 > 0
-
-        return shuffled

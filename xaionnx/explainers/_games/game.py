@@ -229,7 +229,7 @@ def _attribution(games: Sequence[Game], results: Sequence[GameResult]) -> Attrib
             {name: _stack_label_maps([p.maps[name] for p in players]) for name in names},
             None if any(e is None for e in errors) else pad_players([e for e in errors if e is not None]),
         ),
-        maps={key: np.stack([result.maps[key] for result in results], axis=1) for key in results[0].maps},
+        maps={key: pad_maps([result.maps[key] for result in results]) for key in results[0].maps},
         diagnostics={
             "players": [p.count for p in players],
             **{key: [result.diagnostics.get(key) for result in results] for key in results[0].diagnostics},
@@ -256,6 +256,18 @@ def pad_players(values: Sequence[Array]) -> Array:
     for n, v in enumerate(values):
         padded[:, n, : v.shape[1]] = v
     return padded
+
+
+def pad_maps(maps: Sequence[Array]) -> Array:
+    """Arrays (T, ...) stacked to (T, N, ...), with NaN where a sample has fewer players."""
+    shape = np.max([m.shape for m in maps], axis=0)
+    padded = [
+        m
+        if m.shape == (*shape,)
+        else np.pad(m, [(0, n - k) for n, k in zip(shape, m.shape, strict=True)], constant_values=np.nan)
+        for m in maps
+    ]
+    return np.stack(padded, axis=1)
 
 
 def _stack_label_maps(maps: Sequence[Array]) -> Array:

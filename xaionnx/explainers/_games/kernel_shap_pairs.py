@@ -25,7 +25,7 @@ class KernelShapPairs:
     """The pairs of a coalition and its complement that a budget allows.
 
     A smaller budget takes the first pairs of each size. A larger budget extends them, so earlier evaluations are
-    reused.
+    reused. The smallest ``complete`` sizes are as in `kernel_shap_plan`.
 
     Attributes
     ----------
@@ -33,8 +33,9 @@ class KernelShapPairs:
         The number of pairs.
     """
 
-    def __init__(self, plan: KernelShapPlan, seed: int) -> None:
+    def __init__(self, plan: KernelShapPlan, seed: int, complete: int = 0) -> None:
         players = plan.players
+        self._complete = complete
         self.count = plan.evaluations // 2
         self._plan = plan
         self._available = np.array([min(math.comb(players, h), _COUNTLESS) for h in range(1, players // 2 + 1)], float)
@@ -77,7 +78,7 @@ class KernelShapPairs:
         missing : array (M,)
             The share of pairs of the same size that is missing.
         """
-        wanted = kernel_shap_plan(self._plan.players, count).pairs
+        wanted = kernel_shap_plan(self._plan.players, count, self._complete).pairs
         # Rounding may give a size one pair fewer although there are more in total.
         self._taken = np.maximum(self._taken, np.minimum(wanted, self._plan.pairs))
         numbers = np.flatnonzero(self._rank < self._taken[self._size])

@@ -1,0 +1,165 @@
+"""Shapley interactions: what features contribute together, beyond what they contribute alone."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar, Final, final
+
+import numpy as np
+from xaionnx_kernels.interactions import subsets
+
+from xaionnx.explainers._games.cost import check_regression, fitting
+from xaionnx.explainers._games.enumeration import coalition_values
+from xaionnx.explainers._games.game import ByFeatures, GameExplainer, GameResult
+from xaionnx.explainers._games.interaction_indices import exact_interactions
+from xaionnx.explainers._games.interaction_sampling import (
+    Interactions,
+    drawn_by_size,
+    drawn_uniformly,
+    sampled_interactions,
+)
+from xaionnx.explainers._games.sampling import WithinBudget, completeness_gap
+from xaionnx.parameters import choice, integer
+from xaionnx.perturb.game import Game
+from xaionnx.typing import Array, Document
+
+# More triples than this are not listed.
+_LISTED: Final = 100
+# Of these the values of all sets add up to the change of the target.
+_EFFICIENT: Final = ("k_sii", "stii", "fsii")
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class ShapleyInteractions(WithinBudget, ByFeatures, GameExplainer):
+    r"""Interactions of sets S of up to 2 or 3 players, from the derivatives of the game::
+
+        derivative_S(T) = sum over L in S of (-1)^(|S| - |L|) v(T + L),         T without any of S
+
+        sii     mean over sizes t of T, then over the T of that size, of derivative_S(T)
+        k_sii   SII, less what larger sets hold, so that all values add up to f(x) - f(all removed)
+        stii    order / P sum over T of derivative_S(T) / C(P - 1, t); of sets below ``order``, derivative_S(nobody)
+        fsii    the polynomial of degree ``order`` that fits v best with the weights of KernelSHAP
+        bii     mean over all T of derivative_S(T)
+        fbii    the polynomial of degree ``order`` that fits v best with equal weights
+
+    The values are those of single players, the main effects: the Shapley values for ``sii``, the Banzhaf values for
+    ``bii``. ``maps["interactions"]`` (N, P, P) is symmetric and holds the whole value of each pair, with the main
+    effects on its diagonal, so that the change of the target is the sum over its upper triangle for ``k_sii``,
+    ``stii`` and ``fsii`` of order 2. ``maps["interactions_standard_error"]`` has their standard errors. Of order 3,
+    the diagnostic ``triples`` lists the 100 largest by target, as [i, j, k, value, standard error].
+
+    If the budget reaches 2^P, all coalitions are evaluated and all values are exact. Otherwise coalitions are drawn
+    with their complements, by size and without replacement (for ``bii`` and ``fbii`` uniformly). ``fsii`` and ``fbii``
+    are the weighted regression on them. The others are those of the regression's polynomial, exactly, plus an unbiased
+    estimate (SHAP-IQ) of those of the rest, from the residuals of fits without the pair itself. Games of interactions
+    up to ``order`` are found exactly. Standard errors are those of a stratified sample for the rest, and the HC3
+    sandwich for the regressions, with pairs as clusters. Diagnostics: ``completeness_gap``, the sum of the values
+    that should add up (all sets; of ``sii``, ``bii`` and ``fbii`` the single players) minus f(x) - f(all removed);
+    ``stopped_by``: ``tolerance``, ``budget`` or ``enumeration``.
+
+    Parameters
+    ----------
+    index : str
+        Which interactions.
+    order : int
+        The size of the largest sets.
+
+    Notes
+    -----
+    When to use: Columns, words or a few segments, to see which of them act together: a pair's value is what is lost if
+    its two values are only added.
+
+    When not to use: Many players, because 50 of them have 1,225 pairs, each of which needs evaluations: group them, or
+    use ``kernel_shap`` if contributions are enough.
+
+    References
+    ----------
+    Grabisch and Roubens, An axiomatic approach to the concept of interaction among players in cooperative games, IJGT
+    28, 1999, doi:10.1007/s001820050125; Sundararajan, Dhamdhere and Agarwal, The Shapley Taylor interaction index, ICML
+    2020, arXiv:1902.05622; Bordt and von Luxburg, From Shapley values to generalized additive models and back, AISTATS
+    2023, arXiv:2209.04012; Tsai, Yeh and Ravikumar, Faith-Shap, JMLR 24, 2023, arXiv:2203.00870; Fumagalli et al.,
+    SHAP-IQ, NeurIPS 2023, arXiv:2303.01179; Fumagalli et al., KernelSHAP-IQ, ICML 2024, arXiv:2405.10852.
+
+    Raises
+    ------
+    BudgetError
+        The budget allows neither 3 coalitions for 2 interactions nor all of them.
+    ParameterError
+        There are so many interactions, above about 5,000, that the fit would take too long or too much memory.
+
+    Examples
+    --------
+    >>> import numpy as np, xaionnx
+    >>> from models import planted
+    >>> model = planted.load(planted.second_order())     # d0 d2 + d1 + d2 + d2 d3
+    >>> result = xaionnx.explain(model, np.ones((1, 5), np.float32), ShapleyInteractions())
+    >>> result.values
+    array([[0., 1., 1., 0., 0.]], dtype=float32)
+    >>> result.maps["interactions"][0, 2].tolist()
+    [1.0, 0.0, 1.0, 1.0, 0.0]
+    """
+
+    axioms: ClassVar[tuple[str, ...]] = ("linearity", "null player", "symmetry")
+    reference: ClassVar[str] = (
+        "Grabisch and Roubens 1999, doi:10.1007/s001820050125; Tsai et al. 2023, arXiv:2203.00870"
+    )
+
+    budget: int = integer(4096, "maximum number of model evaluations per sample", low=2)
+    index: str = choice("k_sii", ("k_sii", "sii", "stii", "fsii", "bii", "fbii"), "which interactions")
+    order: int = integer(2, "size of the largest sets of features", low=2, high=3)
+
+    def planned_evaluations(self, players: int) -> int:
+        return int(min(self.budget - 1, 2**players - 1))
+
+    def estimate(self, game: Game) -> GameResult:
+        players, possible = game.players, 2**game.players - 2
+        order = min(self.order, players)
+        count = sum(math.comb(players, size) for size in range(1, order + 1))
+        fewest = min(-(-3 * count // 4) * 2, possible)
+        check_regression(type(self).__name__, count, -(-fewest // 2))
+        affordable = min(self.affordable(game, fewest), possible) // 2 * 2
+        if affordable == possible:
+            values = exact_interactions(coalition_values(game), self.index, order)
+            return self._result(game, Interactions(values, [np.zeros_like(v) for v in values]), "enumeration")
+        stages = self.stages(min(affordable, 2 * count), affordable, multiple=2)
+        drawn = (
+            drawn_uniformly(game, self.seed, stages)
+            if self.index in ("bii", "fbii")
+            else drawn_by_size(game, self.seed, affordable, order, stages)
+        )
+        for sampled in drawn:
+            with fitting(count, len(sampled.firsts)):
+                found = sampled_interactions(sampled, self.index, order)
+            stopped_by = self.stopped_by(game, np.concatenate(found.standard_error, axis=1))
+            if stopped_by == "tolerance":
+                break
+        return self._result(game, found, stopped_by)
+
+    def _result(self, game: Game, found: Interactions, stopped_by: str) -> GameResult:
+        added = np.concatenate(found.values if self.index in _EFFICIENT else found.values[:1], axis=1)
+        diagnostics: Document = {"completeness_gap": completeness_gap(game, added), "stopped_by": stopped_by}
+        if self.order > 2:
+            diagnostics["triples"] = [self._largest(found, game.players, t) for t in range(game.targets)]
+        maps = {
+            "interactions": _matrices(found.values, game.players),
+            "interactions_standard_error": _matrices(found.standard_error, game.players),
+        }
+        return GameResult(found.values[0], found.standard_error[0], diagnostics, maps)
+
+    def _largest(self, found: Interactions, players: int, target: int) -> list[list[float]]:
+        """The triples of the largest values of one target: players, value and standard error."""
+        if players < 3:
+            return []
+        sets, values, errors = subsets(players, 3)[2], found.values[2][target], found.standard_error[2][target]
+        order = np.argsort(-np.abs(values), kind="stable")[:_LISTED]
+        return [[*sets[k].tolist(), float(values[k]), float(errors[k])] for k in order]
+
+
+def _matrices(by_size: list[Array], players: int) -> Array:
+    """Symmetric matrices (T, P, P) of pairs, with single players on the diagonal."""
+    found = np.zeros((len(by_size[0]), players, players))
+    for sets, values in zip(subsets(players, min(2, players)), by_size, strict=False):
+        found[:, sets[:, 0], sets[:, -1]] = found[:, sets[:, -1], sets[:, 0]] = values
+    return found
