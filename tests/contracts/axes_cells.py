@@ -70,6 +70,8 @@ OF_LAYERS = frozenset({"conductance", "internal_influence", "layer_activation"})
 # Methods whose values of a linear model are its slopes, or slopes times inputs, for each element, player or window.
 SLOPES = frozenset({"saliency", "smooth_grad"})
 PRODUCTS = frozenset({"input_x_gradient", "integrated_gradients", "deep_lift", "lrp", "expected_gradients"})
+# Methods whose cost grows steeply with the number of features.
+OF_FEW = frozenset({"exact_shapley", "shapley_interactions"})
 SUMS = frozenset({"feature_ablation", "exact_shapley", "shapley_sampling", "kernel_shap", "occlusion"})
 # Their channels have one weight for all places, so a layer in which places stand that the score skips shows those too.
 SPREADS = frozenset(
@@ -228,7 +230,7 @@ def settings(method: str, model: Model, case: Case) -> dict[str, Any]:
     known = parameters.declared(discovery.method(method))
     chosen = dict(SETTINGS)
     if "features" in known:
-        chosen["features"] = blocks(case, halved=method != "exact_shapley")
+        chosen["features"] = blocks(case, halved=method not in OF_FEW)
     if method in OF_LAYERS:
         chosen["layer"] = case.layer
     if "donors" in known:
@@ -300,7 +302,7 @@ def by_hand(method: str, case: Case, x: Array) -> Array | None:
     if method in PRODUCTS:
         return product
     each = product.sum(axis=-1) if case.tokens else product
-    labels = windows(case) if method == "occlusion" else blocks(case, halved=method != "exact_shapley")
+    labels = windows(case) if method == "occlusion" else blocks(case, halved=method not in OF_FEW)
     return np.bincount(labels.ravel(), each.ravel())[labels]
 
 
