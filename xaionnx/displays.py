@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from xaionnx.data.display import Display, numbers_of, pictures_of, rows_of, volumes_of
-from xaionnx.layers.series import series
+from xaionnx.data.series import series
 
 if TYPE_CHECKING:
     from xaionnx.data.sample import Sample

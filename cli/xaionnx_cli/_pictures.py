@@ -64,7 +64,7 @@ class Pictures:
     def _draw(self, sample: Sample, result: Explanation, target: int) -> Image.Image:
         """Draw the picture of one target."""
         from xaionnx import render
-        from xaionnx.layers.series import series
+        from xaionnx.data.series import series
 
         model, options = self._model, self._options
         name, spec = model.input().name, model.input_spec

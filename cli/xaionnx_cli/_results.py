@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from xaionnx import __version__
 from xaionnx.errors import DataError, StorageError, XaionnxError
 from xaionnx.explanation import Explanation
-from xaionnx.layers.series import series
+from xaionnx.data.series import series
 from xaionnx.request import Request
 from xaionnx.runtime.model import Model
 from xaionnx.typing import Array, Document

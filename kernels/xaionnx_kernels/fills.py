@@ -24,11 +24,12 @@ import numpy.typing as npt
 from xaionnx_kernels._tier import compiled_pays
 from xaionnx_kernels.masks import mask_taps, rise_masks
 
-__all__ = ["fill_blend", "fill_rise", "fill_select", "fill_windows", "restore_windows"]
+__all__ = ["fill_blend", "fill_interpolated", "fill_rise", "fill_select", "fill_windows", "restore_windows"]
 
 # Any: elements are copied, so their type does not matter.
 AnyArray = npt.NDArray[Any]
 _PICTURE = 2
+_SERIES = 3
 _VOLUME = 3
 
 
@@ -103,6 +104,66 @@ def fill_select(
     target = out.reshape(count, repeats, *x.shape)
     np.copyto(target, baselines)
     np.copyto(target, x, where=keep[:, None, None, :, None])
+
+
+@np.errstate(invalid="ignore", over="ignore")  # infinities mix as IEEE 754 says, in silence
+def fill_interpolated(x: AnyArray, baseline: AnyArray, present: npt.NDArray[np.bool_], out: AnyArray) -> None:
+    """Write one copy of x for each mask, with absent steps on a straight line between their nearest present neighbours.
+
+    Absent steps next to each other are one gap, whatever players they belong to. At an end they hold the value of the
+    nearest present step. A series without any present step takes the baseline.
+
+    Parameters
+    ----------
+    x : (A, L, B)
+        A series of L steps for each of A and B. float32 and float64 are interpolated in that precision; other types in
+        float32, then rounded to the nearest value of an integer type.
+    baseline : broadcasts to x
+    present : (M, A or 1, L, B or 1) bool
+        True where a step is present.
+    out : (M, A, L, B)
+        C-contiguous, of x's type; overwritten.
+
+    Raises
+    ------
+    ValueError
+        A shape does not fit, or ``out`` is not contiguous.
+    TypeError
+        The types of x, baseline and out differ.
+
+    Examples
+    --------
+    >>> x = np.array([4.0, 0.0, 8.0, 9.0]).reshape(1, 4, 1)
+    >>> out = np.empty((2, 1, 4, 1))
+    >>> present = np.array([[True, False, True, False], [False, False, False, False]]).reshape(2, 1, 4, 1)
+    >>> fill_interpolated(x, np.full_like(x, 5), present, out)
+    >>> out[:, 0, :, 0]
+    array([[4., 6., 8., 8.],
+           [5., 5., 5., 5.]])
+    """
+    _check_types(x, baseline, out)
+    if x.ndim != _SERIES or present.ndim != _SERIES + 1:
+        raise ValueError(
+            f"'x' must have the shape (A, L, B), and 'present' (M, A, L, B). Got {x.shape} and {present.shape} instead."
+        )
+    _check_out(out, (len(present), *x.shape))
+    length = x.shape[1]
+    steps = np.arange(length).reshape(1, 1, -1, 1)
+    before = np.maximum.accumulate(np.where(present, steps, -1), axis=2)
+    after = np.minimum.accumulate(np.where(present, steps, length)[:, :, ::-1], axis=2)[:, :, ::-1]
+    first, last = np.where(before < 0, after, before), np.where(after >= length, before, after)
+    work = x.dtype if x.dtype in (np.float32, np.float64) else np.dtype(np.float32)
+    share = ((steps - first) / np.maximum(last - first, 1)).astype(work)
+    shape = (len(present), *x.shape)
+    wide = np.broadcast_to(x.astype(work), shape)
+    low, high = (
+        np.take_along_axis(wide, np.broadcast_to(np.clip(place, 0, length - 1), shape), axis=2)
+        for place in (first, last)
+    )
+    line = low + (high - low) * share
+    np.copyto(out, np.rint(line) if x.dtype.kind in "iu" else line, casting="unsafe")
+    np.copyto(out, x, where=present)
+    np.copyto(out, baseline, where=~present.any(axis=2, keepdims=True))
 
 
 def fill_windows(baseline: AnyArray, corners: npt.NDArray[np.integer], window: tuple[int, ...], out: AnyArray) -> None:

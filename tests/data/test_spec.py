@@ -113,7 +113,7 @@ def test_to_pictures_refuses_the_other_layout_and_pixel_its_bounds():
     [
         (
             {"kind": "image"},
-            "'kind' parameter of InputSpec must be one of 'picture', 'table', 'text', 'array'",
+            "'kind' parameter of InputSpec must be one of 'picture', 'table', 'text', 'array', 'series'",
             "'image'",
         ),
         ({"layout": "NCWH"}, "'layout' parameter of InputSpec must be one of 'NCHW', 'NHWC'", "'NCWH'"),
@@ -174,7 +174,7 @@ def test_a_spec_beside_the_model_is_read(tmp_path):
 @pytest.mark.parametrize(
     ("text", "error", "reason"),
     [
-        ("[input]\nscael = 3", UnknownNameError, "No key in [input] named 'scael'. Nearest: scale."),
+        ("[input]\nscael = 3", UnknownNameError, "No key in [input] named 'scael'. Nearest: scale, channels."),
         ("[inputs]\nscale = 3", UnknownNameError, "No section named 'inputs'. Nearest: input, output."),
         (
             '[input]\nkind = "table"\nsize = [2, 2]',

@@ -21,7 +21,7 @@ from xaionnx.explainers.guided_grad_cam import GuidedGradCam
 from xaionnx.explainers.hi_res_cam import HiResCam
 from xaionnx.explainers.layer_activation import LayerActivation
 from xaionnx.layers.axes import Axes
-from xaionnx.layers.series import series
+from xaionnx.data.series import series
 from xaionnx.render.layers import layer_of, parts
 
 LONG = 17

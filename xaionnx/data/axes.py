@@ -272,14 +272,17 @@ def stated_axes(given: str | Mapping[str, str] | None, main: str) -> dict[str, T
 
 
 def spec_axes(spec: InputSpec | None, main: str, ranks: Mapping[str, int]) -> dict[str, TensorAxes]:
-    """Return the axes of the input ``main`` that a spec states, by its axes or by the layout of a picture."""
+    """Return the axes of the input ``main`` that a spec states, by its axes, the layout of a picture, or its kind."""
     if spec is None or spec.guessed or main not in ranks:
         return {}
     if spec.axes is not None:
         return {main: TensorAxes.stated(spec.axes, "spec")}
+    if spec.kind == "series" and ranks[main] == _ROWS_RANK:
+        return {main: TensorAxes.stated("N T", "spec kind series")}
     if spec.kind == "picture" and ranks[main] == _PICTURE_RANK:
         return {main: TensorAxes.stated(" ".join(spec.layout), f"spec layout {spec.layout}")}
     return {}
 
 
 _PICTURE_RANK: Final = 4
+_ROWS_RANK: Final = 2

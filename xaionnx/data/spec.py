@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from xaionnx.data.images import Resize, fit
 from xaionnx.data.labels import find_label
 from xaionnx.data.spec_fields import CHANNELS, Activation, Color, Kind, Layout, checked_fields, read_fields
+from xaionnx.data.time_axis import TimeAxis
 from xaionnx.errors import InputMismatchError, ParameterError, UnknownNameError
 from xaionnx.short_repr import changed_repr
 from xaionnx.typing import Array, DType
@@ -31,8 +32,8 @@ class InputSpec:
 
     Parameters
     ----------
-    kind : {"picture", "table", "text", "array"}
-        Kind of data. ``array`` and ``text`` read tensors from .npy files.
+    kind : {"picture", "table", "text", "array", "series"}
+        Kind of data. ``array`` and ``text`` read tensors from .npy files; ``series`` also reads .csv and .wav files.
     name : str, optional
         Name of the input tensor; the model's first input if None.
     axes : str, optional
@@ -54,6 +55,14 @@ class InputSpec:
         Columns that a table may contain but the model does not use, such as the true class.
     categories : mapping of str to sequence of str
         For columns of words: the words in the order of their codes 0, 1, 2, ...
+    channel_names : sequence of str
+        Names of the C channels of a series; the key ``channels``.
+    rate : float, optional
+        Steps of a series per second.
+    step : str, optional
+        Time from one step of a series to the next, such as ``"1 h"`` or ``"0.5 s"``, instead of ``rate``.
+    start : float or str, optional
+        Time of the first step in the unit of ``step``, or its date and time; 0 if None.
     output : str, optional
         Name of the output tensor to explain; the model's first floating-point output if None.
     activation : {"logits", "softmax", "sigmoid", "none"}
@@ -96,6 +105,10 @@ class InputSpec:
     columns: Sequence[str] = ()
     ignore: Sequence[str] = ()
     categories: Mapping[str, Sequence[str]] = field(default_factory=dict, hash=False)
+    channel_names: Sequence[str] = ()
+    rate: float | None = None
+    step: str | None = None
+    start: float | str | None = None
     output: str | None = None
     activation: Activation = "none"
     labels: Sequence[str] = ()
@@ -195,7 +208,19 @@ class InputSpec:
             text = f"picture {size} {self.color}, {self.layout}"
         elif self.columns:
             text = f"{self.kind} of {len(self.columns)} columns"
+        elif self.kind == "series":
+            text = self._series_words()
         return f"{text}, guessed from the shape" if self.guessed else text
+
+    def _series_words(self) -> str:
+        channels = f" of {len(self.channel_names)} channels" if self.channel_names else ""
+        step = f", {self.rate:g} Hz" if self.rate is not None else f", a step every {self.step}" if self.step else ""
+        return f"series{channels}{step}"
+
+    @property
+    def time(self) -> TimeAxis | None:
+        """When the steps of a series are; None if the spec does not say."""
+        return TimeAxis.of(self.rate, self.step, self.start)
 
     @property
     def channels(self) -> int:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import datetime
+import math
 import sys
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final, Literal, NoReturn, get_args
+from typing import Final, Literal, NoReturn, TypeGuard, get_args
 
 from xaionnx.data.files import read_text
 from xaionnx.data.images import Resize
 from xaionnx.data.labels import read_labels
+from xaionnx.data.time_axis import TimeAxis
 from xaionnx.errors import ParameterError, UnknownNameError, shortened
 from xaionnx.typing import Document, Facts
 
-Kind = Literal["picture", "table", "text", "array"]
+Kind = Literal["picture", "table", "text", "array", "series"]
 Layout = Literal["NCHW", "NHWC"]
 Color = Literal["RGB", "BGR", "L"]
 Activation = Literal["logits", "softmax", "sigmoid", "none"]
@@ -43,7 +46,13 @@ _INPUT: Final[dict[str, str | None]] = {
     "columns": "table",
     "ignore": "table",
     "categories": "table",
+    "channels": "series",
+    "rate": "series",
+    "step": "series",
+    "start": "series",
 }
+# keys of [input] and [output] whose field has another name
+_RENAMED: Final = {"channels": "channel_names"}
 _OUTPUT: Final = ("name", "activation", "labels", "boxes", "blank")
 
 
@@ -73,7 +82,8 @@ def read_fields(path: Path) -> Document:
         if not isinstance(table, dict):
             raise ParameterError(f"'{section}' must be a section [{section}]. Got {shortened(table)} instead.")
     source, target = document.get("input", {}), document.get("output", {})
-    kind = source.get("kind", "picture")
+    of_series = [key for key in source if _INPUT.get(key) == "series"]
+    kind = source.get("kind", "series" if of_series else "picture")
     for key in source:
         if key not in _INPUT:
             raise UnknownNameError.among("key in [input]", key, _INPUT)
@@ -82,7 +92,8 @@ def read_fields(path: Path) -> Document:
     for key in target:
         if key not in _OUTPUT:
             raise UnknownNameError.among("key in [output]", key, _OUTPUT)
-    fields = dict(source) | {("output" if key == "name" else key): value for key, value in target.items()}
+    fields = {_RENAMED.get(key, key): value for key, value in ({"kind": kind} | source).items()}
+    fields |= {("output" if key == "name" else key): value for key, value in target.items()}
     if isinstance(labels := fields.get("labels"), str):
         fields["labels"] = read_labels(path.parent, labels)
     return fields
@@ -132,13 +143,38 @@ def checked_fields(fields: Facts) -> Document:
     checked["size"] = _checked_size(fields["size"])
     for key in ("mean", "scale"):
         checked[key] = _per_channel(key, fields[key], CHANNELS[fields["color"]])
-    for key in ("columns", "ignore", "labels"):
+    for key in ("columns", "ignore", "labels", "channel_names"):
         checked[key] = _checked_names(key, fields[key])
     _check_unique("columns", checked["columns"])
+    _check_unique("channel_names", checked["channel_names"])
+    checked |= _checked_time(fields)
     if both := [column for column in checked["ignore"] if column in checked["columns"]]:
         raise ParameterError(f"The column '{both[0]}' is listed under both 'columns' and 'ignore'. Keep one of them.")
     checked["categories"] = _checked_categories(fields["categories"], checked["columns"])
     return checked
+
+
+def _checked_time(fields: Facts) -> Document:
+    """The rate, step and start of a series."""
+    rate, step, start = fields["rate"], fields["step"], fields["start"]
+    if rate is not None and not (_is_number(rate) and 0 < rate <= sys.float_info.max):
+        _fail("rate", "a float in (0, inf) or None", rate)
+    if step is not None and not isinstance(step, str):
+        _fail("step", "a str such as '1 h' or None", step)
+    if isinstance(start, datetime.date):
+        start = start.isoformat()
+    if start is not None and not isinstance(start, str) and not (_is_number(start) and math.isfinite(start)):
+        _fail("start", "a number, a date and time, or None", start)
+    if rate is not None and step is not None:
+        raise ParameterError("The parameters 'rate' and 'step' of InputSpec both give the time of a step. Keep one.")
+    if fields["kind"] != "series" and any(fields[key] for key in ("rate", "step", "start", "channel_names")):
+        raise ParameterError(f"Time and channels of a series need kind='series'. Got {fields['kind']!r} instead.")
+    TimeAxis.of(rate, step, start)
+    return {"rate": None if rate is None else float(rate), "start": start}
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _fail(key: str, wanted: str, got: object) -> NoReturn:

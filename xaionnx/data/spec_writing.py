@@ -13,6 +13,7 @@ from xaionnx.data.storage import write_whole
 from xaionnx.typing import Entry
 
 _OUTPUT = {"output": "name", "activation": "activation", "labels": "labels", "boxes": "boxes", "blank": "blank"}
+_INPUT = {"channel_names": "channels"}
 
 
 def write_spec(path: str | os.PathLike[str], spec: InputSpec) -> Path:
@@ -38,7 +39,7 @@ def write_spec(path: str | os.PathLike[str], spec: InputSpec) -> Path:
         default = InputSpec.color if field.name == "color" else getattr(usual, field.name)
         if field.name in ("kind", "guessed") or value == default:
             continue
-        key = _OUTPUT.get(field.name, field.name)
+        key = _OUTPUT.get(field.name, _INPUT.get(field.name, field.name))
         sections["output" if field.name in _OUTPUT else "input"].append(f"{key} = {_text(value)}")
     lines = [line for name, entries in sections.items() if entries for line in (f"[{name}]", *entries, "")]
     return write_whole(path, lambda stream: stream.write("\n".join(lines).encode()))

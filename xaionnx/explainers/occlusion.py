@@ -14,6 +14,7 @@ from xaionnx.errors import ParameterError
 from xaionnx.explainers._games.game import GameExplainer, GameResult
 from xaionnx.graph.roles import Role
 from xaionnx.parameters import choice, flag, integer, name, size
+from xaionnx.perturb.baseline import Baseline
 from xaionnx.perturb.game import Game
 from xaionnx.perturb.windows import Plane, WindowOcclusion
 from xaionnx.request import Request
@@ -148,8 +149,10 @@ class Occlusion(GameExplainer):
         return "incremental" if self.incremental else "auto"
 
     def removal(self, sample: Sample) -> WindowOcclusion:
-        baseline = self.baseline_values(sample, (sample.main,))
-        return WindowOcclusion(sample, self.players(sample), baseline, self._window(sample))
+        baseline = Baseline.of(self.baseline)
+        values = baseline.draws(sample, (sample.main,), self.seed, may_interpolate=True)
+        interpolated = baseline.interpolates(sample.main)
+        return WindowOcclusion(sample, self.players(sample), values, self._window(sample), interpolated=interpolated)
 
     def estimate(self, game: Game) -> GameResult:
         removal = game.removal

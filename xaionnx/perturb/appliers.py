@@ -43,7 +43,9 @@ def applier(model: Model, removal: Removal, selection: TargetSet, kind: str = "a
     if kind == "graph" or (kind != "host" and able):
         return InGraph(model, removal, selection)
     plain = OnHost(model, removal, selection)
-    if kind == "incremental" and isinstance(removal, WindowOcclusion) and not model.on_gpu:
+    covered = isinstance(removal, WindowOcclusion) and not removal.interpolated
+    if kind == "incremental" and covered and not model.on_gpu:
+        assert isinstance(removal, WindowOcclusion)
         return Incremental(model, removal, selection, plain)
     return plain
 

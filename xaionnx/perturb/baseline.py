@@ -64,20 +64,42 @@ class Baseline(ABC):
         """The weights (B,) of the baselines in means over them, which sum to 1; None if all are equal."""
         return None
 
-    def draws(self, sample: Sample, names: tuple[str, ...], seed: int) -> dict[str, Array]:
+    @hook
+    def interpolates(self, name: str) -> bool:
+        """Whether absent parts of the input ``name`` are interpolated between the present ones."""
+        del name
+        return False
+
+    def draws(
+        self, sample: Sample, names: tuple[str, ...], seed: int, *, may_interpolate: bool = False
+    ) -> dict[str, Array]:
         """Return the baselines of each named input, (B, ...) in the input's type.
 
         Random values depend only on ``seed`` and the input's name, so that a batch gives the same results as its
         samples one by one.
 
+        Parameters
+        ----------
+        sample : Sample
+        names : tuple of str
+        seed : int
+        may_interpolate : bool
+            Whether the caller interpolates where :meth:`interpolates` says so; the values are then those of a series
+            of which nothing is present.
+
         Raises
         ------
         InputMismatchError, ParameterError
-            The baseline does not fit the input's shape or type.
+            The baseline does not fit the input's shape or type, or depends on what is present.
         """
         filled = {}
         for name in names:
             x = sample.x[name]
+            if self.interpolates(name) and not may_interpolate:
+                raise ParameterError(
+                    f"baseline='interpolate' needs parts of input '{name}' that are present while others are absent. "
+                    "Use it with kernel_shap, lime, feature_ablation, shapley_sampling or occlusion; or use 'mean'."
+                )
             values = np.asarray(self.fill(sample, name, np.random.default_rng([seed, zlib.crc32(name.encode())])))
             if values.ndim <= x.ndim:
                 values = values[None]
@@ -190,6 +212,20 @@ class Baseline(ABC):
         from xaionnx.perturb.baselines.gaussian import Gaussian
 
         return Gaussian(share, draws)
+
+    @staticmethod
+    def noise(draws: int = 1) -> Baseline:
+        """Gaussian noise with the mean and the deviation of each channel over the sample, ``draws`` times."""
+        from xaionnx.perturb.baselines.noise import Noise
+
+        return Noise(draws)
+
+    @staticmethod
+    def interpolate() -> Baseline:
+        """A straight line across the absent part of a series, between its present neighbours."""
+        from xaionnx.perturb.baselines.interpolate import Interpolate
+
+        return Interpolate()
 
     @staticmethod
     def max_distance() -> Baseline:

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Final, final
 
 import numpy as np
 import numpy.typing as npt
 
-from xaionnx.data.sample import Positions, Sample
+from xaionnx.data.sample import Sample
+from xaionnx.data.series import series
 from xaionnx.errors import ParameterError
 from xaionnx.hooks import hook
 from xaionnx.parameters import free
 from xaionnx.perturb.by_name import by_input_name, read_option
+from xaionnx.perturb.names import player_names
 from xaionnx.perturb.players import Players
 from xaionnx.registry import Form, Registry, Shorthand
 from xaionnx.typing import Array, FeaturesLike
@@ -33,14 +35,17 @@ class Features(ABC):
     ----------
     forms : tuple of Form
         Text forms of the kind; none by default.
+    noun : str
+        What a part is called, in names such as ``superpixel 3``.
 
     Examples
     --------
     >>> FEATURES.words()[:52]
-    'channels, elements, felzenszwalb[:scale], grid[:rows'
+    'changepoints[:count], channel_changepoints[:count], '
     """
 
     forms: ClassVar[tuple[Form[Features], ...]] = ()
+    noun: ClassVar[str] = "part"
 
     @abstractmethod
     def label_maps(self, sample: Sample) -> dict[str, Array]:
@@ -48,7 +53,14 @@ class Features(ABC):
 
     def players(self, sample: Sample) -> Players:
         """Return the players of one sample."""
-        return Players.of(self.label_maps(sample), self.resolved(sample))
+        players = Players.of(self.label_maps(sample), self.resolved(sample))
+        return replace(players, names=player_names(players, sample))
+
+    @hook
+    def noun_of(self, name: str) -> str:
+        """Return what a part of the input ``name`` is called, such as ``superpixel``."""
+        del name
+        return self.noun
 
     @hook
     def resolved(self, sample: Sample) -> Features:
@@ -123,10 +135,27 @@ class Features(ABC):
 
     @staticmethod
     def channels() -> Features:
-        """One player per channel of a picture."""
+        """One player per channel of a picture or series."""
         from xaionnx.perturb.partitions.channels import Channels
 
         return Channels()
+
+    @staticmethod
+    def segments(count: int | None = None, *, by_channel: bool = False) -> Features:
+        """``count`` segments of a series of nearly equal length, for all channels together or for each by itself.
+
+        By default there are 32, or one per step of a shorter series.
+        """
+        from xaionnx.perturb.partitions.segments import Segments
+
+        return Segments(count, by_channel=by_channel)
+
+    @staticmethod
+    def changepoints(count: int = 10, *, by_channel: bool = False) -> Features:
+        """``count`` segments of a series, cut where it changes; needs the package ruptures."""
+        from xaionnx.perturb.partitions.changepoints import ChangePoints
+
+        return ChangePoints(count, by_channel=by_channel)
 
     @staticmethod
     def elements() -> Features:
@@ -186,19 +215,27 @@ def _check_integers(given: npt.ArrayLike) -> Array:
 @final
 @dataclass(frozen=True)
 class DefaultFeatures(Features):
-    """Features of every input that is data: those named for pictures and for volumes, elements of others."""
+    """Features of every input that is data.
+
+    Those named for pictures and for volumes, segments of series, and elements of others.
+    """
 
     of_pictures: str
     of_volumes: str
 
     def resolved(self, sample: Sample) -> Features:
-        parts = {name: self._of(sample.positions(name)) for name in sample.data}
+        parts = {name: self._of(sample, name) for name in sample.data}
         if len(parts) == 1:
             return Features.of(parts[sample.main])
         # Elements of several inputs need not be told apart by name.
-        return self.elements() if set(parts.values()) == {"elements"} else Features.of(parts)
+        return self.elements() if all(part == "elements" for part in parts.values()) else Features.of(parts)
 
-    def _of(self, found: Positions | None) -> str:
+    def _of(self, sample: Sample, name: str) -> str | Features:
+        from xaionnx.perturb.partitions.segments import default_segments
+
+        over, found = series(sample, name), sample.positions(name)
+        if over is not None:
+            return default_segments(over.length, over.channels)
         if found is None or not (found.is_picture or found.is_volume):
             return "elements"
         return self.of_pictures if found.is_picture else self.of_volumes

@@ -31,11 +31,14 @@ class Players:
         The original label of each player, (P,).
     features : Features or None
         The features that divided the sample.
+    names : tuple of str
+        One a player, if it covers a part of a series or one of several inputs; else empty.
     """
 
     maps: Mapping[str, Array]
     labels: Array
     features: Features | None = None
+    names: tuple[str, ...] = ()
 
     __repr__ = short_repr
 

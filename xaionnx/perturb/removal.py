@@ -17,6 +17,7 @@ from xaionnx_kernels import fills
 
 from xaionnx.data.sample import Sample
 from xaionnx.hooks import hook
+from xaionnx.perturb.interpolation import emit_interpolation, series_view
 from xaionnx.perturb.players import Players
 from xaionnx.typing import Array, DType
 
@@ -205,8 +206,13 @@ class _Partition(Removal):
             x = input_like(g, x_name(name), self.sample.x[name])
             weights = self._emit_weights(g, coalitions, name)
             base = None if self._baseline_is_zero else input_like(g, baseline_name(name), self.baseline[name][0])
-            emitted[name] = self._emit_mix(g, x, weights, base, self.sample.x[name].dtype)
+            emitted[name] = self._emit_input(g, name, x, weights, base)
         return emitted
+
+    @hook
+    def _emit_input(self, g: Builder, name: str, x: ir.Value, weights: ir.Value, baseline: ir.Value | None) -> ir.Value:
+        """Add nodes for one changed input (M, ...) from the weights of its elements."""
+        return self._emit_mix(g, x, weights, baseline, self.sample.x[name].dtype)
 
     @abstractmethod
     def _emit_mix(
@@ -223,7 +229,29 @@ def cast(g: Builder, value: ir.Value, dtype: DType) -> ir.Value:
 
 @final
 class Select(_Partition):
-    """Selects input or baseline for each player, exactly. Codes are coalitions, bool (M, P)."""
+    """Selects input or baseline for each player, exactly. Codes are coalitions, bool (M, P).
+
+    Attributes
+    ----------
+    interpolated : frozenset of str
+        The inputs whose absent steps are interpolated between the present ones; their baseline replaces them where
+        nothing is present.
+    """
+
+    def __init__(
+        self,
+        sample: Sample,
+        players: Players,
+        baseline: Mapping[str, Array],
+        interpolated: frozenset[str] = frozenset(),
+    ) -> None:
+        super().__init__(sample, players, baseline)
+        self.interpolated = interpolated
+
+    @property
+    @hook
+    def structure(self) -> tuple[Hashable, ...]:
+        return (*super().structure, tuple(sorted(self.interpolated)))
 
     @property
     @hook
@@ -235,6 +263,9 @@ class Select(_Partition):
         for name in self.players.maps:
             x, baselines, count = self.sample.x[name], self.baseline[name][draws], draws.stop - draws.start
             rows = out[name].reshape(len(codes), count, *x.shape)
+            if name in self.interpolated:
+                self._interpolate(name, codes, draws, rows)
+                continue
             if x.dtype == object:
                 # Kernels need a fixed width, which strings lack.
                 present = np.broadcast_to(self.players.maps[name], x.shape)
@@ -244,8 +275,26 @@ class Select(_Partition):
             several = baselines.reshape(count, *view)
             fills.fill_select(x.reshape(view), several, self.labels(name), codes, rows.reshape(-1, count, *view))
 
+    def _interpolate(self, name: str, codes: Array, draws: slice, rows: Array) -> None:
+        """Write a series (M, B, ...) with straight lines across its absent parts."""
+        labels = self.players.maps[name]
+        present = np.concatenate([codes, np.ones((len(codes), 1), dtype=bool)], axis=1)[:, labels]
+        view = series_view(self.sample, name)
+        sides = series_view(self.sample, name, present.shape[1:])
+        for number, draw in enumerate(range(draws.start, draws.stop)):
+            copy = np.empty((len(codes), *view), dtype=rows.dtype)
+            x, baseline = self.sample.x[name].reshape(view), self.baseline[name][draw].reshape(view)
+            fills.fill_interpolated(x, baseline, present.reshape(-1, *sides), copy)
+            rows[:, number] = copy.reshape(len(codes), *self.sample.x[name].shape)
+
     def _fill_one(self, codes: Array, draw: int, out: Mapping[str, Array]) -> None:
         self.fill(codes, slice(draw, draw + 1), out)
+
+    @hook
+    def _emit_input(self, g: Builder, name: str, x: ir.Value, weights: ir.Value, baseline: ir.Value | None) -> ir.Value:
+        if name not in self.interpolated:
+            return super()._emit_input(g, name, x, weights, baseline)
+        return emit_interpolation(g, self.sample, name, x, g.op("Greater", weights, 0.5), baseline)
 
     def _emit_mix(
         self, g: Builder, x: ir.Value, weights: ir.Value, baseline: ir.Value | None, dtype: DType

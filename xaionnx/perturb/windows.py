@@ -12,7 +12,9 @@ from xaionnx_kernels import fills, masks
 
 from xaionnx.data.sample import Sample
 from xaionnx.errors import InputMismatchError, ParameterError
+from xaionnx.hooks import hook
 from xaionnx.perturb.element_types import check_mixable
+from xaionnx.perturb.interpolation import emit_interpolation, series_view
 from xaionnx.perturb.players import Players
 from xaionnx.perturb.removal import Removal, baseline_name, blend, input_like, x_name
 from xaionnx.typing import Array
@@ -190,16 +192,53 @@ class WindowOcclusion(Windowed):
 
     restores: ClassVar[bool] = True
 
+    def __init__(
+        self,
+        sample: Sample,
+        players: Players,
+        baseline: Mapping[str, Array],
+        window: int | tuple[int, ...],
+        *,
+        interpolated: bool = False,
+    ) -> None:
+        super().__init__(sample, players, baseline, window)
+        self.interpolated = interpolated
+
+    @property
+    @hook
+    def structure(self) -> tuple[Hashable, ...]:
+        return (*super().structure, self.interpolated)
+
     def _fill_one(self, codes: Array, draw: int, out: Mapping[str, Array]) -> None:
         name = self.sample.main
-        self.write(self.baseline[name][draw], codes, out[name])
+        if self.interpolated:
+            self._interpolate(codes, self.baseline[name][draw], out[name])
+        else:
+            self.write(self.baseline[name][draw], codes, out[name])
+
+    def _interpolate(self, codes: Array, baseline: Array, out: Array) -> None:
+        """Write a straight line into the window of each series (M, ...)."""
+        view = series_view(self.sample, self.sample.main)
+        steps = np.arange(view[1])
+        start = codes[:, -1:]
+        present = (steps < start) | (steps >= start + self.window[-1])
+        fills.fill_interpolated(
+            self.sample.array.reshape(view),
+            np.broadcast_to(baseline, self.sample.array.shape).reshape(view),
+            present[:, None, :, None],
+            out[: len(codes)].reshape(-1, *view),
+        )
 
     def restore(self, codes: Array, out: Mapping[str, Array]) -> None:
         self.write(self.sample.array, codes, out[self.sample.main])
 
     def emit(self, g: Builder) -> dict[str, ir.Value]:
         x, baseline = _emit_operands(g, self)
-        return {self.sample.main: g.op("Where", self._emit_inside(g), baseline, x)}
+        inside = self._emit_inside(g)
+        if self.interpolated:
+            present = g.op("Not", inside)
+            return {self.sample.main: emit_interpolation(g, self.sample, self.sample.main, x, present, baseline)}
+        return {self.sample.main: g.op("Where", inside, baseline, x)}
 
 
 @final

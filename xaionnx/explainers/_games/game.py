@@ -120,7 +120,9 @@ class GameExplainer(FromBackground, Explainer):
     def removal(self, sample: Sample) -> Removal:
         """How players are removed: by default the elements of an absent player take the baseline's values."""
         players = self.players(sample)
-        return Select(sample, players, self.baseline_values(sample, tuple(players.maps)))
+        baseline, names = Baseline.of(self.baseline), tuple(players.maps)
+        values = baseline.draws(sample, names, self.seed, may_interpolate=True)
+        return Select(sample, players, values, frozenset(filter(baseline.interpolates, names)))
 
     def baseline_values(self, sample: Sample, names: tuple[str, ...]) -> dict[str, Array]:
         """The baselines of the inputs ``names``."""
@@ -194,7 +196,7 @@ class ByFeatures:
     """
 
     features: FeaturesLike = partitions.parameter(
-        "who the players are", "superpixels of pictures and elements of other inputs,"
+        "who the players are", "superpixels of pictures, segments of series and elements of other inputs,"
     )
     layer: str | None = parameters.name(
         "remove parts of this tensor instead: the channels of a map, tokens, else units, unless features are given"
@@ -235,7 +237,17 @@ def _attribution(games: Sequence[Game], results: Sequence[GameResult]) -> Attrib
             **{key: [result.diagnostics.get(key) for result in results] for key in results[0].diagnostics},
         },
         parameters={"features": players[0].features},
+        facts=_names(players),
     )
+
+
+def _names(players: Sequence[Players]) -> Document:
+    """The names of the players of N samples for the record: one list, or one a sample if these differ."""
+    each = [list(one.names) for one in players]
+    longest = max(each, key=len)
+    if not longest or any(len(one.names) != one.count for one in players):
+        return {}
+    return {"feature_names": longest if all(names == longest[: len(names)] for names in each) else each}
 
 
 def _check_mixed(model: Model, removal: Removal) -> None:

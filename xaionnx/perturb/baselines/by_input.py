@@ -10,6 +10,7 @@ import numpy as np
 
 from xaionnx.data.sample import Sample
 from xaionnx.errors import UnknownNameError
+from xaionnx.hooks import hook
 from xaionnx.perturb.baseline import BASELINES, Baseline
 from xaionnx.perturb.baselines.constant import Constant
 from xaionnx.runtime.model import Model
@@ -28,6 +29,10 @@ class ByInput(Baseline):
 
     def bind(self, model: Model) -> Baseline:
         return replace(self, parts={name: part.bind(model) for name, part in self.parts.items()})
+
+    @hook
+    def interpolates(self, name: str) -> bool:
+        return name in self.parts and self.parts[name].interpolates(name)
 
     def fill(self, sample: Sample, name: str, rng: np.random.Generator) -> Array:
         for known in self.parts:

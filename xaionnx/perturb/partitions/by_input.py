@@ -25,6 +25,9 @@ class FeaturesByInput(Features):
 
     __repr__ = short_repr
 
+    def noun_of(self, name: str) -> str:
+        return self.parts[name].noun_of(name)
+
     def label_maps(self, sample: Sample) -> dict[str, Array]:
         maps, first = dict[str, Array](), 0
         for name, part in self.parts.items():

@@ -20,6 +20,7 @@ class Channels(Features):
     """Every channel of a picture, a series or a volume."""
 
     forms: ClassVar[tuple[Form[Features], ...]] = (Form("channels", lambda _: Channels()),)
+    noun: ClassVar[str] = "channel"
 
     def label_maps(self, sample: Sample) -> dict[str, Array]:
         found = sample.placed("features='channels'")

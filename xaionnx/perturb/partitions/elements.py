@@ -19,6 +19,7 @@ class Elements(Features):
     """Every element of every input that is data of a sample, numbered consecutively across inputs."""
 
     forms: ClassVar[tuple[Form[Features], ...]] = (Form("elements", lambda _: Elements()),)
+    noun: ClassVar[str] = "element"
 
     def label_maps(self, sample: Sample) -> dict[str, Array]:
         maps, first = {}, 0

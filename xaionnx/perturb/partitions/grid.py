@@ -22,6 +22,7 @@ class Grid(Features):
     forms: ClassVar[tuple[Form[Features], ...]] = (
         Form("grid", lambda sizes: Features.grid(*integers(sizes, most=2)), "[:rows x columns]", "grid:6x8"),
     )
+    noun: ClassVar[str] = "cell"
 
     down: int = 7
     across: int = 7

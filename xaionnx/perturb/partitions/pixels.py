@@ -20,6 +20,7 @@ class Pixels(Features):
     """Every pixel, with all its channels."""
 
     forms: ClassVar[tuple[Form[Features], ...]] = (Form("pixels", lambda _: Pixels()),)
+    noun: ClassVar[str] = "pixel"
 
     def label_maps(self, sample: Sample) -> dict[str, Array]:
         found = sample.placed("features='pixels'")

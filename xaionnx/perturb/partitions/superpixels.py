@@ -39,6 +39,7 @@ class Superpixels(Features):
         Form("felzenszwalb", lambda scale: _felzenszwalb(*integers(scale)), "[:scale]", "felzenszwalb:200"),
         Form("quickshift", lambda _: Superpixels("quickshift")),
     )
+    noun: ClassVar[str] = "superpixel"
 
     algorithm: str = "slic"
     count: int = 50

@@ -21,6 +21,7 @@ class Windows(Features):
     forms: ClassVar[tuple[Form[Features], ...]] = (
         Form("windows", lambda sizes: _windows(*integers(sizes, most=2)), "[:height x width]", "windows:16x8"),
     )
+    noun: ClassVar[str] = "window"
 
     height: int
     width: int
