@@ -213,6 +213,11 @@ def feature_lines(
     ``feeds`` are those of one sample, (1, ...), ``main`` is the explained input, and ``unit`` what a feature without
     a name is called.
     """
+    if result.feature_values is not None and result.provenance.get("feature_names"):
+        players = (result.feature_values[0] if result.several_targets else result.feature_values)[0]
+        found = np.isfinite(players)
+        shown = [text for text, known in zip(result.shown_values(0), found, strict=True) if known]
+        return _strongest(players[found], result.feature_names, shown)
     if isinstance(result.values, dict):
         return _lines_by_input(result.values, result.several_targets, spec, feeds, main)
     x = feeds[main][0]

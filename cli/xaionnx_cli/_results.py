@@ -13,9 +13,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from xaionnx import __version__
+from xaionnx.data.series import series
 from xaionnx.errors import DataError, StorageError, XaionnxError
 from xaionnx.explanation import Explanation
-from xaionnx.data.series import series
 from xaionnx.request import Request
 from xaionnx.runtime.model import Model
 from xaionnx.typing import Array, Document

@@ -14,6 +14,7 @@ from tests.oracles import cam as oracle
 from tests.tiny import node, tensor
 from tests.tolerances import Tolerance, assert_close
 from xaionnx import Model, Target, compilation, discovery, parameters
+from xaionnx.data.series import series
 from xaionnx.errors import UnsupportedModelError
 from xaionnx.explainers.full_grad import FullGrad
 from xaionnx.explainers.grad_cam import GradCam
@@ -21,7 +22,6 @@ from xaionnx.explainers.guided_grad_cam import GuidedGradCam
 from xaionnx.explainers.hi_res_cam import HiResCam
 from xaionnx.explainers.layer_activation import LayerActivation
 from xaionnx.layers.axes import Axes
-from xaionnx.data.series import series
 from xaionnx.render.layers import layer_of, parts
 
 LONG = 17

@@ -149,7 +149,7 @@ class Occlusion(GameExplainer):
         return "incremental" if self.incremental else "auto"
 
     def removal(self, sample: Sample) -> WindowOcclusion:
-        baseline = Baseline.of(self.baseline)
+        baseline = Baseline.of(self.replacement)
         values = baseline.draws(sample, (sample.main,), self.seed, may_interpolate=True)
         interpolated = baseline.interpolates(sample.main)
         return WindowOcclusion(sample, self.players(sample), values, self._window(sample), interpolated=interpolated)

@@ -235,7 +235,7 @@ class DefaultFeatures(Features):
 
         over, found = series(sample, name), sample.positions(name)
         if over is not None:
-            return default_segments(over.length, over.channels)
+            return default_segments(over.length, over.channels) or "elements"
         if found is None or not (found.is_picture or found.is_volume):
             return "elements"
         return self.of_pictures if found.is_picture else self.of_volumes

@@ -160,6 +160,7 @@ class _Partition(Removal):
         return (1,) * (self.sample.x[name].ndim - len(shape)) + shape
 
     @property
+    @hook
     def structure(self) -> tuple[Hashable, ...]:
         maps = tuple((name, m.shape, self.sample.x[name].shape) for name, m in sorted(self.players.maps.items()))
         return type(self).__name__, maps, self.players.count, self._baseline_is_zero, self._uses_basis
@@ -249,7 +250,6 @@ class Select(_Partition):
         self.interpolated = interpolated
 
     @property
-    @hook
     def structure(self) -> tuple[Hashable, ...]:
         return (*super().structure, tuple(sorted(self.interpolated)))
 

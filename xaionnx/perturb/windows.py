@@ -154,6 +154,7 @@ class Windowed(Removal):
         fills.fill_windows(source.reshape(view), codes, self.window, out.reshape(-1, *view))
 
     @property
+    @hook
     def structure(self) -> tuple[Hashable, ...]:
         return (
             type(self).__name__,
@@ -205,7 +206,6 @@ class WindowOcclusion(Windowed):
         self.interpolated = interpolated
 
     @property
-    @hook
     def structure(self) -> tuple[Hashable, ...]:
         return (*super().structure, self.interpolated)
 

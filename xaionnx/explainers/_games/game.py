@@ -120,7 +120,7 @@ class GameExplainer(FromBackground, Explainer):
     def removal(self, sample: Sample) -> Removal:
         """How players are removed: by default the elements of an absent player take the baseline's values."""
         players = self.players(sample)
-        baseline, names = Baseline.of(self.baseline), tuple(players.maps)
+        baseline, names = Baseline.of(self.replacement), tuple(players.maps)
         values = baseline.draws(sample, names, self.seed, may_interpolate=True)
         return Select(sample, players, values, frozenset(filter(baseline.interpolates, names)))
 

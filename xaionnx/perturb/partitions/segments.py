@@ -57,15 +57,21 @@ class Segments(Features):
         return {sample.main: of_channels(found, channel, cut[None], each=self.by_channel)}
 
 
-def default_segments(length: int, channels: int | None) -> Segments:
-    """Return the segments by default of a series of ``length`` steps: of each channel, unless these would be many.
+def default_segments(length: int, channels: int | None) -> Segments | None:
+    """Return the segments by default of a series: of each channel, unless these would be many.
+
+    None if each would be a single element.
 
     Examples
     --------
-    >>> default_segments(16000, None), default_segments(24, 5), default_segments(1000, 80)
-    (Segments(count=32, by_channel=False), Segments(count=24, by_channel=True), Segments(count=32, by_channel=False))
+    >>> default_segments(16000, None), default_segments(5000, 12)
+    (Segments(count=32, by_channel=False), Segments(count=10, by_channel=True))
+    >>> default_segments(24, 5), default_segments(1000, 80)
+    (None, Segments(count=32, by_channel=False))
     """
     each = _MOST // (channels or 1)
-    if channels in (None, 1) or each < min(_FEWEST, length):
-        return Segments(min(_COUNT, length))
-    return Segments(min(_COUNT, length, each), by_channel=True)
+    by_channel = channels not in (None, 1) and each >= min(_FEWEST, length)
+    count = min(_COUNT, length, each if by_channel else length)
+    if count == length and (by_channel or channels in (None, 1)):
+        return None
+    return Segments(count, by_channel=by_channel)
