@@ -102,6 +102,8 @@ def _display(one: Display, samples: int) -> str:
         return "a display is damaged"
     if one.array.ndim < 2 or len(one.array) > samples:
         return f"a display {one.array.shape} does not fit {samples} samples"
+    if not isinstance(one.unit, str) or not 0 < one.step < np.inf or not isinstance(one.start, str | int | float):
+        return "the time of a display is damaged"
     if one.kind == "row" and not _labelled(one):
         return f"the names of a display do not fit its columns {one.array.shape}"
     return ""

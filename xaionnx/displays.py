@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from xaionnx.data.display import Display, numbers_of, pictures_of, rows_of, volumes_of
-from xaionnx.data.series import series
+from xaionnx.data.display import Display, pictures_of, rows_of, series_of, volumes_of
 
 if TYPE_CHECKING:
     from xaionnx.data.sample import Sample
@@ -38,8 +37,8 @@ def displays(request: Request) -> dict[str, Display]:
             found[name] = pictures_of(request.samples, name)
         elif _is_volume(first, name) and array.dtype.kind in "fiu":
             found[name] = volumes_of(request.samples, name)
-        elif name == request.main and (over := series(first)) is not None:
-            found[name] = numbers_of(array, "series", channel=over.channel)
+        elif (drawn := series_of(array, first, name)) is not None:
+            found[name] = drawn
         elif array.ndim == 2:
             if spec is None or name != request.main:
                 found[name] = rows_of(array)

@@ -104,10 +104,17 @@ def _array(entry: Document, archive: Mapping[str, Array]) -> Array:
 def _display(record: Document, archive: Mapping[str, Array]) -> Display:
     size = None if record["size"] is None else (record["size"][0], record["size"][1])
     array = _array(record["array"], archive)
-    # Earlier files have neither units nor words; the columns of words are numbers, which JSON writes as text.
+    # Earlier files have no units, words and times; the columns of words are numbers, which JSON writes as text.
     words = {int(column): tuple(given) for column, given in record.get("words", {}).items()}
     return Display(
-        record["kind"], array, tuple(record["names"]), record["channel"], size, tuple(record.get("units", ())), words
+        record["kind"],
+        array,
+        tuple(record["names"]),
+        record["channel"],
+        size,
+        tuple(record.get("units", ())),
+        words,
+        **{key: record[key] for key in ("step", "unit", "start") if key in record},
     )
 
 

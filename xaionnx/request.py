@@ -18,6 +18,7 @@ import numpy as np
 
 from xaionnx.data.inputs import Given, Inputs
 from xaionnx.data.sample import Sample
+from xaionnx.data.spec import InputSpec
 from xaionnx.errors import AbsentTargetError, ParameterError
 from xaionnx.layers.branches import BranchGroup, branch_groups
 from xaionnx.runtime.evaluations import Evaluations
@@ -127,7 +128,13 @@ class Request:
     @cached_property
     def samples(self) -> list[Sample]:
         """The N samples, one per entry."""
-        return self.model.samples(self.feeds)
+        samples, rate = self.model.samples(self.feeds), self.inputs.rate
+        if rate is None or (self.model.spec is not None and self.model.spec.rate is not None):
+            return samples
+        # The files know more of the time than the spec.
+        spec = self.model.spec if self.model.spec is not None and self.model.spec.kind == "series" else None
+        timed = replace(spec or InputSpec(kind="series", guessed=True), rate=rate, step=None)
+        return [replace(sample, spec=timed) for sample in samples]
 
     @property
     def main(self) -> str:

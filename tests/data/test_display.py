@@ -6,7 +6,7 @@ from PIL import Image
 
 from xaionnx import InputSpec
 from xaionnx.data import display
-from xaionnx.data.display import as_picture, numbers_of, pictures_of, rows_of
+from xaionnx.data.display import as_picture, pictures_of, rows_of
 from xaionnx.data.sample import split
 
 RNG = np.random.default_rng(0)
@@ -57,8 +57,8 @@ def test_numbers_are_copied_and_bounded(monkeypatch):
     assert held.names == ("a", "b", "c", "d")
     assert rows_of(rows, ["a"]).names == ()
     monkeypatch.setattr(display, "MOST_BYTES", 160)
-    assert numbers_of(rows, "row").array.shape == (10, 4)
-    assert numbers_of(np.array([["a"], ["bc"]], object), "row").array.dtype.kind == "U"
+    assert rows_of(rows).array.shape == (10, 4)
+    assert rows_of(np.array([["a"], ["bc"]], object)).array.dtype.kind == "U"
 
 
 def test_many_pictures_become_pixels_as_one_formula_says():

@@ -17,6 +17,7 @@ from xaionnx.data.arrays import SUFFIXES, ArrayFile, read_array
 from xaionnx.data.files import Refusal, expand
 from xaionnx.data.images import Picture, fit, picture_of, read_picture, seen_box
 from xaionnx.data.pixels import are_pixels, picture_in, pictures_in
+from xaionnx.data.series_files import SeriesLayout, is_series_file, read_series
 from xaionnx.data.spec import InputSpec
 from xaionnx.data.tables import missing_note, read_table
 from xaionnx.errors import DataError, InputMismatchError, ParameterError
@@ -42,6 +43,8 @@ class InputBatch:
         One per sample: the hash of its file; None in memory.
     conversion : str or None
         How pixels or rows of a CSV file were converted to the tensor, in words; None if arrays were given.
+    rate : float or None
+        Steps per second of series, if files of sound state it.
     """
 
     x: Array
@@ -50,6 +53,7 @@ class InputBatch:
     notes: tuple[str, ...]
     sha256s: tuple[str | None, ...]
     conversion: str | None = None
+    rate: float | None = None
 
     __repr__ = short_repr
 
@@ -65,6 +69,7 @@ class _Part:
     notes: tuple[str, ...]
     sha256: str | None
     converted: bool = False
+    rate: float | None = None
 
 
 @dataclass(frozen=True)
@@ -77,13 +82,14 @@ class _Reading:
     side: int | None
     nan: str | None
     batch_first: Callable[[Array], Array]
+    series: SeriesLayout | None
 
 
 # Pictures in memory: an image of Pillow, or pixels in uint8, (H, W, C) or (H, W).
 InMemory = Image.Image | NDArray[np.uint8]
 
 
-def read_inputs(
+def read_inputs(  # noqa: PLR0913 - options, all by keyword
     sources: str | Path | InMemory | Iterable[str | Path | InMemory],
     spec: InputSpec,
     dtype: DTypeLike = np.float32,
@@ -91,6 +97,7 @@ def read_inputs(
     display_side: int | None = None,
     nan: str | None = None,
     batch_first: Callable[[Array], Array] = np.asarray,
+    series: SeriesLayout | None = None,
 ) -> tuple[InputBatch, list[Refusal]]:
     """Read files, the files of a folder, or pictures in memory into one batch, leaving out unreadable ones.
 
@@ -115,6 +122,8 @@ def read_inputs(
         What the model does with NaN, for tables and arrays; see `xaionnx.data.tables.read_table`.
     batch_first : callable
         Moves the samples of an array file to the first axis.
+    series : SeriesLayout, optional
+        How a sample lies if the input is a series, for .wav and .csv files.
 
     Returns
     -------
@@ -144,7 +153,7 @@ def read_inputs(
             count += 1
             name = path if isinstance(path, Path) else Path(f"x[{number}]")
             try:
-                reading = _Reading(spec, np.dtype(dtype), exif, display_side, nan, batch_first)
+                reading = _Reading(spec, np.dtype(dtype), exif, display_side, nan, batch_first, series)
                 part, refused = _read_source(path, name, reading)
                 refusals += refused
                 if len(part.x):
@@ -168,6 +177,7 @@ def read_inputs(
         notes=_notes(spec, parts),
         sha256s=tuple(part.sha256 for part in parts for _ in part.names),
         conversion=_conversion_words(spec, parts[0]) if any(part.converted for part in parts) else None,
+        rate=parts[0].rate,
     )
     return batch, refusals
 
@@ -178,6 +188,11 @@ def _read_source(source: Path | InMemory, path: Path, reading: _Reading) -> tupl
     if not isinstance(source, Path):
         return _picture_part(_picture_in_memory(source, path, spec, exif), str(path), spec, dtype, side), []
     is_array = path.suffix.lower() in SUFFIXES
+    if is_series_file(path, spec, reading.series):
+        assert reading.series is not None  # it is read as series
+        found = read_series(path, spec, reading.series, dtype)
+        names = [f"{path}:{line}" for line in found.lines] or [str(path)]
+        return _Part(str(path), found.x, [], names, found.notes, found.sha256, rate=found.rate), []
     if spec.kind == "table":
         table, refused = read_table(path, spec, reading.nan, reading.batch_first)
         mark = "{}[{}]" if is_array else "{}:{}"
@@ -288,6 +303,11 @@ def _check_same_shape(part: _Part, parts: list[_Part]) -> None:
     if not parts:
         return
     first = parts[0]
+    if part.rate != first.rate:
+        raise InputMismatchError(
+            f"'{part.name}' has another number of steps a second than '{first.name}': {part.rate} and {first.rate}. "
+            "Resample the sound."
+        )
     if part.x.shape[1:] != first.x.shape[1:] or part.x.dtype != first.x.dtype:
         raise InputMismatchError(
             f"'{part.name}' has samples {part.x.shape[1:]} {part.x.dtype}, but '{first.name}' has "

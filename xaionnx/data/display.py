@@ -12,6 +12,8 @@ import numpy as np
 from PIL import Image
 
 from xaionnx.data.sample import Sample
+from xaionnx.data.series import series
+from xaionnx.data.time_axis import TimeAxis
 from xaionnx.short_repr import short_repr
 from xaionnx.typing import Array
 
@@ -39,8 +41,8 @@ class Display:
     array : array (K, ...)
         For pictures uint8 (K, h, w, 3), reduced to 512 pixels; for volumes uint8 (K, D, H, W), in gray; for series
         (K, C, T), (K, T, C) or (K, T), for rows (K, F), the values fed to the model.
-    names : tuple of F str
-        Column names of rows; empty if there are none.
+    names : tuple of F or C str
+        Column names of rows, channel names of series; empty if there are none.
     units : tuple of F str
         Units of the columns of rows, such as ``months``; empty if none is known. A column without a unit has "".
     words : mapping of int to tuple of str
@@ -49,6 +51,8 @@ class Display:
         The axis of the channels of series and volumes, not counting the batch.
     size : (int, int) or None
         Original height and width of pictures.
+    step, unit, start : float, str, float or str
+        When the steps of a series are, as in :class:`~xaionnx.data.time_axis.TimeAxis`.
     """
 
     kind: DisplayKind
@@ -58,6 +62,9 @@ class Display:
     size: tuple[int, int] | None = None
     units: tuple[str, ...] = ()
     words: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    step: float = 1.0
+    unit: str = ""
+    start: float | str = 0.0
 
     __repr__ = short_repr
     __hash__ = None  # type: ignore[assignment]  # not hashable, like arrays
@@ -73,6 +80,11 @@ class Display:
         return alike and np.array_equal(
             self.array, other.array, equal_nan=self.array.dtype.kind == "f" == other.array.dtype.kind
         )
+
+    @property
+    def time(self) -> TimeAxis:
+        """When the steps of a series are."""
+        return TimeAxis(self.step, self.unit, self.start)
 
     def sample(self, n: int) -> Display:
         """Return the display of one sample, (1, ...); empty if it was not stored."""
@@ -167,10 +179,30 @@ def volumes_of(samples: Sequence[Sample], name: str) -> Display:
     return Display("volume", np.stack(shown), channel=found.values[0])
 
 
-def numbers_of(array: Array, kind: DisplayKind, channel: int = 0) -> Display:
-    """Return a copy of rows (N, F) or series, within :data:`MOST_BYTES`."""
-    stored = array[: max(1, MOST_BYTES // max(1, array[0].nbytes))]
-    return Display(kind, stored.astype(str) if stored.dtype.hasobject else stored.copy(), channel=channel)
+def series_of(array: Array, sample: Sample, name: str) -> Display | None:
+    """Return a copy of series (N, ...), within :data:`MOST_BYTES`; None if the input is none.
+
+    The time and the names of channels are those of the spec of ``sample``, the first of the batch.
+    """
+    over = series(sample, name)
+    if over is None:
+        return None
+    spec = sample.spec if name == sample.main else None
+    names = spec.channel_names if spec is not None and len(spec.channel_names) == (over.channels or 1) else ()
+    time = (None if spec is None else spec.time) or TimeAxis()
+    return Display(
+        "series",
+        _within_limit(array).copy(),
+        tuple(names),
+        over.channel,
+        step=time.step,
+        unit=time.unit,
+        start=time.start,
+    )
+
+
+def _within_limit(array: Array) -> Array:
+    return array[: max(1, MOST_BYTES // max(1, array[0].nbytes))]
 
 
 def rows_of(
@@ -188,7 +220,8 @@ def rows_of(
     >>> rows_of(np.ones((1, 2)), ["age", "housing"], ["years", ""], {"housing": ["rent", "own"]}).words
     {1: ('rent', 'own')}
     """
-    display = numbers_of(array, "row")
+    stored = _within_limit(array)
+    display = Display("row", stored.astype(str) if stored.dtype.hasobject else stored.copy())
     if not names or len(names) != array.shape[-1]:
         return display
     known = categories or {}

@@ -16,6 +16,7 @@ from xaionnx.data.arrays import read_array
 from xaionnx.data.batch import read_inputs
 from xaionnx.data.files import Refusal
 from xaionnx.data.pixels import are_pixels, pictures_in
+from xaionnx.data.series_files import SeriesLayout
 from xaionnx.data.spec import InputSpec
 from xaionnx.errors import InputMismatchError
 from xaionnx.short_repr import short_repr
@@ -60,6 +61,8 @@ class Inputs:
         As in `InputBatch`.
     guessed : bool
         Whether they were converted with a spec guessed from the model's shapes; the first note says so.
+    rate : float or None
+        Steps per second of series, if files of sound state it.
     """
 
     arrays: dict[str, Array]
@@ -70,6 +73,7 @@ class Inputs:
     refused: tuple[Refusal, ...] = ()
     conversion: str | None = None
     guessed: bool = False
+    rate: float | None = None
 
     __repr__ = short_repr
 
@@ -82,6 +86,8 @@ class Inputs:
             "file_sha256": list(self.sha256s),
             "conversions": [*filter(None, [self.conversion]), *self.notes],
         }
+        if self.rate is not None:
+            record["rate"] = self.rate
         return record | {"guessed_spec": True} if self.guessed else record
 
 
@@ -96,12 +102,15 @@ class Reading:
         See `read_inputs`.
     batch_first : callable
         Moves the samples of an array of the explained input that is read from a file to the first axis.
+    series : SeriesLayout or None
+        How a sample of the explained input lies, if it is a series.
     """
 
     exif: bool = False
     display_side: int | None = None
     nan: str | None = None
     batch_first: Callable[[Array], Array] = np.asarray
+    series: SeriesLayout | None = None
 
     __repr__ = short_repr
 
@@ -169,7 +178,7 @@ def convert(
     sources = _sources(given, spec)
     paths = [Path(source) if isinstance(source, os.PathLike) else source for source in sources]
     batch, refused = read_inputs(
-        paths, spec, main.dtype, reading.exif, reading.display_side, reading.nan, reading.batch_first
+        paths, spec, main.dtype, reading.exif, reading.display_side, reading.nan, reading.batch_first, reading.series
     )
     displays: list[Array] | None = batch.displays and list(batch.displays)
     return Inputs(
@@ -181,6 +190,7 @@ def convert(
         tuple(refused),
         batch.conversion,
         spec.guessed and batch.conversion is not None,
+        rate=batch.rate,
     )
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from xaionnx import loading
 from xaionnx.data.inputs import Given, Inputs, Reading, convert
 from xaionnx.data.sample import Sample, split
+from xaionnx.data.series_files import SeriesLayout
 from xaionnx.data.spec import InputSpec
 from xaionnx.errors import InputMismatchError, ModelFileError, UnsupportedModelError
 from xaionnx.graph.adapt import adapt, fix_batch, free_batch
@@ -538,7 +539,9 @@ class Model:
         def batch_first(array: Array) -> Array:
             return samples_first(array, axis, rank)
 
-        reading = Reading(exif, display_side, self.nan_words, batch_first)
+        sizes = [size for number, size in enumerate(main.shape) if number != moved.get(main.name, 0)]
+        layout = SeriesLayout.of(sizes, self.axes.of_sample(main.name))
+        reading = Reading(exif, display_side, self.nan_words, batch_first, layout)
         inputs = convert(x, self.input_spec, main, others, reading, self.name)
         if inputs.refused and not partial:
             raise inputs.refused[0].error

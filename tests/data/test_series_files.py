@@ -1,0 +1,149 @@
+"""Series from sound and tables: what a file means for a model of (N, T), (N, C, T) or (N, T, C)."""
+
+import wave
+
+import numpy as np
+import pytest
+from scipy.io import wavfile
+
+import xaionnx
+from models import planted
+from xaionnx import InputSpec
+from xaionnx.errors import DataError, InputMismatchError
+
+RNG = np.random.default_rng(2)
+SIZES = {"N T": (40,), "N C T": (2, 40), "N T C": (40, 2)}
+
+
+def opened(axes, spec=None, shape=None):
+    return planted.load(planted.linear(RNG.normal(size=(3, *(shape or SIZES[axes])))), axes=axes, spec=spec)
+
+
+def write_wave(path, samples, rate=16000):
+    """By the standard library: 16 bits, (T,) or (T, C)."""
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1 if samples.ndim == 1 else samples.shape[1])
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes(samples.astype("<i2").tobytes())
+
+
+def test_sound_is_scaled_and_its_rate_is_that_of_the_times(tmp_path):
+    samples = RNG.integers(-(2**15), 2**15, 40)
+    write_wave(tmp_path / "a.wav", samples, 80)
+    model = opened("N T")
+    found = model.read(tmp_path / "a.wav")
+    np.testing.assert_array_equal(found.arrays["x"], (samples / 2**15).astype(np.float32)[None])
+    result = xaionnx.explain(model, tmp_path / "a.wav", "kernel_shap", 1, features="segments:4")
+    assert result.feature_names == ("0.00-0.12 s", "0.12-0.25 s", "0.25-0.38 s", "0.38-0.50 s")
+    assert result.provenance["rate"] == 80
+    assert (result.display["x"].step, result.display["x"].unit) == (1 / 80, "s")
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int32", "float32"])
+def test_sound_of_other_types(tmp_path, dtype):
+    wanted = RNG.uniform(-1, 1, 40)
+    full = {"uint8": lambda x: np.rint(x * 128 + 128).clip(0, 255), "int32": lambda x: x * (2**31 - 1)}
+    wavfile.write(tmp_path / "a.wav", 80, full.get(dtype, np.asarray)(wanted).astype(dtype))
+    found = opened("N T").read(tmp_path / "a.wav").arrays["x"]
+    np.testing.assert_allclose(found[0], wanted, atol=0.01 if dtype == "uint8" else 1e-6)
+
+
+def test_channels_of_sound_are_averaged_for_a_model_of_one_and_kept_for_one_of_as_many(tmp_path):
+    stereo = RNG.integers(-(2**15), 2**15, (40, 2))
+    write_wave(tmp_path / "a.wav", stereo)
+    one = opened("N T").read(tmp_path / "a.wav")
+    np.testing.assert_allclose(one.arrays["x"][0], stereo.mean(axis=1) / 2**15, rtol=1e-6)
+    assert "2 channels are averaged" in one.notes[0] + one.notes[-1]
+    first = opened("N C T").read(tmp_path / "a.wav").arrays["x"][0]
+    last = opened("N T C").read(tmp_path / "a.wav").arrays["x"][0]
+    np.testing.assert_allclose(first, stereo.T / 2**15, rtol=1e-6)
+    np.testing.assert_array_equal(first, last.T)
+    with pytest.raises(DataError, match="has 2 channels, but the model takes 3"):
+        opened("N C T", shape=(3, 40)).read(tmp_path / "a.wav")
+
+
+def test_another_rate_than_the_specs_is_refused(tmp_path):
+    write_wave(tmp_path / "a.wav", np.arange(40), 44100)
+    spec = InputSpec(kind="series", rate=16000)
+    with pytest.raises(DataError, match=r"has 44100 steps a second, but the spec of the model states 16000. Resample"):
+        opened("N T", spec).read(tmp_path / "a.wav")
+    write_wave(tmp_path / "b.wav", np.arange(40), 16000)
+    assert opened("N T", spec).read(tmp_path / "b.wav").arrays["x"].shape == (1, 40)
+    with pytest.raises(DataError, match="has another number of steps a second than"):
+        opened("N T").read([tmp_path / "b.wav", tmp_path / "a.wav"])
+
+
+def test_what_is_no_sound_or_for_no_series_is_refused(tmp_path):
+    (tmp_path / "a.wav").write_bytes(b"RIFF0000WAVEjunk")
+    with pytest.raises(DataError, match=r"is no .wav file, or is damaged"):
+        opened("N T").read(tmp_path / "a.wav")
+    write_wave(tmp_path / "b.wav", np.arange(4))
+    with pytest.raises(DataError, match="is sound, but nothing says that the input of the model is a series"):
+        planted.load(planted.linear(RNG.normal(size=(3, 4)))).read(tmp_path / "b.wav")
+
+
+def csv(path, array, header=""):
+    np.savetxt(path, array, delimiter=",", header=header, comments="")
+    return path
+
+
+@pytest.mark.parametrize("header", ["", "left,right", "time,left,right"])
+@pytest.mark.parametrize("axes", ["N C T", "N T C"])
+def test_a_table_has_a_column_a_channel_and_a_line_a_step(tmp_path, axes, header):
+    values = RNG.normal(size=(40, 2))
+    written = np.column_stack([np.arange(40) / 10, values]) if header.startswith("time") else values
+    found = opened(axes).read(csv(tmp_path / "a.csv", written, header))
+    expected = values.T if axes == "N C T" else values
+    np.testing.assert_allclose(found.arrays["x"][0], expected, rtol=1e-6)
+    assert any("left out: time" in note for note in found.notes) == header.startswith("time")
+
+
+def test_columns_are_taken_by_the_names_of_the_spec(tmp_path):
+    values = RNG.normal(size=(40, 3))
+    spec = InputSpec(kind="series", channel_names=("right", "left"))
+    found = opened("N C T", spec).read(csv(tmp_path / "a.csv", values, "left,middle,right")).arrays["x"]
+    np.testing.assert_allclose(found[0], values[:, [2, 0]].T, rtol=1e-6)
+    with pytest.raises(DataError, match="has no column 'right', which the spec names"):
+        opened("N C T", spec).read(csv(tmp_path / "b.csv", values, "left,middle,wright"))
+
+
+def test_a_model_of_one_channel_reads_a_line_a_series_or_one_column(tmp_path):
+    values = RNG.normal(size=(3, 40))
+    found = opened("N T").read(csv(tmp_path / "a.csv", values))
+    np.testing.assert_allclose(found.arrays["x"], values, rtol=1e-6)
+    assert [name.rpartition(":")[2] for name in found.names] == ["1", "2", "3"]
+    column = opened("N T").read(csv(tmp_path / "b.csv", values[0][:, None], "volts")).arrays["x"]
+    np.testing.assert_allclose(column, values[:1], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a,b\n1,2\n3\n", "line 3: 1 cells in place of 2"),
+        ("a,b\n1,x\n", "line 2: 'x' is not a finite number"),
+        ("a,b\n", "contains no numbers"),
+        ("a,b,c\n1,2,3\n", "has 3 columns, but the series of the model has 2 channels"),
+    ],
+)
+def test_wrong_tables_are_refused_by_line(tmp_path, text, message):
+    (tmp_path / "a.csv").write_text(text)
+    with pytest.raises(DataError, match=message):
+        opened("N C T").read(tmp_path / "a.csv")
+
+
+def test_a_file_of_another_length_is_refused(tmp_path):
+    write_wave(tmp_path / "a.wav", np.arange(50))
+    with pytest.raises(InputMismatchError, match="expects"):
+        opened("N T").read(tmp_path / "a.wav")
+
+
+def test_times_and_channels_are_kept_in_the_file_of_a_record(tmp_path):
+    spec = InputSpec(kind="series", step="1 h", start="2024-03-01", channel_names=("a", "b"))
+    x = RNG.normal(size=(1, 2, 40)).astype(np.float32)
+    result = xaionnx.explain(opened("N C T", spec), x, "saliency", 1)
+    result.save(tmp_path / "r.npz")
+    loaded = xaionnx.Explanation.load(tmp_path / "r.npz")
+    assert loaded.display == result.display
+    assert loaded.display["x"].time.span(6, 12) == "2024-03-01 06:00-12:00"
+    assert loaded.display["x"].names == ("a", "b")

@@ -1,0 +1,244 @@
+"""Read series from sound (.wav) and tables (.csv), and check their rate against the spec."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, final
+
+import numpy as np
+
+from xaionnx.data.files import read_bytes, sha256_of
+from xaionnx.data.sample import positions_of
+from xaionnx.data.spec import InputSpec
+from xaionnx.errors import DataError
+from xaionnx.graph.roles import Role, Roles
+from xaionnx.short_repr import short_repr
+from xaionnx.typing import Array, DType, Floats
+
+SUFFIXES: Final = (".wav", ".csv")
+MAX_BYTES: Final = 2**30
+
+# Columns that hold the time of a step, unless the spec names a channel so.
+_TIME: Final = re.compile(r"(time|t|date|datetime|timestamp|index|step|seconds?)([ _\[(].*)?", re.IGNORECASE)
+# The largest size of whole numbers in a file of sound, by their type; bytes are around 128.
+_FULL: Final = {"int16": 2.0**15, "int32": 2.0**31}
+# Rates of a file and of a spec are equal if they differ by less than this share.
+_SAME_RATE: Final = 1e-6
+
+
+@final
+@dataclass(frozen=True)
+class SeriesLayout:
+    """How a sample of a series lies: (C, T), (T, C) or (T,).
+
+    Attributes
+    ----------
+    channel : int or None
+        The axis of the channels; None if there is time alone.
+    channels, length : int or None
+        Their sizes, if the model fixes them.
+    """
+
+    channel: int | None
+    channels: int | None = None
+    length: int | None = None
+
+    @classmethod
+    def of(cls, sizes: Sequence[int | str | None], roles: Roles) -> SeriesLayout | None:
+        """Return the layout of an input whose sample has these axes; None if it is no series."""
+        known = [size if isinstance(size, int) else None for size in sizes]
+        found = positions_of([size or 0 for size in known], roles, may_guess=False)
+        if found is None or len(found.axes) != 1 or len(found.values) > 1:
+            return None
+        if not found.values and found.role is not Role.TIME:
+            return None
+        channel = found.values[0] if found.values else None
+        return cls(channel, None if channel is None else known[channel], known[found.axes[0]])
+
+    def sample(self, rows: Array) -> Array:
+        """Return one sample from its channels (C, T)."""
+        one: Array = rows[0] if self.channel is None else rows if self.channel == 0 else np.ascontiguousarray(rows.T)
+        return one
+
+
+@dataclass(frozen=True, eq=False)
+class SeriesFile:
+    """Series read from a file.
+
+    Attributes
+    ----------
+    x : array (N, ...)
+        In the layout of the model.
+    lines : tuple of int
+        The line of each series, if a line is a series; else empty.
+    rate : float or None
+        Steps per second, if the file states it.
+    notes : tuple of str
+        Conversions that were made.
+    sha256 : str
+        Hash of the file.
+    """
+
+    x: Array
+    lines: tuple[int, ...]
+    rate: float | None
+    notes: tuple[str, ...]
+    sha256: str
+
+    __repr__ = short_repr
+
+
+def is_series_file(path: Path, spec: InputSpec, layout: SeriesLayout | None) -> bool:
+    """Whether a file is read as series: sound, or a .csv file for a model whose input is one.
+
+    Raises
+    ------
+    DataError
+        It is sound, and the input of the model is no series.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        return False
+    if suffix == ".wav" and layout is None:
+        raise DataError(
+            f"'{path}' is sound, but nothing says that the input of the model is a series. State its axes, for "
+            "example with axes='N T' or axes='N C T', or give an array."
+        )
+    return layout is not None and (suffix == ".wav" or spec.kind == "series" or spec.guessed)
+
+
+def read_series(path: Path, spec: InputSpec, layout: SeriesLayout, dtype: DType) -> SeriesFile:
+    """Read the series of a .wav or .csv file.
+
+    Sound of whole numbers is scaled to [-1, 1] if the model takes floats; several channels are averaged for a model of
+    one. A .csv file has a column a channel and a line a step, by the names of the spec if it has any; for a model of
+    one channel it may have a line a series instead. A column of times is left out.
+
+    Raises
+    ------
+    DataError
+        The file cannot be read, does not fit the layout, or has another rate than the spec.
+    """
+    data = read_bytes(path, "series", MAX_BYTES)
+    if path.suffix.lower() == ".wav":
+        x, rate, notes = _sound(path, data, spec, layout, dtype)
+        return SeriesFile(x, (), rate, notes, sha256_of(data))
+    x, lines, notes = _table(path, data, spec, layout)
+    return SeriesFile(x.astype(dtype), lines, None, notes, sha256_of(data))
+
+
+def _sound(
+    path: Path, data: bytes, spec: InputSpec, layout: SeriesLayout, dtype: DType
+) -> tuple[Array, float, tuple[str, ...]]:
+    from scipy.io import wavfile
+
+    try:
+        with warnings.catch_warnings():
+            # Chunks that are no sound, such as titles, are skipped with a warning.
+            warnings.simplefilter("ignore", wavfile.WavFileWarning)
+            rate, sound = wavfile.read(io.BytesIO(data))
+    except (ValueError, EOFError, IndexError, TypeError, ZeroDivisionError, OverflowError, MemoryError) as error:
+        raise DataError(f"'{path}' is no .wav file, or is damaged. Save it again, uncompressed.") from error
+    if not sound.size:
+        raise DataError(f"'{path}' contains no sound. Record it again.")
+    stated = spec.rate
+    if stated is not None and abs(rate - stated) > _SAME_RATE * stated:
+        raise DataError(
+            f"'{path}' has {rate:g} steps a second, but the spec of the model states {stated:g}. Resample the sound."
+        )
+    rows, notes = np.atleast_2d(sound.T), list[str]()
+    if dtype.kind == "f" and rows.dtype.kind in "iu":
+        wide = rows.astype(np.float64)
+        rows = (wide - 128) / 128 if rows.dtype == np.uint8 else wide / _FULL[str(rows.dtype)]
+        notes.append("whole numbers are scaled to [-1, 1]")
+    elif dtype.kind != "f" and rows.dtype != dtype:
+        raise DataError(f"'{path}' contains {rows.dtype}, but the model takes {dtype}. Convert the sound.")
+    wanted = 1 if layout.channel is None else layout.channels
+    if wanted == 1 < len(rows):
+        notes.append(f"{len(rows)} channels are averaged")
+        rows = rows.mean(axis=0, keepdims=True)
+    if wanted is not None and len(rows) != wanted:
+        raise DataError(f"'{path}' has {len(rows)} channels, but the model takes {wanted}. Give a file with as many.")
+    return layout.sample(rows.astype(dtype))[None], float(rate), tuple(notes)
+
+
+def _table(
+    path: Path, data: bytes, spec: InputSpec, layout: SeriesLayout
+) -> tuple[Array, tuple[int, ...], tuple[str, ...]]:
+    titles, numbers, first = _numbers(path, data)
+    kept, notes = _channel_columns(path, titles, numbers.shape[1], spec)
+    numbers = numbers[:, kept]
+    count = numbers.shape[1]
+    single = layout.channel is None or layout.channels == 1
+    if single and count != 1 and (layout.length in (None, count) or not titles):
+        # A line is a series.
+        lines = tuple(range(first, first + len(numbers)))
+        return np.stack([layout.sample(row[None]) for row in numbers]), lines, notes
+    wanted = 1 if single else layout.channels
+    if wanted is not None and count != wanted:
+        other = " or a line a series" if single else ""
+        raise DataError(
+            f"'{path}' has {count} columns, but the series of the model has {wanted} "
+            f"channel{'s' if wanted > 1 else ''}. Write a column a channel and a line a step{other}."
+        )
+    return layout.sample(np.ascontiguousarray(numbers.T))[None], (), notes
+
+
+def _numbers(path: Path, data: bytes) -> tuple[list[str], Floats, int]:
+    """The titles of the columns, the numbers of the lines, and the first line with numbers."""
+    try:
+        lines = list(csv.reader(io.StringIO(data.decode("utf-8-sig"), newline=""), strict=True))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"'{path}' is not CSV in UTF-8 ({error}). Save it again.") from error
+    while lines and not any(cell.strip() for cell in lines[-1]):
+        lines.pop()
+    titles: list[str] = []
+    if lines and any(_number(cell) is None for cell in lines[0]):
+        titles = [title.strip() for title in lines.pop(0)]
+    if not lines:
+        raise DataError(f"'{path}' contains no numbers. Write a column a channel and a line a step.")
+    first, width = 1 + bool(titles), len(titles) or len(lines[0])
+    timed = [at for at, title in enumerate(titles) if _TIME.fullmatch(title)]
+    numbers = np.zeros((len(lines), width))
+    for at, cells in enumerate(lines):
+        if len(cells) != width:
+            raise DataError(f"'{path}', line {at + first}: {len(cells)} cells in place of {width}. Correct it.")
+        for column, cell in enumerate(cells):
+            value = _number(cell)
+            if value is None and column not in timed:
+                raise DataError(f"'{path}', line {at + first}: {cell[:40]!r} is not a finite number. Correct it.")
+            numbers[at, column] = value or 0.0
+    return titles, numbers, first
+
+
+def _number(cell: str) -> float | None:
+    try:
+        value = float(cell)
+    except ValueError:
+        return None
+    return value if np.isfinite(value) else None
+
+
+def _channel_columns(
+    path: Path, titles: Sequence[str], width: int, spec: InputSpec
+) -> tuple[list[int], tuple[str, ...]]:
+    """The columns that are channels, in the order of the spec, and notes on those that are left out."""
+    if not titles:
+        return list(range(width)), ()
+    named = [name for name in spec.channel_names if name in titles]
+    if named and len(named) < len(spec.channel_names):
+        missing = next(name for name in spec.channel_names if name not in titles)
+        raise DataError(f"'{path}' has no column '{missing}', which the spec names as a channel. Add or rename it.")
+    kept = [titles.index(name) for name in named] or [
+        at for at, title in enumerate(titles) if not _TIME.fullmatch(title)
+    ]
+    if not kept:
+        raise DataError(f"'{path}' has times, but no column with numbers of a channel. Add one.")
+    left = [title for at, title in enumerate(titles) if at not in kept]
+    return kept, (f"left out: {', '.join(left)}",) if left else ()
