@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         BaselineLike,
         FeaturesLike,
         GradientLike,
+        HierarchyLike,
         InputLike,
         MethodLike,
         ModelLike,
@@ -69,6 +70,7 @@ class Settings(TypedDict, total=False):
     gradient: Literal["auto", "graph"] | GradientLike | None
     grid: int | tuple[int, ...]
     heads: Literal["mean", "max", "min"]
+    hierarchy: HierarchyLike
     high: float | None
     incremental: bool
     index: Literal["k_sii", "sii", "stii", "fsii", "bii", "fbii"]
@@ -1129,6 +1131,42 @@ def occlusion(
     )
 
 
+def partition_shap(
+    model: ModelLike,
+    x: InputLike,
+    target: TargetLike = None,
+    *,
+    background: BackgroundLike = None,
+    background_size: int = 100,
+    baseline: BaselineLike = None,
+    background_reduction: Literal["sample", "kmeans"] = "sample",
+    seed: int = 0,
+    features: FeaturesLike = None,
+    layer: str | None = None,
+    budget: int = 2048,
+    hierarchy: HierarchyLike = None,
+) -> Explanation:
+    """Owen values: the mean contribution of a player over all orders in which groups stay together, at each level.
+
+    See :class:`~xaionnx.explainers.partition_shap.PartitionShap`.
+    """
+    return explain(
+        model,
+        x,
+        "partition_shap",
+        target,
+        background=background,
+        background_size=background_size,
+        baseline=baseline,
+        background_reduction=background_reduction,
+        seed=seed,
+        features=features,
+        layer=layer,
+        budget=budget,
+        hierarchy=hierarchy,
+    )
+
+
 def pattern_attribution(
     model: ModelLike,
     x: InputLike,
@@ -1252,7 +1290,10 @@ def shapley_interactions(
     x: InputLike,
     target: TargetLike = None,
     *,
+    background: BackgroundLike = None,
+    background_size: int = 100,
     baseline: BaselineLike = None,
+    background_reduction: Literal["sample", "kmeans"] = "sample",
     seed: int = 0,
     features: FeaturesLike = None,
     layer: str | None = None,
@@ -1270,7 +1311,10 @@ def shapley_interactions(
         x,
         "shapley_interactions",
         target,
+        background=background,
+        background_size=background_size,
         baseline=baseline,
+        background_reduction=background_reduction,
         seed=seed,
         features=features,
         layer=layer,

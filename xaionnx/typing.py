@@ -43,6 +43,7 @@ TargetLike: TypeAlias = "Target | int | str | Array | Sequence[Target | int | st
 BaselineLike: TypeAlias = "Baseline | npt.ArrayLike | Mapping[str, BaselineLike] | None"
 FeaturesLike: TypeAlias = "Features | npt.ArrayLike | Mapping[str, FeaturesLike] | None"
 GradientLike: TypeAlias = "FiniteDifferences | Gradient | Model | str | os.PathLike[str]"
+HierarchyLike: TypeAlias = "FeaturesLike | Sequence[FeaturesLike]"
 NeuronLike: TypeAlias = "Target | str | None"
 NoiseLike: TypeAlias = "float | Mapping[str, float]"
 PatternsLike: TypeAlias = "Patterns | str | os.PathLike[str] | Array | Feeds | None"

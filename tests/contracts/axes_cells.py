@@ -71,7 +71,7 @@ OF_LAYERS = frozenset({"conductance", "internal_influence", "layer_activation"})
 SLOPES = frozenset({"saliency", "smooth_grad"})
 PRODUCTS = frozenset({"input_x_gradient", "integrated_gradients", "deep_lift", "lrp", "expected_gradients"})
 # Methods whose cost grows steeply with the number of features.
-OF_FEW = frozenset({"exact_shapley", "shapley_interactions"})
+OF_FEW = frozenset({"exact_shapley", "partition_shap", "shapley_interactions"})
 SUMS = frozenset({"feature_ablation", "exact_shapley", "shapley_sampling", "kernel_shap", "occlusion"})
 # Their channels have one weight for all places, so a layer in which places stand that the score skips shows those too.
 SPREADS = frozenset(

@@ -26,25 +26,10 @@ CHOSEN: Final = "the samples chose the features, and there is no standard error 
 
 
 @dataclass(frozen=True, kw_only=True)
-class WithinBudget:
-    """Stops a :class:`GameExplainer` when its tolerance is reached or its budget is spent.
-
-    A method evaluates coalitions in stages::
-
-        last = self.affordable(game, least)
-        for count in self.stages(first, last):
-            ...                                # evaluate(game, rows, done, count), estimate
-            if self.within_tolerance(game, standard_error):
-                break
-
-    With a tolerance, the standard error is checked after each stage, so the first stage must be large enough to
-    estimate it. The result depends only on the seed, the budget and the tolerance.
-    """
+class HasBudget:
+    """Limits the evaluations of a :class:`GameExplainer`."""
 
     budget: int = integer(2048, "maximum number of model evaluations per sample", low=2)
-    tolerance: float | None = stopping_tolerance(
-        "stop when every standard error is at most this share of |f(x) - f(all removed)|"
-    )
 
     @final
     def max_evaluations(self) -> int:
@@ -53,15 +38,6 @@ class WithinBudget:
     @hook
     def planned_evaluations(self, players: int) -> int:
         return self.budget - 1
-
-    @final
-    def check_tolerance(self, option: str, chooses: bool) -> None:
-        """Raise ParameterError if there is a tolerance and ``option`` lets the data choose the features."""
-        if chooses and self.tolerance is not None:
-            raise ParameterError(
-                f"The 'tolerance' parameter of {type(self).__name__} must be None with {option}: the samples choose "
-                f"the features, and there is no standard error of that. Got {self.tolerance} instead."
-            )
 
     @final
     def affordable(self, game: Game, least: int) -> int:
@@ -87,6 +63,36 @@ class WithinBudget:
                 f"features{several}, and its budget is {self.budget}. Raise the budget, or take fewer features."
             )
         return affordable
+
+
+@dataclass(frozen=True, kw_only=True)
+class WithinBudget(HasBudget):
+    """Stops a :class:`GameExplainer` when its tolerance is reached or its budget is spent.
+
+    A method evaluates coalitions in stages::
+
+        last = self.affordable(game, least)
+        for count in self.stages(first, last):
+            ...                                # evaluate(game, rows, done, count), estimate
+            if self.within_tolerance(game, standard_error):
+                break
+
+    With a tolerance, the standard error is checked after each stage, so the first stage must be large enough to
+    estimate it. The result depends only on the seed, the budget and the tolerance.
+    """
+
+    tolerance: float | None = stopping_tolerance(
+        "stop when every standard error is at most this share of |f(x) - f(all removed)|"
+    )
+
+    @final
+    def check_tolerance(self, option: str, chooses: bool) -> None:
+        """Raise ParameterError if there is a tolerance and ``option`` lets the data choose the features."""
+        if chooses and self.tolerance is not None:
+            raise ParameterError(
+                f"The 'tolerance' parameter of {type(self).__name__} must be None with {option}: the samples choose "
+                f"the features, and there is no standard error of that. Got {self.tolerance} instead."
+            )
 
     @final
     def stages(self, first: int, last: int, multiple: int = 1) -> Iterator[int]:
