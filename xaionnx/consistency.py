@@ -14,7 +14,7 @@ from xaionnx.typing import Array
 if TYPE_CHECKING:
     from xaionnx.explanation import Explanation
 
-BY_SAMPLE: Final = ("input_sha256", "inputs", "file_sha256", "request_sha256")
+BY_SAMPLE: Final = ("input_sha256", "inputs", "file_sha256", "request_sha256", "spans", "seen")
 """Entries of the provenance that are lists with one entry a sample."""
 
 
@@ -95,7 +95,7 @@ def _feature_names(e: Explanation) -> str:
 
 def _display(one: Display, samples: int) -> str:
     sides = () if one.size is None else one.size
-    lines = (one.names, one.units, *one.words.values())
+    lines = (one.names, one.units, one.texts, *one.words.values())
     named = all(isinstance(name, str) for line in lines for name in line)
     whole = all(type(number) is int for number in (one.channel, *sides))
     if one.kind not in get_args(DisplayKind) or not whole or not named or any(side < 1 for side in sides):
@@ -104,6 +104,8 @@ def _display(one: Display, samples: int) -> str:
         return f"a display {one.array.shape} does not fit {samples} samples"
     if not isinstance(one.unit, str) or not 0 < one.step < np.inf or not isinstance(one.start, str | int | float):
         return "the time of a display is damaged"
+    if one.kind == "text" and len(one.texts) != len(one.array):
+        return "a display has not one text for each sample"
     if one.kind == "row" and not _labelled(one):
         return f"the names of a display do not fit its columns {one.array.shape}"
     return ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from xaionnx.data.display import Display, pictures_of, rows_of, series_of, volumes_of
+from xaionnx.data.display import Display, pictures_of, rows_of, series_of, texts_of, volumes_of
 
 if TYPE_CHECKING:
     from xaionnx.data.sample import Sample
@@ -33,6 +33,12 @@ def displays(request: Request) -> dict[str, Display]:
     found: dict[str, Display] = {}
     for name in names:
         array = request.feeds[name]
+        if name == request.main and first.text is not None:
+            found[name] = texts_of(request.samples, array)
+            continue
+        if first.text is not None:
+            # Masks and the like of a text.
+            continue
         if _is_picture(first, name) and array.dtype.kind in "fiu":
             found[name] = pictures_of(request.samples, name)
         elif _is_volume(first, name) and array.dtype.kind in "fiu":

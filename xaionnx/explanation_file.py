@@ -114,6 +114,7 @@ def _display(record: Document, archive: Mapping[str, Array]) -> Display:
         size,
         tuple(record.get("units", ())),
         words,
+        texts=tuple(record.get("texts", ())),
         **{key: record[key] for key in ("step", "unit", "start") if key in record},
     )
 

@@ -25,6 +25,7 @@ from xaionnx.perturb.baselines.by_input import ByInput
 from xaionnx.perturb.element_types import has_nan, is_row
 from xaionnx.runtime.axes import in_file_order
 from xaionnx.runtime.model import Model
+from xaionnx.text_record import text_facts, with_words
 from xaionnx.typing import Array, BaselineLike, Document, Entry
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ _FLAT: Final = 0.02
 def record(explainer: Explainer, request: Request, attribution: Attribution) -> Explanation:
     """The explanation of a request: the attribution, its cost, and all that is needed to repeat it."""
     resolved = request.resolved
+    attribution = with_words(attribution, request.samples, explainer.value_kind)
 
     def axis(array: Array) -> Array:
         return array if request.several else array[0]
@@ -104,6 +106,7 @@ def record(explainer: Explainer, request: Request, attribution: Attribution) -> 
             "parameters": recorded_parameters(explainer, {**explainer.resolved_parameters(), **attribution.parameters}),
             **arithmetic,
             **attribution.facts,
+            **text_facts(request, attribution),
         },
     )
 

@@ -87,6 +87,7 @@ class Request:
             # A guess may be wrong, and nothing later would detect it.
             warnings.warn(self.inputs.notes[0], UserWarning, stacklevel=_callers_level())
         self.feeds = self.inputs.arrays
+        self._texts = self.inputs.texts
         model = self._with_true_ranks(model)
         targets, self.several = Target.of(target)
         replaced = replaced or (lambda bound: bound)
@@ -129,6 +130,9 @@ class Request:
     def samples(self) -> list[Sample]:
         """The N samples, one per entry."""
         samples, rate = self.model.samples(self.feeds), self.inputs.rate
+        texts = self._texts or self.model.texts(self.feeds)
+        if len(texts) == len(samples):
+            return [replace(sample, text=text) for sample, text in zip(samples, texts, strict=True)]
         if rate is None or (self.model.spec is not None and self.model.spec.rate is not None):
             return samples
         # The files know more of the time than the spec.
@@ -224,6 +228,7 @@ class Request:
         part.__dict__.pop("samples", None)
         part.model, part._run = group.model, None
         part.feeds = {n: a if n in self.model.shared else a[group.rows] for n, a in self.feeds.items()}
+        part._texts = tuple(self._texts[row] for row in group.rows) if self._texts else ()
         part.evaluations = Evaluations(len(group.rows))
         part.announce, part._report = None, ()
         return part

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from tests.tolerances import Tolerance, assert_close
+from xaionnx.typing import Array
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
 ONNX_FILES = sorted(MODELS.glob("*.onnx"))
@@ -46,11 +47,20 @@ def test_spec_names_tensors_of_the_model(path: Path) -> None:
     graph = onnx.load(path).graph
     assert spec["input"]["name"] in {value.name for value in graph.input}
     assert spec["output"]["name"] in {value.name for value in graph.output}
-    assert spec["input"]["kind"] in {"picture", "table", "array"}
+    assert spec["input"]["kind"] in {"picture", "table", "array", "text"}
     assert spec["output"]["activation"] in {"logits", "softmax", "sigmoid", "none"}
     labels = spec["output"].get("labels")
     if isinstance(labels, str):
         assert len(json.loads((path.parent / labels).read_text())) == 1000
+
+
+def _some_rows(entry: ort.NodeArg) -> Array:
+    """Three rows of numbers from 0 to 1, or of the numbers of 7 tokens; a mask is 1."""
+    shape = (3, *(size if isinstance(size, int) else 7 for size in entry.shape[1:]))
+    rng = np.random.default_rng(0)
+    if entry.type == "tensor(int64)":
+        return np.ones(shape, np.int64) if "mask" in entry.name else rng.integers(0, 100, shape)
+    return rng.uniform(0, 1, shape).astype(np.float32)
 
 
 @pytest.mark.parametrize("path", ONNX_FILES, ids=lambda path: path.stem)
@@ -60,10 +70,9 @@ def test_model_is_standard_and_its_batch_axis_is_free(path: Path) -> None:
     assert {node.domain for node in model.graph.node} <= {"", "ai.onnx.ml"}
     assert next(entry.version for entry in model.opset_import if entry.domain == "") >= 17
     session = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
-    (entry,) = session.get_inputs()
-    x = np.random.default_rng(0).uniform(0, 1, (3, *entry.shape[1:])).astype(np.float32)
-    together = session.run(None, {entry.name: x})
-    alone = [session.run(None, {entry.name: row[None]}) for row in x]
+    feeds = {entry.name: _some_rows(entry) for entry in session.get_inputs()}
+    together = session.run(None, feeds)
+    alone = [session.run(None, {name: x[n : n + 1] for name, x in feeds.items()}) for n in range(3)]
     for k, output in enumerate(together):
         for i in range(3):
             if isinstance(output, list):  # ZipMap: a probability by class for each row

@@ -17,7 +17,7 @@ from xaionnx.data.time_axis import TimeAxis
 from xaionnx.short_repr import short_repr
 from xaionnx.typing import Array
 
-DisplayKind = Literal["picture", "series", "row", "volume"]
+DisplayKind = Literal["picture", "series", "row", "volume", "text"]
 
 LONGEST_SIDE: Final = 512
 """Longer side of stored pictures in pixels: enough for a screen, and at most 786 kB."""
@@ -37,10 +37,10 @@ class Display:
 
     Attributes
     ----------
-    kind : {"picture", "series", "row", "volume"}
+    kind : {"picture", "series", "row", "volume", "text"}
     array : array (K, ...)
         For pictures uint8 (K, h, w, 3), reduced to 512 pixels; for volumes uint8 (K, D, H, W), in gray; for series
-        (K, C, T), (K, T, C) or (K, T), for rows (K, F), the values fed to the model.
+        (K, C, T), (K, T, C) or (K, T), for rows (K, F), for texts (K, T) tokens, the values fed to the model.
     names : tuple of F or C str
         Column names of rows, channel names of series; empty if there are none.
     units : tuple of F str
@@ -53,6 +53,8 @@ class Display:
         Original height and width of pictures.
     step, unit, start : float, str, float or str
         When the steps of a series are, as in :class:`~xaionnx.data.time_axis.TimeAxis`.
+    texts : tuple of K str
+        The texts; empty for other kinds.
     """
 
     kind: DisplayKind
@@ -65,6 +67,7 @@ class Display:
     step: float = 1.0
     unit: str = ""
     start: float | str = 0.0
+    texts: tuple[str, ...] = ()
 
     __repr__ = short_repr
     __hash__ = None  # type: ignore[assignment]  # not hashable, like arrays
@@ -88,7 +91,7 @@ class Display:
 
     def sample(self, n: int) -> Display:
         """Return the display of one sample, (1, ...); empty if it was not stored."""
-        return dataclasses.replace(self, array=self.array[n : n + 1])
+        return dataclasses.replace(self, array=self.array[n : n + 1], texts=self.texts[n : n + 1])
 
     def picture(self) -> Array:
         """Return the picture of the first sample, uint8 (H, W, 3), in its original size."""
@@ -203,6 +206,21 @@ def series_of(array: Array, sample: Sample, name: str) -> Display | None:
 
 def _within_limit(array: Array) -> Array:
     return array[: max(1, MOST_BYTES // max(1, array[0].nbytes))]
+
+
+def texts_of(samples: Sequence[Sample], array: Array) -> Display:
+    """Return the texts of N samples, with their tokens or strings ``array`` (N, ...), within :data:`MOST_BYTES`."""
+    texts, size = list[str](), 0
+    for sample in samples:
+        text = "" if sample.text is None else sample.text.text
+        size += 4 * len(text)
+        if texts and size > MOST_BYTES:
+            break
+        texts.append(text)
+    stored = array[: len(texts)].reshape(len(texts), -1)
+    # Strings are the texts themselves.
+    tokens = np.zeros(stored.shape, np.int64) if stored.dtype.hasobject else stored.copy()
+    return Display("text", tokens, texts=tuple(texts))
 
 
 def rows_of(

@@ -18,6 +18,8 @@ from xaionnx.data.files import Refusal
 from xaionnx.data.pixels import are_pixels, pictures_in
 from xaionnx.data.series_files import SeriesLayout
 from xaionnx.data.spec import InputSpec
+from xaionnx.data.texts import TextReading, read_texts
+from xaionnx.data.tokens import Text
 from xaionnx.errors import InputMismatchError
 from xaionnx.short_repr import short_repr
 from xaionnx.typing import Array, Document, DType, Facts
@@ -63,6 +65,8 @@ class Inputs:
         Whether they were converted with a spec guessed from the model's shapes; the first note says so.
     rate : float or None
         Steps per second of series, if files of sound state it.
+    texts : tuple of Text
+        One per sample, if they are text.
     """
 
     arrays: dict[str, Array]
@@ -74,6 +78,7 @@ class Inputs:
     conversion: str | None = None
     guessed: bool = False
     rate: float | None = None
+    texts: tuple[Text, ...] = ()
 
     __repr__ = short_repr
 
@@ -104,6 +109,8 @@ class Reading:
         Moves the samples of an array of the explained input that is read from a file to the first axis.
     series : SeriesLayout or None
         How a sample of the explained input lies, if it is a series.
+    text : TextReading or None
+        How text becomes the inputs of the model; None for a model that reads none.
     """
 
     exif: bool = False
@@ -111,6 +118,7 @@ class Reading:
     nan: str | None = None
     batch_first: Callable[[Array], Array] = np.asarray
     series: SeriesLayout | None = None
+    text: TextReading | None = None
 
     __repr__ = short_repr
 
@@ -163,7 +171,19 @@ def convert(
     >>> inputs.arrays["pixels"].shape, inputs.notes
     ((1, 3, 8, 8), ('x[0]: gray is repeated to RGB',))
     """
-    given, reading = _as_array(given), reading or Reading()
+    reading = reading or Reading()
+    texts = None if reading.text is None else read_texts(given, spec, reading.text, model)
+    if texts is not None:
+        return Inputs(
+            texts.arrays,
+            texts.names,
+            texts.sha256s,
+            notes=texts.notes,
+            refused=texts.refused,
+            conversion=texts.conversion,
+            texts=texts.texts,
+        )
+    given = _as_array(given)
     if isinstance(given, Mapping):
         arrays = dict(given)
         if main.name not in arrays or not _is_convertible(arrays[main.name], spec, main):

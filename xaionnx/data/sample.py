@@ -9,6 +9,7 @@ from typing import Final, final
 import numpy as np
 
 from xaionnx.data.spec import InputSpec, picture_axes
+from xaionnx.data.tokens import Text
 from xaionnx.errors import InputMismatchError
 from xaionnx.graph.input_purposes import InputPurpose, is_data
 from xaionnx.graph.roles import Role, Roles
@@ -98,6 +99,8 @@ class Sample:
         What the inputs are for; those that are not named are data.
     roles : mapping of str to tuple of Role
         What the axes of each input mean, as far as it is known.
+    text : Text or None
+        The text that the explained input was made of.
 
     Examples
     --------
@@ -116,6 +119,7 @@ class Sample:
     shared: frozenset[str] = frozenset()
     purposes: Mapping[str, InputPurpose] = field(default_factory=dict)
     roles: Mapping[str, Roles] = field(default_factory=dict)
+    text: Text | None = None
 
     __repr__ = short_repr
 

@@ -63,6 +63,14 @@ class InputSpec:
         Time from one step of a series to the next, such as ``"1 h"`` or ``"0.5 s"``, instead of ``rate``.
     start : float or str, optional
         Time of the first step in the unit of ``step``, or its date and time; 0 if None.
+    tokenizer : str, optional
+        The tokenizer.json file of a text model, beside the spec; found beside the model if None.
+    max_length : int, optional
+        The most tokens of a text, with special ones; that of the tokenizer if None.
+    special_tokens : bool
+        Whether the tokenizer's special tokens, such as [CLS], are added to a text.
+    text : str, optional
+        The column of a table that holds the text.
     output : str, optional
         Name of the output tensor to explain; the model's first floating-point output if None.
     activation : {"logits", "softmax", "sigmoid", "none"}
@@ -109,6 +117,10 @@ class InputSpec:
     rate: float | None = None
     step: str | None = None
     start: float | str | None = None
+    tokenizer: str | None = None
+    max_length: int | None = None
+    special_tokens: bool = True
+    text: str | None = None
     output: str | None = None
     activation: Activation = "none"
     labels: Sequence[str] = ()

@@ -50,6 +50,10 @@ _INPUT: Final[dict[str, str | None]] = {
     "rate": "series",
     "step": "series",
     "start": "series",
+    "tokenizer": "text",
+    "max_length": "text",
+    "special_tokens": "text",
+    "text": "text",
 }
 # keys of [input] and [output] whose field has another name
 _RENAMED: Final = {"channels": "channel_names"}
@@ -96,6 +100,8 @@ def read_fields(path: Path) -> Document:
     fields |= {("output" if key == "name" else key): value for key, value in target.items()}
     if isinstance(labels := fields.get("labels"), str):
         fields["labels"] = read_labels(path.parent, labels)
+    if isinstance(named := fields.get("tokenizer"), str) and named and (path.parent / named).exists():
+        fields["tokenizer"] = str(path.parent / named)
     return fields
 
 
@@ -132,14 +138,18 @@ def checked_fields(fields: Facts) -> Document:
     for key, choices in _CHOICES.items():
         if not isinstance(fields[key], str) or fields[key] not in choices:
             _fail(key, f"one of {', '.join(repr(c) for c in choices)}", fields[key])
-    for key in ("name", "output", "boxes", "axes"):
+    for key in ("name", "output", "boxes", "axes", "tokenizer", "text"):
         if fields[key] is not None and not (isinstance(fields[key], str) and fields[key]):
             _fail(key, "a non-empty str or None", fields[key])
     blank = fields["blank"]
     if blank is not None and not (isinstance(blank, int) and not isinstance(blank, bool) and blank >= 0):
         _fail("blank", "an int in [0, inf) or None", blank)
-    if not isinstance(fields["guessed"], bool):
-        _fail("guessed", "a bool", fields["guessed"])
+    length = fields["max_length"]
+    if length is not None and (type(length) is not int or length < 1):
+        _fail("max_length", "an int in [1, inf) or None", length)
+    for key in ("guessed", "special_tokens"):
+        if not isinstance(fields[key], bool):
+            _fail(key, "a bool", fields[key])
     checked["size"] = _checked_size(fields["size"])
     for key in ("mean", "scale"):
         checked[key] = _per_channel(key, fields[key], CHANNELS[fields["color"]])

@@ -16,6 +16,8 @@ from xaionnx.graph.roles import Role
 from xaionnx.parameters import choice, flag, integer, name, size
 from xaionnx.perturb.baseline import Baseline
 from xaionnx.perturb.game import Game
+from xaionnx.perturb.removal import Removal
+from xaionnx.perturb.text_removal import text_removal
 from xaionnx.perturb.windows import Plane, WindowOcclusion
 from xaionnx.request import Request
 from xaionnx.runtime.model import Model
@@ -43,7 +45,8 @@ class Occlusion(GameExplainer):
                 = sum  over them                                            (overlap="sum")
 
     Windows are placed at multiples of the stride until the picture is covered; the last may extend beyond the border.
-    In a sequence or a table row the window slides along the last axis. A window covers all channels.
+    In a sequence or a table row the window slides along the last axis. A window covers all channels. In a text the
+    window and the stride count words; a window is one word if not given.
 
     ``maps`` by window position (rows, columns), after Zeiler and Fergus, figure 7:
 
@@ -131,7 +134,9 @@ class Occlusion(GameExplainer):
 
     def compute(self, request: Request) -> Attribution:
         games = super().compute(request)
-        return replace(games, parameters={"window": self._window(request.samples[0]), **games.parameters})
+        first = request.samples[0]
+        window = self._words("window", 1) if first.text is not None and self.layer is None else self._window(first)
+        return replace(games, parameters={"window": window, **games.parameters})
 
     @property
     def removed_layer(self) -> str | None:
@@ -148,7 +153,9 @@ class Occlusion(GameExplainer):
     def applier(self) -> str:
         return "incremental" if self.incremental else "auto"
 
-    def removal(self, sample: Sample) -> WindowOcclusion:
+    def removal(self, sample: Sample) -> Removal:
+        if sample.text is not None:
+            return text_removal(sample, self.players(sample), self.replacing(sample), self.seed)
         baseline = Baseline.of(self.replacement)
         values = baseline.draws(sample, (sample.main,), self.seed, may_interpolate=True)
         interpolated = baseline.interpolates(sample.main)
@@ -156,7 +163,8 @@ class Occlusion(GameExplainer):
 
     def estimate(self, game: Game) -> GameResult:
         removal = game.removal
-        assert isinstance(removal, WindowOcclusion)  # self.removal makes nothing else
+        if not isinstance(removal, WindowOcclusion):
+            return self._over_words(game)
         stride = removal.steps(type(self).__name__, self.stride)
         corners = masks.window_corners(removal.plane.extent, removal.window, stride)
         grid = tuple(len(np.unique(corners[:, axis])) for axis in range(corners.shape[1]))
@@ -176,6 +184,36 @@ class Occlusion(GameExplainer):
         maps = {key: by_position.reshape(-1, *grid) for key, by_position in maps.items()}
         diagnostics = {"incremental": ", ".join(game.cuts) or None}
         return GameResult(values.reshape(len(values), -1), diagnostics=diagnostics, maps=maps)
+
+    def _over_words(self, game: Game) -> GameResult:
+        """The result of a text: windows of whole words."""
+        length, stride = self._words("window", 1), self._words("stride", 0)
+        stride = stride or max(1, length // 2)
+        starts = np.arange(0, max(1, game.players - length + stride), stride)
+        covered = (np.arange(game.players) >= starts[:, None]) & (np.arange(game.players) < starts[:, None] + length)
+        drops = np.empty((len(covered), game.targets))
+        for start in range(0, len(covered), _PIECE):
+            piece = slice(start, start + _PIECE)
+            drops[piece] = game.full - game.watch(~covered[piece])[0]
+        total = drops.T @ covered
+        return GameResult(total / np.maximum(covered.sum(axis=0), 1) if self.overlap == "mean" else total)
+
+    def _words(self, parameter: str, default: int) -> int:
+        """A length in words.
+
+        Raises
+        ------
+        ParameterError
+            Several numbers are given.
+        """
+        given = default if (value := getattr(self, parameter)) is None else value
+        if isinstance(given, int):
+            return given
+        if len(given) == 1:
+            return int(given[0])
+        raise ParameterError(
+            f"The '{parameter}' parameter of Occlusion must be one int for a text. Got {given} instead."
+        )
 
     def _watched_maps(self, game: Game, watched: Array) -> dict[str, Array]:
         """Maps (T, M) of the further targets, (M, W)."""

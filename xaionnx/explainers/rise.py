@@ -10,6 +10,7 @@ from xaionnx.explainers._games.game import GameExplainer, GameResult
 from xaionnx.explainers._games.smooth_masks import BySmoothMasks
 from xaionnx.perturb.game import Game
 from xaionnx.perturb.removal import Removal
+from xaionnx.perturb.text_removal import text_removal
 from xaionnx.runtime.model import Model
 from xaionnx.targets.target import Target
 
@@ -90,6 +91,8 @@ class Rise(BySmoothMasks, GameExplainer):
         return super().check_model(dry_run)
 
     def removal(self, sample: Sample) -> Removal:
+        if sample.text is not None:
+            return text_removal(sample, self.players(sample), self.replacing(sample), self.seed)
         return self.masked(sample, self.players(sample), self.baseline_values(sample, (sample.main,)), self.seed)
 
     def estimate(self, game: Game) -> GameResult:

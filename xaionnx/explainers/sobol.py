@@ -20,7 +20,8 @@ from xaionnx.perturb.element_types import check_mixable, check_none_missing
 from xaionnx.perturb.features import DefaultFeatures, Features
 from xaionnx.perturb.game import Game
 from xaionnx.perturb.players import Players
-from xaionnx.perturb.removal import Mix
+from xaionnx.perturb.removal import Mix, Removal
+from xaionnx.perturb.text_removal import text_removal
 from xaionnx.typing import Array, FeaturesLike
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 _MOST_DIMENSIONS = 21201
 # The fewest points that give a variance. Squares of differences are skewed: for fewer points than the second number
 # their mean is further off than 1.96 standard errors in far more than 5 % of all cases.
+# A share of presence from which a word is present.
+_HALF = 0.5
 _LEAST, _TRUSTED = 4, 128
 
 
@@ -108,8 +111,10 @@ class Sobol(WithinBudget, GameExplainer):
         mixed = {name: x for name, x in sample.data.items() if x.dtype.kind == "f" or name == sample.main}
         return DefaultFeatures("grid", "grid:4").players(replace(sample, x=mixed))
 
-    def removal(self, sample: Sample) -> Mix:
+    def removal(self, sample: Sample) -> Removal:
         players = self.players(sample)
+        if sample.text is not None:
+            return text_removal(sample, players, self.replacing(sample), self.seed)
         _check_mixable(sample, tuple(players.maps))
         baseline = self.baseline_values(sample, tuple(players.maps))
         check_none_missing({name: sample.x[name] for name in players.maps}, baseline)
@@ -130,7 +135,8 @@ class Sobol(WithinBudget, GameExplainer):
             )
         outputs = np.empty((0, players + 2, game.targets))
         for codes in self._points(players, 1 << (max_points.bit_length() - 1)):
-            rows = partial(_designs, codes)
+            # Half of a word is no word: present or absent, each with probability a half.
+            rows = partial(_designs, codes if isinstance(game.removal, Mix) else codes >= _HALF)
             new = evaluate(game, rows, 0, len(codes) * (players + 2))
             outputs = np.concatenate([outputs, new.reshape(len(codes), players + 2, -1)])
             total, first, error, variance = _indices(outputs)
@@ -170,7 +176,7 @@ def _designs(points: Array, start: int, stop: int) -> Array:
     swapped = np.flatnonzero(row > 1)
     player = row[swapped] - 2
     codes[swapped, player] = points[point[swapped], players + player]
-    return codes.astype(np.float32)
+    return codes if codes.dtype == bool else codes.astype(np.float32)
 
 
 def _indices(outputs: Array) -> tuple[Array, Array, Array, Array]:

@@ -7,6 +7,7 @@ from typing import Protocol, final
 
 import numpy as np
 
+from xaionnx.perturb.deleting import DeletedTokens
 from xaionnx.perturb.incremental import Incremental
 from xaionnx.perturb.removal import Removal
 from xaionnx.perturb.windows import WindowOcclusion
@@ -39,9 +40,16 @@ def applier(model: Model, removal: Removal, selection: TargetSet, kind: str = "a
     ``incremental`` is ``auto``, except that for windows on the CPU only changed values are computed again.
     """
     # Devices do not support strings.
-    able = model.on_gpu and model.file.opset >= _OPSET and all(a.dtype != object for a in removal.sample.x.values())
-    if kind == "graph" or (kind != "host" and able):
+    able = (
+        not removal.on_host
+        and model.on_gpu
+        and model.file.opset >= _OPSET
+        and all(a.dtype != object for a in removal.sample.x.values())
+    )
+    if (kind == "graph" and not removal.on_host) or (kind != "host" and able):
         return InGraph(model, removal, selection)
+    if isinstance(removal, DeletedTokens) and removal.shortens:
+        return Shortened(model, removal, selection)
     plain = OnHost(model, removal, selection)
     covered = isinstance(removal, WindowOcclusion) and not removal.interpolated
     if kind == "incremental" and covered and not model.on_gpu:
@@ -94,6 +102,34 @@ class OnHost:
             self._removal.restore(self._written, {n: b[: len(self._written)] for n, b in self._buffers.items()})
         self._written = None
         return {name: buffer[:count] for name, buffer in self._buffers.items()}
+
+
+@final
+class Shortened:
+    """Inputs of tokens without those that are deleted: each length has batches of its own."""
+
+    cuts: tuple[str, ...] = ()
+
+    def __init__(self, model: Model, removal: DeletedTokens, selection: TargetSet) -> None:
+        self._model, self._removal, self._selection = model, removal, selection
+
+    def evaluate(self, codes: Array) -> Iterator[tuple[Array, Array, Array]]:
+        x, lengths = self._removal.sample.x, self._removal.lengths(codes)
+        shared = {name: array for name, array in x.items() if name in self._model.shared}
+        for length in np.unique(lengths).tolist():
+            numbers = np.flatnonzero(lengths == length)
+            for start, stop, outputs in self._batches(codes[numbers], length, shared):
+                aligned = {name: self._removal.at_end(name, array) for name, array in outputs.items()}
+                rows = numbers[start:stop]
+                yield rows, np.zeros_like(rows), self._selection.select(aligned)
+
+    def _batches(
+        self, codes: Array, length: int, shared: Mapping[str, Array]
+    ) -> Iterator[tuple[int, int, dict[str, Array]]]:
+        def feed(start: int, stop: int) -> Mapping[str, Array]:
+            return self._removal.shortened(codes[start:stop], length)
+
+        return self._model.batches(len(codes), feed, self._selection.tensors, shared)
 
 
 @final

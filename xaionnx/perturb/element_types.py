@@ -42,7 +42,8 @@ def check_mixable(sample: Sample, name: str, what: str, instead: str) -> None:
         It does not.
     """
     kind, positions = sample.x[name].dtype.kind, sample.positions(name)
-    measured = positions is not None and positions.role in (Role.SPACE, Role.TIME)
+    is_text = sample.text is not None and name == sample.main
+    measured = not is_text and positions is not None and positions.role in (Role.SPACE, Role.TIME)
     if kind != "f" and not (kind in "iu" and measured):
         raise InputMismatchError(
             f"Input '{name}' has type {sample.x[name].dtype}; {what} needs floats, or whole numbers over space or "

@@ -53,7 +53,10 @@ class Features(ABC):
 
     def players(self, sample: Sample) -> Players:
         """Return the players of one sample."""
-        players = Players.of(self.label_maps(sample), self.resolved(sample))
+        resolved = self.resolved(sample)
+        if resolved is not self:
+            return resolved.players(sample)
+        players = Players.of(self.label_maps(sample), self)
         return replace(players, names=player_names(players, sample))
 
     @hook
@@ -224,6 +227,8 @@ class DefaultFeatures(Features):
     of_volumes: str
 
     def resolved(self, sample: Sample) -> Features:
+        if sample.text is not None:
+            return FEATURES.read("words")
         parts = {name: self._of(sample, name) for name in sample.data}
         if len(parts) == 1:
             return Features.of(parts[sample.main])

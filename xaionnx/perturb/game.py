@@ -183,7 +183,7 @@ class Game:
                     f"sample {self.removal.sample.number}). Choose another baseline."
                 )
             if draws == 1:
-                total[rows[0] : rows[-1] + 1] = values
+                total[rows] = values
             else:
                 if weights is not None:
                     values = values * weights[draw, None]

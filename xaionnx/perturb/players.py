@@ -33,12 +33,19 @@ class Players:
         The features that divided the sample.
     names : tuple of str
         One a player, if it covers a part of a series or one of several inputs; else empty.
+    parts : array (parts,) or None
+        The player of each part of an input whose single element, a string, holds all players. Its map has -1, which
+        elsewhere stands for elements that are never removed.
+    followers : tuple of str
+        Inputs with a map that change with the players but have no values, such as the mask of removed tokens.
     """
 
     maps: Mapping[str, Array]
     labels: Array
     features: Features | None = None
     names: tuple[str, ...] = ()
+    parts: Array | None = None
+    followers: tuple[str, ...] = ()
 
     __repr__ = short_repr
 
@@ -63,12 +70,18 @@ class Players:
         return len(self.labels)
 
     def spread(self, values: Array, x: Mapping[str, Array]) -> dict[str, Array]:
-        """Return arrays (T, ...) by input with each player's value (T, P) at its elements; 0 without a map.
+        """Return arrays (T, ...) by input with each player's value (T, P) at its elements; 0 without a player.
 
-        They are broadcast along axes of an input that its map leaves out, and cannot be written.
+        They are broadcast along axes of an input that its map leaves out, and cannot be written. A string that holds
+        all players has the sum of their values.
         """
         spread = {}
         some = max(1, _NUMBERS // max(1, values.shape[1]))
+        fixed = any(labels.size and int(labels.min()) < 0 for labels in self.maps.values())
+        if fixed:
+            # The last column is that of label -1.
+            rest = values.sum(axis=1) if self.parts is not None else np.zeros(len(values))
+            values = np.concatenate([values, rest[:, None]], axis=1)
         for name, array in x.items():
             if name in self.maps:
                 # Looked up once for all elements that share a label, such as the channels of a pixel.

@@ -83,6 +83,9 @@ class Removal(ABC):
     def _fill_one(self, codes: Array, draw: int, out: Mapping[str, Array]) -> None:
         """Write one input for each code into buffers (M, ...), with baseline number ``draw``."""
 
+    # Whether inputs are written on the host only.
+    on_host: ClassVar[bool] = False
+
     # Whether a fill changes only a part of a row, so that it has to be undone before the next.
     restores: ClassVar[bool] = False
 

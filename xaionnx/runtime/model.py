@@ -16,6 +16,7 @@ from xaionnx.data.inputs import Given, Inputs, Reading, convert
 from xaionnx.data.sample import Sample, split
 from xaionnx.data.series_files import SeriesLayout
 from xaionnx.data.spec import InputSpec
+from xaionnx.data.tokens import Text, TextTokenizer
 from xaionnx.errors import InputMismatchError, ModelFileError, UnsupportedModelError
 from xaionnx.graph.adapt import adapt, fix_batch, free_batch
 from xaionnx.graph.batch_first import batch_first
@@ -43,6 +44,7 @@ from xaionnx.runtime.batch_runner import BatchRunner, Feed
 from xaionnx.runtime.first_rows import FirstRows
 from xaionnx.runtime.session import Session, Sessions, SessionSettings, channel_block
 from xaionnx.runtime.tensors import TensorInfo, check_inputs, find, listed
+from xaionnx.runtime.token_inputs import open_tokenizer, text_reading, texts_of
 from xaionnx.typing import Array, Feeds
 
 if TYPE_CHECKING:
@@ -85,6 +87,7 @@ class _State:
     nan: str | None = None
     first_rows: FirstRows | None = None
     branches: bool | None = None
+    tokenizer: TextTokenizer | None = None
 
 
 @final
@@ -511,10 +514,37 @@ class Model:
         info = self.input()
         return self.spec or InputSpec.guess(info.shape, info.dtype if info.dtype.kind != "U" else np.int64)
 
-    def read(self, x: Given, *, partial: bool = False, exif: bool = False, display_side: int | None = None) -> Inputs:
+    @property
+    def tokenizer(self) -> TextTokenizer | None:
+        """The tokenizer of a text model, opened once; None for a model that reads strings.
+
+        Raises
+        ------
+        DataError, ParameterError, UnsupportedModelError
+            There is none, it cannot be read, or the package tokenizers is missing.
+        """
+        state = self._state
+        if state.tokenizer is None:
+            state.tokenizer = open_tokenizer(self)
+        return state.tokenizer
+
+    def texts(self, feeds: Feeds) -> tuple[Text, ...]:
+        """Return the texts that checked inputs stand for, one a sample; () if the model reads none."""
+        return texts_of(self, feeds)
+
+    def read(
+        self,
+        x: Given,
+        *,
+        partial: bool = False,
+        exif: bool = False,
+        display_side: int | None = None,
+        lines: bool = False,
+    ) -> Inputs:
         """Read inputs from files, pictures or arrays and return them by name, checked as by :meth:`check`.
 
         Files and pictures are converted according to the spec; if there is none, it is guessed from the model's shapes.
+        For a model that reads text, a str is a text, and a Path a file.
 
         Parameters
         ----------
@@ -523,6 +553,8 @@ class Model:
             Leave out and report files and rows that cannot be read, instead of raising an error.
         exif, display_side
             As in `xaionnx.data.batch.read_inputs`.
+        lines : bool
+            Take each line of a text file as a text.
 
         Raises
         ------
@@ -541,12 +573,13 @@ class Model:
 
         sizes = [size for number, size in enumerate(main.shape) if number != moved.get(main.name, 0)]
         layout = SeriesLayout.of(sizes, self.axes.of_sample(main.name))
-        reading = Reading(exif, display_side, self.nan_words, batch_first, layout)
+        reading = Reading(exif, display_side, self.nan_words, batch_first, layout, text_reading(self, x, lines))
         inputs = convert(x, self.input_spec, main, others, reading, self.name)
         if inputs.refused and not partial:
             raise inputs.refused[0].error
         # What was read from a file, and is not one of several inputs of a file, has its samples first.
         ready = {main.name} if inputs.names and not _holds_all_inputs(x, others) else frozenset()
+        ready = {info.name for info in self.inputs} if inputs.texts else ready
         try:
             return replace(inputs, arrays=self.check(inputs.arrays, ready))
         except InputMismatchError as error:

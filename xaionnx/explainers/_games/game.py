@@ -25,10 +25,12 @@ from xaionnx.perturb import features as partitions
 from xaionnx.perturb.background import FromBackground
 from xaionnx.perturb.baseline import Baseline
 from xaionnx.perturb.baselines.background import REDUCTIONS
+from xaionnx.perturb.deleting import DeletedTokens
 from xaionnx.perturb.features import Features
 from xaionnx.perturb.game import Game
 from xaionnx.perturb.players import Players
 from xaionnx.perturb.removal import Mix, Removal, Select
+from xaionnx.perturb.text_removal import default_text_baseline, text_removal
 from xaionnx.perturb.windows import Plane, SmoothMask
 from xaionnx.request import Request
 from xaionnx.runtime import progress
@@ -37,6 +39,7 @@ from xaionnx.runtime.model import Model
 from xaionnx.short_repr import short_repr
 from xaionnx.targets.resolve import ResolvedTargets
 from xaionnx.targets.target import Target
+from xaionnx.text_record import player_spans
 from xaionnx.typing import Array, BaselineLike, Document, FeaturesLike, TargetLike
 
 if TYPE_CHECKING:
@@ -113,20 +116,30 @@ class GameExplainer(FromBackground, Explainer):
 
     @hook
     def players(self, sample: Sample) -> Players:
-        """The players of a sample: by default its positions, such as pixels or steps in time, or a row's columns."""
+        """The players of a sample: by default its positions, such as pixels or steps in time, words, or columns."""
+        if sample.text is not None:
+            return Features.of(None).players(sample)
         return Features.of(Plane(sample, type(self).__name__).labels()).players(sample)
 
     @hook
     def removal(self, sample: Sample) -> Removal:
         """How players are removed: by default the elements of an absent player take the baseline's values."""
         players = self.players(sample)
-        baseline, names = Baseline.of(self.replacement), tuple(players.maps)
+        if sample.text is not None:
+            return text_removal(sample, players, self.replacing(sample), self.seed)
+        baseline, names = self.replacing(sample), tuple(players.maps)
         values = baseline.draws(sample, names, self.seed, may_interpolate=True)
         return Select(sample, players, values, frozenset(filter(baseline.interpolates, names)))
 
+    @final
+    def replacing(self, sample: Sample) -> Baseline:
+        """The baseline of a sample: if none is given, that of a text is one that its tokenizer has."""
+        given = self.replacement
+        return default_text_baseline(sample) if given is None and sample.text is not None else Baseline.of(given)
+
     def baseline_values(self, sample: Sample, names: tuple[str, ...]) -> dict[str, Array]:
         """The baselines of the inputs ``names``."""
-        return Baseline.of(self.replacement).draws(sample, names, self.seed)
+        return self.replacing(sample).draws(sample, names, self.seed)
 
     @property
     @hook
@@ -163,7 +176,9 @@ class GameExplainer(FromBackground, Explainer):
         games, results = [], []
         for n, sample in enumerate(samples):
             removal = self.removal(sample)
-            removal.weights = Baseline.of(self.replacement).weights
+            removal.weights = self.replacing(sample).weights
+            if isinstance(removal, DeletedTokens):
+                removal.read_from(resolved.selection.of_sample(n), resolved.outputs)
             _check_mixed(resolved.model, removal)
             game = Game(
                 resolved.model,
@@ -183,7 +198,10 @@ class GameExplainer(FromBackground, Explainer):
             # After an early stop, fewer evaluations were made than planned.
             progress.expect(game.evaluations - before - planned)
             games.append(game)
-        return _attribution(games, results)
+        found = _attribution(games, results)
+        if samples[0].text is None or self.replacement is not None:
+            return found
+        return replace(found, parameters={**found.parameters, "baseline": self.replacing(samples[0])})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,7 +238,7 @@ def _attribution(games: Sequence[Game], results: Sequence[GameResult]) -> Attrib
     """The results of N games as one attribution."""
     players = [game.removal.players for game in games]
     spread = [p.spread(r.values, game.removal.sample.x) for p, r, game in zip(players, results, games, strict=True)]
-    names = [name for name in games[0].removal.sample.x if name in players[0].maps]
+    names = [n for n in games[0].removal.sample.x if n in players[0].maps and n not in players[0].followers]
     empties = [game.known_empty for game in games]
     errors = [result.standard_error for result in results]
     return Attribution(
@@ -237,7 +255,7 @@ def _attribution(games: Sequence[Game], results: Sequence[GameResult]) -> Attrib
             **{key: [result.diagnostics.get(key) for result in results] for key in results[0].diagnostics},
         },
         parameters={"features": players[0].features},
-        facts=_names(players),
+        facts={**_names(players), **_spans(games)},
     )
 
 
@@ -248,6 +266,16 @@ def _names(players: Sequence[Players]) -> Document:
     if not longest or any(len(one.names) != one.count for one in players):
         return {}
     return {"feature_names": longest if all(names == longest[: len(names)] for names in each) else each}
+
+
+def _spans(games: Sequence[Game]) -> Document:
+    """The characters of the players of texts, for each sample; empty if the samples are no texts."""
+    found = []
+    for game in games:
+        sample, players = game.removal.sample, game.removal.players
+        labels = players.maps.get(sample.main) if players.parts is None else players.parts
+        found.append(None if sample.text is None or labels is None else player_spans(sample.text, labels))
+    return {} if any(spans is None for spans in found) else {"spans": found}
 
 
 def _check_mixed(model: Model, removal: Removal) -> None:

@@ -104,7 +104,10 @@ class BySmoothMasks(WithinBudget):
         if isinstance(removal, SmoothMask):
             grid, cell, extent = removal.grid, removal.cell, removal.plane.extent
         else:
-            grid = extent = Plane(removal.sample, type(self).__name__).extent
+            text = removal.sample.text is not None
+            # Words of a text are kept or removed as a whole.
+            extent = (1, removal.players.count) if text else Plane(removal.sample, type(self).__name__).extent
+            grid = extent
             cell = (1,) * len(extent)
 
         def cells(start: int, stop: int) -> Array:

@@ -1,0 +1,62 @@
+"""A special token of the tokenizer in place of removed words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Final, Literal, final
+
+import numpy as np
+
+from xaionnx.data.sample import Sample
+from xaionnx.errors import InputMismatchError
+from xaionnx.perturb.baseline import Baseline
+from xaionnx.perturb.text_players import text_of
+from xaionnx.registry import Form
+from xaionnx.typing import Array
+
+_OTHERS: Final = "Use one that it has, or 'delete', which removes the tokens."
+
+
+@final
+@dataclass(frozen=True)
+class SpecialToken(Baseline):
+    """The mask token, the padding token or the unknown token of the tokenizer.
+
+    At padding the attention mask, if the model has one, is 0 too, so that no other token attends to it.
+    """
+
+    forms: ClassVar[tuple[Form[Baseline], ...]] = (
+        Form("mask", lambda _: SpecialToken("mask")),
+        Form("pad", lambda _: SpecialToken("pad")),
+        Form("unk", lambda _: SpecialToken("unknown")),
+    )
+
+    which: Literal["mask", "pad", "unknown"]
+
+    def followers(self, sample: Sample) -> tuple[str, ...]:
+        return attention_masks(sample) if self.which == "pad" else ()
+
+    def fill(self, sample: Sample, name: str, rng: np.random.Generator) -> Array:
+        if name in self.followers(sample):
+            return np.asarray(0)
+        tokenizer = text_of(sample, f"A baseline of the {self.which} token").tokenizer
+        if tokenizer is None:
+            raise InputMismatchError(
+                f"Input '{sample.main}' holds strings, for which there is no {self.which} token. Use 'delete' or "
+                "'word:TEXT'."
+            )
+        number = tokenizer.special_id(self.which)
+        if number is None and self.which == "pad" and self.followers(sample):
+            number = tokenizer.pad_id
+        if number is None:
+            raise InputMismatchError(f"{tokenizer.path.name} has no {self.which} token. {_OTHERS}")
+        return np.asarray(number)
+
+
+def attention_masks(sample: Sample) -> tuple[str, ...]:
+    """The inputs that tell real tokens from padding: masks of the shape of the tokens."""
+    return tuple(
+        name
+        for name, array in sample.own.items()
+        if name in sample.purposes and sample.purposes[name].purpose == "mask" and array.shape == sample.array.shape
+    )

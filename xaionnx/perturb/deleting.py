@@ -1,0 +1,138 @@
+"""Removal of tokens by deletion: those that stay move together, and the text becomes shorter."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Mapping
+from typing import TYPE_CHECKING, ClassVar, final
+
+import numpy as np
+
+from xaionnx.data.sample import Sample
+from xaionnx.errors import InputMismatchError, UnsupportedModelError
+from xaionnx.hooks import hook
+from xaionnx.perturb.players import Players
+from xaionnx.perturb.removal import Removal
+from xaionnx.perturb.text_players import text_of
+from xaionnx.targets.selection import TargetSet
+from xaionnx.typing import Array
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+    from xaionnx.graph.builder import Builder
+
+
+@final
+class DeletedTokens(Removal):
+    """Deletes the tokens of absent players. Codes are coalitions, bool (M, P).
+
+    For a model with an attention mask the length T stays the same: padding that the mask hides fills it up, at the
+    start for a causal model, whose output is read at the end, otherwise at the end. A model without a mask gets shorter
+    inputs, see :meth:`lengths`, or padding alone if its length is fixed. At least one token stays.
+    """
+
+    on_host: ClassVar[bool] = True
+
+    def __init__(self, sample: Sample, players: Players) -> None:
+        from xaionnx.perturb.baselines.special_token import attention_masks
+
+        super().__init__(sample, players, {sample.main: np.zeros((1, *sample.array.shape), sample.array.dtype)})
+        self._text = text_of(sample, "baseline='delete'")
+        self._labels = players.maps[sample.main].reshape(-1)
+        self._masks = attention_masks(sample)
+        self._causal = False
+        self._tokens_first: frozenset[str] = frozenset()
+        tokenizer = self._text.tokenizer
+        self._pad = 0 if tokenizer is None else tokenizer.pad_id
+        purpose = sample.purposes.get(sample.main)
+        self.shortens = not self._masks and purpose is not None and purpose.is_free
+        real = ~self._text.special | (self._text.ids != self._pad)
+        real[: int(np.flatnonzero(~self._text.special)[-1]) + 1] = True
+        self._real = real
+        self._along = {
+            name
+            for name, array in sample.own.items()
+            if name != sample.main and array.shape == sample.array.shape and name not in self._masks
+        }
+
+    def read_from(self, selection: TargetSet, outputs: Mapping[str, Array]) -> None:
+        """Keep the elements of outputs (N, ...) that are read in their places while tokens are deleted.
+
+        Raises
+        ------
+        InputMismatchError
+            An element belongs to a token before the last one, which deletion moves or removes.
+        """
+        length, last = self.sample.array.shape[0], int(np.flatnonzero(self._labels >= 0)[-1])
+        shapes = {name: array.shape[1:] for name, array in outputs.items()}
+        by_token = [t for t in selection.terms if len(shapes[t.tensor]) > 1 and shapes[t.tensor][0] == length]
+        for term in by_token:
+            position = int((term.indices // math.prod(shapes[term.tensor][1:])).min())
+            if position < last:
+                raise InputMismatchError(
+                    f"'{term.names[0]}' belongs to token {position} of '{term.tensor}', and baseline='delete' moves "
+                    "tokens. Use baseline='mask', 'pad' or 'unk'."
+                )
+        self._causal = bool(by_token)
+        self._tokens_first = frozenset(term.tensor for term in by_token)
+
+    def at_end(self, name: str, output: Array) -> Array:
+        """Return an output of a shortened text in the shape of that of the whole, its tokens at the end."""
+        missing = self.sample.array.shape[0] - output.shape[1] if name in self._tokens_first else 0
+        return np.pad(output, [(0, 0), (missing, 0), *[(0, 0)] * (output.ndim - 2)]) if missing else output
+
+    @property
+    @hook
+    def empty(self) -> Array:
+        return np.zeros((1, self.players.count), dtype=bool)
+
+    def kept(self, codes: Array) -> Array:
+        """Return which tokens stay, bool (M, T); one padding token of an empty text does."""
+        members = np.concatenate([codes.astype(bool), np.ones((len(codes), 1), bool)], axis=1)
+        return np.asarray(members[:, self._labels] & self._real)
+
+    def lengths(self, codes: Array) -> Array:
+        """Return the number of tokens that each input keeps, (M,)."""
+        return np.asarray(np.maximum(1, self.kept(codes).sum(axis=1)))
+
+    def _fill_one(self, codes: Array, draw: int, out: Mapping[str, Array]) -> None:
+        name = self.sample.main
+        length = out[name].shape[1]
+        source = {one: self.sample.x[one] for one in (name, *self._along)}
+        for row, kept in enumerate(self.kept(codes)):
+            places = np.flatnonzero(kept)
+            count = max(1, len(places))
+            where = slice(length - count, length) if self._causal else slice(0, count)
+            out[name][row] = self._pad
+            out[name][row, where] = source[name][places] if len(places) else self._pad
+            for mask in self._masks:
+                out[mask][row] = 0
+                out[mask][row, where] = 1
+            for other in self._along:
+                positions = self.sample.purposes.get(other)
+                out[other][row] = 0
+                counted = positions is not None and positions.purpose == "positions"
+                out[other][row, where] = np.arange(count) if counted else source[other][:count]
+
+    def shortened(self, codes: Array, length: int) -> dict[str, Array]:
+        """Return the inputs of coalitions that all keep ``length`` tokens, without padding, by name."""
+        name = self.sample.main
+        shapes = {one: self.sample.x[one] for one in (name, *self._along)}
+        out = {one: np.empty((len(codes), length), array.dtype) for one, array in shapes.items()}
+        self._fill_one(codes, 0, out)
+        rest = {n: a for n, a in self.sample.own.items() if n not in out}
+        return {**out, **{n: np.broadcast_to(a, (len(codes), *a.shape)) for n, a in rest.items()}}
+
+    @property
+    def structure(self) -> tuple[Hashable, ...]:
+        return (type(self).__name__,)
+
+    def emit(self, g: Builder) -> dict[str, ir.Value]:
+        raise UnsupportedModelError("Tokens are deleted on the host only. Use applier='host'.")
+
+    def codes(self, codes: Array) -> dict[str, Array]:
+        raise UnsupportedModelError("Tokens are deleted on the host only. Use applier='host'.")
+
+    def shared(self, draw: int) -> dict[str, Array]:
+        raise UnsupportedModelError("Tokens are deleted on the host only. Use applier='host'.")

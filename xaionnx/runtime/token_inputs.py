@@ -1,0 +1,98 @@
+"""Models that read text: their tokenizer, and the inputs that are fed from its tokens."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from xaionnx.data.texts import TextReading, string_text
+from xaionnx.data.tokens import Text, TextTokenizer, TokenInput, tokenizer_file
+from xaionnx.errors import DataError, ParameterError, UnsupportedModelError
+
+if TYPE_CHECKING:
+    from xaionnx.runtime.model import Model
+    from xaionnx.typing import Feeds
+
+_TEXT_OPS: Final = frozenset({"TfIdfVectorizer", "StringNormalizer", "StringSplit", "Tokenizer", "RegexFullMatch"})
+_MATRIX: Final = 2
+# More tokens than this, of samples given as numbers, are not turned back into text.
+_MOST_TOKENS: Final = 200_000
+
+
+def reads_text(model: Model) -> bool:
+    """Whether text can be given to a model: by its spec, as it reads strings, or as a tokenizer lies beside it."""
+    main = model.input()
+    if model.is_derived or main.name in model.shared:
+        return False
+    if model.spec is not None and model.spec.kind == "text":
+        return True
+    if main.dtype.kind == "U":
+        return model.spec is None and len(model.inputs) == 1 and reads_strings(model)
+    rows = main.dtype.kind in "iu" and len(main.shape) == _MATRIX
+    return model.spec is None and rows and tokenizer_file(model.path, None) is not None
+
+
+def reads_strings(model: Model) -> bool:
+    """Whether a model takes one string a sample and looks into it."""
+    main = model.input()
+    single = len(main.shape) == 1 or (len(main.shape) == _MATRIX and main.shape[1] in (1, None))
+    ops = {node.op_type for node in model.view.nodes}
+    return main.dtype.kind == "U" and single and not _TEXT_OPS.isdisjoint(ops)
+
+
+def open_tokenizer(model: Model) -> TextTokenizer | None:
+    """Open the tokenizer of a model; None for a model that reads strings.
+
+    Raises
+    ------
+    DataError, ParameterError, UnsupportedModelError
+        There is none, it cannot be read, or the package tokenizers is missing.
+    """
+    main, spec = model.input(), model.spec
+    if main.dtype.kind == "U":
+        return None
+    path = tokenizer_file(model.path, None if spec is None else spec.tokenizer)
+    if path is None:
+        raise DataError(
+            f"{model.name} reads the numbers of tokens, and there is no tokenizer.json beside it. Put one there, name "
+            "it in the spec ([input] tokenizer = 'FILE'), or give the numbers as a .npy array."
+        )
+    return TextTokenizer(path) if spec is None else TextTokenizer(path, spec.max_length, spec.special_tokens)
+
+
+def text_reading(model: Model, given: Any, lines: bool) -> TextReading | None:  # Any: users may pass anything
+    """Return how text given by a user is read; None if it is no text, or the model reads none."""
+    arrays = isinstance(given, Mapping | np.ndarray) and getattr(getattr(given, "dtype", None), "kind", "") not in "UO"
+    if arrays or not reads_text(model) or _is_array_file(given):
+        return None
+    inputs = tuple(
+        TokenInput(info.name, model.purposes[info.name].purpose, info.dtype, info.shape) for info in model.inputs
+    )
+    return TextReading(model.tokenizer, inputs, model.input().name, lines)
+
+
+def _is_array_file(given: Any) -> bool:
+    return isinstance(given, str | os.PathLike) and os.fspath(given).lower().endswith((".npy", ".npz"))
+
+
+def texts_of(model: Model, feeds: Feeds) -> tuple[Text, ...]:
+    """Return the texts of checked inputs: strings as they are, tokens turned back; () if it cannot be told."""
+    main = model.input()
+    if model.is_derived or main.name not in feeds:
+        return ()
+    x = feeds[main.name]
+    try:
+        if x.dtype == object:
+            if x[:1].size != 1 or not reads_text(model):
+                return ()
+            return tuple(string_text(str(text)) for text in x.reshape(-1))
+        if x.ndim != _MATRIX or x.size > _MOST_TOKENS or not reads_text(model):
+            return ()
+        tokenizer = model.tokenizer
+        return () if tokenizer is None else tuple(tokenizer.decode(row) for row in x)
+    except (DataError, ParameterError, UnsupportedModelError):
+        # Numbers need no tokenizer to be explained.
+        return ()

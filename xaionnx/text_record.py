@@ -1,0 +1,77 @@
+"""What a record keeps of text: the characters of each word or token, and the sums of values over the words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from xaionnx.attribution import Attribution, PlayerValues
+from xaionnx.data.tokens import Text
+from xaionnx.typing import Array, Document
+
+if TYPE_CHECKING:
+    from xaionnx.data.sample import Sample
+    from xaionnx.explanation import ValueKind
+    from xaionnx.request import Request
+
+# Values whose sign says nothing about for or against are added by size.
+_BY_SIZE = ("slope", "sensitivity", "spread")
+
+
+def with_words(attribution: Attribution, samples: Sequence[Sample], kind: ValueKind) -> Attribution:
+    """Return an attribution of tokens, or of what a model makes of each, with a value for each word.
+
+    The value of a word is the sum over its tokens and their numbers, or the sum of their sizes where the values have no
+    direction. Attributions of players, or of other things than tokens, are returned as they are.
+    """
+    texts = [sample.text for sample in samples if sample.text is not None]
+    if len(texts) < len(samples) or attribution.players is not None or len(attribution.values) != 1:
+        return attribution
+    ((name, values),) = attribution.values.items()
+    length = len(texts[0].ids)
+    axes = [axis for axis in range(2, values.ndim) if values.shape[axis] == length]
+    if not axes or values.dtype.kind != "f" or samples[0].array.dtype == object:
+        return attribution
+    sized = np.abs(values) if kind in _BY_SIZE else values
+    other = tuple(axis for axis in range(2, values.ndim) if axis != axes[0])
+    by_token = sized.sum(axis=other, dtype=np.float64)
+    count = max(int(text.words.max()) + 1 for text in texts)
+    sums = np.full((*values.shape[:2], count), np.nan)
+    for n, text in enumerate(texts):
+        own = int(text.words.max()) + 1
+        sums[:, n, :own] = 0
+        np.add.at(sums[:, n].T, text.words[text.words >= 0], by_token[:, n, text.words >= 0].T)
+    shape = [length if axis == axes[0] else 1 for axis in range(2, values.ndim)]
+    labels = {name: np.stack([text.words.reshape(shape) for text in texts])}
+    errors = attribution.standard_error or {}
+    return replace(
+        attribution,
+        players=PlayerValues(sums, labels),
+        standard_error=None,
+        maps={**attribution.maps, **{f"standard_error_{name}": array for name, array in errors.items()}},
+        facts={**attribution.facts, "spans": [text.spans_of(text.words) for text in texts]},
+    )
+
+
+def player_spans(text: Text, labels: Array) -> list[list[int]] | None:
+    """Return the characters from start to stop of each player of a text; None if the labels are not those of tokens."""
+    flat = labels.reshape(-1)
+    return text.spans_of(flat) if flat.shape == text.ids.shape else None
+
+
+def text_facts(request: Request, attribution: Attribution) -> Document:
+    """Return the names of the players of texts, how much of each text the model sees, and the tokenizer."""
+    spans, texts = attribution.facts.get("spans"), [sample.text for sample in request.samples]
+    known = [text for text in texts if text is not None]
+    if spans is None or len(known) < len(texts):
+        return {}
+    tokenizer = known[0].tokenizer
+    names = [[text.text[start:stop] for start, stop in own] for text, own in zip(known, spans, strict=True)]
+    return {
+        "feature_names": names,
+        "seen": [text.seen for text in known],
+        **({} if tokenizer is None else {"tokenizer": tokenizer.path.name, "tokenizer_sha256": tokenizer.sha256}),
+    }
