@@ -55,9 +55,11 @@ class _Job:
         if options.output and _targets.looks_like_file(options.output) and options.save is None:
             raise UsageError(f"--output names a tensor of the model. To write {options.output}, use -o.")
         self.method, self.options = method, options
-        self.files = expand(options.inputs)
+        self.by_name = _samples.by_name(options.inputs)
+        self.files = expand(list(self.by_name.values()) or options.inputs)
         read = [*self.files, *named, *(Path(name) for name in (options.model, options.spec) if name)]
-        single_target = self.files if len(options.target) < 2 else []
+        # Files of several inputs make one sample.
+        single_target = self.files[: 1 if self.by_name else None] if len(options.target) < 2 else []
         destination = Destination.of(options.save, read, options.force, single_target)
         with time_limit(options.timeout, f"Opening {options.model}"):
             self.model = Model.load(
@@ -71,6 +73,10 @@ class _Job:
                 rows=options.rows,
                 allow_random=options.allow_random,
             )
+            if self.by_name:
+                main = self.model.input().name
+                _samples.check_names(self.by_name, self.model)
+                self.files = [self.by_name[main]]
             self.target = _targets.read_targets(options.target, options.output, self.model)
             self.reports = self._reported_targets()
         self.results = Results(self.model, method.name(), destination, options)
@@ -192,7 +198,7 @@ class _Job:
         self.results.keep(sample, earlier, top)
 
     def _read_file(self, path: Path) -> _samples.Reading:
-        return _samples.read(path, self.model, self.options.exif, self.results.draws)
+        return _samples.read(path, self.model, self.options.exif, self.results.draws, self.by_name)
 
     def _check_rows(self, samples: Sequence[_samples.Sample]) -> None:
         """Check that the rows of a file are samples.

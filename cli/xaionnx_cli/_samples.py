@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from xaionnx.data.files import Refusal
+from xaionnx.data.files import Refusal, is_file
+from xaionnx.errors import UnknownNameError, UsageError
 from xaionnx.runtime.model import Model
 from xaionnx.typing import Array, Document
 
+# The file of one input. A path may contain the sign too, but hardly before its folders.
+_PAIR = re.compile(r"([^=/\\]+)=(.+)")
 # Longest side of the photo below a map; smaller photos keep their size.
 _DISPLAY = 896
 # Models whose input is smaller than this are shown in their own pixels.
@@ -42,10 +46,50 @@ Reading = tuple[list[Sample], tuple[Refusal, ...], tuple[str, ...]]
 """What a file holds: its samples, those that were refused, and notes on conversions."""
 
 
-def read(path: Path, model: Model, exif: bool, drawn: bool) -> Reading:
+def by_name(inputs: Sequence[str]) -> dict[str, Path]:
+    """Return the files of several inputs, written as NAME=FILE each; empty if they are written otherwise.
+
+    Raises
+    ------
+    UsageError
+        Only some are written so, or a name is given twice.
+    """
+    pairs = [None if is_file(text) else _PAIR.fullmatch(text) for text in inputs]
+    named = [pair for pair in pairs if pair is not None]
+    if not named:
+        return {}
+    if len(named) < len(pairs):
+        other = next(text for text, pair in zip(inputs, pairs, strict=True) if pair is None)
+        raise UsageError(f"Either all files are given by the names of their inputs, NAME=FILE, or none. Got {other!r}.")
+    files = {pair[1]: Path(pair[2]) for pair in named}
+    if len(files) < len(named):
+        raise UsageError("An input has two files. Give one, or a folder.")
+    return files
+
+
+def check_names(files: Mapping[str, Path], model: Model) -> None:
+    """Check that each input of the model has a file.
+
+    Raises
+    ------
+    UnknownNameError
+        A name is none of an input.
+    UsageError
+        An input has no file.
+    """
+    names = [info.name for info in model.inputs]
+    for name in files:
+        if name not in names:
+            raise UnknownNameError.among("input", name, names)
+    if missing := [name for name in names if name not in files]:
+        raise UsageError(f"Input '{missing[0]}' has no file. Add {missing[0]}=FILE.")
+
+
+def read(path: Path, model: Model, exif: bool, drawn: bool, files: Mapping[str, Path] | None = None) -> Reading:
     """Read a file: its samples, those that were refused, and notes on conversions.
 
-    Pictures that are not ``drawn`` are displayed in the pixels that the model sees.
+    ``files`` are those of all inputs by name, if each has its own; ``path`` is then that of the explained one. Pictures
+    that are not ``drawn`` are displayed in the pixels that the model sees.
 
     Raises
     ------
@@ -55,7 +99,8 @@ def read(path: Path, model: Model, exif: bool, drawn: bool) -> Reading:
     spec = model.input_spec
     # A map of few pixels is clearer over the pixels that the model sees than over the sharp photo.
     fine = spec.size is None or min(spec.size) >= _FINE
-    found = model.read(path, partial=True, exif=exif, display_side=_DISPLAY if fine and drawn else None)
+    given = {name: str(one) for name, one in files.items()} if files else path
+    found = model.read(given, partial=True, exif=exif, display_side=_DISPLAY if fine and drawn else None)
     displays: Sequence[Array | None] = found.displays or [None] * len(found.names)
     origin = found.provenance()
     samples = [

@@ -38,8 +38,8 @@ def _help(method: type[Explainer]) -> str:
 
     return (
         f"{_parameters.summary(method)}\n\n"
-        "INPUT is a picture, a .csv, .npy or .npz file, or a folder of them. For a model with several inputs it is an "
-        ".npz file with one array for each input, by name.\n\n"
+        "INPUT is a picture, a .wav, .csv, .npy or .npz file, or a folder of them. For a model with several inputs "
+        "it is an .npz file with an array for each input, by name, or NAME=FILE for each, image=cat.png row=a.csv.\n\n"
         f"After {method.reference}."
     )
 

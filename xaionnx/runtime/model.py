@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Self, TypedDict, TypeVar, Unpack, cast, final
 import numpy as np
 
 from xaionnx import loading
+from xaionnx.data.files_by_input import read_beside
 from xaionnx.data.inputs import Given, Inputs, Reading, convert
 from xaionnx.data.sample import Sample, split
 from xaionnx.data.series_files import SeriesLayout
@@ -549,6 +550,7 @@ class Model:
         Parameters
         ----------
         x : array, mapping of arrays by input name, path, PIL image, or list of paths and pictures
+            In a mapping, any input may be a file or a picture.
         partial : bool
             Leave out and report files and rows that cannot be read, instead of raising an error.
         exif, display_side
@@ -571,10 +573,12 @@ class Model:
         def batch_first(array: Array) -> Array:
             return samples_first(array, axis, rank)
 
-        sizes = [size for number, size in enumerate(main.shape) if number != moved.get(main.name, 0)]
-        layout = SeriesLayout.of(sizes, self.axes.of_sample(main.name))
-        reading = Reading(exif, display_side, self.nan_words, batch_first, layout, text_reading(self, x, lines))
+        notes: tuple[str, ...] = ()
+        if isinstance(x, Mapping):
+            x, notes = read_beside(x, main, self.inputs, self.input_spec, self._series_layout, exif)
+        reading = Reading(exif, display_side, self.nan_words, batch_first, self._series_layout(main.name), text_reading(self, x, lines))
         inputs = convert(x, self.input_spec, main, others, reading, self.name)
+        inputs = replace(inputs, notes=(*inputs.notes, *notes)) if notes else inputs
         if inputs.refused and not partial:
             raise inputs.refused[0].error
         # What was read from a file, and is not one of several inputs of a file, has its samples first.
@@ -586,6 +590,12 @@ class Model:
             if not isinstance(x, str | os.PathLike):
                 raise
             raise InputMismatchError(f"'{os.fspath(x)}': {error}") from error
+
+    def _series_layout(self, name: str) -> SeriesLayout | None:
+        """How a sample of an input lies, if it is a series."""
+        moved = self.axes.sample_axes().get(name, 0)
+        shape = next(info.shape for info in self.inputs if info.name == name)
+        return SeriesLayout.of([size for axis, size in enumerate(shape) if axis != moved], self.axes.of_sample(name))
 
     @property
     def nan_words(self) -> str:

@@ -200,8 +200,9 @@ def check_inputs(
             f"{model} has the inputs {', '.join(infos)}: {', and '.join(wrong)}. Pass a dict with all of them by name."
         )
     checked = {}
-    for name, given in x.items():
-        info, array, axis = infos[name], np.asarray(given), sample_axes.get(name, 0)
+    # In the order of the file, so that features are numbered alike however the inputs are listed.
+    for name, info in infos.items():
+        array, axis = np.asarray(x[name]), sample_axes.get(name, 0)
         if name in shared:
             checked[name] = info.checked(array, model)
         elif axis is None and array.ndim == len(info.shape):
