@@ -198,10 +198,10 @@ def _left_as_is(request: Request, attribution: Attribution) -> Document:
     """
     model, view = request.model, request.model.view
     known = set(attribution.values)
-    if known.isdisjoint(model.purposes):
+    if not known <= set(model.purposes):
         # Whether the layer is a tensor of the file or of a rewritten graph, it follows the explained input.
-        layers = known & {*view.tensor_names}
-        known = {request.main, *(name for name in model.purposes if layers & view.descendants([name]))}
+        layers = known & {*view.tensor_names} - set(model.purposes)
+        known |= {request.main, *(name for name in model.purposes if layers & view.descendants([name]))}
     left = {name: str(purpose) for name, purpose in model.purposes.items() if name not in attribution.values}
     targets = {*request.tensors}
     for name in [name for name, purpose in left.items() if purpose == "data"]:

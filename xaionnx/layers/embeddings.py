@@ -107,6 +107,20 @@ def differentiable_inputs(model: Model, tensors: Iterable[str] = ()) -> tuple[st
     return used
 
 
+def floats_beside(model: Model, tensors: Iterable[str]) -> tuple[str, ...]:
+    """Return the float inputs that are data beside the explained one, and on which all ``tensors`` depend."""
+    main, tokens = model.input(), float_token_inputs(model)
+    data = model.data_inputs
+    names = [info.name for info in model.inputs if info.dtype.kind == "f" and info.name in data]
+    beside = tuple(name for name in names if name != main.name and name not in tokens and name not in model.shared)
+    read = frozenset(tensors)
+
+    def reaching(view: GraphView) -> tuple[str, ...]:
+        return tuple(name for name in beside if read <= view.data_descendants([name]))
+
+    return graph_fact(model, ("floats_beside", read), reaching)
+
+
 def embeddings(model: Model) -> tuple[str, ...]:
     """Return the float tensors at which the tokens of the explained input are embedded, or encoded as one-hot.
 

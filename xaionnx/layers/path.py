@@ -15,7 +15,7 @@ from xaionnx.errors import UnsupportedModelError
 from xaionnx.graph.cut import with_copy
 from xaionnx.layers.axes import Axes
 from xaionnx.layers.default_layer import default_layer
-from xaionnx.layers.embeddings import differentiable_inputs, gradient_tensors, has_tokens, made_floats
+from xaionnx.layers.embeddings import differentiable_inputs, floats_beside, gradient_tensors, has_tokens, made_floats
 from xaionnx.layers.layer import Layer, layer_name
 from xaionnx.layers.target_elements import check_depends, elements_read
 from xaionnx.perturb.baseline import Baseline
@@ -146,6 +146,8 @@ class LayerPath:
     def to_floats(self, layer: str | None = None) -> LayerPath:
         """Return the path to float tensors: to those made of an input of tokens or numbers, and to ``layer`` if given.
 
+        Without a layer, other float inputs that are data are explained together with the floats made of tokens.
+
         Raises
         ------
         UnsupportedModelError
@@ -155,7 +157,7 @@ class LayerPath:
             return self if layer is None else self.at(layer)
         if layer is None:
             (first,) = gradient_tensors(self.model)
-            return self.at(first)
+            return self.at(first)._beside(floats_beside(self.model, self.tensors))
         layer = layer_name(self.model, layer, self.tensors[0])
         if layer in self.names:
             differentiable_inputs(self.model)  # raises
@@ -163,6 +165,19 @@ class LayerPath:
         found = made_floats(self.model)
         through = len(found) == 1 and layer in self.model.view.descendants(found)
         return self.at(found[0]).at(layer) if through else self.at(layer)
+
+    def _beside(self, others: tuple[str, ...]) -> LayerPath:
+        """The path to its layer and to inputs that bypass it, explained together."""
+        if self.before is None or not others:
+            return self
+        names = (*self.names, *others)
+        feeds = {name: self.feeds[name] for name in names}
+        return dataclasses.replace(
+            self,
+            names=names,
+            samples=split(feeds, self.names[0], None, frozenset()),
+            before=dataclasses.replace(self.before, names=(*self.before.names, *others)),
+        )
 
     @property
     def start(self) -> LayerPath:
@@ -197,7 +212,9 @@ class LayerPath:
         }
         shared = sample.shared | others.keys()
         sample = dataclasses.replace(sample, x={**sample.x, **others}, shared=frozenset(shared))
-        return default_layer(self.model, self.names, self.tensors, sample, read)
+        # Beside an embedding, other inputs are no place for a layer.
+        names = self.names if self.before is None else self.names[:1]
+        return default_layer(self.model, names, self.tensors, sample, read)
 
     def baseline_values(self, baseline: Baseline, seed: int) -> dict[str, Array]:
         """Return the values (N, B, ...) of the explained tensors at the B baselines of each sample, by name.
@@ -231,11 +248,11 @@ class LayerPath:
 
     @property
     def axes(self) -> Axes:
-        """The axes of the last layer: a map over the picture, tokens or units."""
+        """The axes of the last layer, the first of the tensors: a map over the picture, tokens or units."""
         first = self
         while first.before is not None:
             first = first.before
-        (name,) = self.names
+        name = self.names[0]
         return Axes.over_inputs(first.model, name, self.feeds[name].shape[1:], first.samples[0])
 
     def facts(self) -> Document | None:
