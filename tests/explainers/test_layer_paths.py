@@ -184,6 +184,7 @@ def test_the_default_layer_after_tokens_beside_another_input(method):
     model = loaded(text, table=normal(9, 4), z=np.array([0]), w=normal(4, 2))
     x = {"ids": np.array([[1, 5, 2]]), "memory": normal(1, 6, 4)}
     found = xaionnx.explain(model, x, method, 1)
-    assert np.isfinite(found.values).all()
+    arrays = found.values if isinstance(found.values, dict) else {"layer": found.values}
+    assert all(np.isfinite(array).all() for array in arrays.values())
     if method == "conductance":
         np.testing.assert_allclose(found.values.sum(), (found.prediction - found.baseline_prediction)[0], rtol=0.05)

@@ -80,12 +80,42 @@ def test_data_on_which_the_target_does_not_depend_are_not_left_out():
     assert "left_as_is" not in xaionnx.explain(loaded(text), feeds, "saliency", 0).provenance
 
 
-def test_the_embedding_covers_the_tokens_and_a_row_beside_them_is_left_out():
-    text = """g (int64[N,2] ids, float[N,2] row) => (float[N,1] y)
-        <float[3,2] table = {0, 0, 1, 2, 3, 4}, float[2,1] b = {10, 20}, int64[1] one = {1}> {
-        e = Gather(table, ids)  s = ReduceSum<keepdims = 0>(e, one)  t = Add(s, row)  y = MatMul(t, b) }"""
-    result = xaionnx.explain(loaded(text), {"ids": np.array([[1, 2]]), "row": row(1, 2)}, "input_x_gradient", 0)
-    assert result.provenance["left_as_is"] == {"row": "data"}
+TOKENS_AND_ROW = """g (int64[N,2] ids, float[N,2] row) => (float[N,1] y)
+    <float[3,2] table = {0, 0, 1, 2, 3, 4}, float[2,1] b = {10, 20}, int64[1] one = {1}> {
+    e = Gather(table, ids)  s = ReduceSum<keepdims = 0>(e, one)  t = Mul(s, row)  y = MatMul(t, b) }"""
+
+
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [
+        ("integrated_gradients", {"steps": 64}),
+        ("deep_lift", {}),
+        ("expected_gradients", {"draws": 4000}),
+        ("guided_ig", {"steps": 200}),
+    ],
+)
+def test_the_embedding_and_the_row_beside_it_add_up_together(method, options):
+    feeds = {"ids": np.array([[1, 2]]), "row": row(3, 5)}
+    result = xaionnx.explain(loaded(TOKENS_AND_ROW), feeds, method, 0, baseline=0, **options)
+    assert {name: array.shape for name, array in result.values.items()} == {"e": (1, 2, 2), "row": (1, 2)}
+    change = result.prediction - result.baseline_prediction
+    # The product of sum and row is 4 * 3 * 10 + 6 * 5 * 20, and 0 at token 0 and a row of zeros.
+    np.testing.assert_allclose(change, 720)
+    np.testing.assert_allclose(sum(array.sum() for array in result.values.values()), 720, rtol=0.03)
+    # A guided path is no straight line.
+    np.testing.assert_allclose(result.values["row"], [[60, 300]], rtol=0.06 if method == "guided_ig" else 0.03)
+    assert "left_as_is" not in result.provenance
+    assert result.provenance["layer"]["name"] == "e"
+
+
+def test_slopes_of_the_embedding_and_of_the_row_beside_it():
+    feeds = {"ids": np.array([[1, 2]]), "row": row(3, 5)}
+    for method in ("saliency", "smooth_grad"):
+        options = {"absolute": False} if method == "saliency" else {"draws": 4000, "noise": 0.02}
+        result = xaionnx.explain(loaded(TOKENS_AND_ROW), feeds, method, 0, **options)
+        np.testing.assert_allclose(result.values["e"], [[[30, 100], [30, 100]]], rtol=0.01)
+        np.testing.assert_allclose(result.values["row"], [[40, 120]], rtol=0.01)
+        assert "left_as_is" not in result.provenance
 
 
 def test_superpixels_of_a_picture_and_the_columns_beside_it_are_players_together():

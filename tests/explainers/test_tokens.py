@@ -229,7 +229,8 @@ def test_categories_with_a_table_each_are_explained_beside_numbers():
     found = InputXGradient().attribute(model, feeds, 1)
     assert found.provenance["layer"]["name"] == "joined"
     rows = np.concatenate([E[feeds["categories"][:, 0]], tables["F"][feeds["categories"][:, 1]]], axis=1)
-    assert_close(found.values[:, 0], rows * weights[:9, 1], Tolerance.DEEP)
+    assert_close(found.values["joined"][:, 0], rows * weights[:9, 1], Tolerance.DEEP)
+    assert_close(found.values["numbers"], feeds["numbers"] * weights[9:, 1], Tolerance.DEEP)
 
 
 def test_noise_and_background_tokens_reach_the_embedding(words):

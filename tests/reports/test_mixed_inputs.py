@@ -62,9 +62,11 @@ def test_words_and_numbers_are_players_of_one_game():
         np.testing.assert_allclose(result.values["numbers"], [[2, 3]], atol=1e-5)
 
 
-def test_gradients_say_which_of_words_and_numbers_they_leave_out():
-    at_words = xaionnx.explain(loaded(MIXED), WORDS, "integrated_gradients", 0)
-    assert at_words.warnings[0].startswith("The values do not cover 'numbers': this input is left as it is.")
+def test_gradients_cover_words_and_numbers_or_say_which_they_leave_out():
+    at_words = xaionnx.explain(loaded(MIXED), WORDS, "integrated_gradients", 0, baseline={"words": 0, "numbers": 1})
+    np.testing.assert_allclose(at_words.values["e"], [[1, 5]], atol=1e-5)
+    np.testing.assert_allclose(at_words.values["numbers"], [[2, 3]], atol=1e-5)
+    assert at_words.warnings == ()
     numbers_first = loaded(
         MIXED.replace("int64[N,2] words, float[N,2] numbers", "float[N,2] numbers, int64[N,2] words")
     )

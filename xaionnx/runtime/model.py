@@ -576,7 +576,14 @@ class Model:
         notes: tuple[str, ...] = ()
         if isinstance(x, Mapping):
             x, notes = read_beside(x, main, self.inputs, self.input_spec, self._series_layout, exif)
-        reading = Reading(exif, display_side, self.nan_words, batch_first, self._series_layout(main.name), text_reading(self, x, lines))
+        reading = Reading(
+            exif,
+            display_side,
+            self.nan_words,
+            batch_first,
+            self._series_layout(main.name),
+            text_reading(self, x, lines),
+        )
         inputs = convert(x, self.input_spec, main, others, reading, self.name)
         inputs = replace(inputs, notes=(*inputs.notes, *notes)) if notes else inputs
         if inputs.refused and not partial:
