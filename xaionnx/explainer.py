@@ -191,7 +191,12 @@ class Explainer(ABC):
     @final
     def explain(self, request: Request) -> Explanation:
         """The explanation of a request. The method must be bound to the model, see :meth:`bind`."""
-        return record(self, request, self._attribution(request))
+        return self.concluded(record(self, request, self._attribution(request)))
+
+    @hook
+    def concluded(self, explanation: Explanation) -> Explanation:
+        """The record that is returned, by default the given one; of a data set as a whole, one with N = 1."""
+        return explanation
 
     @property
     @hook

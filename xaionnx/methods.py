@@ -30,7 +30,9 @@ if TYPE_CHECKING:
         GradientLike,
         HierarchyLike,
         InputLike,
+        LabelsLike,
         MethodLike,
+        MetricLike,
         ModelLike,
         NeuronLike,
         NoiseLike,
@@ -79,11 +81,13 @@ class Settings(TypedDict, total=False):
     kernel: Literal["cosine", "l2", "uniform"]
     kernel_width: float
     l1: int | None
+    labels: LabelsLike
     layer: str | Sequence[str] | None
     low: float | None
     max_dist: float
     max_sigma: float
     max_steps: int
+    metric: MetricLike
     neuron: NeuronLike
     noise: NoiseLike
     order: int
@@ -587,6 +591,8 @@ def feature_permutation(
     layer: str | None = None,
     draws: int = 1,
     donors: RowsLike = None,
+    metric: MetricLike = None,
+    labels: LabelsLike = None,
     seed: int = 0,
 ) -> Explanation:
     """The drop of the target when player i takes its values from another sample of the batch.
@@ -594,7 +600,17 @@ def feature_permutation(
     See :class:`~xaionnx.explainers.feature_permutation.FeaturePermutation`.
     """
     return explain(
-        model, x, "feature_permutation", target, features=features, layer=layer, draws=draws, donors=donors, seed=seed
+        model,
+        x,
+        "feature_permutation",
+        target,
+        features=features,
+        layer=layer,
+        draws=draws,
+        donors=donors,
+        metric=metric,
+        labels=labels,
+        seed=seed,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
@@ -44,6 +44,9 @@ BaselineLike: TypeAlias = "Baseline | npt.ArrayLike | Mapping[str, BaselineLike]
 FeaturesLike: TypeAlias = "Features | npt.ArrayLike | Mapping[str, FeaturesLike] | None"
 GradientLike: TypeAlias = "FiniteDifferences | Gradient | Model | str | os.PathLike[str]"
 HierarchyLike: TypeAlias = "FeaturesLike | Sequence[FeaturesLike]"
+LabelsLike: TypeAlias = "npt.ArrayLike | str | os.PathLike[str] | None"
+# A scorer of scikit-learn, or its name.
+MetricLike: TypeAlias = "str | Callable[..., float] | None"
 NeuronLike: TypeAlias = "Target | str | None"
 NoiseLike: TypeAlias = "float | Mapping[str, float]"
 PatternsLike: TypeAlias = "Patterns | str | os.PathLike[str] | Array | Feeds | None"

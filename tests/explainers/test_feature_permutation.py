@@ -135,3 +135,130 @@ def test_what_is_refused():
             FeaturePermutation(donors=rows)
     with pytest.raises(InputMismatchError, match="does not fit input 'x'"):
         xaionnx.explain(model, X, FeaturePermutation(donors=np.zeros((4, 7), np.float32)), 0)
+
+
+# ---- the importance for a data set
+
+
+def as_estimator(model, classifier=True):
+    """The model as scikit-learn sees it: probabilities of classes, or the first output."""
+    from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+
+    class Estimator(ClassifierMixin if classifier else RegressorMixin, BaseEstimator):
+        classes_ = np.arange(2)
+        fitted_ = True
+
+        def fit(self, x, y):
+            return self
+
+        def scores(self, x):
+            outputs = model.run({model.input().name: x.astype(np.float32)})
+            return np.asarray(outputs[model.output().name], np.float64)
+
+        def predict(self, x):
+            return self.scores(x).argmax(axis=1) if classifier else self.scores(x)[:, 0]
+
+        if classifier:
+
+            def predict_proba(self, x):
+                return self.scores(x)
+
+    return Estimator()
+
+
+@pytest.fixture(scope="module")
+def credit():
+    """The forest, and all 1,000 rows of the German credit data."""
+    model = Model.load("models/german_credit_forest.onnx")
+    rows = model.read("models/data/german_credit.csv").arrays[model.input().name]
+    return model, rows
+
+
+@pytest.mark.parametrize("metric", ["roc_auc", "accuracy", "neg_log_loss", "neg_brier_score"])
+def test_importances_are_those_of_scikit_learn(credit, metric):
+    from sklearn.inspection import permutation_importance
+
+    model, rows = credit
+    rows = rows[:300]
+    labels = (
+        np.random.default_rng(0).random(300) < model.run({model.input().name: rows})[model.output().name][:, 1]
+    ).astype(int)
+    expected = permutation_importance(as_estimator(model), rows, labels, scoring=metric, n_repeats=3, random_state=7)
+    found = xaionnx.explain(model, rows, FeaturePermutation(metric=metric, labels=labels, draws=3, seed=7))
+    assert found.values.shape == (1, rows.shape[1])
+    assert_close(found.maps["importances"][0], expected.importances, Tolerance.ORDER_ONE)
+    assert_close(found.feature_values[0], expected.importances_mean, Tolerance.ORDER_ONE)
+    assert_close(found.maps["deviation"][0], expected.importances_std, Tolerance.ORDER_ONE)
+    assert_close(found.standard_error[0], expected.importances.std(axis=1, ddof=1) / np.sqrt(3), Tolerance.ORDER_ONE)
+    assert found.target.tolist() == [f"{metric} over 300 samples"]
+    assert found.diagnostics["evaluations"] == [300 * (1 + 3 * rows.shape[1])]
+    assert found.feature_names[1] == "duration_in_month"
+
+
+def test_importances_of_a_regression_and_of_groups_of_columns():
+    from sklearn.inspection import permutation_importance
+
+    model = planted.load(planted.linear([[1.0, 2.0, -3.0, 0.0]]))
+    x = np.random.default_rng(0).normal(size=(200, 4)).astype(np.float32)
+    y = x @ [1, 2, -3, 1] + np.random.default_rng(1).normal(size=200)
+    expected = permutation_importance(as_estimator(model, False), x, y, scoring="r2", n_repeats=5, random_state=0)
+    found = xaionnx.explain(model, x, "feature_permutation", metric="r2", labels=y, draws=5)
+    assert_close(found.values[0], expected.importances_mean, Tolerance.ORDER_ONE)
+    assert_close(found.values[0, 3], 0, Tolerance.ORDER_ONE)
+    groups = xaionnx.explain(
+        model, x, "feature_permutation", metric="r2", labels=y, features=np.array([0, 1, 1, 0]), draws=5
+    )
+    # The same rows of column 0 alone: column 3 is not read.
+    assert_close(groups.feature_values[0, 0], expected.importances_mean[0], Tolerance.ORDER_ONE)
+    assert groups.feature_values[0, 1] > found.values[0, 1:3].max()
+
+
+def test_labels_from_files_and_by_name(tmp_path, credit):
+    model, rows = credit
+    numbers = model.run({model.input().name: rows[:50]})[model.output().name].argmax(axis=1)
+    names = [model.labels[k] for k in numbers] if model.labels else [str(k) for k in numbers]
+    np.save(tmp_path / "labels.npy", numbers)
+    (tmp_path / "labels.csv").write_text("row,truth\n" + "".join(f"{n},{k}\n" for n, k in enumerate(numbers)))
+    settings = {"metric": "accuracy", "draws": 2}
+    first = xaionnx.explain(model, rows[:50], FeaturePermutation(labels=numbers, **settings))
+    assert first.prediction.tolist() == [1.0]
+    given = [tmp_path / "labels.npy", f"{tmp_path / 'labels.csv'}:truth", *([names] if model.labels else [])]
+    for labels in given:
+        again = xaionnx.explain(model, rows[:50], FeaturePermutation(labels=labels, **settings))
+        np.testing.assert_array_equal(again.values, first.values)
+    with pytest.raises(
+        xaionnx.errors.UnknownNameError, match=r"No column of .*labels.csv named 'trut'. Nearest: truth"
+    ):
+        xaionnx.explain(model, rows[:50], FeaturePermutation(labels=f"{tmp_path / 'labels.csv'}:trut", **settings))
+
+
+def test_a_record_of_a_data_set_survives_its_file_and_is_drawn(tmp_path, credit):
+    model, rows = credit
+    labels = (rows[:60, 1] > 20).astype(int)
+    found = xaionnx.explain(model, rows[:60], FeaturePermutation(metric="roc_auc", labels=labels, draws=2))
+    again = xaionnx.Explanation.load(found.save(tmp_path / "importance.npz"))
+    np.testing.assert_array_equal(again.values, found.values)
+    assert again.samples == 1
+    assert again.provenance["parameters"]["metric"] == "roc_auc"
+    assert found.plot().mode == "RGB"
+
+
+def test_wrong_metrics_and_labels_are_refused(credit):
+    model, rows = credit
+    settings = {"metric": "accuracy", "labels": np.zeros(3, int)}
+    with pytest.raises(
+        xaionnx.errors.UnknownNameError, match=r"No scikit-learn scorer named 'rocauc'. Nearest: roc_auc"
+    ):
+        FeaturePermutation(metric="rocauc", labels=[0, 1])
+    with pytest.raises(ParameterError, match=r"takes 'metric' and 'labels' together. Got 'metric' without 'labels'"):
+        FeaturePermutation(metric="accuracy")
+    with pytest.raises(
+        ParameterError, match=r"The 'donors' parameter of FeaturePermutation must be None with a metric"
+    ):
+        FeaturePermutation(donors=rows, **settings)
+    with pytest.raises(InputMismatchError, match=r"There are 3 labels for 5 samples"):
+        xaionnx.explain(model, rows[:5], FeaturePermutation(**settings))
+    with pytest.raises(ParameterError, match=r"The metric roc_auc (is nan on this data|cannot be computed here)"):
+        xaionnx.explain(model, rows[:3], FeaturePermutation(metric="roc_auc", labels=np.zeros(3, int)))
+    with pytest.raises(ParameterError, match=r"'labels' parameter must be an int in \[0, 1\] for .* Got 2 instead"):
+        xaionnx.explain(model, rows[:3], FeaturePermutation(metric="accuracy", labels=[0, 1, 2]))

@@ -1,0 +1,254 @@
+"""The importance of features for a data set: how much a metric falls when the values of a feature are permuted."""
+
+from __future__ import annotations
+
+import csv
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeAlias, final
+
+import numpy as np
+
+from xaionnx.data.arrays import read_array
+from xaionnx.data.files import read_text
+from xaionnx.errors import InputMismatchError, ParameterError, UnknownNameError
+from xaionnx.perturb.players import Players
+from xaionnx.request import Request
+from xaionnx.runtime import progress
+from xaionnx.runtime.model import Model
+from xaionnx.short_repr import short_repr
+from xaionnx.targets.scores import class_number, class_scores, to_probability
+from xaionnx.typing import Array, LabelsLike, MetricLike
+
+# A scorer of scikit-learn: of an estimator, inputs and labels.
+Scorer: TypeAlias = Callable[[Any, Any, Array], float]
+_SUFFIXES: Final = (".npy", ".npz")
+
+
+def check_metric(given: MetricLike) -> object:
+    """The scorer that a name of scikit-learn stands for, or the given scorer.
+
+    Raises
+    ------
+    UnknownNameError
+        scikit-learn has none of this name.
+    """
+    if given is None or callable(given):
+        return given
+    from sklearn import metrics
+
+    if given not in metrics.get_scorer_names():
+        raise UnknownNameError.among("scikit-learn scorer", str(given), metrics.get_scorer_names())
+    return metrics.get_scorer(given)
+
+
+def metric_name(given: MetricLike) -> str:
+    """The metric in words."""
+    if isinstance(given, str):
+        return given
+    function = getattr(given, "_score_func", given)
+    return str(getattr(function, "__name__", type(given).__name__))
+
+
+def check_labels(given: LabelsLike) -> object:
+    """The labels as an array; a path of a file as it is.
+
+    Raises
+    ------
+    ParameterError
+        They are neither.
+    """
+    if given is None or isinstance(given, str | Path):
+        return given
+    array = np.asarray(given)
+    if array.dtype.kind not in "fiubUO" or array.ndim != 1:
+        raise ParameterError(
+            "The 'labels' parameter of FeaturePermutation must be an array (N,) with the label of each sample, or a "
+            f"file. Got {array.dtype} of shape {array.shape} instead."
+        )
+    return array
+
+
+def read_label_file(given: str | Path) -> Array:
+    """The labels of a .npy file, or of a column of a CSV file: FILE.csv:COLUMN.
+
+    Raises
+    ------
+    DataError, ParameterError
+        The file cannot be read, or has no such column.
+    """
+    path, _, column = str(given).partition(".csv:")
+    if not column:
+        if Path(given).suffix not in _SUFFIXES:
+            raise ParameterError(
+                "The 'labels' parameter of FeaturePermutation must be a .npy file, or a column of a CSV file, as "
+                f"FILE.csv:COLUMN. Got '{given}' instead."
+            )
+        return np.asarray(check_labels(read_array(given).array))
+    text = read_text(Path(f"{path}.csv"), f"The labels '{path}.csv'", f"There is no file '{path}.csv' with labels.")
+    rows = [*csv.reader(text.splitlines())]
+    header = rows[0] if rows else []
+    if column not in header:
+        raise UnknownNameError.among(f"column of {path}.csv", column, header)
+    words = [row[header.index(column)] for row in rows[1:] if row]
+    try:
+        return np.array([int(word) for word in words])
+    except ValueError:
+        pass
+    try:
+        return np.array([float(word) for word in words])
+    except ValueError:
+        return np.array(words)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Importance:
+    """The metric on the data, and by how much each player and repeat lowers it.
+
+    Attributes
+    ----------
+    metric : float
+    drops : array (P, R)
+    """
+
+    metric: float
+    drops: Array
+
+    __repr__ = short_repr
+
+
+def permutation_importance(
+    request: Request, players: Players, metric: MetricLike, labels: Array, repeats: int, seed: int
+) -> Importance:
+    """The drop of a metric when the values of a player are permuted over the samples, ``repeats`` times each.
+
+    The permutations are those of scikit-learn's ``permutation_importance`` with ``random_state=seed``.
+
+    Raises
+    ------
+    InputMismatchError
+        The numbers of labels and samples differ.
+    ParameterError
+        The metric does not fit the labels or the outputs.
+    """
+    count, tensor, model = len(request.samples), request.tensors[0], request.model
+    if len(labels) != count:
+        raise InputMismatchError(f"There are {len(labels):,} labels for {count:,} samples. Give one for each sample.")
+    scored = _Scored(model, tensor, metric, labels)
+    whole = scored(np.asarray(request.resolved.outputs[tensor]))
+    # As scikit-learn does: one seed for all columns, drawn from the given one.
+    column_seed = np.random.RandomState(seed % 2**32).randint(np.iinfo(np.int32).max + 1)
+    progress.expect(players.count * repeats * count)
+    drops = np.empty((players.count, repeats))
+    for player in range(players.count):
+        order, shuffler = np.arange(count), np.random.RandomState(column_seed)
+        taken = np.arange(count)
+        for repeat in range(repeats):
+            shuffler.shuffle(order)
+            taken = taken[order]
+            outputs = model.run(_permuted(request, players, player, taken), [tensor])[tensor]
+            drops[player, repeat] = whole - scored(np.asarray(outputs))
+            request.evaluations.add(np.arange(count))
+            progress.advance(count)
+    return Importance(whole, drops)
+
+
+def _permuted(request: Request, players: Players, player: int, taken: Array) -> dict[str, Array]:
+    """The inputs with the elements of a player taken from other samples."""
+    feeds = dict(request.feeds)
+    for name, labels in players.maps.items():
+        own = np.broadcast_to(labels == player, feeds[name].shape[1:])
+        if own.any():
+            feeds[name] = np.where(own, feeds[name][taken], feeds[name])
+    return feeds
+
+
+@final
+class _Scored:
+    """A scorer of scikit-learn on outputs of a model."""
+
+    def __init__(self, model: Model, tensor: str, metric: MetricLike, labels: Array) -> None:
+        self._model, self._tensor = model, tensor
+        self._metric: Scorer = check_metric(metric)  # type: ignore[assignment]  # checked
+        self._name = metric_name(metric)
+        self._labels = labels
+
+    def __call__(self, outputs: Array) -> float:
+        estimator, labels = self._estimator(outputs)
+        try:
+            with warnings.catch_warnings(record=True) as said:
+                warnings.simplefilter("always")
+                value = float(self._metric(estimator, np.empty((len(outputs), 0)), labels))
+        except (ValueError, AttributeError) as error:
+            raise ParameterError(
+                f"The metric {self._name} cannot be computed here. scikit-learn says: {error}"
+            ) from error
+        if not np.isfinite(value):
+            raise ParameterError(
+                f"The metric {self._name} is {value} on this data. Give data with labels of every class, or another "
+                "metric."
+            )
+        for one in said:
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+        return value
+
+    def _estimator(self, outputs: Array) -> tuple[object, Array]:
+        from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+
+        scores = class_scores(outputs, self._tensor).astype(np.float64)
+        activation = to_probability(outputs, self._tensor, self._model)
+        binary = scores.shape[1] == 1 and self._labels.dtype.kind in "iub" and set(np.unique(self._labels)) <= {0, 1}
+
+        class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # without types
+            """Outputs as an estimator's."""
+
+            classes_ = np.arange(max(2, scores.shape[1]))
+
+            def predict_proba(self, x: object) -> Array:
+                del x
+                return probabilities
+
+            def predict(self, x: object) -> Array:
+                del x
+                return np.asarray(probabilities.argmax(axis=1))
+
+        class Regressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # without types
+            """Outputs as an estimator's."""
+
+            fitted_ = True
+
+            def predict(self, x: object) -> Array:
+                del x
+                return np.asarray(scores[:, 0])
+
+        if scores.shape[1] == 1 and not (binary and self._is_probable(activation, scores)):
+            return Regressor(), self._labels
+        probabilities = _activated(scores, activation)
+        if scores.shape[1] == 1:
+            probabilities = np.concatenate([1 - probabilities, probabilities], axis=1)
+        return Classifier(), self._class_numbers(probabilities.shape[1])
+
+    def _is_probable(self, activation: str, scores: Array) -> bool:
+        """Whether a single score is that of a class: a probability, or a logit as the spec says."""
+        stated = self._model.spec is not None and self._model.spec.activation == "logits"
+        return stated or (activation == "identity" and bool(((scores >= 0) & (scores <= 1)).all()))
+
+    def _class_numbers(self, count: int) -> Array:
+        labels = self._labels
+        if labels.dtype.kind == "f" and np.array_equal(labels, np.round(labels)):
+            labels = labels.astype(np.int64)
+        each = {
+            label: class_number(label, count, self._tensor, self._model, "labels")
+            for label in np.unique(labels).tolist()
+        }
+        return np.array([each[label] for label in labels.tolist()])
+
+
+def _activated(scores: Array, activation: str) -> Array:
+    if activation == "softmax":
+        shifted = np.exp(scores - scores.max(axis=1, keepdims=True))
+        return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))
+    return 1 / (1 + np.exp(-scores)) if activation == "sigmoid" else scores
