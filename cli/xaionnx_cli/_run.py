@@ -256,6 +256,10 @@ class _Job:
                 self.results.fail(sample.name, not sample.several, translated(error))
             return
         tops = _report.top_classes(request)
+        if result.samples < len(batch):
+            # One record of a data set as a whole stands at the place of its first row.
+            name = batch[0].name.rpartition(":")[0] or batch[0].name
+            batch, tops = [dataclasses.replace(batch[0], name=name, several=False)], [[]]
         records = [_sample_record(result, n, sample.provenance) for n, sample in enumerate(batch)]
         self.results.add(batch, records, tops)
 

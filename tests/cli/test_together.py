@@ -20,3 +20,19 @@ def test_the_command_explains_all_rows_together(run, tmp_path):
     words = ("explain", "feature_permutation", model, tmp_path / "one.npy", "-t", "0")
     assert "there is only one" in run(*words).stderr
     assert run(*words, "--donors", tmp_path / "rows.npy").exit_code == 0
+
+
+def test_a_metric_of_all_rows_is_one_result(run, tmp_path):
+    model, rows = "models/german_credit_forest.onnx", "models/data/german_credit.csv"
+    done = run(
+        "explain", "feature_permutation", model, rows, "--metric", "roc_auc", "--labels", f"{rows}:creditability",
+        "--draws", "2", "-o", tmp_path / "importance.npz",
+    )  # fmt: skip
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert (
+        "\nmodels/data/german_credit.csv\n  feature_permutation of roc_auc over 1,000 samples = 0.9291\n" in done.stdout
+    )
+    kept = xaionnx.Explanation.load(tmp_path / "importance.npz")
+    assert kept.values.shape == (1, 20)
+    assert kept.feature_names[kept.values.argmax()] == "status_of_existing_checking_account"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["importance.npz"]
