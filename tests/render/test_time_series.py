@@ -7,7 +7,8 @@ from xaionnx import Explanation, render
 from xaionnx.data.display import Display
 from xaionnx.errors import DataError, ParameterError
 from xaionnx.render import page
-from xaionnx.render.time_series import _course, _strongest_of
+from xaionnx.render.series_rows import _course
+from xaionnx.render.series_rows import strongest_of as _strongest_of
 
 STEPS = 40
 
@@ -104,14 +105,14 @@ def test_channels_may_stand_last():
 
 
 def test_of_many_channels_the_map_has_a_row_each():
-    values = at(channels=20)
-    values[:10, 5] = 1
+    values = at(channels=80)
+    values[:40, 5] = 1
     image = render.series(explained(values), flat(values))
     rows = np.flatnonzero(coloured(image).any(axis=1))
-    whole = np.flatnonzero(coloured(render.series(explained(at(5, channels=20)), flat(values))).any(axis=1))
-    # The map of 200 pixels lies below the lines, coloured in its upper half; values that are equal for all channels lie
+    whole = np.flatnonzero(coloured(render.series(explained(at(5, channels=80)), flat(values))).any(axis=1))
+    # The map of 400 pixels lies below the lines, coloured in its upper half; values that are equal for all channels lie
     # behind the lines.
-    assert len(rows) == pytest.approx(100, abs=2)
+    assert len(rows) == pytest.approx(200, abs=2)
     assert len(whole) >= 200
     assert rows.min() > whole.max()
 
@@ -138,8 +139,8 @@ def test_the_caption_says_what_is_drawn(monkeypatch):
         "largest of the values. The values are the same for all channels. The line of each channel has its own scale. "
         "grad cam\N{NO-BREAK SPACE}· 2 evaluations"
     )
-    many = said(monkeypatch, lambda: render.series(explained(at(3, channels=17, length=900)), np.zeros((17, 900))))
-    assert "The lines of all 17 channels are drawn over each other. Of every 2 steps the strongest value" in many
+    many = said(monkeypatch, lambda: render.series(explained(at(3, channels=65, length=900)), np.zeros((65, 900))))
+    assert "The lines of all 65 channels are drawn over each other. Of every 2 steps the strongest value" in many
     nothing = said(monkeypatch, lambda: render.series(explained(at()), flat(at())))
     assert "No part raises the prediction: every value is zero, so nothing is coloured." in nothing
 
@@ -204,3 +205,62 @@ def test_the_values_of_a_layer_are_no_series_of_the_input():
     one = Explanation("grad_cam", at(3)[None], np.array(["a"]), np.ones(1), provenance=told)
     with pytest.raises(DataError, match="The grad_cam values are those of layer 'r2', not of the series"):
         render.series(one, flat(at(3)))
+
+
+def words_of(monkeypatch, draw):
+    """The texts on the axes of the picture, and the vertical lines in it."""
+    from matplotlib.axes import Axes
+
+    texts, cuts = [], []
+    monkeypatch.setattr(Axes, "set_ylabel", lambda self, text, **_: texts.append(text))
+    monkeypatch.setattr(Axes, "set_xlabel", lambda self, text, **_: texts.append(text))
+    original = Axes.set_xticks
+    monkeypatch.setattr(
+        Axes, "set_xticks", lambda self, places, labels=None: (texts.extend(labels or ()), original(self, places))[1]
+    )
+    monkeypatch.setattr(Axes, "axvline", lambda self, place, **_: cuts.append(place))
+    draw()
+    return texts, cuts
+
+
+def test_segments_are_divided_by_lines_in_each_row(monkeypatch):
+    labels = np.repeat([[0, 1], [2, 3]], STEPS // 2, axis=1)[None]
+    one = explained(at(3, channels=2), features=labels, feature_values=np.ones((1, 4)))
+    _, cuts = words_of(monkeypatch, lambda: render.series(one, flat(at(channels=2)), rate=10))
+    assert cuts == [pytest.approx((STEPS // 2 - 0.5) / 10)] * 2
+
+
+def test_names_and_times_are_those_of_the_record(monkeypatch):
+    from xaionnx.data.display import Display
+
+    values = at(3, channels=2)
+    shown = Display(
+        "series", flat(values)[None], ("load", "solar radiation"), 0, step=1.0, unit="h", start="2024-03-01 12:00"
+    )
+    one = explained(values, display={"x": shown})
+    texts, _ = words_of(monkeypatch, lambda: render.picture(one))
+    assert texts[:2] == ["load", "solar\nradiation"]
+    assert "time" in texts
+    assert "03-02 00:00" in texts
+
+
+def test_sound_has_a_spectrogram_dark_where_it_is_loud(monkeypatch):
+    from matplotlib.axes import Axes
+
+    rate, count, images = 8000, 8000, []
+    original = Axes.imshow
+    monkeypatch.setattr(Axes, "imshow", lambda self, x, **k: (images.append((x, k)), original(self, x, **k))[1])
+    tone = np.sin(2 * np.pi * 1000 * np.arange(count) / rate)[None]
+    one = explained(np.zeros((1, count)))
+    plain = render.series(one, tone, rate=rate, spectrogram=False)
+    assert len(images) == 1
+    drawn = render.series(one, tone, rate=rate)
+    assert drawn.height > plain.height + 150
+    pixels, options = images[-1]
+    begin, end, lowest, highest = options["extent"]
+    assert (lowest, highest) == (0, 4)
+    assert (begin, end) == (pytest.approx(0, abs=0.05), pytest.approx(1, abs=0.05))
+    assert options["origin"] == "lower"
+    assert pixels.mean(axis=(1, 2)).argmin() / len(pixels) * highest == pytest.approx(1, abs=0.1)
+    # A slow series is no sound.
+    assert render.series(one, tone, rate=100).height == plain.height

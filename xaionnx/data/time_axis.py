@@ -112,6 +112,9 @@ class TimeAxis:
             low, high = (f"{self.date(step):%Y-%m-%d}" for step in (first, stop - 1))
             return low if stop - first == 1 else f"{low} to {high}"
         start, end = self.date(first), self.date(stop)
+        if start.time() == end.time() == datetime.time() and stop - first > 1:
+            last = f"{end - datetime.timedelta(days=1):%Y-%m-%d}"
+            return last if (end - start).days == 1 else f"{start:%Y-%m-%d} to {last}"
         fine = "%H:%M" if self.step * _SECONDS[self.unit] >= _SECONDS["min"] else "%H:%M:%S"
         low = f"{start:%Y-%m-%d} {start:{fine}}"
         if stop - first == 1:

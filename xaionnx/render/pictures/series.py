@@ -28,10 +28,16 @@ class Series(PictureKind):
     @classmethod
     def draw(cls, result: Explanation, scene: Scene) -> Image.Image:
         assert scene.signal is not None  # it applies
+        known = (
+            result.display.get(scene.input) if scene.input is not None else next(iter(result.display.values()), None)
+        )
+        display = known if known is not None and known.kind == "series" else None
         return series(
             result,
             scene.signal,
             channel=scene.channel,
+            names=(display.names or None) if display is not None else None,
+            time=None if display is None else display.time,
             sample=scene.sample,
             target=scene.target,
             sign=scene.sign,
