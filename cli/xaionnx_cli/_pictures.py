@@ -78,7 +78,8 @@ class Pictures:
             signal=None if over is None else x,
             channel=0 if over is None else over.channel,
             names=_report.bar_names(result, x, spec),
-            input=name,
+            # Of several inputs all are drawn.
+            input=None if isinstance(result.values, dict) else name,
             target=target,
             sign=options.sign,
             top=options.top,

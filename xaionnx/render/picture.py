@@ -34,6 +34,8 @@ class Scene:
     top: int | None = None
     original: bool = False
     volume: Array | None = None
+    # Whether the user named the input.
+    chosen: bool = False
 
 
 class PictureKind(ABC):
@@ -134,7 +136,7 @@ def picture(  # noqa: PLR0913 - options of a picture, all by keyword
     # Checked first, because later steps index by sample and target.
     one = one_sample(explanation, sample, target, "picture")
     scene = Scene(photo, stretched, signal, channel, names, input, sample, target, sign, top, original)
-    scene = _with_display(scene, one)
+    scene = _with_display(replace(scene, chosen=input is not None), one)
     return _choose_kind(explanation, kind, scene).draw(explanation, scene)
 
 

@@ -1,0 +1,136 @@
+"""Every input of a model in one figure: pictures and series beside the bars of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import ClassVar, Final, final
+
+import numpy as np
+from PIL import Image
+
+from xaionnx.caveats import caveats
+from xaionnx.explanation import Explanation
+from xaionnx.render import page, words
+from xaionnx.render.bar_chart import bars
+from xaionnx.render.colours import number_words
+from xaionnx.render.maps import one_sample
+from xaionnx.render.photo import overlay
+from xaionnx.render.picture import PictureKind, Scene
+from xaionnx.render.time_series import series
+from xaionnx.typing import Array
+
+# Panels beside each other are at most so wide together; more are put beneath.
+_WIDEST: Final = 2400
+_TEXT: Final = 22
+# What a panel says of how it was computed; the rest is in the record.
+_KEPT: Final[tuple[str, ...]] = ("value_kind", "parameters", "model")
+_TOP: Final = 20
+
+
+@final
+class Inputs(PictureKind):
+    """A panel for each picture and series, and one with bars for all rows."""
+
+    rank: ClassVar[int] = 5
+    needs: ClassVar[str] = "values of several inputs, one of them a picture or a series"
+
+    @classmethod
+    def applies(cls, result: Explanation, scene: Scene) -> bool:
+        if not isinstance(result.values, dict) or len(result.values) < 2 or scene.chosen:
+            return False
+        return any(_is_drawn(result, name) for name in result.values)
+
+    @classmethod
+    def draw(cls, result: Explanation, scene: Scene) -> Image.Image:
+        one = one_sample(result, scene.sample, scene.target, "picture")
+        assert isinstance(one.values, dict)  # it applies
+        drawn = [name for name in one.values if _is_drawn(one, name)]
+        panels = [_panel(one, name, scene) for name in drawn]
+        if rest := [name for name in one.values if name not in drawn]:
+            panels.append(_bars(one, rest, scene))
+        gap = _TEXT
+        wide = sum(panel.width for panel in panels) + gap * (len(panels) - 1) <= _WIDEST
+        body = page.beside(panels, gap) if wide else page.beneath(panels, gap)
+        heading = page.text_block([words.class_and_score(one)], body.width - 2 * gap, round(1.3 * _TEXT), bold=True)
+        found = page.warning_band(caveats(one), body.width - 2 * gap, _TEXT)
+        return page.beneath([page.framed(page.beneath([heading, found], gap // 2), gap), body], 0)
+
+
+def _is_drawn(result: Explanation, name: str) -> bool:
+    """Whether an input is drawn as a picture or as a series."""
+    display = result.display.get(name)
+    return display is not None and display.kind in ("picture", "series") and len(display.array) > 0
+
+
+def _panel(one: Explanation, name: str, scene: Scene) -> Image.Image:
+    """The picture of one input, with the sum of its values in its title."""
+    part, display = _part(one, name), one.display[name]
+    title = _title(part, name)
+    if display.kind == "series":
+        return series(
+            part,
+            display.array[0],
+            channel=display.channel,
+            names=display.names or None,
+            time=display.time,
+            sign=scene.sign,
+            title=title,
+        )
+    photo = scene.photo if scene.photo is not None and name == scene.input else display.picture()
+    return overlay(part, photo, sign=scene.sign, title=title, stretched=scene.stretched and name == scene.input)
+
+
+def _bars(one: Explanation, names: Sequence[str], scene: Scene) -> Image.Image:
+    """Bars of the elements or players of all other inputs."""
+    found, labels = list[Array](), list[str]()
+    for name in names:
+        part = _part(one, name)
+        if part.feature_values is not None:
+            found.append(part.feature_values[0])
+            labels += part.feature_names
+            continue
+        values = np.asarray(part.values, dtype=np.float64)[0]
+        # One number a token of an embedding, one an element of a row.
+        values = values.reshape(len(values), -1).sum(axis=1) if values.ndim > 1 else values.reshape(-1)
+        display = one.display.get(name)
+        known = display.names if display is not None and len(display.names) == len(values) else ()
+        found.append(values)
+        labels += known or ([name] if len(values) == 1 else [f"{name}[{i}]" for i in range(len(values))])
+    joined = _record(one, np.concatenate(found)[None])
+    top = _TOP if scene.top is None else scene.top
+    return bars(joined, labels, top=top, title=_title(joined, ", ".join(names)))
+
+
+def _title(part: Explanation, name: str) -> str:
+    values = part.values if part.feature_values is None else part.feature_values
+    kind = part.value_kind
+    if kind != "contribution" or isinstance(values, dict):
+        return name
+    return f"{name} · sum of values {number_words(float(np.nansum(values)))}"
+
+
+def _part(one: Explanation, name: str) -> Explanation:
+    """The explanation of one input alone, with the players that have elements in it."""
+    assert isinstance(one.values, dict)
+    features = one.features.get(name) if isinstance(one.features, Mapping) else None
+    alone = _record(one, np.asarray(one.values[name]))
+    alone = replace(alone, display={name: one.display[name]} if name in one.display else {})
+    if features is None or one.feature_values is None:
+        return alone
+    labels = np.asarray(features)
+    own = np.unique(labels[labels >= 0])
+    renumbered = np.where(labels >= 0, np.searchsorted(own, labels), -1).astype(np.int32)
+    prefix, every = f"{name}: ", one.feature_names
+    return replace(
+        alone,
+        features=renumbered,
+        feature_values=one.feature_values[:, own],
+        standard_error=None if one.standard_error is None else one.standard_error[:, own],
+        provenance=alone.provenance | {"feature_names": [every[player].removeprefix(prefix) for player in own]},
+    )
+
+
+def _record(one: Explanation, values: Array) -> Explanation:
+    kept = {key: one.provenance[key] for key in _KEPT if key in one.provenance}
+    return Explanation(one.method, values, one.target, one.prediction, provenance=kept)
