@@ -31,9 +31,9 @@ class Layer:
 
 
 def layer_of(explanation: Explanation) -> Layer | None:
-    """The layer whose shape the values have; None if they have the shape of the input."""
+    """The layer whose shape the values have; None if they have the shape of the input, or of several tensors."""
     facts = explanation.provenance.get("layer")
-    if facts is None:
+    if facts is None or isinstance(explanation.values, dict):
         return None
     grid = None if facts["grid"] is None else tuple(facts["grid"])
     return Layer(facts["name"], facts["axes"], grid, facts["before"], facts.get("after", 0))

@@ -33,13 +33,13 @@ class Inputs(PictureKind):
     """A panel for each picture and series, and one with bars for all rows."""
 
     rank: ClassVar[int] = 5
-    needs: ClassVar[str] = "values of several inputs, one of them a picture or a series"
+    needs: ClassVar[str] = "values of several inputs that are not all rows"
 
     @classmethod
     def applies(cls, result: Explanation, scene: Scene) -> bool:
         if not isinstance(result.values, dict) or len(result.values) < 2 or scene.chosen:
             return False
-        return any(_is_drawn(result, name) for name in result.values)
+        return "layer" in result.provenance or any(_is_drawn(result, name) for name in result.values)
 
     @classmethod
     def draw(cls, result: Explanation, scene: Scene) -> Image.Image:
@@ -96,6 +96,9 @@ def _bars(one: Explanation, names: Sequence[str], scene: Scene) -> Image.Image:
         display = one.display.get(name)
         known = display.names if display is not None and len(display.names) == len(values) else ()
         found.append(values)
+        layer = one.provenance.get("layer", {})
+        if layer.get("name") == name and layer.get("axes", "").startswith("T"):
+            known = tuple(f"token {i}" for i in range(len(values)))
         labels += known or ([name] if len(values) == 1 else [f"{name}[{i}]" for i in range(len(values))])
     joined = _record(one, np.concatenate(found)[None])
     top = _TOP if scene.top is None else scene.top
