@@ -69,7 +69,7 @@ def text_facts(request: Request, attribution: Attribution) -> Document:
     if spans is None or len(known) < len(texts):
         return {}
     tokenizer = known[0].tokenizer
-    names = [[text.text[start:stop] for start, stop in own] for text, own in zip(known, spans, strict=True)]
+    names = [[text.text[own[0] : own[1]] for own in each] for text, each in zip(known, spans, strict=True)]
     return {
         "feature_names": names,
         "seen": [text.seen for text in known],

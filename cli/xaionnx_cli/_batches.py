@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from xaionnx.data.tokens import Text
 from xaionnx.typing import Array
 from xaionnx_cli._samples import Sample
 
@@ -59,6 +60,12 @@ class Batches:
         yield
         each = (time.perf_counter() - began) / count
         self._size = max(1, min(_MAX_SAMPLES, 2 * count, int(_BATCH_SECONDS / max(each, 1e-9))))
+
+
+def texts_of(samples: list[Sample]) -> tuple[Text, ...]:
+    """The texts of a batch; none if its samples are no texts."""
+    texts = tuple(sample.text for sample in samples if sample.text is not None)
+    return texts if len(texts) == len(samples) else ()
 
 
 def stack_feeds(samples: list[Sample], shared: frozenset[str]) -> dict[str, Array]:

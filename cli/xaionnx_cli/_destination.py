@@ -13,7 +13,7 @@ from xaionnx.data.storage import sweep
 from xaionnx.errors import ParameterError, StorageError
 from xaionnx_cli._overwriting import check_replaceable, real_paths, storage_errors
 
-PICTURES = (".png", ".jpg", ".jpeg")
+PICTURES = (".png", ".jpg", ".jpeg", ".html")
 RECORD = ".npz"
 
 Kind = Literal["nothing", "picture", "record", "folder"]
@@ -83,12 +83,12 @@ class Destination:
             return place
         if suffix not in (*PICTURES, RECORD):
             raise ParameterError(
-                f"-o must end in {', '.join(PICTURES)} (a picture) or {RECORD} (the whole record), or name a folder. "
-                f"Got '{given}' instead."
+                f"-o must end in {', '.join(PICTURES)} (a picture or page) or {RECORD} (the whole record), or name a "
+                f"folder. Got '{given}' instead."
             )
         check_writable(path.parent)
         place = cls("record" if suffix == RECORD else "picture", path, kept, force)
-        place._claim(path, "record" if suffix == RECORD else "picture")
+        place._claim(path, "record" if suffix == RECORD else _drawn_kind(path))
         return place
 
     def name(self, input_name: str) -> str:
@@ -107,7 +107,7 @@ class Destination:
     def picture(self, name: str, several: bool, target: int | None) -> Path:
         """Path of the picture of an input; ``target`` is None if there is only one."""
         path = self.path_of_picture(name, several, target)
-        self._claim(path, "picture")
+        self._claim(path, _drawn_kind(path))
         return path
 
     def path_of_picture(self, name: str, several: bool, target: int | None) -> Path:
@@ -137,9 +137,13 @@ class Destination:
             ) from error
         return self.path
 
-    def _claim(self, path: Path, kind: Literal["picture", "record"]) -> None:
+    def _claim(self, path: Path, kind: Literal["picture", "page", "record"]) -> None:
         if check_replaceable(path, kind, self.protected, self.force):
             self._replaced.add(path)
+
+
+def _drawn_kind(path: Path) -> Literal["picture", "page"]:
+    return "page" if path.suffix.lower() == ".html" else "picture"
 
 
 def check_writable(folder: Path) -> Path:

@@ -61,6 +61,7 @@ class Options:
     axes: tuple[str, ...]
     rows: RowsMode | None
     exif: bool
+    lines: bool
     allow_random: bool
     sign: str
     top: int | None

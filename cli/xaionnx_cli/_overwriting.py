@@ -15,7 +15,7 @@ from typing import Final, Literal
 
 import click
 
-Kind = Literal["picture", "record", "patterns", "compiled", "joined"]
+Kind = Literal["picture", "page", "record", "patterns", "compiled", "joined"]
 
 _LONGEST_PATH: Final = 200
 HELP: Final = "Replace files that xaionnx did not write. Its own earlier results are always replaced, the inputs never."
@@ -174,8 +174,15 @@ def _is_joined(path: Path) -> bool:
         return False
 
 
+def _is_page(path: Path) -> bool:
+    with contextlib.suppress(OSError), path.open("rb") as stream:
+        return b'<meta name="generator" content="xaionnx">' in stream.read(1000)
+    return False
+
+
 _KINDS: Final[dict[Kind, tuple[str, Callable[[Path], bool]]]] = {
     "picture": ("picture", _is_picture),
+    "page": ("page", _is_page),
     "record": ("record", _has_array("record")),
     "patterns": ("file of patterns", _has_array("about")),
     "compiled": ("compiled file", _is_compiled),

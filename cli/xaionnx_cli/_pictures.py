@@ -47,7 +47,10 @@ class Pictures:
             path = self._destination.path_of_picture(*place)
             if request is None or not in_folder or request_of(path) != request:
                 self._destination.picture(*place)
-                render.save(self._draw(sample, record, target), path, request)
+                if path.suffix.lower() == ".html":
+                    render.save_page(self._page(sample, record, target), path)
+                else:
+                    render.save(self._draw(sample, record, target), path, request)
                 self._drawn.add(str(path))
             files.append(str(path))
         return files
@@ -60,6 +63,15 @@ class Pictures:
         """What a picture depends on besides its record."""
         options = self._options
         return f"{sample.sha256} {options.exif} {options.picture} {options.sign} {options.top} {options.original}"
+
+    def _page(self, sample: Sample, result: Explanation, target: int) -> str:
+        """The page of one target: a text with coloured words, or the picture."""
+        from xaionnx import render
+
+        options = self._options
+        if options.picture in ("auto", "text") and render.is_text(result, 0, target):
+            return render.text_page(result, 0, target, options.sign, options.top)
+        return render.picture_page(self._draw(sample, result, target), result, target)
 
     def _draw(self, sample: Sample, result: Explanation, target: int) -> Image.Image:
         """Draw the picture of one target."""

@@ -31,6 +31,7 @@ from xaionnx_cli._printer import Printer
 from xaionnx_cli._refusals import Refusals
 from xaionnx_cli._report import Score
 from xaionnx_cli._samples import Sample
+from xaionnx_cli._text import text_lines
 
 # With more inputs than this, features are no longer listed on the terminal.
 _MAX_DETAILED = 5
@@ -202,6 +203,7 @@ class Results:
         if sample.display is None and len(self._done) <= _MAX_DETAILED + 1:
             main, spec = self.model.input().name, self.model.input_spec
             unit = "column" if series(self.model.samples(sample.feeds, main)[0]) is None else "step"
+            self.printer.document("".join(f"{line}\n" for line in self._text_lines(result)))
             self.printer.lines(*_report.feature_lines(result, spec, sample.feeds, main, unit))
         self.printer.lines(*_report.gap_lines(result))
         self.printer.lines_once(_report.warning_lines(result))
@@ -211,6 +213,9 @@ class Results:
         if approximations != self.approximations:
             self.printer.lines(approximations or "  approximations: none")
             self.approximations = approximations
+
+    def _text_lines(self, result: Explanation) -> list[str]:
+        return [] if self.options.as_json or not result.provenance.get("spans") else text_lines(result)
 
     def _saved_lines(self, files: list[str]) -> list[str]:
         return [f"  {self.destination.saved_line(file)}" for file in files]

@@ -26,7 +26,7 @@ from xaionnx.targets.target import Target
 from xaionnx.typing import Document
 from xaionnx_cli import _progress, _report, _samples, _targets
 from xaionnx_cli._archive import REQUEST, request_sha256
-from xaionnx_cli._batches import Batches, stack_feeds
+from xaionnx_cli._batches import Batches, stack_feeds, texts_of
 from xaionnx_cli._deadline import paused, time_limit, time_limit_between_runs
 from xaionnx_cli._destination import Destination
 from xaionnx_cli._failures import OF_ROWS, Failures, translated
@@ -190,7 +190,7 @@ class _Job:
         top: list[_report.Score] = []
         if self.options.as_json:
             try:
-                inputs = Inputs(stack_feeds([sample], self.model.shared))
+                inputs = Inputs(stack_feeds([sample], self.model.shared), texts=texts_of([sample]))
                 (top,) = _report.top_classes(self.method.request(self.model, inputs, self.target, self.reports))
             except OF_ROWS as error:
                 self.results.fail(sample.name, not sample.several, translated(error))
@@ -198,7 +198,8 @@ class _Job:
         self.results.keep(sample, earlier, top)
 
     def _read_file(self, path: Path) -> _samples.Reading:
-        return _samples.read(path, self.model, self.options.exif, self.results.draws, self.by_name)
+        options = self.options
+        return _samples.read(path, self.model, options.exif, self.results.draws, self.by_name, lines=options.lines)
 
     def _check_rows(self, samples: Sequence[_samples.Sample]) -> None:
         """Check that the rows of a file are samples.
@@ -241,7 +242,7 @@ class _Job:
             The only row failed, or every row would fail for this reason.
         """
         try:
-            inputs = Inputs(stack_feeds(batch, self.model.shared))
+            inputs = Inputs(stack_feeds(batch, self.model.shared), texts=texts_of(batch))
             with self._limited(bar):
                 request = self.method.request(self.model, inputs, self.target, self.reports)
                 if len(batch) == 1:

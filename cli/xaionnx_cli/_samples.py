@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xaionnx.data.files import Refusal, is_file
+from xaionnx.data.tokens import Text
 from xaionnx.errors import UnknownNameError, UsageError
 from xaionnx.runtime.model import Model
 from xaionnx.typing import Array, Document
@@ -24,6 +25,8 @@ _FINE = 64
 class Sample:
     """One sample: its feeds with a batch axis of 1, and for a picture the part that the model sees, (H, W, 3).
 
+    ``text`` is what it was made of, if it is text.
+
     ``provenance`` goes into its record. ``number`` is its position among the ``count`` samples known so far;
     ``several`` is whether its file or the command has more than one. ``place`` is its position in the results, ``file``
     the name of its files without a suffix, and ``request`` the hash of all that its result depends on.
@@ -34,6 +37,7 @@ class Sample:
     feeds: dict[str, Array]
     display: Array | None
     provenance: Document
+    text: Text | None = None
     number: int = 0
     count: int = 1
     several: bool = False
@@ -85,7 +89,15 @@ def check_names(files: Mapping[str, Path], model: Model) -> None:
         raise UsageError(f"Input '{missing[0]}' has no file. Add {missing[0]}=FILE.")
 
 
-def read(path: Path, model: Model, exif: bool, drawn: bool, files: Mapping[str, Path] | None = None) -> Reading:
+def read(
+    path: Path,
+    model: Model,
+    exif: bool,
+    drawn: bool,
+    files: Mapping[str, Path] | None = None,
+    *,
+    lines: bool = False,
+) -> Reading:
     """Read a file: its samples, those that were refused, and notes on conversions.
 
     ``files`` are those of all inputs by name, if each has its own; ``path`` is then that of the explained one. Pictures
@@ -100,9 +112,11 @@ def read(path: Path, model: Model, exif: bool, drawn: bool, files: Mapping[str, 
     # A map of few pixels is clearer over the pixels that the model sees than over the sharp photo.
     fine = spec.size is None or min(spec.size) >= _FINE
     given = {name: str(one) for name, one in files.items()} if files else path
-    found = model.read(given, partial=True, exif=exif, display_side=_DISPLAY if fine and drawn else None)
+    side = _DISPLAY if fine and drawn else None
+    found = model.read(given, partial=True, exif=exif, display_side=side, lines=lines)
     displays: Sequence[Array | None] = found.displays or [None] * len(found.names)
     origin = found.provenance()
+    texts: Sequence[Text | None] = found.texts or [None] * len(found.names)
     samples = [
         Sample(
             name,
@@ -110,7 +124,8 @@ def read(path: Path, model: Model, exif: bool, drawn: bool, files: Mapping[str, 
             {key: array if key in model.shared else array[n : n + 1] for key, array in found.arrays.items()},
             display,
             {**origin, "inputs": [name], "file_sha256": [digest]},
+            text,
         )
-        for n, (name, digest, display) in enumerate(zip(found.names, found.sha256s, displays, strict=True))
+        for n, (name, digest, display, text) in enumerate(zip(found.names, found.sha256s, displays, texts, strict=True))
     ]
     return samples, found.refused, found.notes

@@ -38,8 +38,9 @@ def _help(method: type[Explainer]) -> str:
 
     return (
         f"{_parameters.summary(method)}\n\n"
-        "INPUT is a picture, a .wav, .csv, .npy or .npz file, or a folder of them. For a model with several inputs "
-        "it is an .npz file with an array for each input, by name, or NAME=FILE for each, image=cat.png row=a.csv.\n\n"
+        "INPUT is a picture, a text, a .wav, .csv, .npy or .npz file, or a folder of them. For a model with several "
+        "inputs it is an .npz file with an array for each input, by name, or NAME=FILE for each, image=cat.png "
+        "row=a.csv.\n\n"
         f"After {method.reference}."
     )
 
@@ -74,9 +75,9 @@ def _common() -> list[click.Parameter]:
         click.Option(
             ["-o", "--save", "save"],
             metavar="FILE|FOLDER",
-            help="Where to save: a picture (.png, .jpg), the whole record of all inputs (.npz), or a folder, which "
-            "gets a picture and a record of each input. With several inputs NAME.png becomes NAME-INPUT.png. "
-            "Nothing is saved if not given.",
+            help="Where to save: a picture (.png, .jpg), a page (.html), the whole record of all inputs (.npz), or a "
+            "folder, which gets a picture and a record of each input. With several inputs NAME.png becomes "
+            "NAME-INPUT.png. Nothing is saved if not given.",
         ),
         LateOption(["-t", "--target", "target"], _targets.repeated_target_help, multiple=True, metavar="TARGET"),
         click.Option(
@@ -131,6 +132,7 @@ def _common() -> list[click.Parameter]:
             help="Whether the rows of an input are samples, each alone, or one sample whose rows may see each other, "
             "such as the points of a set.",
         ),
+        click.Option(["--lines"], is_flag=True, help="Take each line of a text file as a text."),
         click.Option(["--exif"], is_flag=True, help="Rotate pictures by their EXIF orientation."),
         _overwriting.option(),
         click.Option(

@@ -102,12 +102,24 @@ class Text:
         return self._grouped(sentences_of(self.text))
 
     def spans_of(self, players: Array) -> list[list[int]]:
-        """Return the characters from start to stop of each of the players (T,) 0 .. P - 1."""
-        count = int(players.max(initial=-1)) + 1
-        starts, stops = np.full(count, len(self.text), np.int64), np.zeros(count, np.int64)
-        np.minimum.at(starts, players[players >= 0], self.spans[players >= 0, 0])
-        np.maximum.at(stops, players[players >= 0], self.spans[players >= 0, 1])
-        return [self._without_white_space(int(start), int(stop)) for start, stop in zip(starts, stops, strict=True)]
+        """Return the characters from start to stop of each of the players (T,) 0 .. P - 1.
+
+        A player whose tokens do not follow each other has several starts and stops, one after the other.
+        """
+        found: list[list[int]] = [[] for _ in range(int(players.max(initial=-1)) + 1)]
+        before = -1
+        for player, (start, stop) in zip(players.tolist(), self.spans.tolist(), strict=True):
+            if player < 0:
+                continue
+            if player == before:
+                found[player][-2:] = min(found[player][-2], start), max(found[player][-1], stop)
+            else:
+                found[player] += [start, stop]
+            before = player
+        return [
+            [end for k in range(0, len(own), 2) for end in self._without_white_space(own[k], own[k + 1])]
+            for own in found
+        ]
 
     def _without_white_space(self, start: int, stop: int) -> list[int]:
         """Characters from start to stop without white space at their ends, if they hold anything else."""

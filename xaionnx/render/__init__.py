@@ -5,11 +5,28 @@ Pictures need only an :class:`~xaionnx.Explanation` and the photographs, never t
 
 from xaionnx.render.bar_chart import bars
 from xaionnx.render.contact_sheet import sheet
-from xaionnx.render.files import check_suffix, save
+from xaionnx.render.files import check_suffix, save, save_page
 from xaionnx.render.layers import covers_picture
+from xaionnx.render.notebook import picture_page
 from xaionnx.render.photo import overlay
 from xaionnx.render.picture import picture
 from xaionnx.render.position_maps import positions
+from xaionnx.render.text_page import page as text_page
+from xaionnx.render.text_parts import is_text
 from xaionnx.render.time_series import series
 
-__all__ = ["bars", "check_suffix", "covers_picture", "overlay", "picture", "positions", "save", "series", "sheet"]
+__all__ = [
+    "bars",
+    "check_suffix",
+    "covers_picture",
+    "is_text",
+    "overlay",
+    "picture",
+    "picture_page",
+    "positions",
+    "save",
+    "save_page",
+    "series",
+    "sheet",
+    "text_page",
+]

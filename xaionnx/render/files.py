@@ -118,3 +118,14 @@ def save(image: Image.Image, path: str | os.PathLike[str], request: str | None =
         image.save(stream, format=kind, **settings)
 
     return write_whole(path, write)
+
+
+def save_page(text: str, path: str | os.PathLike[str]) -> Path:
+    """Write a page in HTML atomically.
+
+    Raises
+    ------
+    StorageError
+        The file could not be written; an existing file of that name is unchanged.
+    """
+    return write_whole(path, lambda stream: stream.write(text.encode()))

@@ -256,6 +256,10 @@ def _baseline(given: object) -> str:
         return "zero"
     if isinstance(given, dict) and given.get("kind") == "Constant":
         return _value(given["value"]) if given["value"] else "zero"
+    if isinstance(given, dict) and given.get("kind") in ("SpecialToken", "Deletion", "Word"):
+        return {"Deletion": "deletion", "Word": f"the word '{given.get('text')}'"}.get(
+            str(given["kind"]), f"{given.get('which')} token"
+        )
     if isinstance(given, dict) and "statistic" in given:
         return f"{given['statistic']} of rows"
     if isinstance(given, dict) and "kind" in given:

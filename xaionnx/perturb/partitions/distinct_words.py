@@ -35,6 +35,6 @@ def _distinct(text: Text) -> Array:
     words = text.words
     known: dict[str, int] = {}
     players = []
-    for start, stop in text.spans_of(words):
+    for start, stop, *_ in text.spans_of(words):
         players.append(known.setdefault(text.text[start:stop].casefold(), len(known)))
     return np.where(words < 0, -1, np.array(players)[words])

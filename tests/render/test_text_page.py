@@ -1,0 +1,116 @@
+"""Texts with coloured words: the page in HTML, the picture, and what both must never do with a hostile text."""
+
+import html
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import xaionnx
+from xaionnx import render
+from xaionnx.data.display import Display
+from xaionnx.explanation import Explanation
+from xaionnx.render.text_parts import text_parts, text_scale
+
+MODELS = Path(__file__).resolve().parents[2] / "models"
+
+
+def record(text: str, spans: list[list[int]], values: list[float], seen: int | None = None) -> Explanation:
+    """A record of one text whose words have these values."""
+    return Explanation(
+        "kernel_shap",
+        np.zeros((1, 3), np.float32),
+        np.array(["spam (1)"]),
+        np.array([2.5]),
+        feature_values=np.array([values]),
+        standard_error=np.full((1, len(values)), 0.05),
+        provenance={
+            "value_kind": "contribution",
+            "spans": [spans],
+            "seen": [len(text) if seen is None else seen],
+            "feature_names": [[text[own[0] : own[1]] for own in spans]],
+            "parameters": {"baseline": {"kind": "SpecialToken", "which": "mask"}},
+        },
+        display={"ids": Display("text", np.zeros((1, 3), np.int64), texts=(text,))},
+    )
+
+
+def words_only(page: str) -> str:
+    """The text of the box with the words, as a browser shows it."""
+    found = re.search(r'<div class="words" dir="auto">(.*?)</div>', page, re.DOTALL)
+    assert found is not None
+    return html.unescape(re.sub(r"<[^>]*>", "", found[1]))
+
+
+def test_every_character_is_shown_once_and_words_carry_values() -> None:
+    one = record("Free <b>money</b> & more", [[0, 4], [8, 13], [18, 19], [20, 24]], [0.5, -1.0, 0.0, 0.25])
+    page = render.text_page(one)
+    assert words_only(page) == "Free <b>money</b> & more"
+    assert '<mark style="background:rgba(38,112,206,0.620)' in page
+    assert 'title="−1 ± 0.05">money</mark>' in page
+    assert "Red words raise the prediction, blue words lower it." in page
+    assert "baseline mask token" in page
+    # Nothing is loaded and nothing runs.
+    assert not re.search(r"<script|<link|src=|href=|@import|url\(", page)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "</div><script>alert(1)</script>",
+        '" onmouseover="alert(1)',
+        "a\x00b\x1b[31mred\x07",
+        "safe\u202etxt.exe\u2069",
+        "&lt;b&gt; &amp;",
+    ],
+)
+def test_hostile_texts_are_shown_as_they_are(text: str) -> None:
+    page = render.text_page(record(text, [[0, len(text)]], [1.0]))
+    assert "<script" not in page
+    assert "\x1b" not in page
+    assert "\u202e" not in page
+    assert 'onmouseover="' not in page
+    assert render.picture(record(text, [[0, len(text)]], [1.0])).mode == "RGB"
+
+
+def test_what_the_model_does_not_see_is_struck_out_and_counted() -> None:
+    page = render.text_page(record("seen unseen text", [[0, 4]], [1.0], seen=4))
+    assert 'class="cut"' in page
+    assert "The last 12 characters are cut off" in page
+
+
+def test_a_word_that_occurs_twice_is_coloured_twice() -> None:
+    one = record("no yes no", [[0, 2, 7, 9], [3, 6]], [1.0, -0.5])
+    parts = text_parts(one, text_scale(one, "auto"))
+    assert [(part.text, part.value) for part in parts] == [
+        ("no", 1.0),
+        (" ", None),
+        ("yes", -0.5),
+        (" ", None),
+        ("no", 1.0),
+    ]
+
+
+@pytest.mark.parametrize("text", ["مرحبا بالعالم", "今天天气很好", "👍🏽 good", "x" * 5000, "line\n\n\tline\r\nlast"])
+def test_any_script_is_drawn(text: str) -> None:
+    one = record(text, [[0, len(text)]], [1.0])
+    assert words_only(render.text_page(one)) == text.replace("\r\n", "\n")
+    assert render.picture(one).width > 900
+
+
+def test_the_picture_of_words_for_and_against_is_red_and_blue() -> None:
+    picture = np.asarray(render.picture(record("good bad", [[0, 4], [5, 8]], [1.0, -1.0]), "text")).astype(int)
+    red, blue = picture[..., 0] - picture[..., 2] > 80, picture[..., 2] - picture[..., 0] > 80
+    rows = np.flatnonzero(red.any(axis=1) & blue.any(axis=1))
+    # The words are left and right of each other, ahead of the bar, which is blue at its left end.
+    assert red[rows[0]].nonzero()[0].mean() < blue[rows[0]].nonzero()[0].mean()
+
+
+def test_a_mail_of_the_spam_model_shows_itself(tmp_path: Path) -> None:
+    pytest.importorskip("tokenizers")
+    found = xaionnx.explain(str(MODELS / "spam.onnx"), "Click here to claim your free money!", "feature_ablation")
+    shown = found._repr_html_()
+    assert "Click" in shown
+    assert "xaionnx-text" in shown
+    assert found.target[0] == "spam (1)"

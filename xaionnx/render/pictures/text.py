@@ -1,0 +1,123 @@
+"""A text whose words are coloured."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from typing import ClassVar, Final, final
+
+from PIL import Image, ImageDraw, ImageFont
+
+from xaionnx.caveats import caveats
+from xaionnx.explanation import Explanation
+from xaionnx.render import page, words
+from xaionnx.render.colours import FAINT, INK, PAPER, Scale, heat
+from xaionnx.render.maps import one_sample
+from xaionnx.render.picture import PictureKind, Scene
+from xaionnx.render.text_page import caption, visible
+from xaionnx.render.text_parts import Part, has_text, text_parts, text_scale
+
+_WIDTH: Final = 900
+_SIZE: Final = 21
+_OPACITY: Final = 0.72
+# Longer texts are cut in a picture; the HTML page has all of them.
+_MOST_LINES: Final = 120
+_BAR: Final = 360
+
+
+@final
+class TextPicture(PictureKind):
+    """The text with each word on a red or blue ground; the page in HTML has the values too."""
+
+    rank: ClassVar[int] = 5
+    needs: ClassVar[str] = "a text"
+
+    @classmethod
+    def applies(cls, result: Explanation, scene: Scene) -> bool:
+        return has_text(one_sample(result, scene.sample, scene.target, "picture"))
+
+    @classmethod
+    def draw(cls, result: Explanation, scene: Scene) -> Image.Image:
+        one = one_sample(result, scene.sample, scene.target, "picture")
+        scale = text_scale(one, scene.sign)
+        parts = text_parts(one, scale, scene.top)
+        body, cut = _body(parts, scale)
+        notes = caption(one, scale, parts)
+        if cut:
+            notes.append(f"The picture ends after {_MOST_LINES} lines; the page in HTML has the whole text.")
+        swatches = page.scale_swatches(scale, _OPACITY, _BAR)
+        bars = [] if scale.empty else [page.colour_bar(swatches, scale.low, scale.high, _SIZE, upright=False)]
+        whole = page.beneath([body, *bars], _SIZE)
+        return page.whole(words.class_and_score(one), caveats(one), whole, notes, words.made_by(one), _SIZE)
+
+
+def _body(parts: Sequence[Part], scale: Scale) -> tuple[Image.Image, bool]:
+    """The text on lines, and whether it was cut."""
+    face = page.font(_SIZE)
+    step = round(1.6 * _SIZE)
+    boxes = list(_laid_out(parts, face))
+    cut = bool(boxes) and boxes[-1][1] >= _MOST_LINES
+    boxes = [box for box in boxes if box[1] < _MOST_LINES]
+    rows = 1 + max((box[1] for box in boxes), default=0)
+    image = Image.new("RGB", (_WIDTH, step * rows), PAPER)
+    draw = ImageDraw.Draw(image)
+    for left, row, text, part in boxes:
+        top = row * step
+        if part.strength:
+            ground = _ground(part.strength, scale)
+            width = face.getlength(text)
+            draw.rounded_rectangle((left - 1, top + 2, left + width + 1, top + step - 4), radius=3, fill=ground)
+        draw.text((left, top + round(0.25 * _SIZE)), text, fill=INK if part.seen else FAINT, font=face, anchor="la")
+        if not part.seen and text.strip():
+            middle = top + step // 2
+            draw.line((left, middle, left + face.getlength(text), middle), fill=FAINT)
+    return image, cut
+
+
+def _ground(strength: float, scale: Scale) -> tuple[int, int, int]:
+    """The colour behind a word, blended with the paper."""
+    import numpy as np
+
+    colours, opacity = heat(np.array([strength], np.float32), scale.sign, _OPACITY)
+    mixed = colours[0] * opacity[0] + np.array(PAPER) * (1 - opacity[0])
+    red, green, blue = np.rint(mixed).astype(int).tolist()
+    return red, green, blue
+
+
+def _laid_out(parts: Sequence[Part], face: ImageFont.FreeTypeFont) -> Iterator[tuple[float, int, str, Part]]:
+    """Each piece of text with its left edge in pixels and its line; words move to a new line as a whole if they fit."""
+    left, row = 0.0, 0
+    for part in parts:
+        for number, line in enumerate(visible(part.text).replace("\t", "    ").split("\n")):
+            if number:
+                left, row = 0.0, row + 1
+            for piece in _pieces(line):
+                width = face.getlength(piece)
+                if left and left + width > _WIDTH:
+                    left, row = 0.0, row + 1
+                    piece = piece.lstrip(" ")
+                    width = face.getlength(piece)
+                while width > _WIDTH and len(piece) > 1:
+                    fits = _fitting(piece, face)
+                    yield left, row, piece[:fits], part
+                    left, row, piece = 0.0, row + 1, piece[fits:]
+                    width = face.getlength(piece)
+                if piece:
+                    yield left, row, piece, part
+                    left += width
+
+
+def _fitting(text: str, face: ImageFont.FreeTypeFont) -> int:
+    """How many characters of a text fit on a line, at least one."""
+    return max(1, bisect_right(range(1, len(text)), _WIDTH, key=lambda count: int(face.getlength(text[:count]))))
+
+
+def _pieces(line: str) -> Iterator[str]:
+    """Words, each with the spaces before it, so that long parts can be divided."""
+    start = 0
+    for place in range(1, len(line)):
+        if line[place] == " " and line[place - 1] != " ":
+            yield line[start:place]
+            start = place
+    if line:
+        yield line[start:]
