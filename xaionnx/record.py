@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import platform
 from collections.abc import Iterator, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -26,7 +26,7 @@ from xaionnx.perturb.element_types import has_nan, is_row
 from xaionnx.runtime.axes import in_file_order
 from xaionnx.runtime.model import Model
 from xaionnx.text_record import text_facts, with_words
-from xaionnx.typing import Array, BaselineLike, Document, Entry
+from xaionnx.typing import Array, BaselineLike, Document, DType, Entry
 
 if TYPE_CHECKING:
     from xaionnx.attribution import Attribution
@@ -304,10 +304,14 @@ def _sha256(sample: Sample) -> str:
     digest = hashlib.sha256()
     for name in sorted(sample.x):
         array = sample.x[name]
-        shape = array.shape if name in sample.shared else (1, *array.shape)
-        digest.update(f"{name}{array.dtype}{shape}".encode())
+        digest.update(_head(name, array.dtype, array.shape if name in sample.shared else (1, *array.shape)))
         digest.update(_bytes(array))
     return digest.hexdigest()
+
+
+@lru_cache(maxsize=64)  # numpy takes long to write a type, and there may be many samples
+def _head(name: str, dtype: DType, shape: tuple[int, ...]) -> bytes:
+    return f"{name}{dtype}{shape}".encode()
 
 
 def recorded_parameters(explainer: Explainer, resolved: Mapping[str, object]) -> Document:

@@ -61,7 +61,7 @@ def test_values_of_coalitions_against_the_definition(linear, row, kind):
 
 def test_evaluations_are_counted_with_every_draw_and_empty_once(linear, row, monkeypatch):
     rows = rows_run(monkeypatch)
-    game = game_of(linear, row, "elements", Baseline.background(np.zeros((5, 6))))
+    game = game_of(linear, row, "elements", Baseline.background(np.zeros((5, 6))), applier_kind="host")
     assert game.known_empty is None
     game.values(np.ones((7, 6), bool))
     assert game.evaluations == 1 + 7 * 5 == sum(rows)

@@ -64,6 +64,7 @@ class Banzhaf(WithinBudget, ByFeatures, GameExplainer):
 
     axioms: ClassVar[tuple[str, ...]] = ("linearity",)
     reference: ClassVar[str] = "Banzhaf 1965; Wang and Jia 2023, arXiv:2205.15466"
+    plays_together: ClassVar[bool] = True
 
     def planned_evaluations(self, players: int) -> int:
         return int(min(self.budget - 1, 2**players - 1))

@@ -63,6 +63,7 @@ class ExactShapley(ByFeatures, GameExplainer):
 
     axioms: ClassVar[tuple[str, ...]] = ("efficiency", "linearity", "null player", "symmetry")
     reference: ClassVar[str] = "Shapley 1953, doi:10.1515/9781400881970-018"
+    plays_together: ClassVar[bool] = True
 
     def check_model(self, dry_run: DryRun) -> dict[str, str | None]:
         remarks, sample, features = super().check_model(dry_run), dry_run.sample, Features.of(self.features)

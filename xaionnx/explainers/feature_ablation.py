@@ -46,6 +46,7 @@ class FeatureAblation(ByFeatures, GameExplainer):
 
     axioms: ClassVar[tuple[str, ...]] = ("linearity", "null player", "symmetry")
     reference: ClassVar[str] = "Zeiler and Fergus 2014, arXiv:1311.2901"
+    plays_together: ClassVar[bool] = True
 
     def planned_evaluations(self, players: int) -> int:
         return players

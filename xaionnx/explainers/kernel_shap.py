@@ -79,6 +79,7 @@ class KernelShap(WithinBudget, ByFeatures, GameExplainer):
 
     axioms: ClassVar[tuple[str, ...]] = ("efficiency", "linearity")
     reference: ClassVar[str] = "Lundberg and Lee 2017, arXiv:1705.07874"
+    plays_together: ClassVar[bool] = True
 
     l1: int | None = integer(None, "keep this many features, the first on the path of the Lasso", low=1, optional=True)
     ridge: float = real(0.0, "weight of the squared distance from equal shares", low=0)
@@ -93,7 +94,9 @@ class KernelShap(WithinBudget, ByFeatures, GameExplainer):
         players = game.players
         possible = 2**players - 2
         fewest = min(6 * players, possible)
-        check_regression(type(self).__name__, players, fewest // 2, 1 if self.l1 is None else game.targets)
+        check_regression(
+            type(self).__name__, players, fewest // 2, 1 if self.l1 is None else game.targets // game.samples
+        )
         affordable = min(self.affordable(game, fewest), possible)
         if players == 1:
             values = (game.full - game.empty)[:, None]

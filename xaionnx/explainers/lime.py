@@ -15,7 +15,7 @@ from xaionnx.explainers._games.game import ByFeatures, GameExplainer, GameResult
 from xaionnx.explainers._games.local_surrogate import Fit, fit
 from xaionnx.explainers._games.sampling import CHOSEN, WithinBudget, evaluate
 from xaionnx.parameters import choice, integer, real
-from xaionnx.perturb.game import Game
+from xaionnx.perturb.game import BySample, Game
 from xaionnx.typing import Array
 
 # With more players there are more coalitions than any budget allows.
@@ -83,6 +83,7 @@ class Lime(WithinBudget, ByFeatures, GameExplainer):
 
     axioms: ClassVar[tuple[str, ...]] = ("linearity",)
     reference: ClassVar[str] = "Ribeiro et al. 2016, arXiv:1602.04938"
+    plays_together: ClassVar[bool] = True
 
     budget: int = integer(1000, "maximum number of model evaluations per sample", low=2)
     kernel: str = choice("cosine", ("cosine", "l2", "uniform"), "distance by which coalitions are weighted")
@@ -111,7 +112,7 @@ class Lime(WithinBudget, ByFeatures, GameExplainer):
             outputs = np.concatenate([game.empty[None], between, game.full[None]])
             return self._result(game, coalitions, outputs, "enumeration")
         joint = self.surrogate == "ridge" and self.select is None
-        check_regression(type(self).__name__, players, players + 2, 1 if joint else game.targets)
+        check_regression(type(self).__name__, players, players + 2, 1 if joint else game.targets // game.samples)
         affordable = self.affordable(game, players + 2)
 
         def rows(start: int, stop: int) -> Array:
@@ -138,7 +139,7 @@ class Lime(WithinBudget, ByFeatures, GameExplainer):
             max_players=self.select,
             random=stopped_by != "enumeration",
         )
-        diagnostics = {**_quality(surrogate), "coalitions": len(outputs), "stopped_by": stopped_by}
+        diagnostics = {**_quality(game, surrogate), "coalitions": len(outputs), "stopped_by": stopped_by}
         if surrogate.standard_error is None:
             diagnostics["no_standard_error"] = CHOSEN
         return GameResult(surrogate.values, surrogate.standard_error, diagnostics)
@@ -153,6 +154,7 @@ class Lime(WithinBudget, ByFeatures, GameExplainer):
         return weights
 
 
-def _quality(surrogate: Fit) -> dict[str, list[float]]:
-    local = surrogate.intercept + surrogate.values.sum(axis=1)
-    return {"r2": surrogate.r2.tolist(), "intercept": surrogate.intercept.tolist(), "local_prediction": local.tolist()}
+def _quality(game: Game, surrogate: Fit) -> dict[str, BySample]:
+    local = surrogate.intercept + np.ascontiguousarray(surrogate.values).sum(axis=1)
+    parts = {"r2": surrogate.r2, "intercept": surrogate.intercept, "local_prediction": local}
+    return {name: game.by_sample(array) for name, array in parts.items()}

@@ -95,6 +95,7 @@ class Occlusion(GameExplainer):
 
     axioms: ClassVar[tuple[str, ...]] = ("linearity",)
     reference: ClassVar[str] = "Zeiler and Fergus 2014, arXiv:1311.2901"
+    plays_together: ClassVar[bool] = True
 
     window: int | tuple[int, ...] | None = size(
         None,
@@ -152,6 +153,9 @@ class Occlusion(GameExplainer):
 
     def applier(self) -> str:
         return "incremental" if self.incremental else "auto"
+
+    def shares_players(self, sample: Sample) -> bool:
+        return True
 
     def removal(self, sample: Sample) -> Removal:
         if sample.text is not None:
@@ -216,17 +220,19 @@ class Occlusion(GameExplainer):
         )
 
     def _watched_maps(self, game: Game, watched: Array) -> dict[str, Array]:
-        """Maps (T, M) of the further targets, (M, W)."""
+        """Maps (R T, M) of the further targets, (M, R W)."""
         maps: dict[str, Array] = {}
+        by_sample, targets = watched.reshape(len(watched), game.samples, -1), game.targets // game.samples
         first = 0
         if self.activation is not None:
-            maps["activation"] = np.tile(watched[:, 0], (game.targets, 1))
+            maps["activation"] = np.repeat(by_sample[:, :, 0].T, targets, axis=0)
             first = 1
-        probabilities = watched[:, first:]
+        probabilities = by_sample[:, :, first:]
         if probabilities.size:
-            maps["top_class"] = np.tile(probabilities.argmax(axis=1), (game.targets, 1))
+            maps["top_class"] = np.repeat(probabilities.argmax(axis=2).T, targets, axis=0)
             scores = game.selection.terms[-1].tensor
-            own = game.selection.terms[: game.targets]
+            own = game.selection.terms[:targets]
             if all(term.tensor == scores and term.indices.shape[1] == 1 for term in own):
-                maps["probability"] = np.stack([probabilities[:, term.indices[0, 0]] for term in own])
+                each = [probabilities[:, np.arange(game.samples), term.indices[:, 0]].T for term in own]
+                maps["probability"] = np.stack(each, axis=1).reshape(game.targets, -1)
         return maps

@@ -80,6 +80,7 @@ class ShapleySampling(WithinBudget, ByFeatures, GameExplainer):
 
     axioms: ClassVar[tuple[str, ...]] = ("efficiency", "linearity", "null player")
     reference: ClassVar[str] = "Castro et al. 2009, doi:10.1016/j.cor.2008.04.004"
+    plays_together: ClassVar[bool] = True
 
     scheme: str = choice("antithetic", ("antithetic", "orthogonal", "plain"), "how orders are drawn")
 
@@ -160,6 +161,8 @@ def _standard_error(means: Array, widened: float) -> Array:
     """The standard error (T, P) of the mean of independent blocks (n, P, T), times ``widened``."""
     count = len(means)
     variance = means.var(axis=0, ddof=1)
-    shrunk = (variance * (count - 1) + variance.mean(axis=0) * _PRIOR) / (count - 1 + _PRIOR)
+    # Over players that follow each other, so that the bits are the same for any number of targets.
+    typical = np.ascontiguousarray(variance.T).mean(axis=1)
+    shrunk = (variance * (count - 1) + typical * _PRIOR) / (count - 1 + _PRIOR)
     error: Array = widened * np.sqrt(np.maximum(variance, shrunk) / count).T
     return error

@@ -16,7 +16,7 @@ from xaionnx.explainers._games.sampling import WithinBudget, evaluate
 from xaionnx.explanation import ValueKind
 from xaionnx.parameters import stopping_tolerance
 from xaionnx.perturb import features as partitions
-from xaionnx.perturb.element_types import check_mixable, check_none_missing
+from xaionnx.perturb.element_types import check_mixable
 from xaionnx.perturb.features import DefaultFeatures, Features
 from xaionnx.perturb.game import Game
 from xaionnx.perturb.players import Players
@@ -93,6 +93,7 @@ class Sobol(WithinBudget, GameExplainer):
     value_kind: ClassVar[ValueKind] = "sensitivity"
     axioms: ClassVar[tuple[str, ...]] = ("null player",)
     reference: ClassVar[str] = "Fel et al. 2021, arXiv:2111.04138"
+    plays_together: ClassVar[bool] = True
 
     features: FeaturesLike = partitions.parameter(
         "who the players are", "a grid of 7 by 7 of pictures and elements of other inputs,"
@@ -111,13 +112,15 @@ class Sobol(WithinBudget, GameExplainer):
         mixed = {name: x for name, x in sample.data.items() if x.dtype.kind == "f" or name == sample.main}
         return DefaultFeatures("grid", "grid:4").players(replace(sample, x=mixed))
 
+    def shares_players(self, sample: Sample) -> bool:
+        return self.features is None or Features.of(self.features).are_shared(sample)
+
     def removal(self, sample: Sample) -> Removal:
         players = self.players(sample)
         if sample.text is not None:
             return text_removal(sample, players, self.replacing(sample), self.seed)
         _check_mixable(sample, tuple(players.maps))
         baseline = self.baseline_values(sample, tuple(players.maps))
-        check_none_missing({name: sample.x[name] for name in players.maps}, baseline)
         return Mix(sample, players, baseline)
 
     def estimate(self, game: Game) -> GameResult:
@@ -139,14 +142,16 @@ class Sobol(WithinBudget, GameExplainer):
             rows = partial(_designs, codes if isinstance(game.removal, Mix) else codes >= _HALF)
             new = evaluate(game, rows, 0, len(codes) * (players + 2))
             outputs = np.concatenate([outputs, new.reshape(len(codes), players + 2, -1)])
-            total, first, error, variance = _indices(outputs)
+            # Of one sample at a time, so that the bits are the same in any company.
+            each = [_indices(part) for part in np.split(outputs, game.samples, axis=2)]
+            total, first, error, variance = (np.concatenate(parts) for parts in zip(*each, strict=True))
             trusted = len(outputs) >= _TRUSTED
             sure = self.tolerance is not None and trusted and bool((error <= self.tolerance).all())
             if sure:
                 break
         diagnostics = {
-            "first_order": first.tolist(),
-            "variance": variance.tolist(),
+            "first_order": game.by_sample(first),
+            "variance": game.by_sample(variance),
             "points": len(outputs),
             "stopped_by": "tolerance" if sure else "budget",
         }
@@ -181,6 +186,7 @@ def _designs(points: Array, start: int, stop: int) -> Array:
 
 def _indices(outputs: Array) -> tuple[Array, Array, Array, Array]:
     """Total and first-order indices and standard errors (T, P), and the variance (T,), from outputs (n, P + 2, T)."""
+    outputs = np.ascontiguousarray(outputs)
     centred = outputs - outputs[:, :2].mean(axis=(0, 1))
     a, b, swapped = centred[:, :1], centred[:, 1:2], centred[:, 2:]
     both = (np.square(a) + np.square(b)) / 2

@@ -152,7 +152,9 @@ class XRAI(Explainer):
         return Attribution(
             values={main: np.stack(spread, axis=1)},
             baseline=inner_result.baseline,
-            players=PlayerValues(pad_players(gains), {main: np.stack([p.maps[main] for p in players])}),
+            players=PlayerValues(
+                pad_players([gain[:, None] for gain in gains]), {main: np.stack([p.maps[main] for p in players])}
+            ),
             diagnostics={**inner_result.diagnostics, "regions": [p.count for p in players]},
             parameters={"inner": resolved_method(inner, samples[0])},
             facts={key: value for key, value in inner_result.facts.items() if key == "approximations"},

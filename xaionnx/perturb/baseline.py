@@ -58,6 +58,12 @@ class Baseline(ABC):
         del model
         return self
 
+    @hook
+    def is_shared(self, sample: Sample) -> bool:
+        """Whether all samples of the batch of this one have the same baselines."""
+        del sample
+        return self.fixed
+
     @property
     @hook
     def weights(self) -> Array | None:

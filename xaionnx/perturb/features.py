@@ -66,6 +66,12 @@ class Features(ABC):
         return self.noun
 
     @hook
+    def are_shared(self, sample: Sample) -> bool:
+        """Whether all samples of the batch of this one have the same players."""
+        del sample
+        return False
+
+    @hook
     def resolved(self, sample: Sample) -> Features:
         """Return the features that a default stands for with this sample."""
         del sample
@@ -247,6 +253,9 @@ class DefaultFeatures(Features):
 
     def label_maps(self, sample: Sample) -> dict[str, Array]:
         return self.resolved(sample).label_maps(sample)
+
+    def are_shared(self, sample: Sample) -> bool:
+        return self.resolved(sample).are_shared(sample)
 
 
 FEATURES: Final[Shorthand[Features]] = Shorthand(Registry("features", "xaionnx.perturb.partitions", Features))

@@ -2,33 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import final
 
 import numpy as np
 
 from xaionnx.errors import BudgetError, OutputError
-from xaionnx.perturb.appliers import applier
+from xaionnx.perturb.appliers import Applier, applier
 from xaionnx.perturb.removal import Removal
+from xaionnx.perturb.short_rows import ShortRows, are_short
 from xaionnx.runtime import progress
 from xaionnx.runtime.batch_runner import Feed
 from xaionnx.runtime.evaluations import Evaluations
 from xaionnx.runtime.model import Model
 from xaionnx.targets.selection import TargetSet
-from xaionnx.typing import Array
+from xaionnx.typing import Array, Entry
 
 
 @final
 class Game:
-    """Evaluates coalitions of players for one sample and T targets.
+    """Evaluates coalitions of players for T targets of one sample, or of R short samples with the same players.
+
+    The games of R samples are played together: each coalition is evaluated for all of them, and the targets of the
+    samples follow each other.
 
     Parameters
     ----------
     model : Model
     selection : TargetSet
-        The targets of this one sample.
-    removal : Removal
+        The targets of the samples.
+    removal : Removal or sequence of R Removal
         The players, and the values that replace absent ones.
-    full : array (T + W,)
+    full : array (T + W,) or (T + W, R)
         The targets at the input, which have cost one evaluation before the game begins.
     explained : int, optional
         The number T of targets that are explained; the other W are watched. All by default.
@@ -44,7 +49,7 @@ class Game:
         self,
         model: Model,
         selection: TargetSet,
-        removal: Removal,
+        removal: Removal | Sequence[Removal],
         full: Array,
         *,
         explained: int | None = None,
@@ -52,26 +57,30 @@ class Game:
         applier_kind: str = "auto",
         evaluations: Evaluations | None = None,
     ) -> None:
-        self.removal = removal
+        removals = [removal] if isinstance(removal, Removal) else removal
+        self.removal = removals[0]
         self.selection = selection
+        self.samples = len(removals)
         self._all = len(full)
         self._explained = self._all if explained is None else explained
-        self.full = full[: self._explained]
+        self.full = np.reshape(full[: self._explained].T, -1)
         self.budget = budget
-        self._number = removal.sample.number
+        self._numbers = np.array([one.sample.number for one in removals])
         if evaluations is None:
-            evaluations = Evaluations(removal.sample.count)
-            evaluations.add(self._number)
+            evaluations = Evaluations(self.removal.sample.count)
+            evaluations.add(self._numbers)
         self._spent = evaluations
         self._model = model
         self._name = model.name
-        self._applier = applier(model, removal, selection, applier_kind)
+        together = applier_kind == "auto" and are_short(model, removals)
+        self._rows = ShortRows(model, removals, selection) if together else None
+        self._applier = None if together else applier(model, self.removal, selection, applier_kind)
         self._empty: Array | None = None
 
     @property
     def evaluations(self) -> int:
-        """Model evaluations spent: one per coalition and baseline, for any number of targets."""
-        return int(self._spent.rows[self._number])
+        """Model evaluations spent for a sample: one per coalition and baseline, for any number of targets."""
+        return int(self._spent.rows[self._numbers[0]])
 
     @property
     def players(self) -> int:
@@ -80,13 +89,22 @@ class Game:
 
     @property
     def targets(self) -> int:
-        """The number T of targets."""
-        return self._explained
+        """The number of targets: T for each of R samples."""
+        return self._explained * self.samples
+
+    @property
+    def repeats(self) -> int:
+        """Evaluations of inputs that are equal to others, so that the model did not run for them."""
+        return 0 if self._rows is None else self._rows.repeats
+
+    def by_sample(self, values: Array) -> BySample:
+        """Return values (R T, ...) of the targets as one list for each sample."""
+        return BySample(np.reshape(values, (self.samples, self._explained, *values.shape[1:])).tolist())
 
     @property
     def cuts(self) -> tuple[str, ...]:
         """Internal tensors of which only changed parts were computed again for the last coalitions."""
-        return self._applier.cuts
+        return () if self._applier is None else self._applier.cuts
 
     @property
     def affordable(self) -> int | None:
@@ -95,7 +113,7 @@ class Game:
 
     @property
     def empty(self) -> Array:
-        """The targets with everything removed, (T,); evaluated once.
+        """The targets with everything removed, (R T,); evaluated once.
 
         Raises
         ------
@@ -115,7 +133,7 @@ class Game:
         return self._empty
 
     def values(self, codes: Array) -> Array:
-        """Return the T targets for each coalition, (M, T); see :meth:`watch`."""
+        """Return the targets for each coalition, (M, R T); see :meth:`watch`."""
         return self.watch(codes)[0]
 
     def apart(self, count: int, feed: Feed) -> Array:
@@ -137,7 +155,7 @@ class Game:
         shared = {name: array for name, array in self.removal.sample.x.items() if name in self._model.shared}
         for start, stop, outputs in self._model.batches(count, feed, self.selection.tensors, shared):
             values[start:stop] = self.selection.select(outputs)
-            self._spent.add(self._number, stop - start)
+            self._spent.add(self._numbers, stop - start)
             progress.advance(stop - start)
         if not np.isfinite(values).all():
             raise OutputError(
@@ -155,7 +173,7 @@ class Game:
 
         Returns
         -------
-        arrays of float64, (M, T) and (M, W)
+        arrays of float64, (M, R T) and (M, R W)
             Averaged over the baselines.
 
         Raises
@@ -166,32 +184,64 @@ class Game:
             The model returns NaN or infinity.
         """
         draws, count = self.removal.draws, len(codes)
-        if count == 0:
-            return np.zeros((0, self._explained)), np.zeros((0, self._all - self._explained))
         cost = count * draws
         if self.budget is not None and self.evaluations + cost > self.budget:
             raise BudgetError(
                 f"{cost} model evaluations are needed, but {self.budget - self.evaluations} of the budget of "
                 f"{self.budget} are left. Raise the budget, or use fewer features."
             )
-        total, weights = np.zeros((count, self._all)), self.removal.weights
-        for rows, draw, values in self._applier.evaluate(codes):
-            if not np.isfinite(values).all():
-                row = rows[int(np.argmin(np.isfinite(values).all(axis=1)))]
-                raise OutputError(
-                    f"{self._name} returns NaN or infinity where features are removed (coalition {row} of "
-                    f"sample {self.removal.sample.number}). Choose another baseline."
+        means = np.zeros((self.samples, count, self._all))
+        if count and self._rows is not None:
+            self._add_blocks(self._rows, codes, means)
+        elif count and self._applier is not None:
+            self._add_rows(self._applier, codes, means[0])
+        if self.removal.weights is None and draws > 1:
+            means /= draws
+        by_code, further = means.transpose(1, 0, 2), self._all - self._explained
+        explained = by_code[:, :, : self._explained].reshape(count, self.targets)
+        return explained, by_code[:, :, self._explained :].reshape(count, self.samples * further)
+
+    def _add_blocks(self, rows: ShortRows, codes: Array, total: Array) -> None:
+        """Add the values over the baselines to a total (R, M, T + W)."""
+        draws = self.removal.draws
+        weights = np.ones(draws) if self.removal.weights is None else self.removal.weights
+        for block in rows.evaluate(codes):
+            if not np.isfinite(block.values).all():
+                bad = np.argwhere(~np.isfinite(block.values).all(axis=(2, 3)))[0] + (
+                    block.samples.start,
+                    block.codes.start,
                 )
+                raise self._not_finite(int(bad[1]), int(bad[0]))
+            part = total[block.samples, block.codes]
+            # One after the other, so that the sums are the same in any company.
+            for draw in range(draws):
+                part += block.values[:, :, draw] * weights[draw]
+            spent = (block.codes.stop - block.codes.start) * draws
+            self._spent.add(self._numbers[block.samples], spent)
+
+    def _add_rows(self, applied: Applier, codes: Array, total: Array) -> None:
+        """Add the values over the baselines to a total (M, T + W)."""
+        draws, weights = self.removal.draws, self.removal.weights
+        for rows, draw, values in applied.evaluate(codes):
+            if not np.isfinite(values).all():
+                raise self._not_finite(int(rows[int(np.argmin(np.isfinite(values).all(axis=1)))]), 0)
             if draws == 1:
                 total[rows] = values
             else:
-                if weights is not None:
-                    values = values * weights[draw, None]
+                weighed = values if weights is None else values * weights[draw, None]
                 # Row by row, so that each coalition's sum has the same order for any batch size.
                 for t in range(self._all):
-                    np.add.at(total[:, t], rows, values[:, t])
-            self._spent.add(self._number, len(rows))
+                    np.add.at(total[:, t], rows, weighed[:, t])
+            self._spent.add(self._numbers, len(rows))
             progress.advance(len(rows))
-        if weights is None:
-            total /= draws
-        return total[:, : self._explained], total[:, self._explained :]
+
+    def _not_finite(self, code: int, sample: int) -> OutputError:
+        return OutputError(
+            f"{self._name} returns NaN or infinity where features are removed (coalition {code} of "
+            f"sample {self._numbers[sample]}). Choose another baseline."
+        )
+
+
+@final
+class BySample(list[Entry]):
+    """An entry for each of R samples."""

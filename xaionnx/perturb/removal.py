@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping
-from typing import TYPE_CHECKING, ClassVar, final
+from typing import TYPE_CHECKING, ClassVar, Self, final
 
 import numpy as np
 from xaionnx_kernels import fills
@@ -79,6 +79,25 @@ class Removal(ABC):
             one = {name: buffer[row : row + 1] for name, buffer in out.items()}
             self._fill_one(codes[code : code + 1], numbers[number], one)
 
+    @property
+    @hook
+    def writes_shares(self) -> bool:
+        """Whether :meth:`shares` describes the inputs."""
+        return False
+
+    @hook
+    def shares(self, codes: Array, name: str) -> Array:
+        """Return the share of the input at each of its L elements, bool or float (M, L); the rest is the baseline's."""
+        raise TypeError(f"{type(self).__name__} does not mix elements")
+
+    @final
+    def of_sample(self, sample: Sample) -> Self:
+        """Return the same removal of another sample, with the same players and the same baseline."""
+        # Several times faster than copy.copy, and there may be many samples.
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__, sample=sample)
+        return other
+
     @abstractmethod
     def _fill_one(self, codes: Array, draw: int, out: Mapping[str, Array]) -> None:
         """Write one input for each code into buffers (M, ...), with baseline number ``draw``."""
@@ -146,6 +165,10 @@ class _Partition(Removal):
         if name not in self._labels:
             self._labels[name] = self._flat_labels(name)
         return self._labels[name]
+
+    def element_labels(self, name: str) -> Array:
+        """Return the player of each element of an input, flattened."""
+        return np.broadcast_to(self.players.maps[name], self.sample.x[name].shape).reshape(-1)
 
     def _flat_labels(self, name: str) -> Array:
         shape, (first, last) = self.sample.x[name].shape, self._label_axes(name)
@@ -299,6 +322,20 @@ class Select(_Partition):
             return super()._emit_input(g, name, x, weights, baseline)
         return emit_interpolation(g, self.sample, name, x, g.op("Greater", weights, 0.5), baseline)
 
+    @property
+    @hook
+    def writes_shares(self) -> bool:
+        # A string that holds several players, and steps that are interpolated, are no selection of elements.
+        return not self.interpolated and self.players.parts is None
+
+    @hook
+    def shares(self, codes: Array, name: str) -> Array:
+        labels = self.element_labels(name)
+        if labels.size and labels.min() < 0:
+            # The last column is that of label -1, of elements that are never removed.
+            codes = np.concatenate([codes, np.ones((len(codes), 1), dtype=bool)], axis=1)
+        return np.asarray(codes[:, labels])
+
     def _emit_mix(
         self, g: Builder, x: ir.Value, weights: ir.Value, baseline: ir.Value | None, dtype: DType
     ) -> ir.Value:
@@ -327,6 +364,16 @@ class Mix(_Partition):
             weights = np.ascontiguousarray(codes[:, self.labels(name)], dtype=np.float32)[:, None, :]
             x, baseline = self.sample.x[name].reshape(view), self.baseline[name][draw].reshape(view)
             fills.fill_blend(x, baseline, weights, out[name].reshape(len(codes), *view))
+
+    @property
+    @hook
+    def writes_shares(self) -> bool:
+        # Whole numbers are rounded.
+        return all(self.sample.x[name].dtype.kind == "f" for name in self.players.maps)
+
+    @hook
+    def shares(self, codes: Array, name: str) -> Array:
+        return np.asarray(codes[:, self.element_labels(name)], dtype=np.float32)
 
     def _emit_mix(
         self, g: Builder, x: ir.Value, weights: ir.Value, baseline: ir.Value | None, dtype: DType

@@ -141,6 +141,11 @@ class Windowed(Removal):
         for ends in itertools.product((0, 1), repeat=len(extent)):
             place = tuple((last if end else first)[axis] for axis, end in enumerate(ends))
             sign = (-1) ** sum(ends)
+            if len(weights) > len(corners):
+                # In the same order, whichever is faster.
+                for number, here in enumerate(zip(*place, strict=True)):
+                    steps[(slice(None), *here)] += sign * weights[:, number]
+                continue
             for step, weight in zip(steps, weights, strict=True):
                 np.add.at(step, place, sign * weight)
         for axis in range(1, steps.ndim):
@@ -231,6 +236,15 @@ class WindowOcclusion(Windowed):
 
     def restore(self, codes: Array, out: Mapping[str, Array]) -> None:
         self.write(self.sample.array, codes, out[self.sample.main])
+
+    @property
+    def writes_shares(self) -> bool:
+        return self.plane.is_flat and self.plane.view[0] == self.plane.view[-1] == 1
+
+    def shares(self, codes: Array, name: str) -> Array:
+        first = np.asarray(codes)[:, -1:]
+        places = np.arange(self.plane.extent[-1])
+        return np.asarray((places < first) | (places >= first + self.window[-1]))
 
     def emit(self, g: Builder) -> dict[str, ir.Value]:
         x, baseline = _emit_operands(g, self)

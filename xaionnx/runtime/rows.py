@@ -61,9 +61,13 @@ def rows_to_compare(rows: Feeds) -> Feeds:
     array([1.  , 0.75])
     """
     count = len(next(iter(rows.values())))
-    other = [n for n in range(1, count) if any(not _equal(array[0], array[n]) for array in rows.values())]
+    other, alike = list[int](), list[int]()
+    for n in range(1, count):
+        differs = any(not _equal(array[0], array[n]) for array in rows.values())
+        (other if differs else alike).append(n)
+        if len(other) == MOST_COMPARED - 1:
+            break
     if other or count < 2:
-        alike = [n for n in range(1, count) if n not in other]
         chosen = [0, *other, *alike][:MOST_COMPARED]
         return {name: array[chosen] for name, array in rows.items()}
     compared = {name: array[:MOST_COMPARED].copy() for name, array in rows.items()}

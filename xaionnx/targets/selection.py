@@ -79,6 +79,12 @@ class _Group:
     coefficients: Array  # (N, G, J)
     reference: Array | None
 
+    def of_samples(self, numbers: Array) -> _Group:
+        reference = None if self.reference is None else self.reference[numbers]
+        return replace(
+            self, indices=self.indices[numbers], coefficients=self.coefficients[numbers], reference=reference
+        )
+
 
 @final
 @dataclass(frozen=True, eq=False)
@@ -155,14 +161,26 @@ class TargetSet:
             ]
         )
 
-    def select(self, outputs: Mapping[str, Array]) -> Array:
+    @property
+    def is_uniform(self) -> bool:
+        """Whether the targets of all samples are the same elements, with the same weights."""
+        arrays = [a for g in self._groups for a in (g.indices, g.coefficients, g.reference) if a is not None]
+        return all((array == array[:1]).all() for array in arrays)
+
+    def select(self, outputs: Mapping[str, Array], samples: Array | None = None) -> Array:
         """Return the targets' values (M, T) in float64 for outputs with M rows.
 
-        M is N, or any number if the selection has a single sample.
+        M is N, or any number if the selection has a single sample, or if ``samples`` (M,) are the samples of the rows.
         """
+        if samples is not None:
+            groups = [group.of_samples(samples) for group in self._groups]
+            return self._select(groups, outputs)
+        return self._select(self._groups, outputs)
+
+    def _select(self, groups: list[_Group], outputs: Mapping[str, Array]) -> Array:
         rows = len(outputs[self._groups[0].tensor])
         values = np.empty((rows, len(self)))
-        for group in self._groups:
+        for group in groups:
             if group.activation == SIMILARITY:
                 assert group.reference is not None  # the target detection
                 values[:, group.members[0]] = similarities(outputs[group.tensor], group.reference[:, 0])

@@ -1,12 +1,40 @@
-"""One thread for the products of small matrices, on which the threads of BLAS wait for each other."""
+"""Products of small matrices: on one thread, and with the same bits for a column in any company."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from typing import Final
 
+import numpy as np
 from threadpoolctl import ThreadpoolController
+
+from xaionnx.typing import Array
+
+COLUMNS: Final = 32
+"""Right-hand sides of one product: the last bits of BLAS depend on their number, but not on their place among them."""
+
+
+def column_blocks(array: Array) -> list[Array]:
+    """Return an array (M, T) in blocks of :data:`COLUMNS` columns, (M, 32) each, with zeros after the last column.
+
+    Examples
+    --------
+    >>> [block.shape for block in column_blocks(np.ones((5, 40)))]
+    [(5, 32), (5, 32)]
+    """
+    count = -(-array.shape[1] // COLUMNS)
+    padded = np.zeros((count, len(array), COLUMNS), dtype=np.float64)
+    for number in range(count):
+        part = array[:, number * COLUMNS : (number + 1) * COLUMNS]
+        padded[number, :, : part.shape[1]] = part
+    return list(padded)
+
+
+def joined_columns(blocks: Iterator[Array] | list[Array], count: int) -> Array:
+    """Return the first ``count`` columns of blocks (..., 32) as one array (..., count)."""
+    return np.concatenate(list(blocks), axis=-1)[..., :count]
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 from xaionnx_kernels.coalitions import all_coalitions
 
+from xaionnx.explainers._games.blas import column_blocks, joined_columns
 from xaionnx.explainers._games.sampling import Evaluator, evaluate
 from xaionnx.perturb.game import Game
 from xaionnx.typing import Array
@@ -52,5 +53,5 @@ def semivalue(values: Array, weights: Array) -> Array:
         # The middle axis is bit i, so it pairs the rows that differ in this bit only.
         halves = values.reshape(2 ** (players - 1 - i), 2, 2**i, -1)
         gains = (halves[:, 1] - halves[:, 0]).reshape(2 ** (players - 1), -1)
-        totals[:, i] = weights[sizes] @ gains
+        totals[:, i] = joined_columns([weights[sizes] @ block for block in column_blocks(gains)], len(totals))
     return totals

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, ClassVar, Self, final
+from typing import TYPE_CHECKING, ClassVar, Final, Self, final
 
 import numpy as np
 
 from xaionnx import parameters
 from xaionnx.attribution import Attribution, PlayerValues
-from xaionnx.data.repeats import stack
+from xaionnx.data.repeats import concatenate
 from xaionnx.data.sample import Sample, split
 from xaionnx.errors import InputMismatchError
 from xaionnx.explainer import Explainer
@@ -26,10 +26,12 @@ from xaionnx.perturb.background import FromBackground
 from xaionnx.perturb.baseline import Baseline
 from xaionnx.perturb.baselines.background import REDUCTIONS
 from xaionnx.perturb.deleting import DeletedTokens
+from xaionnx.perturb.element_types import check_none_missing
 from xaionnx.perturb.features import Features
-from xaionnx.perturb.game import Game
+from xaionnx.perturb.game import BySample, Game
 from xaionnx.perturb.players import Players
 from xaionnx.perturb.removal import Mix, Removal, Select
+from xaionnx.perturb.short_rows import are_short
 from xaionnx.perturb.text_removal import default_text_baseline, text_removal
 from xaionnx.perturb.windows import Plane, SmoothMask
 from xaionnx.request import Request
@@ -40,10 +42,14 @@ from xaionnx.short_repr import short_repr
 from xaionnx.targets.resolve import ResolvedTargets
 from xaionnx.targets.target import Target
 from xaionnx.text_record import player_spans
-from xaionnx.typing import Array, BaselineLike, Document, FeaturesLike, TargetLike
+from xaionnx.typing import Array, BaselineLike, Document, Entry, FeaturesLike, TargetLike
 
 if TYPE_CHECKING:
     from xaionnx.layers.path import LayerPath
+
+# Numbers of a game that are held at once, and samples of one.
+_NUMBERS: Final = 2**22
+_MOST_SAMPLES: Final = 4096
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +82,8 @@ class GameExplainer(FromBackground, Explainer):
     """
 
     needs: ClassVar[str] = "output"
+    plays_together: ClassVar[bool] = False
+    """Whether :meth:`estimate` may be given the games of several samples at once."""
 
     baseline: BaselineLike = baselines.parameter("replacement for removed features")
     background_reduction: str = choice(
@@ -90,7 +98,11 @@ class GameExplainer(FromBackground, Explainer):
 
     @abstractmethod
     def estimate(self, game: Game) -> GameResult:
-        """The value of each player, estimated from evaluations of the game."""
+        """The value of each player, estimated from evaluations of the game.
+
+        If the method :attr:`plays_together`, the targets of the game may be those of several samples: the values have a
+        row for each, and a diagnostic that differs by sample is made by :meth:`xaionnx.perturb.game.Game.by_sample`.
+        """
 
     @hook
     def planned_evaluations(self, players: int) -> int:
@@ -120,6 +132,12 @@ class GameExplainer(FromBackground, Explainer):
         if sample.text is not None:
             return Features.of(None).players(sample)
         return Features.of(Plane(sample, type(self).__name__).labels()).players(sample)
+
+    @hook
+    def shares_players(self, sample: Sample) -> bool:
+        """Whether all samples of the batch of this one have the same players."""
+        del sample
+        return False
 
     @hook
     def removal(self, sample: Sample) -> Removal:
@@ -173,35 +191,70 @@ class GameExplainer(FromBackground, Explainer):
     @final
     def play(self, resolved: ResolvedTargets, samples: Sequence[Sample], evaluations: Evaluations) -> Attribution:
         """One game for each of N samples, with the resolved targets."""
-        games, results = [], []
-        for n, sample in enumerate(samples):
-            removal = self.removal(sample)
-            removal.weights = self.replacing(sample).weights
-            if isinstance(removal, DeletedTokens):
-                removal.read_from(resolved.selection.of_sample(n), resolved.outputs)
-            _check_mixed(resolved.model, removal)
+        parts = []
+        for which, removals in self._groups(resolved, samples):
+            _check_mixed(resolved.model, removals)
             game = Game(
                 resolved.model,
-                resolved.selection.of_sample(n),
-                removal,
-                resolved.values[:, n],
+                resolved.selection.of_samples(which),
+                removals,
+                resolved.values[:, which],
                 explained=resolved.count,
                 budget=self.max_evaluations(),
                 applier_kind=self.applier(),
                 evaluations=evaluations,
             )
-            planned = self.planned_evaluations(removal.players.count) * removal.draws
-            planned = planned if game.budget is None else min(planned, game.budget - 1)
-            progress.expect(planned)
+            planned = self._planned(game)
+            progress.expect(planned * game.samples)
             before = game.evaluations
-            results.append(self.estimate(game))
+            parts.append(_Part(game, removals, self.estimate(game)))
             # After an early stop, fewer evaluations were made than planned.
-            progress.expect(game.evaluations - before - planned)
-            games.append(game)
-        found = _attribution(games, results)
+            progress.expect((game.evaluations - before - planned) * game.samples)
+        found = _attribution(parts)
         if samples[0].text is None or self.replacement is not None:
             return found
         return replace(found, parameters={**found.parameters, "baseline": self.replacing(samples[0])})
+
+    def _planned(self, game: Game) -> int:
+        """The largest number of evaluations that the game costs for a sample; 0 if unknown."""
+        planned = self.planned_evaluations(game.players) * game.removal.draws
+        return planned if game.budget is None else min(planned, game.budget - 1)
+
+    def _groups(self, resolved: ResolvedTargets, samples: Sequence[Sample]) -> Iterator[tuple[Array, list[Removal]]]:
+        """Yield the numbers and the removals of the samples whose games are played together."""
+        first = samples[0]
+        same_players = len(samples) > 1 and first.text is None and self.shares_players(first)
+        same_removal = same_players and self.replacing(first).is_shared(first)
+        one = self._bound_removal(resolved, first, 0)
+        size = self._together(resolved, one) if same_players else 1
+        for start in range(0, len(samples), size):
+            removals = [one] if start == 0 else []
+            for n in range(start + len(removals), min(len(samples), start + size)):
+                bound = one.of_sample(samples[n]) if same_removal else self._bound_removal(resolved, samples[n], n)
+                removals.append(bound)
+            if len({removal.draws for removal in removals}) == 1:
+                yield np.arange(start, start + len(removals)), removals
+            else:
+                yield from ((np.array([start + n]), [removal]) for n, removal in enumerate(removals))
+
+    def _bound_removal(self, resolved: ResolvedTargets, sample: Sample, number: int) -> Removal:
+        """The removal of a sample, with the weights of its baselines."""
+        removal = self.removal(sample)
+        removal.weights = self.replacing(sample).weights
+        if isinstance(removal, DeletedTokens):
+            removal.read_from(resolved.selection.of_sample(number), resolved.outputs)
+        return removal
+
+    def _together(self, resolved: ResolvedTargets, removal: Removal) -> int:
+        """The number of samples whose games are played together."""
+        # Each sample stops by itself at a tolerance.
+        alone = not self.plays_together or getattr(self, "tolerance", None) is not None
+        if alone or self.applier() != "auto" or not are_short(resolved.model, [removal]):
+            return 1
+        count = removal.players.count
+        codes = self.planned_evaluations(count) or self.max_evaluations() or count
+        numbers = max(codes, count) * len(resolved.values)
+        return int(np.clip(_NUMBERS // numbers, 1, _MOST_SAMPLES))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -233,52 +286,99 @@ class ByFeatures:
     def players(self, sample: Sample) -> Players:
         return Features.of(self.features).players(sample)
 
+    @final
+    def shares_players(self, sample: Sample) -> bool:
+        return Features.of(self.features).are_shared(sample)
 
-def _attribution(games: Sequence[Game], results: Sequence[GameResult]) -> Attribution:
-    """The results of N games as one attribution."""
-    players = [game.removal.players for game in games]
-    spread = [p.spread(r.values, game.removal.sample.x) for p, r, game in zip(players, results, games, strict=True)]
-    names = [n for n in games[0].removal.sample.x if n in players[0].maps and n not in players[0].followers]
-    empties = [game.known_empty for game in games]
-    errors = [result.standard_error for result in results]
+
+@final
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """The result of the games of R samples, which were played together."""
+
+    game: Game
+    removals: Sequence[Removal]
+    result: GameResult
+
+    __repr__ = short_repr
+
+    @property
+    def players(self) -> Players:
+        """The players of each of the samples."""
+        return self.game.removal.players
+
+    def by_target(self, array: Array) -> Array:
+        """Return an array (R T, ...) as (T, R, ...)."""
+        return np.asarray(array).reshape(self.game.samples, -1, *array.shape[1:]).swapaxes(0, 1)
+
+    def spread(self) -> dict[str, Array]:
+        """Return the values at the elements of each input, (T, R, ...)."""
+        values = self.by_target(self.result.values)
+        flat = self.players.spread(values.reshape(-1, values.shape[2]), self.game.removal.sample.x)
+        return {name: array.reshape(*values.shape[:2], *array.shape[1:]) for name, array in flat.items()}
+
+    def diagnostic(self, key: str) -> list[Entry]:
+        """Return a diagnostic of each sample."""
+        entry = self.result.diagnostics.get(key)
+        return list(entry) if isinstance(entry, BySample) else [entry] * self.game.samples
+
+
+def _attribution(parts: Sequence[_Part]) -> Attribution:
+    """The results of the games of N samples as one attribution."""
+    spread, first = [part.spread() for part in parts], parts[0]
+    maps, followers = first.players.maps, first.players.followers
+    names = [name for name in first.game.removal.sample.x if name in maps and name not in followers]
+    empties = [part.by_target(empty) for part in parts if (empty := part.game.known_empty) is not None]
+    errors = [part.by_target(e) for part in parts if (e := part.result.standard_error) is not None]
+    repeats = sum(part.game.repeats for part in parts)
     return Attribution(
-        values={name: stack([result[name] for result in spread], axis=1) for name in names},
-        baseline=None if any(e is None for e in empties) else np.stack([e for e in empties if e is not None], axis=1),
+        values={name: concatenate([each[name] for each in spread], axis=1) for name in names},
+        baseline=np.concatenate(empties, axis=1) if len(empties) == len(parts) else None,
         players=PlayerValues(
-            pad_players([result.values for result in results]),
-            {name: _stack_label_maps([p.maps[name] for p in players]) for name in names},
-            None if any(e is None for e in errors) else pad_players([e for e in errors if e is not None]),
+            pad_players([part.by_target(part.result.values) for part in parts]),
+            {
+                name: _stack_label_maps([(part.players.maps[name], part.game.samples) for part in parts])
+                for name in names
+            },
+            pad_players(errors) if len(errors) == len(parts) else None,
         ),
-        maps={key: pad_maps([result.maps[key] for result in results]) for key in results[0].maps},
+        maps={key: pad_maps([part.by_target(part.result.maps[key]) for part in parts]) for key in first.result.maps},
         diagnostics={
-            "players": [p.count for p in players],
-            **{key: [result.diagnostics.get(key) for result in results] for key in results[0].diagnostics},
+            "players": [part.players.count for part in parts for _ in range(part.game.samples)],
+            **({"equal_inputs": repeats} if repeats else {}),
+            **{key: [e for part in parts for e in part.diagnostic(key)] for key in first.result.diagnostics},
         },
-        parameters={"features": players[0].features},
-        facts={**_names(players), **_spans(games)},
+        parameters={"features": first.players.features},
+        facts={**_names(parts), **_spans(parts)},
     )
 
 
-def _names(players: Sequence[Players]) -> Document:
+def _names(parts: Sequence[_Part]) -> Document:
     """The names of the players of N samples for the record: one list, or one a sample if these differ."""
-    each = [list(one.names) for one in players]
+    each = [list(part.players.names) for part in parts]
     longest = max(each, key=len)
-    if not longest or any(len(one.names) != one.count for one in players):
+    if not longest or any(len(part.players.names) != part.players.count for part in parts):
         return {}
-    return {"feature_names": longest if all(names == longest[: len(names)] for names in each) else each}
+    if all(names == longest[: len(names)] for names in each):
+        return {"feature_names": longest}
+    return {"feature_names": [names for names, part in zip(each, parts, strict=True) for _ in range(part.game.samples)]}
 
 
-def _spans(games: Sequence[Game]) -> Document:
+def _spans(parts: Sequence[_Part]) -> Document:
     """The characters of the players of texts, for each sample; empty if the samples are no texts."""
     found = []
-    for game in games:
-        sample, players = game.removal.sample, game.removal.players
+    for part in parts:
+        sample, players = part.game.removal.sample, part.players
         labels = players.maps.get(sample.main) if players.parts is None else players.parts
         found.append(None if sample.text is None or labels is None else player_spans(sample.text, labels))
     return {} if any(spans is None for spans in found) else {"spans": found}
 
 
-def _check_mixed(model: Model, removal: Removal) -> None:
+def _check_mixed(model: Model, removals: Sequence[Removal]) -> None:
+    removal = removals[0]
+    if isinstance(removal, Mix):
+        for one in removals:
+            check_none_missing({name: one.sample.x[name] for name in one.players.maps}, one.baseline)
     tokens = float_token_inputs(model) & removal.players.maps.keys() if isinstance(removal, Mix | SmoothMask) else ()
     if tokens:
         raise InputMismatchError(
@@ -288,29 +388,36 @@ def _check_mixed(model: Model, removal: Removal) -> None:
 
 
 def pad_players(values: Sequence[Array]) -> Array:
-    """Arrays (T, P_n) stacked to (T, N, P), with NaN where a sample has fewer players."""
-    widest = max(v.shape[1] for v in values)
-    if all(v.shape[1] == widest for v in values):
-        return stack([v.astype(np.float64, copy=False) for v in values], axis=1)
-    padded = np.full((values[0].shape[0], len(values), widest), np.nan)
-    for n, v in enumerate(values):
-        padded[:, n, : v.shape[1]] = v
+    """Arrays (T, n, P_n) joined to (T, N, P), with NaN where samples have fewer players."""
+    widest = max(v.shape[2] for v in values)
+    if all(v.shape[2] == widest for v in values):
+        return concatenate([v.astype(np.float64, copy=False) for v in values], axis=1)
+    padded = np.full((values[0].shape[0], sum(v.shape[1] for v in values), widest), np.nan)
+    start = 0
+    for v in values:
+        padded[:, start : start + v.shape[1], : v.shape[2]] = v
+        start += v.shape[1]
     return padded
 
 
 def pad_maps(maps: Sequence[Array]) -> Array:
-    """Arrays (T, ...) stacked to (T, N, ...), with NaN where a sample has fewer players."""
+    """Arrays (T, n, ...) joined to (T, N, ...), with NaN where samples have fewer players."""
     shape = np.max([m.shape for m in maps], axis=0)
     padded = [
-        m
-        if m.shape == (*shape,)
-        else np.pad(m, [(0, n - k) for n, k in zip(shape, m.shape, strict=True)], constant_values=np.nan)
+        np.pad(
+            m,
+            [(0, n - k if axis > 1 else 0) for axis, (n, k) in enumerate(zip(shape, m.shape, strict=True))],
+            constant_values=np.nan,
+        )
+        if m.shape[2:] != (*shape[2:],)
+        else m
         for m in maps
     ]
-    return np.stack(padded, axis=1)
+    return np.concatenate(padded, axis=1)
 
 
-def _stack_label_maps(maps: Sequence[Array]) -> Array:
-    """Label maps of N samples, (N, ...), or (1, ...) if all are equal."""
-    alike = all(m.shape == maps[0].shape and np.array_equal(m, maps[0]) for m in maps[1:])
-    return maps[0][None] if alike else np.stack(maps)
+def _stack_label_maps(maps: Sequence[tuple[Array, int]]) -> Array:
+    """Label maps of N samples, (N, ...), or (1, ...) if all are equal, from each with the number of its samples."""
+    first = maps[0][0]
+    alike = all(m.shape == first.shape and np.array_equal(m, first) for m, _ in maps[1:])
+    return first[None] if alike else np.concatenate([np.repeat(m[None], count, axis=0) for m, count in maps])

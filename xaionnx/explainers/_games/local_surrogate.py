@@ -9,7 +9,7 @@ from typing import final
 
 import numpy as np
 
-from xaionnx.explainers._games.blas import one_blas_thread
+from xaionnx.explainers._games.blas import COLUMNS, column_blocks, joined_columns, one_blas_thread
 from xaionnx.explainers._games.cost import fitting
 from xaionnx.explainers._games.ridge import ridge
 from xaionnx.typing import Array
@@ -108,34 +108,52 @@ def _fit(
     *,
     random: bool,
 ) -> Fit:
-    total = weights.sum()
-    middle = weights @ outputs / total
-    players = rows(0, 1).shape[1]
+    total, targets = weights.sum(), outputs.shape[1]
+    players, columns = rows(0, 1).shape[1], column_blocks(outputs)
+    middles = [weights @ block / total for block in columns]
     mean, gram = np.zeros(players), np.zeros((players, players))
-    moment = np.zeros((players, outputs.shape[1]))
+    moments = [np.zeros((players, COLUMNS)) for _ in columns]
     for piece, z in _pieces(rows, len(weights), players):
         mean += weights[piece] @ z / total
     for piece, z in _pieces(rows, len(weights), players):
         weighed = (z - mean) * weights[piece, None]
         gram += weighed.T @ (z - mean)
-        moment += weighed.T @ (outputs[piece] - middle)
-    values, errors = np.zeros_like(moment), np.zeros_like(moment)
-    unexplained, spread = np.zeros(len(middle)), weights @ (outputs - middle) ** 2
-    for group in [slice(None)] if penalty.is_joint else [slice(t, t + 1) for t in range(len(middle))]:
-        values[:, group], reach = _solve(linear_model, gram, moment[:, group], total, penalty)
-        variance = np.zeros_like(values[:, group])
+        for moment, block, middle in zip(moments, columns, middles, strict=True):
+            moment += weighed.T @ (block[piece] - middle)
+    # One solution serves all targets, unless each selects its own players.
+    groups = [range(targets)] if penalty.is_joint else [range(t, t + 1) for t in range(targets)]
+    values, errors = np.zeros((players, targets)), np.zeros((players, targets))
+    unexplained = np.zeros(targets)
+    for group in groups:
+        used = sorted({t // COLUMNS for t in group})
+        some = [moments[number] for number in used]
+        if not penalty.is_joint:
+            some = [moment[:, [group[0] % COLUMNS]] for moment in some]
+        solved, reach = _solve(linear_model, gram, some, total, penalty)
+        variances, left = [np.zeros_like(block) for block in solved], [np.zeros(block.shape[1]) for block in solved]
         for piece, z in _pieces(rows, len(weights), players):
             z -= mean
             w = weights[piece, None]
-            residual = outputs[piece, group] - middle[group] - z @ values[:, group]
-            unexplained[group] += (w * residual**2).sum(axis=0)
             shifts = z @ reach
-            freedom = 1 - w * (1 / total + (shifts * z).sum(axis=1, keepdims=True))
-            variance += (shifts**2).T @ (w * residual / np.maximum(freedom, LEAST_FREEDOM)) ** 2
-        errors[:, group] = np.sqrt(variance) * random
+            freedom = np.maximum(1 - w * (1 / total + (shifts * z).sum(axis=1, keepdims=True)), LEAST_FREEDOM)
+            squares = (shifts**2).T
+            for k, number in enumerate(used):
+                deviation = columns[number][piece] - middles[number]
+                if not penalty.is_joint:
+                    deviation = deviation[:, [group[0] % COLUMNS]]
+                residual = deviation - z @ solved[k]
+                left[k] += (w * residual**2).sum(axis=0)
+                variances[k] += squares @ (w * residual / freedom) ** 2
+        which = slice(group.start, group.stop)
+        values[:, which] = joined_columns(solved, len(group))
+        errors[:, which] = np.sqrt(joined_columns(variances, len(group))) * random
+        unexplained[which] = joined_columns(left, len(group))
+    middle = joined_columns(middles, targets)
+    spread = joined_columns([weights @ (b - m) ** 2 for b, m in zip(columns, middles, strict=True)], targets)
     r2 = np.where(spread > 0, 1 - unexplained / np.where(spread > 0, spread, 1), 0.0)
+    shift = joined_columns([mean @ block for block in column_blocks(values)], targets)
     chosen = random and penalty.chooses(players)
-    return Fit(values.T, None if chosen else errors.T, middle - mean @ values, r2)
+    return Fit(values.T, None if chosen else errors.T, middle - shift, r2)
 
 
 def _pieces(rows: Callable[[int, int], Array], count: int, players: int) -> Iterator[tuple[slice, Array]]:
@@ -146,9 +164,9 @@ def _pieces(rows: Callable[[int, int], Array], count: int, players: int) -> Iter
 
 
 def _solve(
-    linear_model: ModuleType, gram: Array, moment: Array, total: float, penalty: _Penalty
-) -> tuple[Array, Array]:
-    """Coefficients (P, T), and the map (P, P) from a moment to coefficients while none changes sign."""
+    linear_model: ModuleType, gram: Array, moments: list[Array], total: float, penalty: _Penalty
+) -> tuple[list[Array], Array]:
+    """Coefficients (P, T) of each block, and the map (P, P) from a moment to them while none changes sign."""
     alpha, max_players = penalty.alpha, penalty.max_players
     players = len(gram)
     support = np.arange(players)
@@ -156,28 +174,29 @@ def _solve(
         scales, axes = np.linalg.eigh(gram[np.ix_(support, support)])
         nonzero = scales > players * np.finfo(float).eps * max(scales[-1], np.finfo(float).tiny)
         if not nonzero.any():
-            return np.zeros_like(moment), np.zeros_like(gram)
+            return [np.zeros_like(moment) for moment in moments], np.zeros_like(gram)
         if not nonzero.all():
             scales, axes = scales[nonzero], axes[:, nonzero]
         if penalty.surrogate == "ridge":
-            coefficients = ridge(scales, axes, moment[support], alpha)
+            coefficients = [ridge(scales, axes, moment[support], alpha) for moment in moments]
         else:
             # A system with as many rows as unknowns and the normal equations of all coalitions.
             roots = np.sqrt(scales)
             # scikit-learn divides by the number of rows, not by the sum of the weights.
             share = alpha * total / len(roots)
             lasso = linear_model.Lasso(alpha=share, fit_intercept=False, tol=1e-10, max_iter=100_000)
-            fitted = lasso.fit(roots[:, None] * axes.T, axes.T @ moment[support] / roots[:, None]).coef_
-            coefficients = np.reshape(fitted, (-1, len(support))).T
+            fitted = lasso.fit(roots[:, None] * axes.T, axes.T @ moments[0][support] / roots[:, None]).coef_
+            coefficients = [np.reshape(fitted, (-1, len(support))).T]
         if max_players is None or max_players >= len(support):
             break
-        support = np.sort(np.argsort(-np.abs(coefficients[:, 0]), kind="stable")[:max_players])
-    values, reach = np.zeros_like(moment), np.zeros_like(gram)
-    values[support] = coefficients
+        support = np.sort(np.argsort(-np.abs(coefficients[0][:, 0]), kind="stable")[:max_players])
+    values, reach = [np.zeros_like(moment) for moment in moments], np.zeros_like(gram)
+    for block, found in zip(values, coefficients, strict=True):
+        block[support] = found
     if penalty.surrogate == "ridge":
         # A row has no share in the directions that no row has.
         reach[np.ix_(support, support)] = (axes / (scales + alpha)) @ axes.T
         return values, reach
-    active = support[np.any(coefficients != 0, axis=1)]
+    active = support[np.any(coefficients[0] != 0, axis=1)]
     reach[np.ix_(active, active)] = np.linalg.pinv(gram[np.ix_(active, active)], hermitian=True)
     return values, reach

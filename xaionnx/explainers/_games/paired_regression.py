@@ -10,11 +10,12 @@ With u = z - 1/2 for a coalition z, the two rows of a pair are +u and -u. A weig
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import final
 
 import numpy as np
 
 from xaionnx.errors import BudgetError
-from xaionnx.explainers._games.blas import one_blas_thread
+from xaionnx.explainers._games.blas import COLUMNS, column_blocks, joined_columns, one_blas_thread
 from xaionnx.explainers._games.cost import fitting
 from xaionnx.explainers._games.local_surrogate import LEAST_FREEDOM
 from xaionnx.explainers._games.ridge import ridge
@@ -84,31 +85,55 @@ def _regress(
     alpha: float,
     max_players: int | None,
 ) -> tuple[Array, Array | None]:
-    players = coalitions(0, 1).shape[1]
-    gram, moment = np.zeros((players, players)), np.zeros((players, halves.shape[1]))
+    players, targets = coalitions(0, 1).shape[1], halves.shape[1]
+    gram = np.zeros((players, players))
+    columns = column_blocks(halves)
+    moments = [np.zeros((players, COLUMNS)) for _ in columns]
     for start, stop, u in _pieces(coalitions, len(halves)):
         weighed = u * weights[start:stop, None]
         gram += weighed.T @ u
-        moment += weighed.T @ halves[start:stop]
-    values, variances = np.empty((players, halves.shape[1])), np.empty((players, halves.shape[1]))
-    # One fit serves all targets, unless each target selects its own players.
-    fits = [(slice(None), np.arange(players))]
-    if max_players is not None:
-        single = [slice(t, t + 1) for t in range(halves.shape[1])]
-        fits = [(group, _first_on_lasso_path(gram, moment[:, group], max_players, len(halves))) for group in single]
-    for group, support in fits:
-        fixed_sum = None if total is None else total[group]
-        values[:, group], spread = _solve(gram, moment[:, group], support, fixed_sum, alpha)
-        variance = np.zeros_like(moment[:, group])
-        for start, stop, u in _pieces(coalitions, len(halves)):
-            reach = u @ spread
-            freedom = 1 - weights[start:stop] * (reach * u).sum(axis=1)
-            factor = weights[start:stop] / np.maximum(freedom, LEAST_FREEDOM)
-            residual = (halves[start:stop, group] - u @ values[:, group]) * factor[:, None]
-            variance += np.square(reach).T @ (shares[start:stop, None] * np.square(residual))
-        variances[:, group] = variance
-    chosen = len(fits[0][1]) < players and bool(shares.any())
-    return values.T, None if chosen else np.sqrt(variances).T
+        for moment, block in zip(moments, columns, strict=True):
+            moment += weighed.T @ block[start:stop]
+    totals = [None] * len(columns) if total is None else [row[0] for row in column_blocks(total[None])]
+    if max_players is None:
+        system = _System(gram, np.arange(players), total is not None, alpha)
+        blocks = [system.solve(m, fixed) for m, fixed in zip(moments, totals, strict=True)]
+        squares = _variances(coalitions, columns, weights, shares, system.spread, blocks)
+        return joined_columns(blocks, targets).T, np.sqrt(joined_columns(squares, targets)).T
+    # Each target selects its own players.
+    found, variances = np.zeros((players, targets)), np.zeros((players, targets))
+    chosen = bool(shares.any())
+    for t in range(targets):
+        which, column = divmod(t, COLUMNS)
+        first = _first_on_lasso_path(gram, moments[which][:, column : column + 1], max_players, len(halves))
+        system = _System(gram, first, total is not None, alpha)
+        block = system.solve(moments[which], totals[which])
+        found[:, t] = block[:, column]
+        if not chosen:
+            spread = _variances(coalitions, [columns[which]], weights, shares, system.spread, [block])
+            variances[:, t] = spread[0][:, column]
+    return found.T, None if chosen else np.sqrt(variances).T
+
+
+def _variances(
+    coalitions: Callable[[int, int], Array],
+    columns: list[Array],
+    weights: Array,
+    shares: Array,
+    spread: Array,
+    values: list[Array],
+) -> list[Array]:
+    """The variances (P, 32) of each block of values."""
+    variances = [np.zeros_like(block) for block in values]
+    for start, stop, u in _pieces(coalitions, len(weights)):
+        reach = u @ spread
+        freedom = 1 - weights[start:stop] * (reach * u).sum(axis=1)
+        factor = weights[start:stop] / np.maximum(freedom, LEAST_FREEDOM)
+        squares = np.square(reach).T
+        for variance, block, found in zip(variances, columns, values, strict=True):
+            residual = (block[start:stop] - u @ found) * factor[:, None]
+            variance += squares @ (shares[start:stop, None] * np.square(residual))
+    return variances
 
 
 def with_complements(firsts: Callable[[int, int], Array]) -> Callable[[int, int], Array]:
@@ -129,38 +154,59 @@ def _pieces(coalitions: Callable[[int, int], Array], count: int) -> Iterator[tup
         yield start, stop, coalitions(start, stop) - 0.5
 
 
-def _solve(gram: Array, moment: Array, support: Array, total: Array | None, alpha: float) -> tuple[Array, Array]:
-    """Values (P, T), and the map (P, P) from moments to values."""
-    count, values = len(support), np.zeros_like(moment)
-    inner, typical = gram[np.ix_(support, support)], 0.0
-    if total is not None:
-        # Equal shares plus any step that sums to zero.
-        values[support] = total / count
-        if count == 1:
-            return values, np.zeros_like(gram)
-    right = (moment - gram @ values)[support]
-    if total is not None:
-        inner -= inner.mean(axis=0)
-        inner -= inner.mean(axis=1, keepdims=True)
-        right -= right.mean(axis=0)
-        # The direction of equal steps, which is none of these, gets a scale between theirs.
-        typical = np.trace(inner) / (count - 1)
-        inner += typical / count
-    scales, axes = np.linalg.eigh(inner)
-    if alpha == 0 and scales[0] <= _RANK * scales[-1]:
-        raise BudgetError(
-            f"The coalitions that the budget allows do not determine {count} features. Raise the budget, or use "
-            "fewer features."
-        )
-    scales = np.maximum(scales, 0)
-    steps, inverse = ridge(scales, axes, right, alpha), (axes / (scales + alpha)) @ axes.T
-    if total is not None:
-        steps -= steps.mean(axis=0)
-        inverse -= 1 / (count * (typical + alpha))
-    values[support] += steps
-    spread = np.zeros_like(gram)
-    spread[np.ix_(support, support)] = inverse
-    return values, spread
+@final
+class _System:
+    """The normal equations of the players in ``support``; all others have the value 0.
+
+    Attributes
+    ----------
+    spread : array (P, P)
+        The map from moments to values.
+    """
+
+    def __init__(self, gram: Array, support: Array, has_total: bool, alpha: float) -> None:
+        self._gram, self._support, self._alpha = gram, support, alpha
+        count = len(support)
+        inner, typical = gram[np.ix_(support, support)], 0.0
+        self.spread = np.zeros_like(gram)
+        # With a fixed sum, one player has no freedom.
+        self._is_fixed = has_total and count == 1
+        if self._is_fixed:
+            return
+        if has_total:
+            inner -= inner.mean(axis=0)
+            inner -= inner.mean(axis=1, keepdims=True)
+            # The direction of equal steps, which is none of these, gets a scale between theirs.
+            typical = np.trace(inner) / (count - 1)
+            inner += typical / count
+        scales, self._axes = np.linalg.eigh(inner)
+        if alpha == 0 and scales[0] <= _RANK * scales[-1]:
+            raise BudgetError(
+                f"The coalitions that the budget allows do not determine {count} features. Raise the budget, or use "
+                "fewer features."
+            )
+        self._scales = np.maximum(scales, 0)
+        inverse = (self._axes / (self._scales + alpha)) @ self._axes.T
+        if has_total:
+            inverse -= 1 / (count * (typical + alpha))
+        self.spread[np.ix_(support, support)] = inverse
+
+    def solve(self, moment: Array, total: Array | None) -> Array:
+        """Return the values (P, T) for moments (P, T) and, with a fixed sum, their totals (T,)."""
+        values = np.zeros_like(moment)
+        if total is not None:
+            # Equal shares plus any step that sums to zero.
+            values[self._support] = total / len(self._support)
+        if self._is_fixed:
+            return values
+        right = (moment - self._gram @ values)[self._support]
+        if total is not None:
+            right -= right.mean(axis=0)
+        steps = ridge(self._scales, self._axes, right, self._alpha)
+        if total is not None:
+            steps -= steps.mean(axis=0)
+        values[self._support] += steps
+        return values
 
 
 def _first_on_lasso_path(gram: Array, moment: Array, max_players: int, pairs: int) -> Array:

@@ -12,7 +12,7 @@ from xaionnx.errors import BudgetError, ParameterError
 from xaionnx.explainers._games.cost import writing
 from xaionnx.hooks import hook
 from xaionnx.parameters import integer, stopping_tolerance
-from xaionnx.perturb.game import Game
+from xaionnx.perturb.game import BySample, Game
 from xaionnx.typing import Array
 
 # Codes held at once, and numbers in them: bounds the memory whatever the budget, and leaves few incomplete batches.
@@ -178,7 +178,7 @@ class EvaluationCache:
         return values
 
 
-def completeness_gap(game: Game, values: Array) -> float:
-    """The sum of the values (T, P) minus f(x) - f(all removed); with several targets, the largest such gap."""
-    gaps = values.sum(axis=1) - (game.full - game.empty)
-    return float(gaps[np.argmax(np.abs(gaps))])
+def completeness_gap(game: Game, values: Array) -> BySample:
+    """The sum of each sample's values (R T, P) minus f(x) - f(all removed); of several targets, the largest gap."""
+    gaps = np.reshape(np.ascontiguousarray(values).sum(axis=1) - (game.full - game.empty), (game.samples, -1))
+    return BySample(gaps[np.arange(game.samples), np.abs(gaps).argmax(axis=1)].tolist())

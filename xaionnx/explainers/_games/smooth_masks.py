@@ -97,7 +97,9 @@ class BySmoothMasks(WithinBudget):
             if sure:
                 break
         stopped_by = "tolerance" if sure else "budget"
-        return GameResult(values, error, {"masks": len(outputs), "r2": r2, "stopped_by": stopped_by})
+        return GameResult(
+            values, error, {"masks": len(outputs), "r2": game.by_sample(np.array(r2)), "stopped_by": stopped_by}
+        )
 
     def _space(self, removal: Removal, seed: int) -> tuple[MaskSpace, Callable[[int, int], Array]]:
         """The masks, and a callable for their codes in the removal."""

@@ -34,6 +34,9 @@ class ByInput(Baseline):
     def interpolates(self, name: str) -> bool:
         return name in self.parts and self.parts[name].interpolates(name)
 
+    def is_shared(self, sample: Sample) -> bool:
+        return all(part.is_shared(sample) for part in self.parts.values())
+
     def fill(self, sample: Sample, name: str, rng: np.random.Generator) -> Array:
         for known in self.parts:
             if known in sample.x:

@@ -25,6 +25,9 @@ class Values(Baseline):
 
     __repr__ = short_repr
 
+    def is_shared(self, sample: Sample) -> bool:
+        return len(np.atleast_1d(self.array)) == 1 or self.array.ndim <= min(x.ndim for x in sample.x.values())
+
     def fill(self, sample: Sample, name: str, rng: np.random.Generator) -> Array:
         x = sample.x[name]
         if self.array.ndim == x.ndim + 1:

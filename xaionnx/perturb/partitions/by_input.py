@@ -25,6 +25,9 @@ class FeaturesByInput(Features):
 
     __repr__ = short_repr
 
+    def are_shared(self, sample: Sample) -> bool:
+        return all(part.are_shared(sample) for part in self.parts.values())
+
     def noun_of(self, name: str) -> str:
         return self.parts[name].noun_of(name)
 

@@ -32,3 +32,6 @@ class Channels(Features):
         shape = [1] * len(found.shape)
         shape[found.values[0]] = -1
         return {sample.main: np.arange(found.shape[found.values[0]]).reshape(shape)}
+
+    def are_shared(self, sample: Sample) -> bool:
+        return True

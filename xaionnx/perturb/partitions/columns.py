@@ -34,3 +34,6 @@ class Columns(Features):
         for group in self.groups:
             labels[list(group)] = min(group)
         return {sample.main: labels}
+
+    def are_shared(self, sample: Sample) -> bool:
+        return True

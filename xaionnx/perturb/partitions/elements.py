@@ -27,3 +27,6 @@ class Elements(Features):
             maps[name] = np.arange(first, first + array.size).reshape(array.shape)
             first += array.size
         return maps
+
+    def are_shared(self, sample: Sample) -> bool:
+        return True

@@ -41,3 +41,6 @@ class Grid(Features):
             raise ParameterError(f"A grid of {cells} cells does not fit a picture of {pixels} pixels.")
         sides = [np.arange(size) * count // size for size, count in zip(found.extent, counts, strict=True)]
         return {sample.main: found.over(tiles(sides))}
+
+    def are_shared(self, sample: Sample) -> bool:
+        return True

@@ -26,6 +26,11 @@ class LabelMaps(Features):
 
     __repr__ = short_repr
 
+    def are_shared(self, sample: Sample) -> bool:
+        # A map for each sample has one more axis, or that of the samples before those of the places of a picture.
+        maps = self.given if isinstance(self.given, Mapping) else {sample.main: self.given}
+        return all(name in sample.x and array.ndim <= sample.x[name].ndim == 1 for name, array in maps.items())
+
     def label_maps(self, sample: Sample) -> dict[str, Array]:
         maps = self.given if isinstance(self.given, Mapping) else {sample.main: self.given}
         for name in maps:

@@ -25,3 +25,6 @@ class Pixels(Features):
     def label_maps(self, sample: Sample) -> dict[str, Array]:
         found = sample.placed("features='pixels'")
         return {sample.main: found.over(np.arange(math.prod(found.extent)).reshape(found.extent))}
+
+    def are_shared(self, sample: Sample) -> bool:
+        return True

@@ -36,6 +36,9 @@ class Windows(Features):
         sizes = (self.height, self.height, self.width)[-len(found.extent) :]
         return {sample.main: found.over(tiles([n // size for n, size in zip(_axes(found), sizes, strict=True)]))}
 
+    def are_shared(self, sample: Sample) -> bool:
+        return True
+
 
 def _axes(found: Positions) -> list[Array]:
     return [np.arange(length) for length in found.extent]
