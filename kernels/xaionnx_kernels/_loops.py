@@ -137,3 +137,38 @@ def random_bits(states, first, out):  # type: ignore[no-untyped-def]  # as for s
             z = (z0 ^ (z0 >> np.uint64(30))) * mix_1
             z = (z ^ (z >> np.uint64(27))) * mix_2
             out[m, d] = z ^ (z >> np.uint64(31))
+
+
+@_compile
+def distinct(words, odd, table, first, which):  # type: ignore[no-untyped-def]  # as for select
+    """Number the sets of equal rows of words (N, W) in which (N,); first (N,) gets the first row of each set.
+
+    table (a power of two above N,) is filled with -1, and odd (W,) are odd factors.
+    """
+    mask = np.uint64(table.shape[0] - 1)
+    count = 0
+    for n in range(words.shape[0]):
+        mixed = np.uint64(0)
+        for w in range(words.shape[1]):
+            part = words[n, w] * odd[w]
+            part = part ^ (part >> np.uint64(32))
+            mixed = mixed + part * odd[w]
+        place = (mixed ^ (mixed >> np.uint64(29))) & mask
+        while True:
+            held = table[place]
+            if held < 0:
+                table[place] = count
+                first[count] = n
+                which[n] = count
+                count += 1
+                break
+            other = first[held]
+            same = True
+            for w in range(words.shape[1]):
+                if words[other, w] != words[n, w]:
+                    same = False
+                    break
+            if same:
+                which[n] = held
+                break
+            place = (place + np.uint64(1)) & mask

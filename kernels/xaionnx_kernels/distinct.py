@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xaionnx_kernels import counter
+from xaionnx_kernels._tier import compiled_pays
 
 __all__ = ["distinct_rows"]
 
@@ -18,6 +19,8 @@ Indices = npt.NDArray[np.intp]
 
 _STREAM = 0x20
 _WORD = 8
+# Sorting hashes takes as long as writing this many elements for each word.
+_WORK = 8
 
 
 def distinct_rows(arrays: Sequence[AnyArray]) -> tuple[Indices, Indices] | None:
@@ -47,6 +50,8 @@ def distinct_rows(arrays: Sequence[AnyArray]) -> tuple[Indices, Indices] | None:
     """
     words = [_words(array) for array in arrays]
     count = len(words[0])
+    if compiled_pays(_WORK * sum(part.size for part in words)):
+        return _by_table(words[0] if len(words) == 1 else np.concatenate(words, axis=1))
     hashes = np.zeros(count, np.uint64)
     odd = counter.bits(0, _STREAM, 0, 1, sum(part.shape[1] for part in words))[0] | np.uint64(1)
     column = 0
@@ -69,6 +74,19 @@ def distinct_rows(arrays: Sequence[AnyArray]) -> tuple[Indices, Indices] | None:
         if not all(np.array_equal(part[rows], part[first[which[rows]]]) for part in words):
             return None
     return first, which
+
+
+def _by_table(words: npt.NDArray[np.uint64]) -> tuple[Indices, Indices]:
+    from xaionnx_kernels import _loops
+
+    count = len(words)
+    odd = counter.bits(0, _STREAM, 0, 1, words.shape[1])[0] | np.uint64(1)
+    table = np.full(1 << (2 * count).bit_length(), -1, np.intp)
+    first, which = np.empty(count, np.intp), np.empty(count, np.intp)
+    with np.errstate(over="ignore"):  # arithmetic modulo 2^64 is intended; only numpy scalars would warn
+        _loops.distinct(words, odd, table, first, which)
+    sets = int(which.max()) + 1 if count else 0
+    return first[:sets].copy(), which
 
 
 def _words(array: AnyArray) -> npt.NDArray[np.uint64]:

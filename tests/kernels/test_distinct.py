@@ -5,6 +5,8 @@ import pytest
 from xaionnx_kernels import distinct
 from xaionnx_kernels.distinct import distinct_rows
 
+pytestmark = pytest.mark.usefixtures("tier")
+
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int8, np.int64, np.bool_])
 @pytest.mark.parametrize("columns", [1, 3, 20])
@@ -25,7 +27,9 @@ def test_zeros_of_both_signs_differ_and_nan_equals_itself():
     assert distinct_rows([np.float32([0.0, -0.0, np.nan, np.nan])])[1].tolist() == [0, 1, 2, 2]
 
 
-def test_equal_hashes_of_rows_that_differ_are_noticed(monkeypatch):
+def test_equal_hashes_of_rows_that_differ_are_noticed(monkeypatch, tier):
     # With one factor for all columns, their order does not matter.
     monkeypatch.setattr(distinct.counter, "bits", lambda *_: np.zeros((1, 2), np.uint64))
-    assert distinct_rows([np.float64([[1, 2], [2, 1]])]) is None
+    found = distinct_rows([np.float64([[1, 2], [2, 1]])])
+    # The table compares the rows themselves.
+    assert found is None if tier == "numpy" else found[1].tolist() == [0, 1]

@@ -239,7 +239,7 @@ class WindowOcclusion(Windowed):
 
     @property
     def writes_shares(self) -> bool:
-        return self.plane.is_flat and self.plane.view[0] == self.plane.view[-1] == 1
+        return not self.interpolated and self.plane.is_flat and self.plane.view[0] == self.plane.view[-1] == 1
 
     def shares(self, codes: Array, name: str) -> Array:
         first = np.asarray(codes)[:, -1:]
