@@ -46,8 +46,6 @@ def displays(request: Request) -> dict[str, Display]:
         elif (drawn := series_of(array, first, name)) is not None:
             found[name] = drawn
         elif array.ndim == 2:
-            if spec is None or name != request.main:
-                found[name] = rows_of(array)
-            else:
-                found[name] = rows_of(array, spec.columns, categories=spec.categories)
+            columns = request.inputs.columns.get(name, () if spec is None or name != request.main else spec.columns)
+            found[name] = rows_of(array, columns, categories={} if spec is None else spec.categories)
     return found

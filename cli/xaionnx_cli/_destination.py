@@ -93,8 +93,8 @@ class Destination:
 
     def name(self, input_name: str) -> str:
         """A unique file name for an input: its stem, and its row if the file has several."""
-        matched = re.fullmatch(r"(.*?)(?::(\d+)|\[(\d+)\])?", Path(input_name).name)
-        base, row = (matched[1], matched[2] or matched[3]) if matched else (input_name, None)
+        matched = re.fullmatch(r"(.*?)(?:\[(\d+)\])?", Path(input_name).name)
+        base, row = (matched[1], matched[2]) if matched else (input_name, None)
         stem = Path(base).stem + (f"-{row}" if row else "")
         name, number = stem, 1
         # On some file systems Cat.png and cat.png are the same file.

@@ -31,7 +31,7 @@ def test_kinds(tmp_path, monkeypatch, given, kind):
 
 def test_names_of_inputs_never_repeat(tmp_path):
     place = Destination.of(str(tmp_path), [])
-    names = [place.name(name) for name in ("a/cat.png", "b/cat.jpg", "rows.csv:12", "x.npy[3]", "b/cat_2.png", "n[0]")]
+    names = [place.name(name) for name in ("a/cat.png", "b/cat.jpg", "rows.csv[12]", "x.npy[3]", "b/cat_2.png", "n[0]")]
     assert names == ["cat", "cat_2", "rows-12", "x-3", "cat_2_2", "n-0"]
 
 

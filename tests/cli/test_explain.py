@@ -97,10 +97,10 @@ def test_rows_of_a_table(run, tmp_path):
     assert "  age_in_years" in result.stdout
     whole = xaionnx.Explanation.load(tmp_path / "rows.npz")
     assert whole.samples == 3
-    assert whole.provenance["inputs"] == [f"{tmp_path / 'rows.csv'}:{line}" for line in (2, 3, 4)]
+    assert whole.provenance["inputs"] == [f"{tmp_path / 'rows.csv'}[{row}]" for row in range(3)]
     assert whole.values.shape == (3, 20)
     assert run("explain", "feature_ablation", model, tmp_path / "rows.csv", "-o", tmp_path / "b.png").exit_code == 0
-    assert {p.name for p in tmp_path.glob("b*")} == {"b-rows-2.png", "b-rows-3.png", "b-rows-4.png"}
+    assert {p.name for p in tmp_path.glob("b*")} == {"b-rows-0.png", "b-rows-1.png", "b-rows-2.png"}
 
 
 def test_three_bad_files_of_ten(run, digits, picture, tmp_path):
@@ -280,8 +280,8 @@ def test_many_refused_alike_are_told_once(run):
     head, first, rest = result.stderr.splitlines()
     assert result.exit_code == 4
     assert head == "xaionnx: 50 of 50 inputs refused:"
-    assert first.startswith(f"xaionnx:   '{rows}:2': XRAI divides pictures")
-    assert rest == f"xaionnx:   and 49 more for the same reason, up to '{rows}:51'"
+    assert first.startswith(f"xaionnx:   '{rows}[0]': XRAI divides pictures")
+    assert rest == f"xaionnx:   and 49 more for the same reason, up to '{rows}[49]'"
 
 
 def test_the_kind_of_picture_is_named(run, digits, picture, tmp_path):

@@ -163,7 +163,7 @@ def test_a_signal_that_the_process_was_started_to_ignore_stays_ignored():
 def test_a_killed_run_of_one_file_is_resumed(start, run, tmp_path, rows):
     process = start(*TABLE, rows, "-o", tmp_path / "all.npz")
     for line in process.stdout:
-        if "rows.csv:9\n" in line:
+        if "rows.csv[7]\n" in line:
             break
     process.kill()
     process.wait()

@@ -31,8 +31,8 @@ def test_a_missing_cell_of_a_model_that_takes_none(run, tmp_path):
     assert done.exit_code == 4
     (refused,) = json.loads(done.stdout)["refused"]
     assert refused["message"] == (
-        f"'{tmp_path / 'rows.csv'}', line 2, column 'a': the cell is empty. Fill it, or remove the row, because this "
-        "model takes no missing values."
+        f"'{tmp_path / 'rows.csv'}', row 0 (line 2), column 'a': the cell is empty. Fill it, or remove the "
+        "row, because this model takes no missing values."
     )
 
 

@@ -172,7 +172,7 @@ def test_a_table_from_its_file():
     found = model.read(TABLE)
     rows = TABLE.read_text().splitlines()
     assert found.arrays["features"].shape == (len(rows) - 1, 20)
-    assert found.names[0] == f"{TABLE}:2"
+    assert found.names[0] == f"{TABLE}[0]"
     assert found.provenance()["conversions"] == ["rows are 20 columns in the order of the spec"]
     age = rows[0].split(",").index("age_in_years")
     column = list(model.spec.columns).index("age_in_years")
@@ -183,7 +183,7 @@ def test_a_bad_row_is_refused_and_not_left_out(tmp_path):
     head, good, *_ = TABLE.read_text().splitlines()
     (tmp_path / "t.csv").write_text(f"{head}\n{good}\n\n")
     model = xaionnx.Model.load(MODELS / "german_credit_mlp.onnx")
-    with pytest.raises(DataError, match="line 3: the line is blank"):
+    with pytest.raises(DataError, match=r"row 1 \(line 3\): the line is blank"):
         xaionnx.explain(model, tmp_path / "t.csv", "feature_ablation")
     assert len(model.read(tmp_path / "t.csv", partial=True).refused) == 1
 

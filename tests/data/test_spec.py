@@ -354,8 +354,8 @@ def test_tables_and_tokens(tmp_path):
     batch, refusals = read_inputs(tmp_path / "t.csv", InputSpec(kind="table", columns=["b", "a"]))
     assert batch.x.tolist() == [[2, 1], [5, 4]]
     assert batch.displays is None
-    assert batch.names == (f"{tmp_path / 't.csv'}:2", f"{tmp_path / 't.csv'}:4")
-    assert [refusal.row for refusal in refusals] == [3]
+    assert batch.names == (f"{tmp_path / 't.csv'}[0]", f"{tmp_path / 't.csv'}[2]")
+    assert [refusal.row for refusal in refusals] == [1]
     np.save(tmp_path / "t.npy", np.array([[101, 7, 102]]))
     tokens, _ = read_inputs(tmp_path / "t.npy", InputSpec(kind="text"))
     assert tokens.x.dtype == np.int64

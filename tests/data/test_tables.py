@@ -36,7 +36,7 @@ def test_rows_come_in_the_specs_order_with_categories_as_codes(save):
     table, refusals = read_table(save('housing,age\r\nrent,41\n"own", 1.5e1 \n'), SPEC)
     assert np.array_equal(table.values, np.array([[41, 1], [15, 0]], np.float32))
     assert table.values.dtype == np.float32
-    assert (table.rows, table.columns, table.notes, refusals) == ((2, 3), ("age", "housing"), (), [])
+    assert (table.rows, table.columns, table.notes, refusals) == ((0, 1), ("age", "housing"), (), [])
 
 
 def test_without_columns_in_the_spec_the_files_order_counts(save):
@@ -63,25 +63,25 @@ def test_numbers_that_float32_cannot_hold_are_noted(save):
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        ("", "line 3: the line is blank. Fill it or remove it."),
-        ("1", "line 3: the line has 1 cells, but the header has 2. Correct it."),
-        ("1,own,2", "line 3: the line has 3 cells, but the header has 2. Correct it."),
-        (",own", "line 3, column 'age': the cell is empty. Fill it, or remove the row."),
-        ("1,Own", "line 3, column 'housing': 'Own' is not one of the categories. Nearest: own."),
-        ("1,villa", "line 3, column 'housing': 'villa' is not one of the categories. Known: own, rent."),
+        ("", "row 1 (line 3): the line is blank. Fill it or remove it."),
+        ("1", "row 1 (line 3): the line has 1 cells, but the header has 2. Correct it."),
+        ("1,own,2", "row 1 (line 3): the line has 3 cells, but the header has 2. Correct it."),
+        (",own", "row 1 (line 3), column 'age': the cell is empty. Fill it, or remove the row."),
+        ("1,Own", "row 1 (line 3), column 'housing': 'Own' is not one of the categories. Nearest: own."),
+        ("1,villa", "row 1 (line 3), column 'housing': 'villa' is not one of the categories. Known: own, rent."),
         *(
-            (f"{cell},own", f"line 3, column 'age': '{cell}' is not a finite decimal number. Correct it.")
+            (f"{cell},own", f"row 1 (line 3), column 'age': '{cell}' is not a finite decimal number. Correct it.")
             for cell in ("nan", "inf", "-Infinity", "1_000", "0x1f", "forty", "1;5", "４")
         ),
-        ("1e39,own", "line 3, column 'age': '1e39' is too large for float32. Correct it."),
+        ("1e39,own", "row 1 (line 3), column 'age': '1e39' is too large for float32. Correct it."),
     ],
 )
 def test_a_bad_row_is_left_out_and_named(save, line, reason):
     path = save(f"age,housing\n1,own\n{line}\n3,rent\n")
     table, refusals = read_table(path, SPEC)
     assert table.values.tolist() == [[1, 0], [3, 1]]
-    assert table.rows == (2, 4)
-    assert [(str(refusal), refusal.row) for refusal in refusals] == [(f"'{path}', {reason}", 3)]
+    assert table.rows == (0, 2)
+    assert [(str(refusal), refusal.row) for refusal in refusals] == [(f"'{path}', {reason}", 1)]
 
 
 @pytest.mark.parametrize("cell", ["", " ", "NA", "n/a", "NaN", "null", "None", "?", "#N/A", "<NA>"])
@@ -95,7 +95,7 @@ def test_a_missing_cell_is_nan_if_the_model_takes_it(save, cell):
     assert len(table.values) == 0
     why = "the cell is empty" if not cell.strip() else f"{cell.strip()!r} stands for a missing value"
     advice = "Fill it, or remove the row, because this model takes no missing values."
-    assert str(refusals[0]) == f"'{path}', line 2, column 'age': {why}. {advice}"
+    assert str(refusals[0]) == f"'{path}', row 0 (line 2), column 'age': {why}. {advice}"
 
 
 def test_a_category_may_be_called_like_a_missing_value(save):
@@ -106,7 +106,7 @@ def test_a_category_may_be_called_like_a_missing_value(save):
 
 def test_infinity_is_no_missing_value(save, tmp_path):
     _, refusals = read_table(save("age,housing\ninf,own\n1,own\n"), SPEC, "which the model takes")
-    assert [refusal.row for refusal in refusals] == [2]
+    assert [refusal.row for refusal in refusals] == [0]
     np.save(tmp_path / "t.npy", np.float32([[np.nan, 0], [np.inf, 0], [1, 1]]))
     table, refusals = read_table(tmp_path / "t.npy", SPEC, "which the model takes")
     assert (table.rows, [refusal.row for refusal in refusals]) == ((0, 2), [1])
@@ -116,15 +116,20 @@ def test_infinity_is_no_missing_value(save, tmp_path):
 def test_a_broken_quote_ends_the_table(save):
     path = save('age,housing\n1,own\n2,"rent\n3,own\n')
     table, refusals = read_table(path, SPEC)
-    assert table.rows == (2,)
-    assert str(refusals[0]) == f"'{path}', line 3: broken CSV (unexpected end of data). Nothing after it is read."
+    assert table.rows == (0,)
+    assert (
+        str(refusals[0]) == f"'{path}', row 1 (line 3): broken CSV (unexpected end of data). Nothing after it is read."
+    )
 
 
 def test_lines_are_counted_through_quoted_line_breaks(save):
     path = save('a\n"1\n"\nbad\n')
     table, refusals = read_table(path, InputSpec(kind="table"))
-    assert table.rows == (2,)
-    assert refusals[0].row == 4
+    assert table.rows == (0,)
+    assert (refusals[0].row, str(refusals[0])[-60:]) == (
+        1,
+        "row 1 (line 4), column 'a': 'bad' is not a finite decimal number. Correct it."[-60:],
+    )
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from xaionnx.data.arrays import SUFFIXES, ArrayFile, read_array
 from xaionnx.data.files import Refusal, expand
 from xaionnx.data.images import Picture, fit, picture_of, read_picture, seen_box
 from xaionnx.data.pixels import are_pixels, picture_in, pictures_in
+from xaionnx.data.row_numbers import RowNumbers
 from xaionnx.data.series_files import SeriesLayout, is_series_file, read_series
 from xaionnx.data.spec import InputSpec
 from xaionnx.data.tables import missing_note, read_table
@@ -36,15 +37,17 @@ class InputBatch:
     displays : list of uint8 array (H, W, 3), or None
         The part of each picture that the model sees, for display; None if the samples are not pictures.
     names : tuple of str
-        One per sample: the path, with ``:line`` of a CSV file or ``[row]`` of an array; ``x[n]`` in memory.
+        One per sample: the path, with the number of the row in a table or an array as ``[row]``; ``x[n]`` in memory.
     notes : tuple of str
         Conversions that were made or skipped, each once, with the files concerned.
     sha256s : tuple of str or None
         One per sample: the hash of its file; None in memory.
     conversion : str or None
-        How pixels or rows of a CSV file were converted to the tensor, in words; None if arrays were given.
+        How pixels or rows of a table were converted to the tensor, in words; None if arrays were given.
     rate : float or None
         Steps per second of series, if files of sound state it.
+    columns : tuple of str
+        Names of the columns of a table in the order of the tensor; empty if neither file nor spec names them.
     """
 
     x: Array
@@ -54,6 +57,7 @@ class InputBatch:
     sha256s: tuple[str | None, ...]
     conversion: str | None = None
     rate: float | None = None
+    columns: tuple[str, ...] = ()
 
     __repr__ = short_repr
 
@@ -70,6 +74,7 @@ class _Part:
     sha256: str | None
     converted: bool = False
     rate: float | None = None
+    columns: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -83,6 +88,7 @@ class _Reading:
     nan: str | None
     batch_first: Callable[[Array], Array]
     series: SeriesLayout | None
+    chosen: RowNumbers | None
 
 
 # Pictures in memory: an image of Pillow, or pixels in uint8, (H, W, C) or (H, W).
@@ -98,6 +104,7 @@ def read_inputs(  # noqa: PLR0913 - options, all by keyword
     nan: str | None = None,
     batch_first: Callable[[Array], Array] = np.asarray,
     series: SeriesLayout | None = None,
+    chosen: RowNumbers | None = None,
 ) -> tuple[InputBatch, list[Refusal]]:
     """Read files, the files of a folder, or pictures in memory into one batch, leaving out unreadable ones.
 
@@ -124,6 +131,8 @@ def read_inputs(  # noqa: PLR0913 - options, all by keyword
         Moves the samples of an array file to the first axis.
     series : SeriesLayout, optional
         How a sample lies if the input is a series, for .wav and .csv files.
+    chosen : RowNumbers, optional
+        The rows of tables and arrays to read; all if None.
 
     Returns
     -------
@@ -153,7 +162,7 @@ def read_inputs(  # noqa: PLR0913 - options, all by keyword
             count += 1
             name = path if isinstance(path, Path) else Path(f"x[{number}]")
             try:
-                reading = _Reading(spec, np.dtype(dtype), exif, display_side, nan, batch_first, series)
+                reading = _Reading(spec, np.dtype(dtype), exif, display_side, nan, batch_first, series, chosen)
                 part, refused = _read_source(path, name, reading)
                 refusals += refused
                 if len(part.x):
@@ -178,6 +187,7 @@ def read_inputs(  # noqa: PLR0913 - options, all by keyword
         sha256s=tuple(part.sha256 for part in parts for _ in part.names),
         conversion=_conversion_words(spec, parts[0]) if any(part.converted for part in parts) else None,
         rate=parts[0].rate,
+        columns=parts[0].columns if all(part.columns == parts[0].columns for part in parts) else (),
     )
     return batch, refusals
 
@@ -194,14 +204,16 @@ def _read_source(source: Path | InMemory, path: Path, reading: _Reading) -> tupl
         names = [f"{path}:{line}" for line in found.lines] or [str(path)]
         return _Part(str(path), found.x, [], names, found.notes, found.sha256, rate=found.rate), []
     if spec.kind == "table":
-        table, refused = read_table(path, spec, reading.nan, reading.batch_first)
-        mark = "{}[{}]" if is_array else "{}:{}"
-        names = [mark.format(path, row) for row in table.rows]
-        values = table.values.astype(dtype, copy=False)
-        return _Part(str(path), values, [], names, table.notes, table.sha256, not is_array), refused
+        table, refused = read_table(path, spec, reading.nan, reading.batch_first, dtype, reading.chosen)
+        names = [f"{path}[{row}]" for row in table.rows]
+        values = table.values.astype(dtype, copy=False) if is_array else table.values
+        part = _Part(str(path), values, [], names, table.notes, table.sha256, not is_array, columns=table.columns)
+        return part, refused
     if is_array:
         file = read_array(path, spec.name)
         return _array_part(path, reading, dataclasses.replace(file, array=reading.batch_first(file.array)))
+    if reading.chosen is not None:
+        raise DataError(f"'{path}' has no rows to choose from. Leave the rows out for it.")
     if spec.kind == "picture":
         return _picture_part(read_picture(path, exif), str(path), spec, dtype, side), []
     if spec.kind == "text":
@@ -222,13 +234,17 @@ def _picture_part(picture: Picture, name: str, spec: InputSpec, dtype: DType, si
 
 def _array_part(path: Path, reading: _Reading, file: ArrayFile) -> tuple[_Part, list[Refusal]]:
     spec, dtype = reading.spec, reading.dtype
-    x, displays, refused = file.array, list[NDArray[np.uint8]](), list[Refusal]()
-    notes = file.notes
-    kept, pixels = np.arange(len(x)), False
+    kept = (
+        np.arange(len(file.array))
+        if reading.chosen is None
+        else np.array(reading.chosen.of(len(file.array), f"'{path}'"))
+    )
+    x, displays, refused = file.array[kept], list[NDArray[np.uint8]](), list[Refusal]()
+    notes, pixels = file.notes, False
     if x.dtype.kind == "f":
         takes_nan = bool(reading.nan) and spec.kind != "picture"
         finite = (np.isfinite(x) | (np.isnan(x) if takes_nan else False)).reshape(len(x), -1).all(axis=1)
-        for row in np.flatnonzero(~finite).tolist():
+        for row in kept[~finite].tolist():
             error = DataError(f"'{path}', row {row}: the array contains NaN or infinity. Correct it.")
             refused.append(Refusal(path, error, row))
         x, kept = x[finite], kept[finite]
@@ -239,8 +255,10 @@ def _array_part(path: Path, reading: _Reading, file: ArrayFile) -> tuple[_Part, 
     if spec.kind == "picture":
         if are_pixels(x):
             pictures = [picture_in(one, f"'{path}'") for one in pictures_in(x, spec.color, f"'{path}'")]
-            # The rows of an array of one picture are not samples.
-            kept, pixels = np.arange(len(pictures)), True
+            if len(pictures) != len(kept):
+                # The rows of an array of one picture are not samples.
+                kept = np.arange(len(pictures))
+            pixels = True
             notes += tuple(dict.fromkeys(note for picture in pictures for note in picture.notes))
             x, displays = _tensor_and_displays([picture.array for picture in pictures], spec, dtype, reading.side)
         elif x.dtype.kind == "f":

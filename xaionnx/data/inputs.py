@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, final
+from typing import Any, Final, final
 
 import numpy as np
 from PIL import Image
@@ -15,31 +15,28 @@ from PIL import Image
 from xaionnx.data.arrays import read_array
 from xaionnx.data.batch import read_inputs
 from xaionnx.data.files import Refusal
+from xaionnx.data.frames import Frame, is_frame, is_series, series_cells
 from xaionnx.data.pixels import are_pixels, pictures_in
+from xaionnx.data.row_numbers import RowNumbers
 from xaionnx.data.series_files import SeriesLayout
 from xaionnx.data.spec import InputSpec
+from xaionnx.data.table_inputs import Declared, cells_of, is_column, is_row, is_table_file, table_parts, takes_columns
+from xaionnx.data.tables import convert_cells
 from xaionnx.data.texts import TextReading, read_texts
 from xaionnx.data.tokens import Text
-from xaionnx.errors import InputMismatchError
+from xaionnx.errors import DataError, InputMismatchError
 from xaionnx.short_repr import short_repr
-from xaionnx.typing import Array, Document, DType, Facts
+from xaionnx.typing import Array, Document, Facts
+
+# Columns and reasons that a message lists.
+_SHOWN_COLUMNS: Final = 8
+_SHOWN_REASONS: Final = 3
 
 # One sample or several: a file or folder, a picture in memory, or a list of files, pictures and arrays.
 _One = str | os.PathLike[str] | Image.Image | Array
 Convertible = str | os.PathLike[str] | Image.Image | Sequence[_One]
 # In a mapping, other inputs may be anything that numpy converts to an array.
-Given = Array | Facts | Convertible
-
-
-class Declared(Protocol):
-    """An input as the model declares it, such as a TensorInfo."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def dtype(self) -> DType: ...
-    @property
-    def shape(self) -> tuple[int | str | None, ...]: ...
+Given = Array | Facts | Convertible | Frame
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +47,8 @@ class Inputs:
     ----------
     arrays : dict of arrays by input name
     names : tuple of str
-        One per sample, as in `InputBatch`; empty if arrays were given, which need no conversion.
+        One per sample: the path with the number of its row, the index of a frame, or ``x[n]``; empty if arrays were
+        given, which need no conversion.
     sha256s : tuple of str or None
         One per sample: the hash of its file; None in memory.
     displays : list of uint8 array (H, W, 3), or None
@@ -67,6 +65,10 @@ class Inputs:
         Steps per second of series, if files of sound state it.
     texts : tuple of Text
         One per sample, if they are text.
+    columns : dict of tuple of str by input name
+        The columns of a table that each input took, in its order.
+    samples_first : frozenset of str
+        Inputs that were read with the samples on their first axis, wherever the file has them.
     """
 
     arrays: dict[str, Array]
@@ -79,6 +81,8 @@ class Inputs:
     guessed: bool = False
     rate: float | None = None
     texts: tuple[Text, ...] = ()
+    columns: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    samples_first: frozenset[str] = frozenset()
 
     __repr__ = short_repr
 
@@ -96,6 +100,10 @@ class Inputs:
         return record | {"guessed_spec": True} if self.guessed else record
 
 
+def _not_known(_: str) -> None:
+    return None
+
+
 @final
 @dataclass(frozen=True)
 class Reading:
@@ -103,22 +111,27 @@ class Reading:
 
     Attributes
     ----------
-    exif, display_side, nan
+    exif, display_side
         See `read_inputs`.
+    nan : callable
+        Returns what the model does with NaN in an input, as in `read_inputs`.
     batch_first : callable
         Moves the samples of an array of the explained input that is read from a file to the first axis.
     series : SeriesLayout or None
         How a sample of the explained input lies, if it is a series.
     text : TextReading or None
         How text becomes the inputs of the model; None for a model that reads none.
+    chosen : RowNumbers or None
+        The rows of tables and arrays to read; all if None.
     """
 
     exif: bool = False
     display_side: int | None = None
-    nan: str | None = None
+    nan: Callable[[str], str | None] = _not_known
     batch_first: Callable[[Array], Array] = np.asarray
     series: SeriesLayout | None = None
     text: TextReading | None = None
+    chosen: RowNumbers | None = None
 
     __repr__ = short_repr
 
@@ -127,7 +140,7 @@ def convert(
     given: Given,
     spec: InputSpec,
     main: Declared,
-    others: Sequence[str] = (),
+    others: Sequence[Declared] = (),
     reading: Reading | None = None,
     model: str = "the model",
 ) -> Inputs:
@@ -135,19 +148,22 @@ def convert(
 
     Arrays that the model may accept are not changed. Files, folders, images of Pillow, and uint8 pixels (N, H, W, C),
     (H, W, C), (N, H, W) or (H, W), with 1, 3 or 4 channels C, that the model does not accept directly are converted
-    according to the spec: see `read_inputs`. Objects that numpy converts to an array, such as tensors of another
-    library, are treated as that array.
+    according to the spec: see `read_inputs`. Frames of pandas, polars and pyarrow, CSV and Parquet files are converted
+    column by column, by name, to the inputs of the model: see `xaionnx.data.table_inputs.table_parts`. Objects that
+    numpy converts to an array, such as tensors of another library, are treated as that array.
 
     Parameters
     ----------
-    given : array, mapping of arrays by input name, path, PIL image, or list of paths and pictures
-        In a mapping, the input ``main`` may have any of these forms.
+    given : array, mapping of arrays by input name, frame, path, PIL image, or list of paths and pictures
+        In a mapping, the input ``main`` may have any of these forms, and the others may be frames and their columns. A
+        mapping of single values by column is one row of a frame.
     spec : InputSpec
         Describes the input ``main``.
     main : Declared
         The input that is explained.
-    others : sequence of str
-        Names of the model's other inputs. If there are any, a file must be a .npz file with an array for each.
+    others : sequence of Declared
+        The model's other inputs. If there are any, a file must be a table with their columns, or a .npz file with an
+        array for each.
     reading : Reading, optional
         How files and pictures are read.
     model : str
@@ -182,8 +198,14 @@ def convert(
             refused=texts.refused,
             conversion=texts.conversion,
             texts=texts.texts,
+            samples_first=frozenset(texts.arrays),
         )
-    given = _as_array(given)
+    if is_series(given) and not is_frame(given):
+        _check_is_column(main, others, model)
+        given = {main.name: given}
+    if _is_table(given, main, others):
+        return _read_table([main, *others], given, spec, reading, model)
+    given = _as_array(given, {one.name: one for one in (main, *others)}, spec, reading, model)
     if isinstance(given, Mapping):
         arrays = dict(given)
         if main.name not in arrays or not _is_convertible(arrays[main.name], spec, main):
@@ -194,11 +216,41 @@ def convert(
     if not _is_convertible(given, spec, main):
         return Inputs({main.name: _unconverted(given, main, model)})
     if others:
-        return _read_all_inputs(given, [main.name, *others], model, reading.batch_first)
+        return _read_all_inputs(given, [main.name, *(one.name for one in others)], model, reading)
+    return _read_files(given, spec, main, reading)
+
+
+def _check_is_column(main: Declared, others: Sequence[Declared], model: str) -> None:
+    """Check that a column of a frame can be the input.
+
+    Raises
+    ------
+    InputMismatchError
+        It takes several.
+    """
+    if others or not is_column(main):
+        raise InputMismatchError(
+            f"A column of a frame is not a row for {model}. Pass the frame, some of its rows, or a row with the names "
+            "of its columns, as frame.iloc[3] of pandas is."
+        )
+
+
+def _read_files(given: Array | Convertible, spec: InputSpec, main: Declared, reading: Reading) -> Inputs:
+    """Read files and pictures, each with samples of the only input."""
     sources = _sources(given, spec)
     paths = [Path(source) if isinstance(source, os.PathLike) else source for source in sources]
+    if takes_columns(spec, main) and all(is_table_file(path) for path in paths):
+        spec = dataclasses.replace(spec, kind="table")
     batch, refused = read_inputs(
-        paths, spec, main.dtype, reading.exif, reading.display_side, reading.nan, reading.batch_first, reading.series
+        paths,
+        spec,
+        main.dtype,
+        reading.exif,
+        reading.display_side,
+        reading.nan(main.name),
+        reading.batch_first,
+        reading.series,
+        reading.chosen,
     )
     displays: list[Array] | None = batch.displays and list(batch.displays)
     return Inputs(
@@ -211,18 +263,95 @@ def convert(
         batch.conversion,
         spec.guessed and batch.conversion is not None,
         rate=batch.rate,
+        columns={main.name: batch.columns} if batch.columns else {},
+        samples_first=frozenset({main.name}),
     )
 
 
-def _as_array(given: Any) -> Any:  # Any: users may pass anything
-    """Convert objects with ``__array__`` to arrays, also in lists and mappings; return anything else unchanged."""
+def _is_table(given: object, main: Declared, others: Sequence[Declared]) -> bool:
+    """Whether the columns of what is given are divided among the inputs here."""
     if isinstance(given, Mapping):
-        return {name: _as_array(one) for name, one in given.items()}
+        return is_row(given, [main, *others])
+    return is_frame(given) or (bool(others) and is_table_file(given))
+
+
+def _read_table(
+    inputs: Sequence[Declared], given: Frame | str | os.PathLike[str], spec: InputSpec, reading: Reading, model: str
+) -> Inputs:
+    """Read a frame, or a file with columns for all inputs; the first input is the explained one."""
+    main = inputs[0]
+    if len(inputs) == 1 and not takes_columns(spec, main):
+        raise InputMismatchError(
+            f"Input '{main.name}' of {model} has the kind '{spec.kind}', which rows of a table are not. Pass an array."
+        )
+    cells = cells_of(given, reading.chosen)
+    parts = table_parts(cells, inputs, main, spec, model)
+    rows = convert_cells(cells, parts, spec, reading.nan)
+    if not rows.kept:
+        raise _nothing_left(rows.refused)
+    wide = [part for part in parts if len(part.columns) > 1]
+    unnamed = [part.columns for part in wide if not spec.columns]
+    notes = [
+        f"no spec names the columns of {model}, so they are taken in the order given: {_shown(columns)}"
+        for columns in unnamed
+    ]
+    each = "a column each by its name" if len(parts) > len(wide) else ""
+    whole = " and ".join(f"'{part.input}' takes {len(part.columns)} columns by name" for part in wide if spec.columns)
+    return Inputs(
+        rows.arrays,
+        tuple(cells.names[row] for row in rows.kept),
+        (cells.sha256,) * len(rows.kept),
+        notes=(*notes, *rows.notes),
+        refused=tuple(rows.refused),
+        conversion="; ".join(filter(None, [f"inputs take {each}" if each else "", whole])) or None,
+        guessed=bool(unnamed),
+        # Numbers of columns are no names.
+        columns={p.input: p.columns for p in parts if not all(name.isdecimal() for name in p.columns)},
+        samples_first=frozenset(rows.arrays),
+    )
+
+
+def _shown(columns: Sequence[str]) -> str:
+    return ", ".join(columns[:_SHOWN_COLUMNS]) + (", ..." if len(columns) > _SHOWN_COLUMNS else "")
+
+
+def _nothing_left(refused: Sequence[Refusal]) -> DataError:
+    if len(refused) == 1:
+        return refused[0].error
+    reasons = " ".join(str(refusal) for refusal in refused[:_SHOWN_REASONS])
+    more = f" ... and {len(refused) - _SHOWN_REASONS} more." if len(refused) > _SHOWN_REASONS else ""
+    return DataError(f"Nothing could be read. {reasons}{more}")
+
+
+def _as_array(
+    given: Any, inputs: Mapping[str, Declared], spec: InputSpec, reading: Reading, model: str
+) -> Any:  # Any: users may pass anything
+    """Convert objects with ``__array__`` to arrays, also in lists and mappings; return anything else unchanged.
+
+    Frames and columns of frames, by the name of an input, are converted to its type.
+    """
+    if isinstance(given, Mapping):
+        return {
+            name: _columns_of_input(one, inputs[name], spec, reading, model)
+            if name in inputs and (is_frame(one) or is_series(one))
+            else _as_array(one, {}, spec, reading, model)
+            for name, one in given.items()
+        }
     if isinstance(given, list | tuple):
-        return [_as_array(one) for one in given] if any(hasattr(one, "__array__") for one in given) else given
+        return [np.asarray(one) if hasattr(one, "__array__") else one for one in given]
     if isinstance(given, np.ndarray | np.generic | Image.Image) or not hasattr(given, "__array__"):
         return given
     return np.asarray(given)
+
+
+def _columns_of_input(given: Frame, one: Declared, spec: InputSpec, reading: Reading, model: str) -> Array:
+    """The array of an input that is given as a frame or as one column of a frame."""
+    cells = series_cells(given, one.name) if is_series(given) else cells_of(given)
+    own = spec if spec.name in (None, one.name) else InputSpec(kind="table")
+    rows = convert_cells(cells, table_parts(cells, [one], one, own, model), own, reading.nan)
+    if rows.refused:
+        raise rows.refused[0].error
+    return rows.arrays[one.name]
 
 
 def _unconverted(given: object, main: Declared, model: str) -> Array:
@@ -240,7 +369,7 @@ def _unconverted(given: object, main: Declared, model: str) -> Array:
 def _is_convertible(given: object, spec: InputSpec, main: Declared) -> bool:
     if main.dtype.kind == "U":
         # Strings are data for such a model, not paths.
-        return isinstance(given, os.PathLike)
+        return isinstance(given, os.PathLike) or is_table_file(given)
     if isinstance(given, list | tuple):
         if any(isinstance(item, str | os.PathLike | Image.Image) for item in given):
             return True
@@ -267,7 +396,7 @@ def _sources(given: Array | Convertible, spec: InputSpec) -> list[_One]:
     return list(pictures_in(given, spec.color, "x")) if isinstance(given, np.ndarray) else [given]
 
 
-def _read_all_inputs(given: object, names: Sequence[str], model: str, batch_first: Callable[[Array], Array]) -> Inputs:
+def _read_all_inputs(given: object, names: Sequence[str], model: str, reading: Reading) -> Inputs:
     """Read the arrays of all inputs by name from one .npz file; the first name is that of the explained input."""
     needed = f"an array for each by name: {', '.join(names)}"
     if not isinstance(given, str | os.PathLike):
@@ -278,7 +407,7 @@ def _read_all_inputs(given: object, names: Sequence[str], model: str, batch_firs
     # Which of them may be a single number is checked against the model.
     files = {name: read_array(path, name, single=name != names[0]) for name in names}
     main = files[names[0]]
-    count = len(batch_first(main.array))
+    count = len(reading.batch_first(main.array))
     notes = dict.fromkeys(f"{path.name}: {note}" for file in files.values() for note in file.notes)
     return Inputs(
         {name: file.array for name, file in files.items()},

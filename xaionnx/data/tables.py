@@ -1,4 +1,8 @@
-"""Read tables from CSV, .npy and .npz files, strictly and row by row."""
+"""Tables: rows of CSV and Parquet files, of arrays and of frames, converted strictly to the inputs of a model.
+
+A file or a frame is read into `Cells`, which :func:`convert_cells` alone converts, whatever they came from: columns are
+found by name, a bad row is left out and named, and a column of another kind is refused.
+"""
 
 from __future__ import annotations
 
@@ -6,32 +10,28 @@ import codecs
 import csv
 import difflib
 import io
-import math
-import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, Protocol, final
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike
 
 from xaionnx.data.arrays import SUFFIXES, read_array
+from xaionnx.data.columns import NUMBER, Column, convert_column
 from xaionnx.data.files import Refusal, read_bytes, sha256_of
+from xaionnx.data.row_numbers import RowNumbers
 from xaionnx.errors import DataError
 from xaionnx.short_repr import short_repr
-from xaionnx.typing import Array
+from xaionnx.typing import Array, DType
 
 MAX_TABLE_BYTES: Final = 512 * 2**20
 
-# float() alone would accept '1_000', full-width digits, 'nan' and 'infinity'.
-_NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
-_LARGEST: Final = float(np.finfo(np.float32).max)
-_EXACT: Final = 2**24  # from here on float32 cannot represent all integers
-# Words for a missing value, in any case, unless they are a category of their column.
-MISSING: Final = frozenset({"", "?", "na", "n/a", "#n/a", "<na>", "nan", "null", "none"})
 # First bytes of picture formats that may be given for a table by mistake.
 _PICTURES: Final = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8")
+# Columns that a message lists.
+_SHOWN: Final = 8
 
 
 class Columns(Protocol):
@@ -47,25 +47,115 @@ class Columns(Protocol):
     def categories(self) -> Mapping[str, Sequence[str]]: ...
 
 
+@final
+@dataclass(frozen=True, eq=False)
+class Cells:
+    """A table before its conversion.
+
+    Attributes
+    ----------
+    path : Path
+        The file, or a name for a frame.
+    shown : str
+        The same as the subject of messages, such as ``'rows.csv'`` or ``The frame``.
+    columns : dict of Column by name
+        Of N cells each, in the order of the table.
+    numbers : tuple of N int
+        The number of each row, counted from 0.
+    names : tuple of N str
+        The name of each row as a sample.
+    marks : tuple of N str
+        What messages say of a row besides its number, such as ``(line 2)``; empty if there is nothing to say.
+    unread : tuple of Refusal
+        Rows whose cells cannot be told apart, such as blank and ragged lines.
+    sha256 : str or None
+        Hash of the file; None in memory.
+    drop : str
+        How to take a column out of the table, in words, with its name as ``{}``.
+    """
+
+    path: Path
+    shown: str
+    columns: Mapping[str, Column]
+    numbers: tuple[int, ...]
+    names: tuple[str, ...]
+    marks: tuple[str, ...] = ()
+    unread: tuple[Refusal, ...] = ()
+    sha256: str | None = None
+    drop: str = "Remove it"
+
+    __repr__ = short_repr
+
+    def place(self, row: int) -> str:
+        """Return where a row is, in words: ``'rows.csv', row 0 (line 2)``."""
+        return f"{self.shown}, row {self.numbers[row]}{self.marks[row] if self.marks else ''}"
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Part:
+    """An input that takes columns of a table.
+
+    Attributes
+    ----------
+    input : str
+    dtype : dtype
+    columns : tuple of str
+        Their names in the order of the input's F columns.
+    shape : tuple of int
+        Shape of the input for one row: (F,), or () and (1,) for an input that is a column.
+    """
+
+    input: str
+    dtype: DType
+    columns: tuple[str, ...]
+    shape: tuple[int, ...]
+
+    __repr__ = short_repr
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Rows converted to inputs of a model.
+
+    Attributes
+    ----------
+    arrays : dict of array (N, ...) by input name
+    kept : tuple of N int
+        The valid rows, by their places in the table.
+    notes : tuple of str
+    refused : list of Refusal
+        The invalid rows, in order.
+    """
+
+    arrays: dict[str, Array]
+    kept: tuple[int, ...]
+    notes: tuple[str, ...]
+    refused: list[Refusal] = field(default_factory=list)
+
+    __repr__ = short_repr
+
+
 @dataclass(frozen=True, eq=False)
 class Table:
     """Rows read from a file.
 
     Attributes
     ----------
-    values : float32 array, (N, F)
+    values : array, (N, F)
         In the order of the columns.
     columns : tuple of str
         Names of the F columns; empty if neither file nor spec names them.
     rows : tuple of int
-        Origin of each row: line of the CSV file (the header is line 1), or row of the array from 0.
+        The number of each row in the file, counted from 0.
     notes : tuple of str
         Conversions that were made.
     sha256 : str
         Hash of the file.
     """
 
-    values: NDArray[np.float32]
+    values: Array
     columns: tuple[str, ...]
     rows: tuple[int, ...]
     notes: tuple[str, ...]
@@ -79,16 +169,19 @@ def read_table(
     spec: Columns,
     nan: str | None = None,
     batch_first: Callable[[Array], Array] = np.asarray,
+    dtype: DTypeLike = np.float32,
+    chosen: RowNumbers | None = None,
 ) -> tuple[Table, list[Refusal]]:
-    """Read a table, leaving out invalid rows.
+    """Read a table for an input (N, F), leaving out invalid rows.
 
     A CSV file is UTF-8, separated by commas, with the column names in its first line. It must have the columns of the
     spec, in any order, and may have those that the spec ignores; if the spec lists no columns, all are used in the
-    order of the file. Cells are decimal numbers; in a column with categories they are words, which become codes
-    0, 1, 2, ... An array of a .npy or .npz file is (N, F) in the order of the spec.
+    order of the file. Cells are decimal numbers, or true and false; in a column with categories they are words, which
+    become codes 0, 1, 2, ... A Parquet file is alike, but its cells have types. An array of a .npy or .npz file is
+    (N, F) in the order of the spec.
 
-    A cell is missing if it is empty or holds one of the words of `MISSING`, such as ``NA``. It is read as NaN if the
-    model has a use for it; otherwise the row is refused.
+    A cell is missing if it is empty or holds one of the words of `xaionnx.data.columns.MISSING`, such as ``NA``. It is
+    read as NaN if the model has a use for it; otherwise the row is refused.
 
     Parameters
     ----------
@@ -101,6 +194,10 @@ def read_table(
         cells are then refused.
     batch_first : callable
         Moves the rows of an array file to the first axis.
+    dtype : dtype
+        Element type of the values.
+    chosen : RowNumbers, optional
+        The rows to read; all if None.
 
     Returns
     -------
@@ -116,18 +213,29 @@ def read_table(
     """
     path = Path(path)
     if path.suffix.lower() in SUFFIXES:
-        return _read_array(path, spec, nan, batch_first)
-    return _read_csv(path, spec, nan)
+        return _read_array(path, spec, nan, batch_first, chosen)
+    cells = read_cells(path, chosen)
+    columns = tuple(spec.columns) or tuple(title for title in cells.columns if title not in spec.ignore)
+    part = Part("", np.dtype(dtype), columns, (len(columns),))
+    rows = convert_cells(cells, [part], spec, lambda _: nan)
+    numbers = tuple(cells.numbers[row] for row in rows.kept)
+    return Table(rows.arrays[""], columns, numbers, rows.notes, cells.sha256 or ""), rows.refused
 
 
 def _read_array(
-    path: Path, spec: Columns, nan: str | None, batch_first: Callable[[Array], Array]
+    path: Path,
+    spec: Columns,
+    nan: str | None,
+    batch_first: Callable[[Array], Array],
+    chosen: RowNumbers | None,
 ) -> tuple[Table, list[Refusal]]:
     file = read_array(path, spec.name)
     array, columns = batch_first(file.array), tuple(spec.columns)
     if array.ndim != 2 or (columns and array.shape[1] != len(columns)):
         wanted = f"(N, {len(columns)})" if columns else "(N, F)"
         raise DataError(f"'{path}' has an array {array.shape}, but the table is {wanted}. Save one row per sample.")
+    numbers = np.arange(len(array)) if chosen is None else np.array(chosen.of(len(array), f"'{path}'"), int)
+    array = array[numbers]
     with np.errstate(over="ignore"):  # overflow is refused below
         values = array.astype(np.float32)
     notes = list(file.notes)
@@ -136,14 +244,15 @@ def _read_array(
     known = np.isfinite(values) | (np.isnan(values) if nan else False)
     good, refusals = known.all(axis=1), []
     notes += missing_note(int(np.isnan(values[good]).sum()), nan, "numbers")
-    for row in np.flatnonzero(~good).tolist():
-        column = int(np.flatnonzero(~known[row])[0])
+    for at in np.flatnonzero(~good).tolist():
+        row = int(numbers[at])
+        column = int(np.flatnonzero(~known[at])[0])
         title = f"'{columns[column]}'" if columns else str(column)
         error = DataError(
-            f"'{path}', row {row}, column {title}: {array[row, column]} is not a finite float32 number. Correct it."
+            f"'{path}', row {row}, column {title}: {array[at, column]} is not a finite float32 number. Correct it."
         )
         refusals.append(Refusal(path, error, row))
-    return Table(values[good], columns, tuple(np.flatnonzero(good).tolist()), tuple(notes), file.sha256), refusals
+    return Table(values[good], columns, tuple(numbers[good].tolist()), tuple(notes), file.sha256), refusals
 
 
 def missing_note(count: int, nan: str | None, what: str) -> list[str]:
@@ -151,52 +260,85 @@ def missing_note(count: int, nan: str | None, what: str) -> list[str]:
     return [f"{count} missing {what if count > 1 else what[:-1]} read as NaN, {nan}"] if count else []
 
 
-def _read_csv(path: Path, spec: Columns, nan: str | None) -> tuple[Table, list[Refusal]]:
+def read_cells(path: Path, chosen: RowNumbers | None = None) -> Cells:
+    """Read a CSV or Parquet file, without converting its cells; ``chosen`` are the rows to read, all if None.
+
+    Raises
+    ------
+    DataError
+        The file cannot be read, or has no such rows.
+    """
+    from xaionnx.data.frames import PARQUET, read_parquet
+
     data = read_bytes(path, "table", MAX_TABLE_BYTES)
+    return read_parquet(path, data, chosen) if path.suffix.lower() in PARQUET else _read_csv(path, data, chosen)
+
+
+def _read_csv(path: Path, data: bytes, chosen: RowNumbers | None) -> Cells:
     reader = csv.reader(io.StringIO(_decode_text(path, data), newline=""), strict=True)
     try:
         header = next(reader, [])
     except csv.Error as error:
         raise DataError(f"'{path}', line 1: broken CSV ({error}). Correct it.") from error
     titles = [title.strip() for title in header]
-    columns = tuple(spec.columns) or tuple(title for title in titles if title not in spec.ignore)
-    order = _column_order(path, titles, columns, spec.ignore)
-    codes = {title: {word: float(code) for code, word in enumerate(words)} for title, words in spec.categories.items()}
-    if unknown := [title for title in codes if title not in columns]:
-        raise DataError(f"'{path}' has no column '{unknown[0]}', for which the spec lists categories. Correct one.")
-    kept: list[list[float]] = []
-    rows: list[int] = []
-    refusals: list[Refusal] = []
-    previous, rounded = reader.line_num, False
+    _check_header(path, titles)
+    records, faults = _records(path, reader, len(titles))
+    if not records and not faults:
+        raise DataError(f"'{path}' has a header but no rows. Add at least one row.")
+    if chosen is not None:
+        wanted = set(chosen.of(len(records) + len(faults), f"'{path}'"))
+        records = [record for record in records if record[0] in wanted]
+        faults = [fault for fault in faults if fault.row in wanted]
+    each = list(zip(*(cells for _, _, cells in records), strict=True)) or [()] * len(titles)
+    present = np.zeros(len(records), bool)
+    return Cells(
+        path,
+        f"'{path}'",
+        {
+            title: Column(title, "text", np.array(cells, object), present, parsed=True)
+            for title, cells in zip(titles, each, strict=True)
+        },
+        numbers=tuple(number for number, _, _ in records),
+        names=tuple(f"{path}[{number}]" for number, _, _ in records),
+        marks=tuple(f" (line {line})" for _, line, _ in records),
+        unread=tuple(faults),
+        sha256=sha256_of(data),
+    )
+
+
+class _Reader(Protocol):
+    @property
+    def line_num(self) -> int: ...
+    def __next__(self) -> list[str]: ...
+
+
+def _records(path: Path, reader: _Reader, width: int) -> tuple[list[tuple[int, int, list[str]]], list[Refusal]]:
+    """The rows with as many cells as there are columns, with their numbers and lines, and the others."""
+    kept: list[tuple[int, int, list[str]]] = []
+    faults: list[Refusal] = []
+    number, previous = 0, reader.line_num
     while True:
         try:
             cells = next(reader)
         except StopIteration:
-            break
+            return kept, faults
         except csv.Error as error:
             # After a broken quote, line boundaries are unknown.
-            fault = DataError(f"'{path}', line {previous + 1}: broken CSV ({error}). Nothing after it is read.")
-            refusals.append(Refusal(path, fault, previous + 1))
-            break
+            where = f"'{path}', row {number} (line {previous + 1})"
+            fault = DataError(f"{where}: broken CSV ({error}). Nothing after it is read.")
+            return kept, [*faults, Refusal(path, fault, number)]
         line, previous = previous + 1, reader.line_num  # a quoted cell may span lines: use the first
-        try:
-            _check_cell_count(path, line, cells, len(header))
-            row = [
-                _cell_value(f"'{path}', line {line}, column '{title}'", cells[at], codes.get(title), nan)
-                for title, at in zip(columns, order, strict=True)
-            ]
-        except DataError as error:
-            refusals.append(Refusal(path, error, line))
-            continue
-        rounded = rounded or any(abs(value) > _EXACT and float(np.float32(value)) != value for value in row)
-        kept.append(row)
-        rows.append(line)
-    if not rows and not refusals:
-        raise DataError(f"'{path}' has a header but no rows. Add at least one row.")
-    values = np.array(kept, np.float32).reshape(len(kept), len(columns))
-    notes = ["numbers above 16777216 are rounded to float32"] if rounded else []
-    notes += missing_note(int(np.isnan(values).sum()), nan, "cells")
-    return Table(values, columns, tuple(rows), tuple(notes), sha256_of(data)), refusals
+        if len(cells) == width:
+            kept.append((number, line, cells))
+        else:
+            where = f"'{path}', row {number} (line {line})"
+            why = (
+                f"the line has {len(cells)} cells, but the header has {width}. Correct it."
+                if cells
+                else "the line is blank. Fill it or remove it."
+            )
+            faults.append(Refusal(path, DataError(f"{where}: {why}"), number))
+        number += 1
 
 
 def _decode_text(path: Path, data: bytes) -> str:
@@ -215,12 +357,12 @@ def _decode_text(path: Path, data: bytes) -> str:
         ) from error
 
 
-def _column_order(path: Path, header: list[str], columns: tuple[str, ...], ignore: Sequence[str]) -> list[int]:
+def _check_header(path: Path, header: Sequence[str]) -> None:
     if not any(header):
         raise DataError(f"'{path}', line 1: the header is blank. Put the column names there.")
     if len(header) == 1 and (mark := next((m for m in ";\t|" if m in header[0]), None)):
         raise DataError(f"'{path}' is separated by {mark!r}, not by commas. Save it with commas.")
-    if all(_NUMBER.fullmatch(title) for title in header):
+    if all(NUMBER.fullmatch(title) for title in header):
         raise DataError(f"'{path}', line 1: only numbers, so there is no header. Put the column names there.")
     seen: set[str] = set()
     for title in header:
@@ -229,46 +371,87 @@ def _column_order(path: Path, header: list[str], columns: tuple[str, ...], ignor
         if title in seen:
             raise DataError(f"'{path}', line 1: two columns are named '{title}'. Rename or remove one.")
         seen.add(title)
-    if missing := [title for title in columns if title not in seen]:
-        near = difflib.get_close_matches(missing[0], header, n=1)
+
+
+def convert_cells(cells: Cells, parts: Sequence[Part], spec: Columns, nan: Callable[[str], str | None]) -> Rows:
+    """Convert the rows of a table to inputs of a model, leaving out invalid ones.
+
+    Parameters
+    ----------
+    cells : Cells
+    parts : sequence of Part
+        The inputs that take the columns.
+    spec : InputSpec
+        Gives the categories, and the columns that no input takes.
+    nan : callable
+        Returns what the model does with NaN in an input; see `read_table`.
+
+    Raises
+    ------
+    DataError
+        A column is missing, left over, or of another kind than its input takes.
+    """
+    check_columns(cells, [column for part in parts for column in part.columns], spec)
+    faults: dict[int, str] = {}
+    notes: dict[str, None] = {}
+    arrays: dict[str, Array] = {}
+    missing: dict[str | None, int] = {}
+    for part in parts:
+        taken = nan(part.input)
+        kind = np.dtype(object) if part.dtype.kind in "UO" else part.dtype
+        array = np.empty((len(cells.numbers), len(part.columns)), kind)
+        for at, name in enumerate(part.columns):
+            try:
+                converted = convert_column(cells.columns[name], part.dtype, spec.categories.get(name), taken)
+            except DataError as error:
+                raise DataError(f"{cells.shown}: the column '{name}' {error}") from error
+            array[:, at] = converted.values
+            notes |= dict.fromkeys(converted.notes)
+            missing[taken] = missing.get(taken, 0) + converted.missing
+            for row, fault in converted.faults.items():
+                faults.setdefault(row, f"column '{name}': {fault}")
+        arrays[part.input] = array.reshape(len(array), *part.shape)
+    kept = [row for row in range(len(cells.numbers)) if row not in faults]
+    refused = [
+        Refusal(cells.path, DataError(f"{cells.place(row)}, {faults[row]}"), cells.numbers[row]) for row in faults
+    ]
+    refused = sorted([*cells.unread, *refused], key=lambda one: one.row or 0)
+    if faults:
+        arrays = {name: array[kept] for name, array in arrays.items()}
+    for taken, count in missing.items():
+        notes |= dict.fromkeys(missing_note(count, taken, "cells"))
+    return Rows(arrays, tuple(kept), tuple(notes), refused)
+
+
+def check_columns(cells: Cells, wanted: Sequence[str], spec: Columns) -> None:
+    """Check that a table has the columns that a model needs, and no others that the spec does not ignore.
+
+    Raises
+    ------
+    DataError
+        One is missing or left over.
+    """
+    titles, needed = [*cells.columns], {*wanted}
+    if missing := [title for title in wanted if title not in cells.columns]:
+        near = difflib.get_close_matches(missing[0], titles, n=1)
         hint = f" Nearest: '{near[0]}'." if near else ""
-        raise DataError(f"'{path}' lacks the column '{missing[0]}' that the model needs.{hint} Add or rename it.")
-    if extra := [title for title in header if title not in columns and title not in ignore]:
+        more = f" (and {len(missing) - 1} more: {listed(missing[1:])})" if len(missing) > 1 else ""
         raise DataError(
-            f"'{path}' has the column '{extra[0]}', which the model does not use. "
-            "Remove it, or list it under 'ignore' of the spec."
+            f"{cells.shown} lacks the column '{missing[0]}' that the model needs{more}.{hint} Add or rename it."
         )
-    return [header.index(title) for title in columns]
-
-
-def _check_cell_count(path: Path, line: int, cells: list[str], count: int) -> None:
-    if not cells:
-        raise DataError(f"'{path}', line {line}: the line is blank. Fill it or remove it.")
-    if len(cells) != count:
+    if extra := [title for title in titles if title not in needed and title not in spec.ignore]:
+        more = f" (nor {listed(extra[1:])})" if len(extra) > 1 else ""
         raise DataError(
-            f"'{path}', line {line}: the line has {len(cells)} cells, but the header has {count}. Correct it."
+            f"{cells.shown} has the column '{extra[0]}', which the model does not use{more}. "
+            f"{cells.drop.format(extra[0])}, or list it under 'ignore' of the spec."
+        )
+    if unknown := [title for title in spec.categories if title not in needed]:
+        raise DataError(
+            f"{cells.shown} has no column '{unknown[0]}', for which the spec lists categories. Correct one."
         )
 
 
-def _cell_value(where: str, cell: str, codes: dict[str, float] | None, nan: str | None) -> float:
-    text = cell.strip()
-    missing = text.lower() in MISSING and text not in (codes or {})
-    if missing and nan:
-        return math.nan
-    taken = ", because this model takes no missing values" if nan is not None else ""
-    if not text:
-        raise DataError(f"{where}: the cell is empty. Fill it, or remove the row{taken}.")
-    if missing and taken:
-        raise DataError(f"{where}: {text!r} stands for a missing value. Fill it, or remove the row{taken}.")
-    if codes is not None:
-        if text not in codes:
-            near = difflib.get_close_matches(text, codes, n=1)
-            listed = f"Nearest: {near[0]}." if near else f"Known: {', '.join(list(codes)[:12])}."
-            raise DataError(f"{where}: {text!r} is not one of the categories. {listed}")
-        return codes[text]
-    if not _NUMBER.fullmatch(text):
-        raise DataError(f"{where}: {text[:40]!r} is not a finite decimal number. Correct it.")
-    value = float(text)
-    if abs(value) > _LARGEST:
-        raise DataError(f"{where}: {text[:40]!r} is too large for float32. Correct it.")
-    return value
+def listed(names: Sequence[str]) -> str:
+    """Return names for a message, the first few of many."""
+    shown = ", ".join(f"'{name}'" for name in names[:_SHOWN])
+    return shown + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")

@@ -9,11 +9,12 @@ from typing import Final, final
 
 import numpy as np
 
+from xaionnx.data.frames import is_frame
 from xaionnx.errors import ParameterError, shortened
 from xaionnx.parameters import free, integer
 from xaionnx.perturb.baseline import Baseline
 from xaionnx.perturb.baselines.background import Background
-from xaionnx.perturb.rows import is_frame, row_arrays
+from xaionnx.perturb.rows import row_arrays
 from xaionnx.typing import BackgroundLike, BaselineLike
 
 SIZE: Final = 100

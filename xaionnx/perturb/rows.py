@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from xaionnx.data.frames import is_frame
 from xaionnx.data.sample import Sample
 from xaionnx.errors import InputMismatchError, ParameterError
 from xaionnx.runtime.model import Model
@@ -16,11 +17,6 @@ from xaionnx.typing import Array
 
 # Any: a frame of one of several libraries.
 RowsLike: TypeAlias = Array | Mapping[str, Array] | Path | Any
-
-
-def is_frame(given: object) -> bool:
-    """Whether these are rows with named columns, such as a DataFrame."""
-    return hasattr(given, "columns") and hasattr(given, "__len__")
 
 
 def row_arrays(rows: object) -> RowsLike:

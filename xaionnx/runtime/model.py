@@ -14,9 +14,11 @@ import numpy as np
 from xaionnx import loading
 from xaionnx.data.files_by_input import read_beside
 from xaionnx.data.inputs import Given, Inputs, Reading, convert
+from xaionnx.data.row_numbers import RowNumbers
 from xaionnx.data.sample import Sample, split
 from xaionnx.data.series_files import SeriesLayout
 from xaionnx.data.spec import InputSpec
+from xaionnx.data.table_inputs import is_row
 from xaionnx.data.tokens import Text, TextTokenizer
 from xaionnx.errors import InputMismatchError, ModelFileError, UnsupportedModelError
 from xaionnx.graph.adapt import adapt, fix_batch, free_batch
@@ -85,7 +87,7 @@ class _State:
     latest: tuple[Hashable, object] | None = None
     view: GraphView | None = None
     purposes: dict[str, InputPurpose] | None = None
-    nan: str | None = None
+    nan: dict[str, str] = field(default_factory=dict)
     first_rows: FirstRows | None = None
     branches: bool | None = None
     tokenizer: TextTokenizer | None = None
@@ -541,15 +543,16 @@ class Model:
         exif: bool = False,
         display_side: int | None = None,
         lines: bool = False,
+        rows: RowNumbers | None = None,
     ) -> Inputs:
-        """Read inputs from files, pictures or arrays and return them by name, checked as by :meth:`check`.
+        """Read inputs from files, frames, pictures or arrays and return them by name, checked as by :meth:`check`.
 
         Files and pictures are converted according to the spec; if there is none, it is guessed from the model's shapes.
-        For a model that reads text, a str is a text, and a Path a file.
+        Columns of frames and tables are found by name. For a model that reads text, a str is a text, and a Path a file.
 
         Parameters
         ----------
-        x : array, mapping of arrays by input name, path, PIL image, or list of paths and pictures
+        x : array, mapping of arrays by input name, frame, path, PIL image, or list of paths and pictures
             In a mapping, any input may be a file or a picture.
         partial : bool
             Leave out and report files and rows that cannot be read, instead of raising an error.
@@ -557,6 +560,8 @@ class Model:
             As in `xaionnx.data.batch.read_inputs`.
         lines : bool
             Take each line of a text file as a text.
+        rows : RowNumbers, optional
+            The rows to read of tables and arrays in files; all if None.
 
         Raises
         ------
@@ -566,7 +571,7 @@ class Model:
             The data do not fit the model.
         """
         main = self.input()
-        others = [info.name for info in self.inputs if info.name != main.name]
+        others = [info for info in self.inputs if info.name != main.name]
         moved, rank = self.axes.sample_axes(), len(main.shape)
         axis = None if self.is_derived else moved.get(main.name, 0)
 
@@ -574,7 +579,7 @@ class Model:
             return samples_first(array, axis, rank)
 
         notes: tuple[str, ...] = ()
-        if isinstance(x, Mapping):
+        if isinstance(x, Mapping) and not is_row(x, self.inputs):
             x, notes = read_beside(x, main, self.inputs, self.input_spec, self._series_layout, exif)
         reading = Reading(
             exif,
@@ -583,20 +588,30 @@ class Model:
             batch_first,
             self._series_layout(main.name),
             text_reading(self, x, lines),
+            rows,
         )
         inputs = convert(x, self.input_spec, main, others, reading, self.name)
         inputs = replace(inputs, notes=(*inputs.notes, *notes)) if notes else inputs
         if inputs.refused and not partial:
             raise inputs.refused[0].error
-        # What was read from a file, and is not one of several inputs of a file, has its samples first.
-        ready = {main.name} if inputs.names and not _holds_all_inputs(x, others) else frozenset()
-        ready = {info.name for info in self.inputs} if inputs.texts else ready
         try:
-            return replace(inputs, arrays=self.check(inputs.arrays, ready))
+            checked = replace(inputs, arrays=self.check(inputs.arrays, inputs.samples_first))
         except InputMismatchError as error:
             if not isinstance(x, str | os.PathLike):
                 raise
             raise InputMismatchError(f"'{os.fspath(x)}': {error}") from error
+        # The arrays of all inputs of one file are first checked against each other.
+        return checked if rows is None or inputs.samples_first else self._chosen(checked, rows)
+
+    def _chosen(self, inputs: Inputs, rows: RowNumbers) -> Inputs:
+        """Return some of the samples."""
+        count = len(inputs.arrays[self.input().name])
+        kept = rows.of(count, "The file")
+        arrays = {name: array if name in self.shared else array[kept] for name, array in inputs.arrays.items()}
+        names, sha256s = inputs.names, inputs.sha256s
+        return replace(
+            inputs, arrays=arrays, names=tuple(names[n] for n in kept), sha256s=tuple(sha256s[n] for n in kept)
+        )
 
     def _series_layout(self, name: str) -> SeriesLayout | None:
         """How a sample of an input lies, if it is a series."""
@@ -604,15 +619,13 @@ class Model:
         shape = next(info.shape for info in self.inputs if info.name == name)
         return SeriesLayout.of([size for axis, size in enumerate(shape) if axis != moved], self.axes.of_sample(name))
 
-    @property
-    def nan_words(self) -> str:
-        """What the model does with NaN in the explained input, in words; empty if it does not take missing values."""
-        state = self._state
-        if state.nan is None:
-            main = self.input()
-            handling = nan_handling(self.view, main.name) if main.dtype.kind == "f" else None
-            state.nan = _NAN_WORDS.get(handling, "")
-        return state.nan
+    def nan_words(self, name: str) -> str:
+        """Return what the model does with NaN in an input, in words; empty if it does not take missing values."""
+        known = self._state.nan
+        if name not in known:
+            handling = nan_handling(self.view, name) if self.input(name).dtype.kind == "f" else None
+            known[name] = _NAN_WORDS.get(handling, "")
+        return known[name]
 
     def probed(self, feeds: Feeds, outputs: Collection[str]) -> Model:
         """Return the model after a probe of its first rows, which costs at most three runs for each input shape.
@@ -838,11 +851,6 @@ class Model:
                     raise
                 raise loading.diagnose(self.file, error) from error
         return sessions[kind]
-
-
-def _holds_all_inputs(x: Given, others: Sequence[str]) -> bool:
-    """Whether ``x`` is one file with the arrays of several inputs."""
-    return bool(others) and not isinstance(x, Mapping)
 
 
 def _reload(path: str, sha256: str, options: LoadOptions) -> Model:
