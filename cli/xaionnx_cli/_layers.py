@@ -8,7 +8,7 @@ from typing import Final
 
 from xaionnx.data.sample import Sample
 from xaionnx.graph.op import find_op
-from xaionnx.layers.axes import Axes, batch_axis, of_each_input
+from xaionnx.layers.axes import Axes, AxesOverInput, BatchAxes, inputs_with_maps
 from xaionnx.layers.shapes import shapes_of
 from xaionnx.layers.spatial_map import SpatialMap
 from xaionnx.runtime.model import Model
@@ -21,32 +21,41 @@ _ROLES: Final = {"C": "channel", "T": "position", "R": "row", "D": "space", "H":
 def placed(model: Model, found: Sequence[Document], sample: Sample | None) -> list[Document]:
     """Return layers with their depth, from 0 at the input to 1, and their place over the input if they have one."""
     whole = max(len(found) - 1, 1)
+    places = [None] * len(found) if sample is None else _places(model, found, sample)
     return [
-        {**layer, "depth": round(number / whole, 3), "place": None if sample is None else _place(model, layer, sample)}
-        for number, layer in enumerate(found)
+        {**layer, "depth": round(number / whole, 3), "place": place}
+        for number, (layer, place) in enumerate(zip(found, places, strict=True))
     ]
 
 
-def _place(model: Model, layer: Document, sample: Sample) -> Document | None:
-    """The positions of a layer over an input: how many along each axis, of how many; None if it has none."""
-    name = layer["name"]
-    shape = shapes_of(model, sample).get(name, (None,))
-    if None in shape or not shape:
+def _places(model: Model, found: Sequence[Document], sample: Sample) -> list[Document | None]:
+    """The positions of layers over an input: how many along each axis, of how many; None for those without."""
+    known = shapes_of(model, sample)
+    batch = BatchAxes.of(model, {key: x.shape for key, x in sample.own.items()})
+    inputs = [(one, AxesOverInput.of(model, one)) for one in inputs_with_maps(model, sample)]
+    places: list[Document | None] = []
+    for name in (layer["name"] for layer in found):
+        shape = [-1 if size is None else size for size in known.get(name, ())]
+        if not shape or -1 in shape:
+            places.append(None)
+            continue
+        lead = batch.at(name, shape)
+        rest = [size for axis, size in enumerate(shape) if axis != lead]
+        over = (_place(axes.at(name, rest), rest, one) for one, axes in inputs)
+        places.append(next(filter(None, over), None))
+    return places
+
+
+def _place(axes: Axes, shape: list[int], sample: Sample) -> Document | None:
+    """The positions of a layer of known axes; None if it has none."""
+    field = SpatialMap.at(axes, shape, sample)
+    if field is None:
         return None
-    sizes = {key: x.shape for key, x in sample.own.items()}
-    lead = batch_axis(model, name, sizes, [size or 0 for size in shape])
-    rest = [size or 0 for axis, size in enumerate(shape) if axis != lead]
-    for one in of_each_input(sample):
-        axes = Axes.at(model, name, rest, one)
-        field = SpatialMap.at(axes, rest, one)
-        if field is not None:
-            over = field.over or (0,)
-            held = [rest[axis] for axis in axes.positions] or list(field.axes.grid or rest[:1])
-            channels = math.prod(rest[axis] for axis in axes.values) if axes.positions else rest[1]
-            roles = [_ROLES[letter] for letter in axes.letters] if axes.positions else ["token", "channel"]
-            of = [one.array.shape[axis] for axis in over]
-            return {"input": one.main, "positions": held, "of": of, "channels": channels, "roles": roles}
-    return None
+    held = [shape[axis] for axis in axes.positions] or list(field.axes.grid or shape[:1])
+    channels = math.prod(shape[axis] for axis in axes.values) if axes.positions else shape[1]
+    roles = [_ROLES[letter] for letter in axes.letters] if axes.positions else ["token", "channel"]
+    of = [sample.array.shape[axis] for axis in field.over or (0,)]
+    return {"input": sample.main, "positions": held, "of": of, "channels": channels, "roles": roles}
 
 
 def place_text(layer: Document) -> str:

@@ -15,6 +15,7 @@ from xaionnx.short_repr import short_repr
 
 if TYPE_CHECKING:
     from xaionnx.graph.view import GraphView
+    from xaionnx.typing import Shapes
 
 # Sizes that stand for free dimensions while the graph is walked.
 _SAMPLES, _SIDE = 2, 32
@@ -119,17 +120,15 @@ class AxisFinder:
             return told
         rank = len(one.shape)
         axes = [AxisRole(Role.UNKNOWN)] * rank
-        samples = {one.name: self.sample(one) for one in self._inputs}
-        names = {one.shape[axis] for one in self._inputs if (axis := samples[one.name]) is not None}
+        leading = self._leading
         for axis, dim in enumerate(one.shape):
-            role = Role.SAMPLE if isinstance(dim, str) and dim in names else named_role(dim)
+            role = Role.SAMPLE if isinstance(dim, str) and dim in leading else named_role(dim)
             if role is not Role.UNKNOWN and not (role is Role.SAMPLE and Role.SAMPLE in {a.role for a in axes}):
                 axes[axis] = AxisRole(role, f"name '{dim}'")
         if rank and one.shape[0] == 1 and not self._is_recurrent:
             axes[0] = AxisRole(Role.SAMPLE, FIRST_AXIS)
         if not any(axis.role is Role.SAMPLE for axis in axes):
             self._carry(one, axes)
-        leading = {one.shape[axis] for one in self._inputs if (axis := samples[one.name]) is not None}
         if leading == {1} and one.shape.count(1) == 1 and not any(axis.role is Role.SAMPLE for axis in axes):
             axes[one.shape.index(1)] = AxisRole(Role.SAMPLE, "only axis of size 1")
         # A file for one sample may declare an output without samples, such as (K,).
@@ -141,6 +140,11 @@ class AxisFinder:
         if rank == 2 and axes[0].role is Role.SAMPLE and axes[1].role is Role.UNKNOWN:
             axes[1] = AxisRole(Role.CLASS, "last of two axes")
         return TensorAxes(tuple(axes))
+
+    @cached_property
+    def _leading(self) -> set[int | str | None]:
+        """The sizes of the inputs along their samples."""
+        return {one.shape[axis] for one in self._inputs if (axis := self.sample(one)) is not None}
 
     def _carry(self, output: Declared, axes: list[AxisRole]) -> None:
         """Fill in the roles of the axes of inputs that reach an output."""
@@ -157,10 +161,14 @@ class AxisFinder:
 
     def _roles(self, one: Declared) -> SeenRoles:
         if one.name not in self._seen:
-            sizes = self._sizes()
-            self._seen[one.name] = seen_roles(self._view, one.name, sizes[one.name], self._view.shapes(sizes))
+            self._seen[one.name] = seen_roles(self._view, one.name, self._sizes[one.name], self._shapes)
         return self._seen[one.name]
 
+    @cached_property
+    def _shapes(self) -> Shapes:
+        return self._view.shapes(self._sizes)
+
+    @cached_property
     def _sizes(self) -> dict[str, tuple[int, ...]]:
         """Return sizes for all axes: free ones of one name have one size, which other axes do not have."""
         by_name: dict[str, int] = {}

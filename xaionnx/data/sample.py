@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final, final
 
 import numpy as np
@@ -128,8 +129,8 @@ class Sample:
         """The explained input."""
         return self.x[self.main]
 
-    @property
-    def own(self) -> dict[str, Array]:
+    @cached_property
+    def own(self) -> Mapping[str, Array]:
         """The inputs with a batch axis, which belong to this sample alone."""
         return {name: array for name, array in self.x.items() if name not in self.shared}
 

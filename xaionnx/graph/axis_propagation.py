@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections import ChainMap
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import TypeAlias, final
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import onnx
@@ -23,6 +25,10 @@ _COUNTING_KINDS = (Kind.MOVES, Kind.ADDS, Kind.SCALES)
 _COUNTING = frozenset({"Mod", "ConstantOfShape", "Equal", "Max", "Min"})
 _FEW = 64
 _WHOLE = (onnx.TensorProto.INT64, onnx.TensorProto.INT32, onnx.TensorProto.BOOL)
+
+_Constants: TypeAlias = dict[str, onnx.TensorProto]
+# The constants of a graph by the identity of its known shapes, which are kept so that it stays theirs.
+_counted: WeakKeyDictionary[GraphView, dict[int, tuple[Shapes, _Constants]]] = WeakKeyDictionary()
 
 
 @final
@@ -86,9 +92,8 @@ class AxisStep:
 
 def propagate_axes(view: GraphView, starts: Mapping[str, Layout], known: Shapes) -> PropagatedAxes:
     """Propagate the layouts of some tensors through a graph, given its ``known`` shapes."""
-    axes = PropagatedAxes(view, known, dict(starts))
-    for node in view.nodes:
-        axes.step(node)
+    axes = PropagatedAxes(view, known, dict(starts), counted_constants(view, known))
+    axes.walk()
     return axes
 
 
@@ -105,28 +110,43 @@ def seen_roles(view: GraphView, start: str, sizes: Sequence[int], known: Shapes)
     >>> seen.of(0).role.value, seen.of(1).role.value, seen.carried("y", 4)
     ('time', 'sample', (0, None, 1, None))
     """
-    axes = PropagatedAxes(view, known, {start: start_layout(sizes)})
+    axes = PropagatedAxes(view, known, {start: start_layout(sizes)}, counted_constants(view, known))
     axes.seen = seen = SeenRoles(len(sizes))
-    for node in view.nodes:
-        axes.step(node)
+    axes.walk()
     seen.layouts = axes.layouts
     return seen
+
+
+def counted_constants(view: GraphView, known: Shapes) -> _Constants:
+    """Return the constants of a graph, and the sizes that it computes from ``known`` shapes; found once for these."""
+    held = _counted.setdefault(view, {})
+    if id(known) not in held:
+        axes = PropagatedAxes(view, known, {}, dict(view.constants))
+        for node in view.nodes:
+            axes.count(node)
+        held[id(known)] = known, dict(axes.constants)
+    return held[id(known)][1]
 
 
 @final
 class PropagatedAxes:
     """The layouts of tensors."""
 
-    def __init__(self, view: GraphView, known: Shapes, layouts: dict[str, Layout]) -> None:
+    def __init__(self, view: GraphView, known: Shapes, layouts: dict[str, Layout], counted: _Constants) -> None:
         self._view, self._known, self.layouts = view, known, layouts
-        self.constants: dict[str, onnx.TensorProto] = dict(view.constants)
+        self.constants: MutableMapping[str, onnx.TensorProto] = ChainMap({}, counted)
         self.seen: SeenRoles | None = None
 
     __repr__ = short_repr
 
+    def walk(self) -> None:
+        """Propagate through all nodes that depend on tensors with a layout."""
+        for node in self._view.follow(self.layouts, lambda _: True)[0]:
+            self.step(node)
+
     def step(self, node: onnx.NodeProto) -> None:
         """Propagate through one node."""
-        self._count(node)
+        self.count(node)
         if self.seen is not None and node.op_type == "If":
             # Either branch shows what axes mean.
             for branch in (attribute.g for attribute in node.attribute if attribute.HasField("g")):
@@ -165,7 +185,7 @@ class PropagatedAxes:
         counted = [math.prod(part.size for part in axis) for axis in layout] or [0] * len(self._known[name])
         return [size or own for size, own in zip(self._known[name], counted, strict=True)]
 
-    def _count(self, node: onnx.NodeProto) -> None:
+    def count(self, node: onnx.NodeProto) -> None:
         """Evaluate a node that computes sizes, where shape inference does not."""
         if node.op_type == "Shape":
             sizes = self.sizes(node.input[0])

@@ -249,18 +249,22 @@ class InputUses:
 
     def _shifts_weights(self, scores: str) -> bool:
         """Whether a softmax of scores follows whose result weighs other data."""
-        waiting, seen = [(scores, False)], {scores}
-        while waiting:
-            name, is_weight = waiting.pop()
-            for node in self._view.consumers.get(name, ()):
-                if node.op_type in ("MatMul", "Mul", "Einsum") and is_weight:
-                    if all(self._sources.get(read, 0) for read in node.input):
-                        return True
-                    continue
-                if node.op_type in _TO_WEIGHTS and node.output[0] not in seen:
-                    seen.add(node.output[0])
-                    waiting.append((node.output[0], is_weight or node.op_type == "Softmax"))
-        return False
+        return scores in self._weighing[0]
+
+    @cached_property
+    def _weighing(self) -> tuple[set[str], set[str]]:
+        """The tensors that a softmax turns into weights of other data, and those that are such weights."""
+        scores, weights = set[str](), set[str]()
+        for node, names in zip(reversed(self._view.nodes), reversed(self._reads), strict=True):
+            if node.op_type in _TO_WEIGHTS and node.output[0] in (weights if node.op_type == "Softmax" else scores):
+                scores.update(names)
+            if node.op_type in ("MatMul", "Mul", "Einsum"):
+                weighs = all(self._sources.get(name, 0) for name in node.input)
+            else:
+                weighs = node.op_type in _TO_WEIGHTS and node.output[0] in weights
+            if weighs:
+                weights.update(names)
+        return scores, weights
 
     def _multiply(self, node: onnx.NodeProto) -> None:
         """Multiply by data that depend on other inputs, element by element or as a matrix."""

@@ -62,9 +62,17 @@ def token_lookups(view: GraphView, source: str) -> Lookups:
     >>> token_lookups(GraphView(model), "x")
     Lookups(embeddings=('rows',), is_number=False)
     """
-    walk = _TokenWalk(view, source)
-    for node in view.nodes:
-        walk.step(node)
+    return _lookups(view, source, _computed(view))
+
+
+def _computed(view: GraphView) -> set[str]:
+    """The tensors that depend on an input."""
+    return view.data_descendants(value.name for value in view.model.graph.input if value.name not in view.constants)
+
+
+def _lookups(view: GraphView, source: str, computed: set[str]) -> Lookups:
+    walk = _TokenWalk(view, source, computed)
+    view.follow([source], walk.step)
     found = tuple(dict.fromkeys(_batch_first(view, source, name) for name in walk.found))
     return Lookups(found, walk.is_number)
 
@@ -98,15 +106,19 @@ class _TokenWalk:
     on one side of a bound.
     """
 
-    def __init__(self, view: GraphView, source: str) -> None:
+    def __init__(self, view: GraphView, source: str, computed: set[str]) -> None:
         self.found: list[str] = []
         self.is_number = False
         self._view = view
         self._tokens, self._codes, self._flags = {source}, set[str](), set[str]()
-        inputs = [value.name for value in view.model.graph.input if value.name not in view.constants]
-        self._computed = view.data_descendants(inputs)
+        self._computed = computed
 
-    def step(self, node: onnx.NodeProto) -> None:
+    def step(self, node: onnx.NodeProto) -> bool:
+        """Visit a node; return whether its outputs hold tokens, codes or flags."""
+        self._visit(node)
+        return not (self._tokens | self._codes | self._flags).isdisjoint(node.output)
+
+    def _visit(self, node: onnx.NodeProto) -> None:
         held = [name for name in reads(node) if name in self._tokens | self._flags]
         coded = [name for name in reads(node) if name in self._codes]
         if not (held or coded) or find_op(node.op_type).kind is Kind.READS_SHAPE:
@@ -193,7 +205,7 @@ def _batch_first(view: GraphView, source: str, name: str) -> str:
 
 def _leads(view: GraphView, source: str, name: str) -> bool:
     """Whether the first axis of a tensor is that of the samples, as far as shapes tell."""
-    (value,) = (value for value in view.model.graph.input if value.name == source)
+    value = next(value for value in view.model.graph.input if value.name == source)
     dims = value.type.tensor_type.shape.dim
     if not dims or dims[0].HasField("dim_value"):
         return True
@@ -207,5 +219,6 @@ def _leads(view: GraphView, source: str, name: str) -> bool:
 
 def float_tokens(view: GraphView, names: Collection[str]) -> frozenset[str]:
     """Return those of some float inputs that hold the numbers of tokens and nothing else."""
-    found = {name: token_lookups(view, name) for name in names}
+    computed = _computed(view)
+    found = {name: _lookups(view, name, computed) for name in names}
     return frozenset(name for name, one in found.items() if one.embeddings and not one.is_number)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from functools import cached_property, lru_cache
+from heapq import heapify, heappop, heappush
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, final
 
@@ -104,6 +105,15 @@ class GraphView:
         return {name: tuple(nodes) for name, nodes in readers.items()}
 
     @cached_property
+    def _reader_places(self) -> Mapping[str, list[int]]:
+        """The places in :attr:`nodes` of the nodes that read each tensor."""
+        found: dict[str, list[int]] = {}
+        for place, names in enumerate(self._reads):
+            for name in dict.fromkeys(names):
+                found.setdefault(name, []).append(place)
+        return found
+
+    @cached_property
     def constants(self) -> Mapping[str, onnx.TensorProto]:
         """Initializers and the outputs of Constant nodes, as stored: external data are not loaded.
 
@@ -171,18 +181,38 @@ class GraphView:
     def descendants(self, names: Iterable[str]) -> set[str]:
         """Return the names of the tensors that depend on any of ``names``, without these."""
         sources = set(names)
-        return self._downstream(sources, lambda _: True) - sources
+        return self.follow(sources, lambda _: True)[1] - sources
 
     def data_descendants(self, sources: Iterable[str]) -> set[str]:
         """Return the sources and the tensors whose values depend on theirs, not only on their shapes."""
-        return self._downstream(sources, lambda node: node.op_type not in SHAPE_READERS)
+        return self.follow(sources, lambda node: node.op_type not in SHAPE_READERS)[1]
 
-    def _downstream(self, sources: Iterable[str], passes_on: Callable[[onnx.NodeProto], bool]) -> set[str]:
-        reached = set(sources)
-        for node, names in zip(self.nodes, self._reads, strict=True):
-            if passes_on(node) and not reached.isdisjoint(names):
-                reached.update(name for name in node.output if name)
-        return reached
+    def follow(
+        self, sources: Iterable[str], passes_on: Callable[[onnx.NodeProto], bool]
+    ) -> tuple[list[onnx.NodeProto], set[str]]:
+        """Follow some tensors to the nodes that read them and ``pass on``, to those that read what these return, ...
+
+        Nodes are visited in topological order, and those that are not reached not at all. Return the nodes that pass
+        on, and the names of the sources and of the outputs of these nodes.
+        """
+        reached, nodes = set(sources), list[onnx.NodeProto]()
+        waiting = list({reader for name in reached for reader in self._reader_places.get(name, ())})
+        heapify(waiting)
+        last = -1
+        while waiting:
+            place = heappop(waiting)
+            node = self.nodes[place]
+            if place == last or not passes_on(node):
+                last = place
+                continue
+            last = place
+            nodes.append(node)
+            for name in filter(None, node.output):
+                reached.add(name)
+                for reader in self._reader_places.get(name, ()):
+                    if reader > place:  # others close a cycle
+                        heappush(waiting, reader)
+        return nodes, reached
 
     def ancestors(self, names: Iterable[str]) -> set[str]:
         """Return ``names`` and the names of everything that these tensors depend on, inputs and weights included."""

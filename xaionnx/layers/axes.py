@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Final, final
 
 from xaionnx.data.sample import Sample
@@ -15,9 +16,10 @@ from xaionnx.layers.embeddings import has_tokens
 from xaionnx.layers.graph_facts import graph_fact
 from xaionnx.layers.shapes import shapes_of
 from xaionnx.runtime.model import Model
+from xaionnx.short_repr import short_repr
 
 if TYPE_CHECKING:
-    from xaionnx.graph.view import GraphView
+    from xaionnx.typing import Shapes
 
 
 # The letters of positions by their number of axes, and that of rows that are one sample together.
@@ -86,21 +88,7 @@ class Axes:
     @classmethod
     def at(cls, model: Model, name: str, shape: Sequence[int], sample: Sample) -> Axes:
         """Return the axes of the tensor ``name``, whose shape without the batch is ``shape``."""
-        layout = _inner_layout(model, name, shape, sample)
-        if layout is None:
-            # Beyond ops that axes cannot be followed through, such as loops, the number of tokens shows their axis.
-            tokens = sample.array.ndim == 1 and has_tokens(model) and len(shape) == 2
-            found = tokens and name not in layouts(model, sample) and shape[0] in (0, len(sample.array))
-            return cls("TD") if found else cls.unknown(shape)
-        extent = picture_size(sample)
-        if extent is not None and len(layout) == 2 and not any(part.is_spatial for part in layout[1]):
-            along = cls.along(layout[0], shape[0], extent)
-            if along is not None:
-                return along
-        letters = _letters(layout, shape, sample)
-        if letters == "TC" and sample.array.ndim == 1 and shape[0] == len(sample.array) and has_tokens(model):
-            return cls("TD")
-        return cls(letters) if letters else cls.unknown(shape)
+        return AxesOverInput.of(model, sample).at(name, shape)
 
     @classmethod
     def over_inputs(cls, model: Model, name: str, shape: Sequence[int], sample: Sample) -> Axes:
@@ -169,68 +157,127 @@ def picture_size(sample: Sample) -> tuple[int, int] | None:
 
 def layouts(model: Model, sample: Sample) -> Mapping[str, Layout]:
     """The axis layouts of the model's tensors, relative to the positions of the explained input; empty without any."""
-    axes = {axis: letter for letter, axis in input_positions(sample).items()}
-    if not axes:
-        return {}
-    sizes, start = {name: (1, *x.shape) for name, x in sample.own.items()}, sample.main
-    key = ("layouts", start, tuple(sizes.items()), tuple(axes.items()))
-
-    def find(view: GraphView) -> Mapping[str, Layout]:
-        known = shapes_of(model, sample)
-        batch = (known.get(start) or sizes[start])[0] or 1
-        own = [
-            (AxisFactor.spatial(axes[axis], size, size) if axis in axes else AxisFactor("C", size),)
-            for axis, size in enumerate(sample.array.shape)
-        ]
-        return propagate_axes(view, {start: ((AxisFactor("N", batch),), *own)}, known).layouts
-
-    return graph_fact(model, key, find)
+    return AxesOverInput.of(model, sample).layouts
 
 
-def batch_axis(model: Model, name: str, sizes: Mapping[str, Sequence[int]], shape: Sequence[int]) -> int | None:
-    """Return the batch axis of a tensor; None if it has none, as in a model of one sample.
-
-    It is the only axis whose size follows the number of samples.
+@final
+class AxesOverInput:
+    """The axes of a model's tensors over the explained input of a sample; what they share is found once.
 
     Parameters
     ----------
     model : Model
-    name : str
+    sample : Sample
+    """
+
+    def __init__(self, model: Model, sample: Sample) -> None:
+        self._sample = sample
+        self._batch = BatchAxes.of(model, {name: x.shape for name, x in sample.own.items()})
+        self._extent, self._axes = picture_size(sample), input_positions(sample)
+        self._tokens = _token_count(model, sample)
+        self.layouts: Mapping[str, Layout] = self._propagate(model) if self._axes else {}
+
+    __repr__ = short_repr
+
+    @classmethod
+    def of(cls, model: Model, sample: Sample) -> AxesOverInput:
+        """Return the axes over an input, made once for inputs of the same shapes and positions."""
+        sizes = tuple((name, x.shape) for name, x in sample.own.items())
+        key = ("axes over input", sample.main, sizes, tuple(input_positions(sample).items()))
+        return graph_fact(model, key, lambda _: cls(model, sample))
+
+    @staticmethod
+    def may_be_held(model: Model, sample: Sample) -> bool:
+        """Whether tensors may have positions of the input: if not, all axes are of units, or unknown."""
+        return bool(input_positions(sample)) or _token_count(model, sample) is not None
+
+    def at(self, name: str, shape: Sequence[int]) -> Axes:
+        """Return the axes of the tensor ``name``, whose shape without the batch is ``shape``."""
+        layout = self._inner_layout(name, shape)
+        if layout is None:
+            # Beyond ops that axes cannot be followed through, such as loops, the number of tokens shows their axis.
+            tokens = self._tokens is not None and len(shape) == 2
+            found = tokens and name not in self.layouts and shape[0] in (0, self._tokens)
+            return Axes("TD") if found else Axes.unknown(shape)
+        if self._extent is not None and len(layout) == 2 and not any(part.is_spatial for part in layout[1]):
+            along = Axes.along(layout[0], shape[0], self._extent)
+            if along is not None:
+                return along
+        letters = _letters(layout, shape, self._sample)
+        if letters == "TC" and shape[0] == self._tokens:
+            return Axes("TD")
+        return Axes(letters) if letters else Axes.unknown(shape)
+
+    def _propagate(self, model: Model) -> Mapping[str, Layout]:
+        sample, start = self._sample, self._sample.main
+        axes, known = {axis: letter for letter, axis in self._axes.items()}, shapes_of(model, sample)
+        batch = (known.get(start) or (1, *sample.array.shape))[0] or 1
+        own = [
+            (AxisFactor.spatial(axes[axis], size, size) if axis in axes else AxisFactor("C", size),)
+            for axis, size in enumerate(sample.array.shape)
+        ]
+        return propagate_axes(model.view, {start: ((AxisFactor("N", batch),), *own)}, known).layouts
+
+    def _inner_layout(self, name: str, shape: Sequence[int]) -> Layout | None:
+        """The layout of a tensor without the batch axis; None if it is not known for this shape."""
+        layout = self.layouts.get(name, ())
+        if len(layout) == len(shape):
+            # A model of one sample, in which the tensor has no axis of samples.
+            return layout if self._batch.at(name, shape) is None else None
+        if len(layout) != len(shape) + 1:
+            return None
+        held = [math.prod(part.size for part in axis) for axis in layout]
+        lead = self._batch.at(name, held) or 0
+        rest = (*layout[:lead], *layout[lead + 1 :])
+        return None if any(part.is_spatial for part in layout[lead] if part.size != 1) else rest
+
+
+@final
+class BatchAxes:
+    """The batch axes of a model's tensors: the only axis of each whose size follows the number of samples.
+
+    Parameters
+    ----------
+    model : Model
     sizes : mapping of sequence of int by input name
         Shapes of one sample of the inputs that have samples.
-    shape : sequence of int
-        Shape of the tensor for one sample.
     """
-    if any(info.name == name for info in (*model.inputs, *model.outputs)):
-        return 0
-    leading = {info.shape[0] for info in model.inputs if info.name not in model.shared and info.shape}
-    if leading == {1}:
-        return 0 if tuple(shape[:1]) == (1,) else None
 
-    def find(view: GraphView) -> int:
-        found = []
-        for samples in _SAMPLES:
-            known = view.shapes({key: (samples, *size) for key, size in sizes.items()}).get(name, ())
-            found.append([axis for axis, size in enumerate(known) if size == samples])
-        axes = set(found[0]).intersection(*found[1:])
+    def __init__(self, model: Model, sizes: Mapping[str, Sequence[int]]) -> None:
+        self._declared = {info.name for info in (*model.inputs, *model.outputs)}
+        self._is_single = {i.shape[0] for i in model.inputs if i.name not in model.shared and i.shape} == {1}
+        self._view, self._sizes = model.view, sizes
+
+    __repr__ = short_repr
+
+    @classmethod
+    def of(cls, model: Model, sizes: Mapping[str, Sequence[int]]) -> BatchAxes:
+        """Return the batch axes for inputs of some sizes, made once for these."""
+        key = ("batch axes", tuple((name, tuple(size)) for name, size in sizes.items()))
+        return graph_fact(model, key, lambda _: cls(model, sizes))
+
+    def at(self, name: str, shape: Sequence[int]) -> int | None:
+        """Return the batch axis of a tensor of ``shape`` for one sample; None if it has none, as in a model of one."""
+        if name in self._declared:
+            return 0
+        if self._is_single:
+            return 0 if tuple(shape[:1]) == (1,) else None
+        found = [
+            {axis for axis, size in enumerate(known.get(name, ())) if size == samples}
+            for samples, known in zip(_SAMPLES, self._shapes, strict=True)
+        ]
+        axes = set.intersection(*found)
         return axes.pop() if len(axes) == 1 else 0
 
-    return graph_fact(model, ("batch axis", name, tuple((key, tuple(size)) for key, size in sizes.items())), find)
+    @cached_property
+    def _shapes(self) -> list[Shapes]:
+        """The shapes for numbers of samples that hardly any other axis has."""
+        return [self._view.shapes({key: (count, *size) for key, size in self._sizes.items()}) for count in _SAMPLES]
 
 
-def _inner_layout(model: Model, name: str, shape: Sequence[int], sample: Sample) -> Layout | None:
-    """The layout of a tensor without the batch axis; None if it is not known for this shape."""
-    layout = layouts(model, sample).get(name, ())
-    sizes = {key: x.shape for key, x in sample.own.items()}
-    if len(layout) == len(shape):
-        # A model of one sample, in which the tensor has no axis of samples.
-        return layout if batch_axis(model, name, sizes, shape) is None else None
-    if len(layout) != len(shape) + 1:
-        return None
-    held = [math.prod(part.size for part in axis) for axis in layout]
-    lead = batch_axis(model, name, sizes, held) or 0
-    rest = (*layout[:lead], *layout[lead + 1 :])
-    return None if any(part.is_spatial for part in layout[lead] if part.size != 1) else rest
+def _token_count(model: Model, sample: Sample) -> int | None:
+    """The number of tokens; None if the input holds none."""
+    return len(sample.array) if sample.array.ndim == 1 and has_tokens(model) else None
 
 
 def _letters(layout: Layout, shape: Sequence[int], sample: Sample) -> str:
@@ -258,6 +305,11 @@ def _letter(axis: Axis, size: int) -> str:
     # Values of all positions along another axis, such as rows of a picture that are features of its columns.
     whole = all(not factor.is_spatial or covering_factor((factor,)) is not None for factor in axis)
     return "C" if whole else "-"
+
+
+def inputs_with_maps(model: Model, sample: Sample) -> list[Sample]:
+    """Return those of :func:`of_each_input` over which a tensor of the model may have positions."""
+    return [one for one in of_each_input(sample) if AxesOverInput.may_be_held(model, one)]
 
 
 def of_each_input(sample: Sample) -> list[Sample]:

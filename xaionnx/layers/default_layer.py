@@ -15,7 +15,7 @@ from xaionnx.errors import UnsupportedModelError
 from xaionnx.graph.batch_first import AS_IN_FILE
 from xaionnx.graph.landmarks import attentions
 from xaionnx.graph.op import Broadcast, Kind, find_op
-from xaionnx.layers.axes import Axes, batch_axis, input_positions, layouts, of_each_input
+from xaionnx.layers.axes import AxesOverInput, BatchAxes, input_positions, inputs_with_maps, layouts
 from xaionnx.layers.graph_facts import graph_fact
 from xaionnx.layers.shapes import shapes_of
 from xaionnx.layers.spatial_map import SpatialMap
@@ -86,7 +86,7 @@ def default_map(
     UnsupportedModelError
         No tensor between the inputs and the target has positions.
     """
-    for one in of_each_input(sample):
+    for one in inputs_with_maps(model, sample):
         found = _choice(model, (one.main,), one, read, without)
         if found.mapped:
             return found.mapped
@@ -279,10 +279,10 @@ def _integers(view: GraphView) -> set[str]:
 
 def _candidates(view: GraphView, model: Model, start: Sequence[str], sample: Sample) -> list[_Candidate]:
     """The tensors of floats computed from ``start``, in topological order."""
-    sizes = {name: (1, *x.shape) for name, x in sample.own.items()}
+    sizes = {name: x.shape for name, x in sample.own.items()}
     known, types = shapes_of(model, sample), view.types
     weights = {one.weights for one in attentions(view)}
-    reached = view.data_descendants(start)
+    reached, axes, batch = view.data_descendants(start), AxesOverInput.of(model, sample), BatchAxes.of(model, sizes)
     computed, inputs = reached - _integers(view), _moved(view, start)
     computed = {name for name in computed if types.get(name, 0) in _FLOATS and not name.endswith(AS_IN_FILE)}
     found, weighed, maps = list[_Candidate](), set[str](), set[str]()
@@ -292,12 +292,12 @@ def _candidates(view: GraphView, model: Model, start: Sequence[str], sample: Sam
             weighed.update(node.output)
         for name in (made for made in node.output if made in computed and made not in start):
             shape = tuple(size or 0 for size in known.get(name, ()))
-            lead = batch_axis(model, name, {key: size[1:] for key, size in sizes.items()}, shape)
+            lead = batch.at(name, shape)
             rest = shape if lead is None else (*shape[:lead], *shape[lead + 1 :])
             found.append(
                 _Candidate(
                     name,
-                    SpatialMap.at(Axes.at(model, name, rest, sample), rest, sample) if rest else None,
+                    SpatialMap.at(axes.at(name, rest), rest, sample) if rest else None,
                     node.op_type == "Attention" or name in weights,
                     node.op_type == "Add" and len(moved) == 2 and len(shape) == 3,
                     name in weighed,

@@ -64,8 +64,11 @@ def looked_up(model: Model) -> tuple[str, ...]:
 
 def float_token_inputs(model: Model) -> frozenset[str]:
     """The float inputs that hold the numbers of tokens."""
-    names = tuple(info.name for info in model.inputs if info.dtype.kind == "f" and info.name not in model.shared)
-    return graph_fact(model, ("float tokens", names), lambda view: float_tokens(view, names))
+
+    def find(view: GraphView) -> frozenset[str]:
+        return float_tokens(view, [i.name for i in model.inputs if i.dtype.kind == "f" and i.name not in model.shared])
+
+    return graph_fact(model, "float tokens", find)
 
 
 def differentiable_inputs(model: Model, tensors: Iterable[str] = ()) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from xaionnx.errors import UnknownNameError, UnsupportedModelError
 from xaionnx.graph.cut import batch_first, cut
-from xaionnx.layers.axes import batch_axis
+from xaionnx.layers.axes import BatchAxes
 from xaionnx.layers.graph_facts import graph_fact
 from xaionnx.layers.shapes import tensor_shapes
 from xaionnx.runtime.model import Model
@@ -147,7 +147,7 @@ def _batch_axis(model: Model, name: str, feeds: Mapping[str, Array]) -> tuple[in
     if shape is None:
         return 0, 0
     sizes = {key: array.shape[1:] for key, array in one.items() if key not in model.shared}
-    return batch_axis(model, name, sizes, [size or 0 for size in shape]), len(shape)
+    return BatchAxes.of(model, sizes).at(name, [size or 0 for size in shape]), len(shape)
 
 
 def _part(model: Model, key: Hashable, rewrite: Callable[[onnx.ModelProto], onnx.ModelProto]) -> Model:

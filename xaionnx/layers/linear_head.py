@@ -46,8 +46,11 @@ def obstacle(model: Model, layer: str, tensor: str, sample: Sample) -> str | Non
 
 def _known_shapes(model: Model, sample: Sample) -> Shapes:
     sizes = {name: (1, *x.shape) for name, x in sample.own.items()}
-    view = model.view
-    return {**{name: tuple(tensor.dims) for name, tensor in view.constants.items()}, **view.shapes(sizes)}
+
+    def find(view: GraphView) -> Shapes:
+        return {**{name: tuple(tensor.dims) for name, tensor in view.constants.items()}, **view.shapes(sizes)}
+
+    return graph_fact(model, ("shapes of tensors and constants", tuple(sizes.items())), find)
 
 
 def _obstacle(view: GraphView, layer: str, tensor: str, axes: Sequence[int], known: Shapes) -> str | None:

@@ -76,11 +76,11 @@ class SpatialMap:
     @classmethod
     def at(cls, axes: Axes, shape: Sequence[int], sample: Sample) -> SpatialMap | None:
         """Return the map of a layer with known axes; None if it has no positions."""
-        given = input_positions(sample)
         if axes.positions:
+            given = input_positions(sample)
             return cls(axes, tuple(shape), sample, tuple(given[axes.letters[axis]] for axis in axes.positions))
         if axes.grid is not None:
-            return cls(axes, tuple(shape), sample, (given["H"], given["W"]))
+            return cls(axes, tuple(shape), sample, tuple(input_positions(sample)[letter] for letter in "HW"))
         if axes.letters == "TD" and sample.array.ndim == 1:
             return cls(axes, tuple(shape), sample, None)
         return None

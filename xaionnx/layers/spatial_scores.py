@@ -33,9 +33,8 @@ def score_tensors(model: Model, tensor: str, sample: Sample, layer: str | None =
     classes = known.get(tensor, ())
     if len(classes) != 2 or classes[1] is None:
         return []
-    before = view.ancestors([tensor])
-    inputs = {info.name for info in model.inputs}
-    return [name for name in names if name in before - inputs and _fits(known.get(name, ()), classes[1])]
+    before = view.ancestors([tensor]) - {info.name for info in model.inputs}
+    return [name for name in names if name in before and _fits(known.get(name, ()), classes[1])]
 
 
 def _fits(shape: Sequence[int | None], classes: int) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, final
 
@@ -113,6 +114,14 @@ class ModelAxes:
         shared = frozenset(one.name for one in inputs if one.name not in own)
         return cls(finder, tuple(inputs), tuple(outputs), moved, shared, stated, rows)
 
+    @cached_property
+    def _inputs(self) -> Mapping[str, TensorInfo]:
+        return {one.name: one for one in self.inputs}
+
+    @cached_property
+    def _outputs(self) -> Mapping[str, TensorInfo]:
+        return {one.name: one for one in self.outputs}
+
     def check_rows(self, outputs: Feeds, count: int, model: str) -> None:
         """Check that outputs of a model have a row for each of ``count`` samples.
 
@@ -158,14 +167,13 @@ class ModelAxes:
             Two sources contradict each other.
         """
         assert self.finder is not None  # only a model that is being loaded has none
-        for one in self.inputs:
-            if one.name == name:
-                return self.finder.input(one)
-        return self.finder.output(next(one for one in self.outputs if one.name == name))
+        if name in self._inputs:
+            return self.finder.input(self._inputs[name])
+        return self.finder.output(self._outputs[name])
 
     def of_sample(self, name: str) -> Roles:
         """Return the roles of the axes of one sample of an input; empty for a tensor that the file does not declare."""
-        if not any(one.name == name for one in self.inputs):
+        if name not in self._inputs:
             return ()
         roles = self.of(name)
         if name in self.shared or (name in self.moved and self.moved[name] is None):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypedDict, TypeVar, Unpack, cast, final
 
@@ -423,6 +423,10 @@ class Model:
         wanted = name or (self.spec.name if self.spec else None)
         if wanted is not None:
             return find("input", wanted, self.inputs)
+        return self._default_input
+
+    @cached_property
+    def _default_input(self) -> TensorInfo:
         rows = [one for one in self.inputs if one.name not in self.shared] or self.inputs[:1]
         return next((one for one in rows if one.name in self.data_inputs), rows[0])
 
@@ -437,7 +441,7 @@ class Model:
                 state.purposes[self.spec.name] = replace(state.purposes[self.spec.name], purpose="data", source="name")
         return state.purposes
 
-    @property
+    @cached_property
     def data_inputs(self) -> tuple[str, ...]:
         """The names of the inputs that are data and belong to a sample: those explained by default."""
         known = self.purposes
