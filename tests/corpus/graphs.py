@@ -63,9 +63,9 @@ def _graphs() -> dict[str, onnx.ModelProto | Callable[[], onnx.ModelProto]]:
         "weight without a name": model([node("Relu", "x", "y")], weights=[weight("", 4)]),
         "no inputs": model([node("Relu", "w", "y")], [], weights=[weight("w", 1, 4)]),
         "no outputs": model([node("Relu", "x", "y")], outputs=[]),
-        "two hundred inputs": _many_inputs,
-        "two hundred outputs": _many_outputs,
-        "node of two hundred inputs": model([helper.make_node("Sum", ["x"] * 200, ["y"])]),
+        "a thousand inputs": _many_inputs,
+        "a thousand outputs": _many_outputs,
+        "node of a thousand inputs": model([helper.make_node("Sum", ["x"] * 1_000, ["y"])]),
         "zero samples": model([node("Relu", "x", "y")], [tensor("x", (0, 4))], [tensor("y", (0, 4))]),
         "zero elements": model([node("Relu", "x", "y")], [tensor("x", ("N", 0))], [tensor("y", ("N", 0))]),
         "zero classes": model(
@@ -178,12 +178,12 @@ def _map(name: str) -> onnx.ValueInfoProto:
 
 
 def _many_inputs() -> onnx.ModelProto:
-    names = [f"x{k}" for k in range(200)]
+    names = [f"x{k}" for k in range(1_000)]
     return model([helper.make_node("Sum", names, ["y"])], [tensor(name) for name in names])
 
 
 def _many_outputs() -> onnx.ModelProto:
-    names = [f"y{k}" for k in range(200)]
+    names = [f"y{k}" for k in range(1_000)]
     return model([node("Relu", "x", name) for name in names], outputs=[tensor(name) for name in names])
 
 
