@@ -1,10 +1,11 @@
-"""Twice as many nodes are at most about twice the work, counted in calls of functions."""
+"""Twice as many nodes, inputs or outputs are at most about twice the work, counted in calls of functions."""
 
 import contextlib
 import sys
 
 import numpy as np
 import pytest
+from xaionnx_cli._inspection import model_facts
 
 from tests.loading.files import model, node, save, tensor, weight
 from xaionnx import Model, discovery
@@ -20,6 +21,7 @@ from xaionnx.targets.defaults import default_target
 SHORT, LONG = 60, 120
 # Parts that do not depend on the length hide little of a square: it would be 4.
 MOST = 2.4
+MOST_WIDE = 2.25
 
 
 def net(folder, blocks):
@@ -96,6 +98,44 @@ def test_a_square_shows():
 @pytest.mark.parametrize("step", STEPS)
 def test_steps(nets, step):
     assert growth(STEPS[step], map(Model.load, nets)) < MOST
+
+
+def columns(k):
+    """An input a column, joined in front of a linear layer."""
+    nodes = [node("Concat", " ".join(f"x{i}" for i in range(k)), "c", axis=1), node("MatMul", "c w", "y")]
+    return model(nodes, [tensor(f"x{i}", ("N", 1)) for i in range(k)], [tensor("y", ("N", 3))], [weight("w", k, 3)])
+
+
+def pictures(k):
+    """A convolution over each of several pictures, pooled and summed."""
+    nodes = [made for i in range(k) for made in (node("Conv", f"x{i} w", f"c{i}"), node("Relu", f"c{i}", f"r{i}"))]
+    nodes += [node("GlobalAveragePool", f"r{i}", f"p{i}") for i in range(k)]
+    nodes += [node("Sum", " ".join(f"p{i}" for i in range(k)), "s"), node("Flatten", "s", "y")]
+    inputs = [tensor(f"x{i}", ("N", 1, 8, 8)) for i in range(k)]
+    return model(nodes, inputs, [tensor("y", ("N", 4))], [weight("w", 4, 1, 1, 1)])
+
+
+def heads(k):
+    """Several outputs of one map."""
+    nodes = [node("Conv", "x w", "c"), node("GlobalAveragePool", "c", "p"), node("Flatten", "p", "f")]
+    nodes += [node("MatMul", "f v", f"y{i}") for i in range(k)]
+    outputs = [tensor(f"y{i}", ("N", 3)) for i in range(k)]
+    return model(nodes, [tensor("x", ("N", 3, 8, 8))], outputs, [weight("w", 4, 3, 1, 1), weight("v", 4, 3)])
+
+
+def split(k):
+    """Parts of one input, each rectified."""
+    nodes = [node("Split", "x", " ".join(f"s{i}" for i in range(k)), axis=1)]
+    nodes += [node("Relu", f"s{i}", f"r{i}") for i in range(k)]
+    nodes += [node("Sum", " ".join(f"r{i}" for i in range(k)), "y")]
+    return model(nodes, [tensor("x", ("N", 2 * k))], [tensor("y", ("N", 2))])
+
+
+@pytest.mark.sampled(percent=40)
+@pytest.mark.parametrize("wide", [columns, pictures, heads, split])
+def test_inspection_of_wide_models(wide, tmp_path):
+    given = [Model.load(save(tmp_path / f"{k}-{count}.onnx", wide(count))) for k, count in enumerate((4, 100, 200))]
+    assert growth(lambda opened: model_facts(opened, 0), given) < MOST_WIDE
 
 
 def test_loading(nets):

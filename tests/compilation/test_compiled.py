@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import re
 
 import numpy as np
@@ -21,6 +22,7 @@ from xaionnx import Baseline, Model, Target, compilation
 from xaionnx.autodiff.table import STANDARD
 from xaionnx.errors import (
     InputMismatchError,
+    ModelFileError,
     ParameterError,
     StorageError,
     UnknownNameError,
@@ -253,6 +255,24 @@ def test_external_weights_are_found_from_the_file(tmp_path, monkeypatch, elsewhe
     y, values, top, value = session.run(["y", "attribution", "target", "target_value"], {"x": x})
     np.testing.assert_array_equal(top, y.argmax(axis=1))
     assert_close(values.sum(axis=1), value, Tolerance.LAYERS)  # a linear model without bias
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_weights_that_changed_since_they_were_read_are_not_compiled(tmp_path, elsewhere):
+    source = external(tmp_path / "source")
+    place = tmp_path / "other" / "made.onnx" if elsewhere else source.parent / "made.onnx"
+    place.parent.mkdir(exist_ok=True)
+    made = compilation.compile(source, "input_x_gradient")
+    weights = source.parent / "parts/weights.bin"
+    status = weights.stat()
+    weights.write_bytes(bytes(status.st_size))
+    os.utime(weights, ns=(status.st_atime_ns, status.st_mtime_ns))  # only the content tells
+    with pytest.raises(ModelFileError, match=r"weights\.bin has changed or gone since the model was read\. Load the"):
+        made.save(place)
+    assert not [file for file in place.parent.iterdir() if "made" in file.name]
+    weights.unlink()
+    with pytest.raises(ModelFileError, match="has changed or gone"):
+        made.save(place)
 
 
 def test_what_is_read_is_never_overwritten(tmp_path):

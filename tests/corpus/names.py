@@ -158,9 +158,9 @@ def _places(name: str) -> Iterator[tuple[str, object, tuple[str, ...]]]:
         (folder / "model.toml").write_text("\n".join(lines))
 
     def members(folder: Path) -> None:
-        np.savez(
-            folder / "in.npz", **{f"{name}a".replace("/", "_"): np.ones(3), f"{name}b".replace("/", "_"): np.ones(3)}
-        )
+        # A zip ends a name at a zero byte.
+        plain = name.replace("/", "_").replace("\0", "_")
+        np.savez(folder / "in.npz", **{f"{plain}a": np.ones(3), f"{plain}b": np.ones(3)})
 
     yield "inspect", tensors, ("inspect", "bad.onnx")
     yield "explain", tensors, ("explain", "saliency", "bad.onnx", "rows.npy")

@@ -9,7 +9,7 @@ from tests import tiny
 from tests.tiny import parsed
 from tests.tolerances import Tolerance, assert_close
 from xaionnx import InputSpec, Model
-from xaionnx.errors import ParameterError, UnsupportedModelError, UsageError
+from xaionnx.errors import ModelFileError, ParameterError, UnsupportedModelError, UsageError
 from xaionnx.runtime import joining
 
 DECODER, CLASSIFIER = "models/mnist_vae_decoder.onnx", "models/mnist_cnn.onnx"
@@ -103,6 +103,23 @@ def test_a_file_joined_with_itself(tmp_path):
     found = Model.join(twice, twice)
     assert [info.name for info in found.outputs] == ["twice2/y"]
     assert_close(found.run({"x": np.float32([[1, 2, 3]])})["twice2/y"], [[4, 8, 12]], Tolerance.OPERATIONS)
+
+
+def test_weights_that_changed_since_they_were_read_are_not_joined(tmp_path):
+    onnx.save(
+        onnx.load("models/mnist_cnn.onnx"),
+        tmp_path / "big.onnx",
+        save_as_external_data=True,
+        location="w",
+        size_threshold=0,
+    )
+    opened = Model.load(tmp_path / "big.onnx", "cpu")
+    (tmp_path / "w").write_bytes(bytes((tmp_path / "w").stat().st_size))
+    with pytest.raises(ModelFileError, match=r"w has changed or gone since the model was read\. Load the model again"):
+        Model.join("models/mnist_vae_decoder.onnx", opened, device="cpu")
+    # Neither does a graph that is derived from it run with other weights.
+    with pytest.raises(ModelFileError, match="has changed or gone"):
+        opened.with_outputs([opened.view.nodes[0].output[0]])
 
 
 def test_external_weights_are_read_and_written_beside(tmp_path, monkeypatch):

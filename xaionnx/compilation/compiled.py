@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -28,6 +27,7 @@ from xaionnx.layers.dry_run import size_by_spec
 from xaionnx.layers.target_elements import TargetElements, check_depends
 from xaionnx.loading import ModelFile
 from xaionnx.loading.external_data import tensors
+from xaionnx.loading.read_file import ReadFile
 from xaionnx.parameters import as_names
 from xaionnx.record import recorded_parameters
 from xaionnx.runtime.model import Model
@@ -95,6 +95,8 @@ class Compiled:
         ------
         UsageError
             The file is the source, or one of its weights.
+        ModelFileError
+            The weights of the source have changed since they were read.
         StorageError
             The file cannot be written.
         """
@@ -105,12 +107,16 @@ class Compiled:
             if file.resolve() in read:
                 raise UsageError(f"The compiled file would overwrite {file}, from which it is made. Give another name.")
         content = to_bytes(self.proto, self.source)
+        for location in {entry.value for entry in _locations(self.proto)} - copies.keys():
+            self._read_weights(location).check_content()
         weights = {location: partial(self._copy, location) for location in copies}
         return write_model(destination, type(self.proto).FromString(content), weights, read, replace=True)
 
     def _copy(self, location: str, stream: BinaryIO) -> None:
-        with (self.source.path.parent / location).open("rb") as weights:
-            shutil.copyfileobj(weights, stream)
+        self._read_weights(location).copy_to(stream)
+
+    def _read_weights(self, location: str) -> ReadFile:
+        return self.source.weights()[(self.source.path.parent / location).resolve()]
 
     def files(self, path: str | os.PathLike[str]) -> tuple[Path, ...]:
         """The files that :meth:`save` writes: the file itself, and copies of weights.

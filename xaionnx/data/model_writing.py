@@ -19,7 +19,8 @@ from onnx import numpy_helper
 
 from xaionnx.data.storage import removed_on_failure, write_whole
 from xaionnx.errors import UnsupportedModelError
-from xaionnx.loading.external_data import sha256_of_file, tensors
+from xaionnx.loading.external_data import tensors
+from xaionnx.loading.read_file import sha256_of_file
 from xaionnx.loading.reading import LARGEST_FILE
 
 # Smaller tensors, among them shapes that are read while a model is opened, stay in the model.

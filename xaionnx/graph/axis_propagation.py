@@ -80,6 +80,13 @@ class AxisStep:
         sizes = self.sizes(name)
         return sizes[axis] if sizes is not None and axis < len(sizes) else 0
 
+    def output_sizes(self, axis: int) -> list[int]:
+        """Return one size of each output of the node, before any of them has a layout; 0 if unknown."""
+        held = self.walk.output_sizes
+        if self.index == 0 or held[0] != self.node.output[0]:
+            held = self.walk.output_sizes = (self.node.output[0], [self.size(axis, name) for name in self.node.output])
+        return held[1]
+
     def numbers(self, index: int, attribute: str = "") -> list[int] | None:
         """Return the integers of an attribute, or of the input that replaces it; None if unknown."""
         if attribute in self.attributes:
@@ -136,6 +143,8 @@ class PropagatedAxes:
         self._view, self._known, self.layouts = view, known, layouts
         self.constants: MutableMapping[str, onnx.TensorProto] = ChainMap({}, counted)
         self.seen: SeenRoles | None = None
+        # Those of the node that is propagated through, under its first output: it may have very many.
+        self.output_sizes: tuple[str, list[int]] = ("", [])
 
     __repr__ = short_repr
 

@@ -6,7 +6,6 @@ such names before (CVE-2024-27318), so each one is checked here before anything 
 
 from __future__ import annotations
 
-import hashlib
 import math
 import ntpath
 import posixpath
@@ -100,12 +99,6 @@ def tensors(proto: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
         while nodes:
             for attribute in nodes.pop().attribute:
                 yield from _attribute_tensors(attribute, graphs)
-
-
-def sha256_of_file(path: Path) -> str:
-    """Return the SHA-256 of a file, read in blocks."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _attribute_tensors(attribute: onnx.AttributeProto, graphs: list[onnx.GraphProto]) -> Iterator[onnx.TensorProto]:

@@ -6,8 +6,8 @@ import hashlib
 import mmap
 import os
 import stat
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import onnx
@@ -15,7 +15,8 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped] 
 
 from xaionnx.errors import ModelFileError
 from xaionnx.loading import file_kinds, limits, soundness
-from xaionnx.loading.external_data import ExternalFile, external_files, sha256_of_file
+from xaionnx.loading.external_data import ExternalFile, external_files
+from xaionnx.loading.read_file import ReadFile, stamp_of
 from xaionnx.loading.refusal import refusal
 from xaionnx.short_repr import short_repr
 
@@ -58,8 +59,27 @@ class ModelFile:
     opset: int
     domains: dict[str, int]
     random_ops: tuple[str, ...]
+    # The model file and the external ones, as they were.
+    files: tuple[ReadFile, ...] = field(default=(), repr=False, compare=False)
 
     __repr__ = short_repr
+
+    def check_unchanged(self, *, weights_alone: bool) -> None:
+        """Check that the external files, and the model file unless ``weights_alone``, are as they were when read.
+
+        The content of a file is read again only if its size or the time of its last change differs.
+
+        Raises
+        ------
+        ModelFileError
+            One has changed or gone.
+        """
+        for file in self.files[1:] if weights_alone else self.files:
+            file.check_stamp()
+
+    def weights(self) -> Mapping[Path, ReadFile]:
+        """Return the external files as they were when they were read, by path."""
+        return {file.path: file for file in self.files[1:]}
 
 
 def read_model(path: str | os.PathLike[str]) -> ModelFile:
@@ -111,18 +131,21 @@ def read_model(path: str | os.PathLike[str]) -> ModelFile:
         raise refusal(f"{shown} is empty (0 bytes). Download or copy it again.")
     try:
         proto, digest = _parse(shown, resolved, status.st_size)
+        own = ReadFile(resolved, digest, stamp_of(status))
         external = external_files(shown, proto, resolved.parent)
         limits.make_readable(proto)
         census = soundness.check(shown, proto)
         limits.check_declared(shown, proto)
+        weights = [ReadFile.of(file.path) for file in external]
         return ModelFile(
             path=resolved,
-            sha256=_combined_sha256(digest, external),
+            sha256=_combined_sha256(digest, external, weights),
             proto=proto,
             external=tuple(file.path for file in external),
             opset=census.domains.get("", 0),
             domains=census.domains,
             random_ops=census.random_ops,
+            files=(own, *weights),
         )
     except OSError as error:
         raise _unreadable_error(shown, error) from None
@@ -171,8 +194,8 @@ def _parse(shown: str, path: Path, size: int) -> tuple[onnx.ModelProto, str]:
     return proto, digest
 
 
-def _combined_sha256(digest: str, external: Iterable[ExternalFile]) -> str:
-    lines = [f"{sha256_of_file(file.path)}  {file.location}\n" for file in external]
+def _combined_sha256(digest: str, external: Iterable[ExternalFile], read: Iterable[ReadFile]) -> str:
+    lines = [f"{one.sha256}  {file.location}\n" for file, one in zip(external, read, strict=True)]
     if not lines:
         return digest
     return hashlib.sha256("".join([f"{digest}  -\n", *lines]).encode()).hexdigest()

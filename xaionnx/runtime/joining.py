@@ -80,6 +80,8 @@ def _read(given: PartLike, number: int) -> tuple[Part, InputSpec | None, tuple[P
         proto = onnx.ModelProto()
         proto.CopyFrom(file.proto)
         onnx.load_external_data_for_model(proto, str(file.path.parent))
+        for weights in file.weights().values():
+            weights.check_content()
     return Part(file.path.stem, file.sha256, proto), spec, (file.path, *file.external)
 
 

@@ -838,7 +838,10 @@ class Model:
             if kind == "free":
                 batched = [i.name for i in self.inputs if i.name not in self.shared]
                 graph = free_batch(graph, batched, 1)
-            source = str(self.path) if graph is self.file.proto else to_bytes(graph, self.file)
+            is_file = graph is self.file.proto
+            # What is opened must be what the hash in each record stands for.
+            self.file.check_unchanged(weights_alone=not is_file)
+            source = str(self.path) if is_file else to_bytes(graph, self.file)
             folder, in_place = str(self.path.parent), self._state.sessions.share(())
             try:
                 sessions[kind] = Session(

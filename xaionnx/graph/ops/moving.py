@@ -115,7 +115,7 @@ def _concat_field(step: LocalStep) -> Field | None:
 def _split_axes(step: AxisStep) -> Layout:
     layout = step.layout
     at = step.attributes.get("axis", 0) % len(layout)
-    held, sizes = step.size(at, step.node.input[0]), [step.size(at, name) for name in step.node.output]
+    held, sizes = step.size(at, step.node.input[0]), step.output_sizes(at)
     chosen = range(sum(sizes[: step.index]), sum(sizes[: step.index + 1])) if all(sizes) else None
     return (*layout[:at], sliced_axis(layout[at], held, sizes[step.index], chosen, 1), *layout[at + 1 :])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -283,16 +284,18 @@ def _groups(outputs: Mapping[str, Array], size: tuple[int, int], first: int, anc
     Of several kinds with as many numbers, those that come first in the order of the outputs belong together.
     """
     by_kind: dict[tuple[Axes, int], list[dict[int, str]]] = {}
+    counts = Counter[tuple[tuple[Axes, int], int]]()
     for name, array in outputs.items():
         for level in range(8):
             cells = _cells(size, first * 2**level)
             for kind in _readings(array.shape, cells, anchors):
                 alike = by_kind.setdefault(kind, [])
-                free = next((levels for levels in alike if level not in levels), None)
-                if free is None:
-                    alike.append({level: name})
-                else:
-                    free[level] = name
+                # The first of them without this level.
+                free = counts[kind, level]
+                counts[kind, level] += 1
+                if free == len(alike):
+                    alike.append({})
+                alike[free][level] = name
     groups = [
         Part(tuple(levels[level] for level in sorted(levels)), axes, numbers)
         for (axes, numbers), alike in by_kind.items()
