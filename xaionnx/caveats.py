@@ -255,6 +255,12 @@ def _zero_by_default(one: Explanation) -> Iterator[Caveat]:
         yield Caveat(finding, advice)
 
 
+def _own_background(one: Explanation) -> Iterator[Caveat]:
+    if one.provenance.get("background_is_own"):
+        finding = "No background was given: each row is compared with the rows that are explained."
+        yield Caveat(finding, "Give typical rows, as in background='rows.csv', if these are not.")
+
+
 def _fit(one: Explanation) -> Iterator[Caveat]:
     share = number(one, "r2")
     # Other methods also report r2, but their values do not depend on the fit; only surrogates report a prediction.
@@ -372,6 +378,7 @@ _CHECKS: Final[tuple[Callable[[Explanation], Iterator[Caveat]], ...]] = (
     _left_out,
     _nan_not_taken,
     _zero_by_default,
+    _own_background,
     _fit,
     _unmet_tolerance,
     _label_disagrees,

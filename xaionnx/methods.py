@@ -50,7 +50,7 @@ class Settings(TypedDict, total=False):
     alpha: float
     background: BackgroundLike
     background_reduction: Literal["sample", "kmeans"]
-    background_size: int
+    background_size: int | None
     baseline: BaselineLike
     budget: int
     centred: bool
@@ -77,6 +77,7 @@ class Settings(TypedDict, total=False):
     incremental: bool
     index: Literal["k_sii", "sii", "stii", "fsii", "bii", "fbii"]
     inner: MethodLike | None
+    interactions: bool
     keep: float
     kernel: Literal["cosine", "l2", "uniform"]
     kernel_width: float
@@ -94,6 +95,7 @@ class Settings(TypedDict, total=False):
     overlap: Literal["mean", "sum"]
     patches: Literal["auto", "scores", "alone", "covered"]
     patterns: PatternsLike
+    perturbation: Literal["interventional", "path_dependent"]
     relative: bool
     relu: bool
     ridge: float
@@ -1441,6 +1443,34 @@ def sobol(
         seed=seed,
         budget=budget,
         tolerance=tolerance,
+        features=features,
+    )
+
+
+def tree_shap(
+    model: ModelLike,
+    x: InputLike,
+    target: TargetLike = None,
+    *,
+    background: BackgroundLike = None,
+    background_size: int | None = None,
+    perturbation: Literal["interventional", "path_dependent"] = "interventional",
+    interactions: bool = False,
+    features: FeaturesLike = None,
+) -> Explanation:
+    """Exact Shapley values of the sum of the trees, read from the file's tree nodes.
+
+    See :class:`~xaionnx.explainers.tree_shap.TreeShap`.
+    """
+    return explain(
+        model,
+        x,
+        "tree_shap",
+        target,
+        background=background,
+        background_size=background_size,
+        perturbation=perturbation,
+        interactions=interactions,
         features=features,
     )
 

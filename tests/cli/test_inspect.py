@@ -66,9 +66,9 @@ def test_facts_of_real_models(run, name):
     assert told["spec"]["guessed"] is False
     # A forest has no gradients, and finite differences of it need a step; a segmentation has no classes to compare.
     lacking = {
-        "digits_cnn": set(),
+        "digits_cnn": {"tree_shap"},
         "german_credit_forest": {"exact_shapley"} | OF_PICTURES | {n for n in USUAL if needs_gradient(n)} - AT_A_LAYER,
-        "selfie_segmentation": {"causal_cam", "contrast_cam", "finer_cam"},
+        "selfie_segmentation": {"causal_cam", "contrast_cam", "finer_cam", "tree_shap"},
     }
     # What is not tried is checked by the graph.
     possible = [n for n in USUAL if n not in lacking[name]]
@@ -97,7 +97,7 @@ def test_attention_is_listed_with_its_heads_and_tokens(run):
     told = json.loads(run("inspect", path, "--json", "--limit", "0").stdout)
     names = [f"/blocks/blocks.{n}/Softmax_output_0" for n in range(4)]
     assert told["attention"] == [{"name": n, "shape": [1, 4, 50, 50], "heads": 4, "tokens": 50} for n in names]
-    assert [verdict["method"] for verdict in told["methods"] if verdict["outcome"] == "refused"] == ["cam"]
+    assert [verdict["method"] for verdict in told["methods"] if verdict["outcome"] == "refused"] == ["cam", "tree_shap"]
     text = run("inspect", path, "--limit", "0").stdout
     assert "attention 4 of 4 layers, shapes for one sample\n" in text
     assert f"  {names[0]}  (1, 4, 50, 50)  4 heads, 50 tokens\n" in text
@@ -184,7 +184,7 @@ def test_a_small_model_without_a_rule_is_explained_by_finite_differences(run, tm
     assert any(needs_gradient(m["method"]) for m in told)
     for verdict in told:
         able = verdict["outcome"] != "refused"
-        assert able is (verdict["method"] in USUAL and verdict["method"] not in RULED | OF_PICTURES)
+        assert able is (verdict["method"] in USUAL and verdict["method"] not in RULED | OF_PICTURES | {"tree_shap"})
         if needs_gradient(verdict["method"]) and able and verdict["method"] not in AT_A_LAYER:
             assert verdict["gradient"] == "finite_differences"
             assert verdict["remark"].startswith(f"8 evaluations a gradient. {NO_RULE}")

@@ -148,6 +148,12 @@ REFUSALS = (
         _models("attention", but=[_MASKED]),
     ),
     Refusal(
+        "no trees in the model",
+        "has no tree ensemble",
+        frozenset({"tree_shap"}),
+        _models("pictures", "volumes", "series", "recurrent", "attention", "tokens", "rows"),
+    ),
+    Refusal(
         "regions are those of pictures and volumes",
         "XRAI divides pictures and volumes into regions",
         frozenset({"xrai"}),

@@ -14,6 +14,9 @@ from onnx import TensorProto, helper
 from xaionnx.graph.padding import has_automatic_pads, write_pads
 from xaionnx.short_repr import short_repr
 
+# Of the ops that are added to a file without any; as old as what files of ``ai.onnx.ml`` alone are read with.
+_DEFAULT_OPSET = 15
+
 # Element types that outputs cannot have; bfloat16 is cast.
 _NO_NUMPY_TYPES = frozenset(TensorProto.DataType.values()) - {
     TensorProto.UNDEFINED,
@@ -62,11 +65,18 @@ def adapt(proto: onnx.ModelProto) -> Adaptation:
     adapted = onnx.ModelProto()
     adapted.CopyFrom(proto)
     labels = _drop_zipmap(adapted.graph)
+    import_default_ops(adapted)
     _cast_bfloat16(adapted.graph)
     _leave_out_other_types(adapted.graph)
     if padded:
         write_pads(adapted, filter(has_automatic_pads, _all_nodes(adapted.graph)))
     return Adaptation(adapted, labels or None)
+
+
+def import_default_ops(proto: onnx.ModelProto) -> None:
+    """Import the ops of ONNX itself, in place, in a file that imports ``ai.onnx.ml`` alone, as CatBoost writes."""
+    if not any(opset.domain in ("", "ai.onnx") for opset in proto.opset_import):
+        proto.opset_import.append(helper.make_opsetid("", _DEFAULT_OPSET))
 
 
 def free_batch(proto: onnx.ModelProto, inputs: Iterable[str], batch: int) -> onnx.ModelProto:

@@ -214,7 +214,7 @@ class DependenceWalk:
         entry = find_op(node.op_type)
         if entry.kind is Kind.READS_SHAPE:
             return []
-        rule = element_rule(entry) if node.domain in DEFAULT_DOMAINS else None
+        rule = element_rule(entry) if node.domain in (*DEFAULT_DOMAINS, "ai.onnx.ml") else None
         step = ElementStep(node, self._view.attributes(node), index, elements, self)
         operands = None if rule is None else rule(step)
         constants = self._axes.constants

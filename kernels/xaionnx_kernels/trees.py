@@ -1,0 +1,512 @@
+r"""Exact Shapley values of tree ensembles, at a cost linear in rows plus background rows.
+
+The model is a sum of leaves, each a weight times a product of conditions along the path to it. Let d be the number of
+different players on the path, and let the *pattern* of a row be the set of these players all of whose conditions the
+row satisfies, as bits. In the game of a row with pattern p, a coalition S of the d players reaches the leaf if
+:math:`S \subseteq p` and the background satisfies the conditions of all others, so its worth is
+
+.. math:: v_p(S) = [S \subseteq p] \; g(S)
+
+where g(S) is the share of background rows whose pattern contains the players outside S, or, for the path dependent
+expectation, the product of the shares of training rows that go on at their splits. With
+:math:`w(s) = s! (d - 1 - s)! / d!` and sums over subsets
+
+.. math:: K(p) = \sum_{S \subseteq p} w(|S| - 1) \, g(S), \qquad N(p) = \sum_{S \subseteq p} w(|S|) \, g(S)
+
+the Shapley value of player j is :math:`K(p) - (K + N)(p \setminus j)`. So background rows are counted by pattern,
+three passes over 2^d numbers make the two tables of a leaf, and each row looks its values up. Interaction values need
+three tables in the same way. Leaves with many players are computed for each pair of a row and a background pattern.
+
+References
+----------
+Lundberg et al., From local explanations to global understanding with explainable AI for trees, Nature Machine
+Intelligence 2, 2020, doi:10.1038/s42256-019-0138-9; Wettenstein, Nadel and Boker, From decision trees to Boolean logic:
+a fast and unified SHAP algorithm, arXiv:2511.09376, which counts patterns too.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["MOST_PLAYERS", "Background", "Cover", "Forest", "Paths", "ShapTables", "paths", "raw_sums", "reached"]
+
+Floats = npt.NDArray[np.floating[Any]]
+Ints = npt.NDArray[np.integer[Any]]
+
+MOST_PLAYERS = 64
+"""The most players on the path to one leaf."""
+
+# A table for each pattern is made for leaves of at most this many players; always for those of at most `_SMALL`.
+_LARGE, _SMALL = 18, 10
+# Entries of tables that are held at once, of 8 bytes in each of up to four tables; kept for later rows if all fit.
+_ENTRIES = 2**21
+# Rows whose patterns are followed together, and rows of one task.
+_BLOCK, _TASK = 128, 1024
+# Numbers of a block's results.
+_NUMBERS = 2**19
+
+
+class Forest(NamedTuple):
+    """Nodes of trees as arrays (M,).
+
+    Attributes
+    ----------
+    feature : int32
+        -1 for a leaf.
+    mode : int8
+        0 to 6 for <=, <, >=, >, ==, != and membership.
+    threshold : float64
+    missing_true : bool
+        Whether NaN goes to the true child.
+    true, false : int32
+        The children; -1 for a leaf.
+    member_start : int32, (M + 1,)
+    members : float64
+        The set of node i is ``members[member_start[i]:member_start[i + 1]]``.
+    """
+
+    feature: Ints
+    mode: Ints
+    threshold: Floats
+    missing_true: npt.NDArray[np.bool_]
+    true: Ints
+    false: Ints
+    member_start: Ints
+    members: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Paths:
+    """The paths of a forest, whose nodes are listed tree by tree, parents first.
+
+    Attributes
+    ----------
+    forest : Forest
+    node : int32, (M,)
+        The node at each position.
+    parent, side, level, bit, column : int32, (M,)
+        Position of the parent (-1 for a root); whether the node is the true child; its depth; the number of the split's
+        player on its path; and of its feature among ``used``.
+    count, players_at : (M,)
+        Number of different players on the path to a leaf, and where they begin in ``players``.
+    players : int32
+    used : int32
+        The features that are compared.
+    starts : int64, (R + 1,)
+        The first position of each tree.
+    """
+
+    forest: Forest
+    node: Ints
+    parent: Ints
+    side: Ints
+    level: Ints
+    bit: Ints
+    column: Ints
+    count: Ints
+    players_at: Ints
+    players: Ints
+    used: Ints
+    starts: Ints
+
+    @property
+    def walk(self) -> tuple[Ints, ...]:
+        """The arrays that the loops follow."""
+        return self.node, self.parent, self.side, self.level, self.bit, self.column
+
+    @property
+    def leaves(self) -> npt.NDArray[np.bool_]:
+        """Which positions are leaves."""
+        leaf: npt.NDArray[np.bool_] = self.forest.true[self.node] < 0
+        return leaf
+
+    @property
+    def most_players(self) -> int:
+        """The largest number of players on a path."""
+        return int(self.count.max(initial=0))
+
+    def buffers(self, block: int) -> tuple[Any, Any]:
+        """Scratch for the patterns of ``block`` rows."""
+        depth = int(self.level.max(initial=0)) + 1
+        kind = np.uint32 if self.most_players <= 31 else np.uint64
+        return np.empty((depth, block), kind), np.empty((depth, block), kind)
+
+
+def raw_sums(x: Floats, forest: Forest, roots: Ints, weights: Floats) -> Floats:
+    """Return the sums over all trees of the weights (M, T) of the leaf that each row of x (N, F) reaches, (N, T).
+
+    Examples
+    --------
+    >>> leaf, none = np.array([-1]), np.array([-1])
+    >>> tree = Forest(np.array([0, -1, -1]), np.zeros(3, np.int8), np.array([0.5, 0, 0]), np.zeros(3, bool),
+    ...     np.array([1, -1, -1]), np.array([2, -1, -1]), np.zeros(4, np.int32), np.zeros(0))
+    >>> raw_sums(np.array([[0.5], [0.6]]), tree, np.array([0]), np.array([[0.0], [3.0], [4.0]]))
+    array([[3.],
+           [4.]])
+    """
+    from xaionnx_kernels import _tree_loops
+
+    out = np.zeros((len(x), weights.shape[1]))
+
+    def task(first: int) -> None:
+        part = slice(first, first + _TASK)
+        _tree_loops.raw_sums(x[part], tuple(forest), roots, weights, out[part])
+
+    _in_threads(task, range(0, len(x), _TASK))
+    return out
+
+
+def reached(x: Floats, forest: Forest, roots: Ints, weights: Floats) -> Floats:
+    """Return the sum of the weights (N,) of the rows of x (N, F) that reach each node, (M,).
+
+    Examples
+    --------
+    >>> tree = Forest(np.array([0, -1, -1]), np.zeros(3, np.int8), np.array([0.5, 0, 0]), np.zeros(3, bool),
+    ...     np.array([1, -1, -1]), np.array([2, -1, -1]), np.zeros(4, np.int32), np.zeros(0))
+    >>> reached(np.array([[0.5], [0.6], [0.7]]), tree, np.array([0]), np.ones(3))
+    array([3., 1., 2.])
+    """
+    from xaionnx_kernels import _tree_loops
+
+    out = np.zeros(len(forest.feature))
+    _tree_loops.reached(x, tuple(forest), roots, weights, out)
+    return out
+
+
+def paths(forest: Forest, roots: Ints, players: Ints) -> Paths:
+    """Return the paths of trees, with the players on each.
+
+    Parameters
+    ----------
+    forest : Forest
+    roots : (R,)
+    players : (F,)
+        The player of each feature.
+    """
+    from xaionnx_kernels import _tree_loops
+
+    count = len(forest.feature)
+    node, parent, side, level = (np.empty(count, np.int32) for _ in range(4))
+    end = _tree_loops.preorder(roots, forest.true, forest.false, node, parent, side, level)
+    node, parent, side, level = node[:end], parent[:end], side[:end], level[:end]
+    inner = forest.feature >= 0
+    own = np.zeros(count, np.int32)
+    own[inner] = players[forest.feature[inner]]
+    bit, counts, at = np.zeros(end, np.int32), np.zeros(end, np.int32), np.zeros(end, np.int64)
+    arguments = (node, parent, level, forest.true, own, bit, counts)
+    needed = _tree_loops.path_players(*arguments, np.zeros(0, np.int32), at)
+    listed = np.zeros(max(1, needed), np.int32)
+    _tree_loops.path_players(*arguments, listed, at)
+    used = np.unique(forest.feature[inner]).astype(np.int32)
+    column = np.searchsorted(used, np.maximum(forest.feature[node], 0)).astype(np.int32)
+    starts = np.append(np.flatnonzero(parent < 0), end).astype(np.int64)
+    return Paths(forest, node, parent, side, level, bit, column, counts, at, listed, used, starts)
+
+
+@dataclass(frozen=True, eq=False)
+class Background:
+    """Rows (B, F) over which outcomes are averaged, and their weights (B,), which need not sum to 1."""
+
+    rows: Floats
+    weights: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Cover:
+    """The share of the training rows that reach its parent and go on to each node, (M,); anything for a root."""
+
+    share: Floats
+
+
+class _Part(NamedTuple):
+    """Tables of some leaves: positions of the walk, beginning of each table or -1, and the tables."""
+
+    interval: tuple[int, int]
+    at: Ints
+    tables: tuple[Floats, ...]
+
+
+class ShapTables:
+    """Tables of the leaves of a forest, from which the values of rows are looked up.
+
+    Parameters
+    ----------
+    trees : Paths
+    absent : Background or Cover
+        What absent players do.
+    rows : int
+        About how many rows will be explained, which decides for which leaves a table pays.
+    interactions : bool
+        Whether interaction values are wanted, too.
+
+    Raises
+    ------
+    ValueError
+        A path has more than :data:`MOST_PLAYERS` players, or, with interactions, more than 18.
+    """
+
+    def __init__(self, trees: Paths, absent: Background | Cover, rows: int, *, interactions: bool = False) -> None:
+        most = trees.most_players
+        if most > (_LARGE if interactions else MOST_PLAYERS):
+            raise ValueError(f"a path has {most} players, and at most {_LARGE if interactions else MOST_PLAYERS} fit")
+        self._trees = trees
+        self._absent = absent
+        self._interactions = interactions
+        self._weights = _shapley_weights(_LARGE + 1, 1)
+        self._pair_weights = _shapley_weights(_LARGE + 1, 2)
+        leaf = trees.leaves & (trees.count > 0)
+        tabled = leaf & (trees.count <= (_LARGE if interactions else self._most_for_table(rows)))
+        self._deep = np.flatnonzero(leaf & ~tabled)
+        self._plans = list(_plans(trees, tabled))
+        self._kept: list[_Part] | None = None
+        self._counted: dict[int, tuple[Ints, Floats]] = {}
+
+    def _most_for_table(self, rows: int) -> int:
+        """The largest number of players for which a table costs less than pairs of rows."""
+        most = _SMALL
+        while most < _LARGE:
+            d = most + 1
+            if isinstance(self._absent, Background):
+                pairs = 2.0 * rows * min(len(self._absent.rows), 2**d)
+            else:
+                pairs = float(rows * d * d)
+            if 6.0 * d * 2**d > pairs:
+                break
+            most = d
+        return most
+
+    @property
+    def parts(self) -> int:
+        """How many parts :meth:`add` works through."""
+        return len(self._plans) + len(self._deep)
+
+    def add(
+        self,
+        x: Floats,
+        values: list[Floats],
+        groups: list[Ints],
+        out: Floats,
+        pairs: Floats | None = None,
+        done: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Add the Shapley values of the rows x (N, F) to out (N, T, P).
+
+        Parameters
+        ----------
+        x : (N, F)
+        values : list of (M, T)
+            The weights of the leaves, by node, for each group of rows.
+        groups : list of (n,)
+            The rows of each group.
+        out : (N, T, P)
+        pairs : (N, T, P, P), optional
+            The interaction values of the pairs i < j are added to it.
+        done : callable
+            Called after each part.
+        """
+        keep = sum(plan[2] for plan in self._plans) <= 2 * _ENTRIES
+        if self._kept is None and keep:
+            self._kept = []
+            for plan in self._plans:
+                self._kept.append(self._tables(plan))
+        parts = self._kept if self._kept is not None else (self._tables(plan) for plan in self._plans)
+        chunks = [(g, rows[a : a + _TASK]) for g, rows in enumerate(groups) for a in range(0, len(rows), _TASK)]
+        for part in parts:
+
+            def task(chunk: tuple[int, Ints], part: _Part = part) -> None:
+                self._add_part(part, x, values[chunk[0]], chunk[1], out, pairs)
+
+            _in_threads(task, chunks)
+            done()
+        for position in self._deep:
+            self._add_deep(int(position), x, values, chunks, out)
+            done()
+
+    def _add_part(self, part: _Part, x: Floats, values: Floats, rows: Ints, out: Floats, pairs: Floats | None) -> None:
+        from xaionnx_kernels import _tree_loops
+
+        trees = self._trees
+        place, local = _own_rows(out, rows)
+        forest, at = tuple(trees.forest), part.at
+        heads = (at, trees.count, trees.players_at, trees.players)
+        block = max(8, min(_BLOCK, _NUMBERS // max(1, out.shape[1] * out.shape[2])))
+        taken = x[rows]
+        _tree_loops.add_values(
+            taken, trees.used, trees.walk, forest, part.interval, (*heads, *part.tables[:2]), values,
+            *trees.buffers(block), local,
+        )  # fmt: skip
+        if place is not None:
+            out[place] = local
+        if pairs is not None:
+            place, local = _own_rows(pairs, rows)
+            block = max(1, min(_BLOCK, _NUMBERS // max(1, out.shape[1] * out.shape[2] ** 2)))
+            _tree_loops.add_interactions(
+                taken, trees.used, trees.walk, forest, part.interval, (*heads, *part.tables[2:]), values,
+                *trees.buffers(block), local,
+            )  # fmt: skip
+            if place is not None:
+                pairs[place] = local
+
+    def _tables(self, plan: tuple[list[tuple[int, int]], Ints, int]) -> _Part:
+        from xaionnx_kernels import _tree_loops
+
+        intervals, at, size = plan
+        trees, forest = self._trees, tuple(self._trees.forest)
+        entries, first, second = np.zeros(size), np.empty(size), np.empty(size)
+        more = tuple(np.empty(size) for _ in range(3 if self._interactions else 0))
+        tables = at, trees.count, entries
+        absent = self._absent
+
+        def task(interval: tuple[int, int]) -> None:
+            if isinstance(absent, Background):
+                _tree_loops.count_patterns(
+                    absent.rows, absent.weights, trees.used, trees.walk, forest, interval, tables,
+                    *trees.buffers(_BLOCK),
+                )  # fmt: skip
+                _tree_loops.to_coalitions(interval, tables, float(absent.weights.sum()))
+            else:
+                _tree_loops.fill_products(interval, tables, self._shares)
+            _tree_loops.to_values(interval, tables, self._weights, first, second)
+            if more:
+                _tree_loops.to_interactions(interval, tables, self._pair_weights, *more)
+
+        _in_threads(task, intervals)
+        return _Part((intervals[0][0], intervals[-1][1]), at, (first, second, *more))
+
+    @property
+    def _shares(self) -> tuple[Ints, Floats]:
+        from xaionnx_kernels import _tree_loops
+
+        assert isinstance(self._absent, Cover)
+        trees = self._trees
+        known = getattr(self, "_known_shares", None)
+        if known is None:
+            at = np.where(trees.leaves, trees.players_at, -1)
+            known = at, np.ones(len(trees.players))
+            _tree_loops.cover_products(trees.walk, self._absent.share, trees.count, known)
+            self._known_shares = known
+        return known
+
+    def _add_deep(
+        self, position: int, x: Floats, values: list[Floats], chunks: list[tuple[int, Ints]], out: Floats
+    ) -> None:
+        """Add the values of one leaf whose path has many players."""
+        from xaionnx_kernels import _tree_loops
+
+        trees, forest = self._trees, tuple(self._trees.forest)
+        d, begin = int(trees.count[position]), int(trees.players_at[position])
+        players, node = trees.players[begin : begin + d], int(trees.node[position])
+        if all(not each[node].any() for each in values):
+            return
+
+        def task(chunk: tuple[int, Ints]) -> None:
+            group, rows = chunk
+            place, local = _own_rows(out, rows)
+            arguments = x[rows], position, trees.walk, forest, players
+            value = values[group][node]
+            if isinstance(self._absent, Background):
+                _tree_loops.add_pairs(*arguments, self._counted[position], _beta(d), value, local)
+            else:
+                share = self._shares[1][begin : begin + d]
+                points, weights = np.polynomial.legendre.leggauss((d + 1) // 2)
+                _tree_loops.add_products(*arguments, share, ((points + 1) / 2, weights / 2), value, local)
+            if place is not None:
+                out[place] = local
+
+        if isinstance(self._absent, Background) and position not in self._counted:
+            found = np.empty(len(self._absent.rows), np.uint64)
+            _tree_loops.path_patterns(self._absent.rows, position, trees.walk, forest, found)
+            known, where = np.unique(found & np.uint64(2**d - 1), return_inverse=True)
+            shares = np.bincount(where, self._absent.weights, len(known)) / self._absent.weights.sum()
+            self._counted[position] = known, shares
+        _in_threads(task, chunks)
+
+
+def _own_rows(out: Floats, rows: Ints) -> tuple[Ints | None, Floats]:
+    """Rows of an array to add to: a view where they follow each other, else a copy and its place."""
+    if len(rows) and rows[-1] - rows[0] + 1 == len(rows):
+        return None, out[rows[0] : rows[-1] + 1]
+    return rows, out[rows]
+
+
+def _plans(trees: Paths, tabled: npt.NDArray[np.bool_]) -> Iterator[tuple[list[tuple[int, int]], Ints, int]]:
+    """Parts of the trees whose tables have about `_ENTRIES` entries: intervals, beginnings of tables, and size."""
+    sizes = np.where(tabled, 2 ** trees.count.astype(np.int64), 0)
+    intervals: list[tuple[int, int]] = []
+    chosen: list[Ints] = []
+    total = 0
+
+    def plan() -> tuple[list[tuple[int, int]], Ints, int]:
+        at = np.full(len(trees.node), -1, np.int64)
+        leaves = np.concatenate(chosen)
+        ends = np.cumsum(sizes[leaves])
+        at[leaves] = ends - sizes[leaves]
+        return list(intervals), at, int(ends[-1])
+
+    for first, last in zip(trees.starts[:-1].tolist(), trees.starts[1:].tolist(), strict=True):
+        leaves = first + np.flatnonzero(tabled[first:last])
+        while len(leaves):
+            ends = np.cumsum(sizes[leaves])
+            if total and total + ends[-1] > _ENTRIES:
+                yield plan()
+                intervals, chosen, total = [], [], 0
+            few = max(1, int(np.searchsorted(ends, _ENTRIES, side="right")))
+            intervals.append((first, last))
+            chosen.append(leaves[:few])
+            total += int(ends[few - 1])
+            leaves = leaves[few:]
+    if total:
+        yield plan()
+
+
+def _shapley_weights(most: int, order: int) -> Floats:
+    """s! (d - order - s)! / (d - order + 1)! for each d up to ``most`` and s."""
+    weights = np.zeros((most + 1, most + 1))
+    for d in range(order, most + 1):
+        for s in range(d - order + 1):
+            weights[d, s] = 1 / (math.comb(d - order, s) * (d - order + 1))
+    return weights
+
+
+def _beta(d: int) -> Floats:
+    """a! b! / (a + b + 1)! for a + b < d."""
+    return np.array([[1 / (math.comb(a + b, a) * (a + b + 1)) for b in range(d + 1)] for a in range(d + 1)])
+
+
+def _in_threads(task: Callable[[Any], None], parts: Iterable[Any]) -> None:
+    """Do a task for each part, in as many threads as Numba uses."""
+    import numba
+
+    waiting = list(parts)
+    waiting.reverse()
+    failures: list[BaseException] = []
+
+    def work() -> None:
+        while waiting and not failures:
+            try:
+                # Taken and done by one thread: removing the last entry of a list is atomic.
+                task(waiting.pop())
+            except IndexError:
+                return
+            except Exception as error:  # noqa: BLE001 - raised again in the caller's thread
+                failures.append(error)
+
+    threads = min(len(waiting), numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]  # it has no types
+    others = [threading.Thread(target=work) for _ in range(threads - 1)]
+    for other in others:
+        other.start()
+    try:
+        work()
+    finally:
+        waiting.clear()
+        for other in others:
+            other.join()
+    if failures:
+        raise failures[0]

@@ -1,0 +1,268 @@
+"""The game of a request on the trees of its model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, final
+
+import numpy as np
+from xaionnx_kernels.trees import ShapTables
+
+from xaionnx.attribution import Attribution, PlayerValues
+from xaionnx.errors import ParameterError, UnsupportedModelError
+from xaionnx.explainers._trees.columns import NOBODY, players_of_features
+from xaionnx.explainers._trees.forest import JoinedForest, RowGroups, absent, combine, mean_by_share, shap_values
+from xaionnx.explainers._trees.raw_score import RAW
+from xaionnx.explainers._trees.source import GAMES, TreeSource, tree_source
+from xaionnx.layers.graph_facts import graph_fact
+from xaionnx.perturb.baseline import Baseline
+from xaionnx.perturb.baselines.background import Background
+from xaionnx.perturb.features import Features
+from xaionnx.perturb.players import Players
+from xaionnx.request import Request
+from xaionnx.short_repr import short_repr
+from xaionnx.targets.resolve import ResolvedTargets
+from xaionnx.typing import Array, BackgroundLike, Document
+
+# How far the sums may be from the model's own output: single precision over a thousand trees.
+_APART: Final = 1e-4
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class BackgroundTable:
+    """Background rows as the trees read them.
+
+    Attributes
+    ----------
+    table : array (B, F)
+    weights : array (B,) or None
+    rows : Background
+        As given, for the record.
+    own : bool
+        Whether they are the explained rows.
+    """
+
+    table: Array
+    weights: Array | None
+    rows: Baseline
+    own: bool = False
+
+    __repr__ = short_repr
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class TreeGame:
+    """The players, the trees and the rows of a request."""
+
+    request: Request
+    resolved: ResolvedTargets
+    source: TreeSource
+    joined: JoinedForest
+    players: Players
+    owner: Array
+    table: Array
+    sums: Array
+
+    __repr__ = short_repr
+
+    @classmethod
+    def of(cls, request: Request, features: object) -> TreeGame:
+        """The game of a request, whose targets are read from one tensor.
+
+        Raises
+        ------
+        ParameterError
+            The targets are read from several tensors, or the players differ between rows.
+        UnsupportedModelError
+            The trees do not compute the model's output, or a feature of theirs belongs to several players.
+        """
+        model = request.model
+        tensors = {tensor.removeprefix(RAW) for tensor in request.tensors}
+        if len(tensors) > 1:
+            raise ParameterError(
+                f"tree_shap explains targets of one output at once. Got targets of {', '.join(sorted(tensors))}."
+            )
+        source = tree_source(model, tensors.pop())
+        joined = graph_fact(model, ("joined trees", source.tensor), lambda _: JoinedForest.of(source))
+        inner = [name for name in joined.inputs if name not in request.feeds]
+        resolved = request.resolve(keep=[*inner, source.tensor])
+        players = _players(request, features)
+        table = joined.table({**request.feeds, **resolved.outputs})
+        owner = [
+            players_of_features(model, request.feeds, name, used, players)
+            for name, used in zip(joined.inputs, joined.used, strict=True)
+        ]
+        game = cls(
+            request, resolved, source, joined, players, np.concatenate(owner), table, joined.raw(table)
+        )  # fmt: skip
+        game.check_outputs()
+        return game
+
+    def check_outputs(self) -> None:
+        """Check that the sums of the trees give the model's own output.
+
+        Raises
+        ------
+        UnsupportedModelError
+            They do not.
+        """
+        own = self.resolved.outputs[self.source.tensor]
+        own = own.reshape(len(own), -1).astype(np.float64)
+        found = self.source.outputs(self.sums)
+        scale = 1 + np.abs(own) + np.abs(self.joined.weight).max(initial=0)
+        far = np.abs(found - own) > _APART * scale
+        if far.any():
+            n, element = np.argwhere(far)[0]
+            raise UnsupportedModelError(
+                f"The sums of the trees of {self.request.model.name} give {found[n, element]:.6g} for '"
+                f"{self.source.tensor}' of sample {n}, and onnxruntime {own[n, element]:.6g}: the file's trees are not "
+                f"computed as they are written. Use {GAMES}."
+            )
+
+    def background(self, given: BackgroundLike, request: Request) -> BackgroundTable | None:
+        """The background rows as the trees read them; None if none are given."""
+        if given is None:
+            return None
+        bound = Baseline.of(given) if isinstance(given, Baseline) else Background(given)
+        if isinstance(bound, Background) and not isinstance(given, Baseline):
+            bound = bound.bind(request.model)
+        first = request.samples[0]
+        rows = bound.draws(first, tuple(self.players.maps), 0)
+        count = len(next(iter(rows.values())))
+        model = request.model
+        feeds = {
+            name: rows[name] if name in rows else x if name in model.shared else np.repeat(x[:1], count, axis=0)
+            for name, x in request.feeds.items()
+        }
+        inner = [name for name in self.joined.inputs if name not in feeds]
+        outputs = model.with_outputs(inner).run(feeds, inner) if inner else {}
+        return BackgroundTable(self.joined.table({**feeds, **outputs}), bound.weights, bound)
+
+    def own_rows(self) -> BackgroundTable:
+        """The explained rows as the background.
+
+        Raises
+        ------
+        ParameterError
+            There is only one.
+        """
+        if len(self.table) < 2:
+            raise ParameterError(
+                "tree_shap compares a row with background rows. Give some, as in background='rows.csv', explain "
+                "several rows at once, which are then the background of each other, or use "
+                "perturbation='path_dependent'."
+            )
+        rows = {name: self.request.feeds[name] for name in self.players.maps}
+        only = rows[next(iter(rows))] if len(rows) == 1 else rows
+        return BackgroundTable(self.table, None, Background(only), own=True)
+
+    def covers(self, background: BackgroundTable | None) -> Array:
+        """The share of rows that go on to each node, from the covers of the file, or from background rows.
+
+        Raises
+        ------
+        ParameterError
+            The file has none, and neither are there background rows.
+        """
+        if background is not None:
+            return self.joined.going(self.joined.covers_of(background.table, background.weights))
+        if self.joined.covers is None:
+            raise ParameterError(
+                f"The trees of {self.request.model.name} do not say how many training rows reach each node "
+                "(nodes_hitrates, whose children must add up), which perturbation='path_dependent' needs. Give rows to "
+                "count, as in background='rows.csv', or use perturbation='interventional'."
+            )
+        return self.joined.going(self.joined.covers)
+
+    def attribution(
+        self, background: BackgroundTable | None, covers: Array | None, *, interactions: bool
+    ) -> Attribution:
+        """The values of all rows and targets."""
+        count = self.players.count
+        trees = self.joined.paths(np.where(self.owner == NOBODY, count, self.owner))
+        table, weights = (None, None) if background is None else (background.table, background.weights)
+        try:
+            tables = ShapTables(trees, absent(table, weights, covers), len(self.table), interactions=interactions)
+        except ValueError as error:
+            raise UnsupportedModelError(
+                f"tree_shap cannot give interactions of {self.request.model.name}: {error}. Group features "
+                "(features=), or leave interactions out."
+            ) from error
+        margins, constant = self.source.margins()
+        combined, shift = self._combinations(margins, constant)
+        groups = RowGroups.of(combined)
+        values, pairs = shap_values(self.joined, tables, self.table, groups, count, interactions)
+        base = np.empty((len(self.table), combined.shape[2]))
+        if covers is None:
+            assert background is not None
+            sums = self.sums if background.own else self.joined.raw(background.table)
+            mean = np.average(sums, axis=0, weights=weights)
+            base[:] = np.einsum("nct,c->nt", combined, mean)
+        else:
+            for rows, each in zip(groups.rows, groups.combined, strict=True):
+                base[rows] = mean_by_share(trees, covers, self.joined.leaf_values(each))
+        return self._recorded(values[..., :count], pairs, base + shift, background, covers)
+
+    def _combinations(self, margins: Array, constant: Array) -> tuple[Array, Array]:
+        """The weights (N, C, T) of the sums in each target, and what is added to them (N, T)."""
+        weights = np.zeros((len(self.table), len(margins), self.resolved.count))
+        shift = np.zeros((len(self.table), self.resolved.count))
+        for t, term in enumerate(self.resolved.terms):
+            known = np.nan_to_num(margins)[:, term.indices]
+            weights[:, :, t] = np.einsum("cnj,nj->nc", known, term.coefficients)
+            shift[:, t] = (np.nan_to_num(constant)[term.indices] * term.coefficients).sum(axis=1)
+        return weights, shift
+
+    def _recorded(
+        self, values: Array, pairs: Array | None, base: Array, background: BackgroundTable | None, covers: Array | None
+    ) -> Attribution:
+        by_target = np.ascontiguousarray(np.moveaxis(values, 1, 0))
+        maps = {}
+        if pairs is not None:
+            count = values.shape[-1]
+            maps["interactions"] = np.moveaxis(combine(pairs[..., :count, :count], values), 1, 0)
+        gap = by_target.sum(axis=2) - (self.resolved.prediction - base.T)
+        facts: Document = {"explained": self.source.link}
+        if background is not None:
+            facts["background_is_own"] = background.own
+        if covers is not None:
+            facts["covers"] = "file" if background is None else "background"
+        return Attribution(
+            values=_spread(by_target, self.players, self.request.feeds),
+            baseline=base.T,
+            players=PlayerValues(by_target, {name: labels[None] for name, labels in self.players.maps.items()}),
+            maps=maps,
+            diagnostics={"completeness_gap": gap, "players": [self.players.count] * len(self.table)},
+            parameters={
+                "features": self.players.features,
+                **({} if background is None else {"background": background.rows}),
+            },
+            facts=facts,
+        )
+
+
+def _players(request: Request, features: object) -> Players:
+    chosen = Features.of(features)  # type: ignore[arg-type]  # checked as a parameter
+    first, last = (chosen.players(request.samples[n]) for n in (0, -1))
+    alike = first.maps.keys() == last.maps.keys()
+    if not alike or any(not np.array_equal(first.maps[name], last.maps[name]) for name in first.maps):
+        raise ParameterError(
+            "The 'features' parameter of TreeShap must divide every row alike: columns or groups of columns. Got "
+            f"{features!r}."
+        )
+    return first
+
+
+def _spread(values: Array, players: Players, feeds: Mapping[str, Array]) -> dict[str, Array]:
+    """The value of each element's player, (T, N, ...) in float32, 0 for elements of none."""
+    spread = {}
+    for name, labels in players.maps.items():
+        shape = feeds[name].shape[1:]
+        flat = np.broadcast_to(labels, shape).reshape(-1)
+        taken = values[:, :, np.maximum(flat, 0)].astype(np.float32)
+        taken[:, :, flat < 0] = 0
+        spread[name] = taken.reshape(*values.shape[:2], *shape)
+    return spread

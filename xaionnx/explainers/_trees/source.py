@@ -1,0 +1,252 @@
+"""How the explained tensor of a model follows from the sums of its trees."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, final
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper
+
+from xaionnx.errors import UnsupportedModelError
+from xaionnx.graph.affine import AffineTrace, Stage, affine_trace
+from xaionnx.graph.cut import cut
+from xaionnx.graph.tree_ensembles import CLASSIFIER, REGRESSOR, TreeEnsemble, tree_ensembles
+from xaionnx.layers.graph_facts import graph_fact
+from xaionnx.runtime.model import Model
+from xaionnx.short_repr import short_repr
+from xaionnx.targets.selection import activate
+from xaionnx.typing import Array
+
+GAMES: Final = "exact_shapley or kernel_shap"
+_TYPES: Final = {np.dtype(np.float32): TensorProto.FLOAT, np.dtype(np.float64): TensorProto.DOUBLE}
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class NodeScores:
+    """The scores (N, S) of one ensemble from its sums (N, K) without base values: ``f(sums @ weights + constant)``.
+
+    Attributes
+    ----------
+    weights : array (K, S)
+    constant : array (S,)
+    link : str
+        ``identity``, ``logistic`` or ``softmax``.
+    """
+
+    weights: Array
+    constant: Array
+    link: str
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class TreeSource:
+    """A tensor with S elements a sample that follows from the sums (N, C) of the trees.
+
+    Attributes
+    ----------
+    tensor : str
+    nodes, ensembles : tuples
+        The nodes of the ensembles, and their arrays; their sums follow each other.
+    link : str
+        ``identity``, ``logistic``, ``softmax`` or ``exponential``.
+    weights, constant : arrays (C, Z), (Z,)
+        The sums are combined to Z numbers, to which the link is applied.
+    outer, shift : arrays (Z, S), (S,)
+        The results of the link are combined to the elements of the tensor.
+    """
+
+    tensor: str
+    nodes: tuple[onnx.NodeProto, ...]
+    ensembles: tuple[TreeEnsemble, ...]
+    link: str
+    weights: Array
+    constant: Array
+    outer: Array
+    shift: Array
+
+    __repr__ = short_repr
+
+    def outputs(self, sums: Array) -> Array:
+        """Return the tensor (N, S) for sums (N, C)."""
+        z = sums @ self.weights + self.constant
+        with np.errstate(over="ignore"):
+            linked = np.exp(z) if self.link == "exponential" else activate(_ACTIVATIONS.get(self.link, "identity"), z)
+        return np.asarray(linked @ self.outer + self.shift)
+
+    def margins(self) -> tuple[Array, Array]:
+        """Return weights (C, S) and constants (S,) of the numbers whose link are the elements of the tensor.
+
+        Those of an element that is not the link of one number, or one minus it, are NaN.
+        """
+        if self.link == "identity":
+            return self.weights @ self.outer, self.constant @ self.outer + self.shift
+        size = self.outer.shape[1]
+        weights, constant = np.full((len(self.weights), size), np.nan), np.full(size, np.nan)
+        for element in range(size):
+            column = self.outer[:, element]
+            [used] = np.nonzero(np.abs(column) > _NEGLIGIBLE)
+            if len(used) != 1:
+                continue
+            if self.link == "exponential" and column[used[0]] > 0 and self.shift[element] == 0:
+                weights[:, element] = self.weights[:, used[0]]
+                constant[element] = self.constant[used[0]] + np.log(column[used[0]])
+                continue
+            for sign, shift in ((1.0, 0.0), (-1.0, 1.0)):
+                fits = abs(column[used[0]] - sign) < _NEGLIGIBLE and abs(self.shift[element] - shift) < _NEGLIGIBLE
+                if fits and (sign > 0 or self.link == "logistic"):
+                    weights[:, element] = sign * self.weights[:, used[0]]
+                    constant[element] = sign * self.constant[used[0]]
+        return weights, constant
+
+
+_ACTIVATIONS: Final = {"logistic": "sigmoid", "softmax": "softmax"}
+_NEGLIGIBLE: Final = 1e-5
+
+
+def tree_source(model: Model, tensor: str) -> TreeSource:
+    """Return how a tensor follows from the sums of trees.
+
+    Raises
+    ------
+    UnsupportedModelError
+        It does not, or the trees are not sound.
+    """
+    return graph_fact(model, ("trees", tensor), lambda _: _find(model, tensor))
+
+
+def _find(model: Model, tensor: str) -> TreeSource:
+    known = tree_ensembles(model.view)
+    if not known:
+        raise UnsupportedModelError(
+            f"{model.name} has no tree ensemble (TreeEnsembleClassifier, TreeEnsembleRegressor or TreeEnsemble). Use a "
+            "method for any model, such as kernel_shap."
+        )
+    outputs = {ensemble.output: number for number, (_, ensemble) in enumerate(known)}
+    scores = [node_scores(ensemble, node, model) for node, ensemble in known]
+    linked = [name for name, number in outputs.items() if scores[number].link != "identity"]
+    trace = affine_trace(model.view, tensor, outputs, linked)
+    chosen = sorted(outputs[name] for name in trace.sources)
+    if not chosen:
+        raise UnsupportedModelError(f"'{tensor}' does not depend on the trees of {model.name}.")
+    parts = [scores[number] for number in chosen]
+    ensembles = tuple(known[number][1] for number in chosen)
+    sizes = [part.weights.shape[1] for part in parts]
+    weights, constant = _block_diagonal([part.weights for part in parts]), np.concatenate([p.constant for p in parts])
+    links = {part.link for part in parts} | {kind for kind, _, _ in trace.links}
+    links -= {"identity"} if len(links) > 1 else set()
+    if len(links) > 1 or (len(trace.links) > 1 and links != {"logistic"}):
+        raise UnsupportedModelError(
+            f"'{tensor}' joins different functions of sums of trees ({', '.join(sorted(links))}). Use {GAMES}."
+        )
+    names = [ensemble.output for ensemble in ensembles]
+    if trace.stage is Stage.AFFINE or not trace.links:
+        outer, shift = _affine_map(model, names, sizes, tensor)
+    else:
+        weights, constant, outer, shift = _around_links(model, names, sizes, tensor, trace, weights, constant)
+    link = next(iter(links))
+    nodes = tuple(known[number][0] for number in chosen)
+    return TreeSource(tensor, nodes, ensembles, link, weights, constant, outer, shift)
+
+
+def _around_links(
+    model: Model, names: list[str], sizes: list[int], tensor: str, trace: AffineTrace, weights: Array, constant: Array
+) -> tuple[Array, Array, Array, Array]:
+    """Weights and constants of what the links take, and of what follows from their results."""
+    befores = [_affine_map(model, names, sizes, before) for _, before, _ in trace.links]
+    ends = [after for _, _, after in trace.links]
+    outer, shift = _affine_map(model, ends, [len(constant_) for _, constant_ in befores], tensor)
+    first = np.concatenate([before for before, _ in befores], axis=1)
+    second = np.concatenate([constant_ for _, constant_ in befores])
+    return weights @ first, constant @ first + second, outer, shift
+
+
+def node_scores(ensemble: TreeEnsemble, node: onnx.NodeProto, model: Model) -> NodeScores:
+    """Return how the scores of a node follow from the sums of its trees, as onnxruntime computes them.
+
+    Raises
+    ------
+    UnsupportedModelError
+        The scores are no sums, as those of a minimum, or have a transform without a margin.
+    """
+
+    def refuse(reason: str) -> UnsupportedModelError:
+        return UnsupportedModelError(
+            f"{ensemble.op} '{node.name or ensemble.output}' of {model.name} {reason}, so its output is no sum over "
+            f"trees. Use {GAMES}."
+        )
+
+    if ensemble.aggregate in ("MIN", "MAX") and len(ensemble.roots) > 1:
+        raise refuse(f"takes the {ensemble.aggregate} over its trees")
+    post = ensemble.post_transform
+    if ensemble.op == CLASSIFIER:
+        return _classifier_scores(ensemble, refuse)
+    count = ensemble.targets
+    if ensemble.op == REGRESSOR and count == 1 and post in ("LOGISTIC", "SOFTMAX", "SOFTMAX_ZERO"):
+        post = "NONE"  # onnxruntime leaves it out
+    base = np.broadcast_to(ensemble.base, (count,)) if len(ensemble.base) in (1, count) else np.zeros(count)
+    return NodeScores(np.eye(count), np.array(base), _link(post, refuse))
+
+
+def _classifier_scores(ensemble: TreeEnsemble, refuse: Callable[[str], UnsupportedModelError]) -> NodeScores:
+    count, base, post = ensemble.targets, ensemble.base, ensemble.post_transform
+    ids = np.unique(ensemble.weight_target)
+    if count == 1 or (count == 2 and ids.tolist() == [0]):
+        # One score for two classes.
+        column = np.zeros((count, 1))
+        column[0] = 1.0
+        total = float(base[0]) if len(base) == 1 else float(base[1]) if len(base) == 2 else 0.0
+        if len(base) < 2 and not (ensemble.weight < 0).any() and count == 2:
+            return NodeScores(column @ [[-1.0, 1.0]], np.array([1 - total, total]), "identity")
+        weights = column @ [[-1.0, 1.0]]
+        link = "logistic" if post == "LOGISTIC" else "identity"
+        return NodeScores(weights, np.array([-total, total]), link if len(base) < 2 else _link(post, refuse))
+    bases = np.array(base) if len(base) == count else np.zeros(count)
+    if len(base) == 1 and count == 2:
+        bases[0] = base[0]
+    return NodeScores(np.eye(count), bases, _link(post, refuse))
+
+
+def _link(post: str, refuse: Callable[[str], UnsupportedModelError]) -> str:
+    known = {"NONE": "identity", "LOGISTIC": "logistic", "SOFTMAX": "softmax"}
+    if post not in known:
+        raise refuse(f"has the post transform {post}")
+    return known[post]
+
+
+def _affine_map(model: Model, names: list[str], sizes: list[int], tensor: str) -> tuple[Array, Array]:
+    """Return weights (sum of sizes, S) and constants (S,) of an affine function, from its values at unit vectors."""
+    total = sum(sizes)
+    if names == [tensor]:
+        return np.eye(total), np.zeros(total)
+    types = {name: helper.make_tensor_type_proto(_element_type(model, name), None) for name in names}
+    part = model.derived(("affine", *names, tensor), lambda proto: cut(proto, names, [tensor], types))
+    rows = np.concatenate([np.zeros((1, total)), np.eye(total)])
+    feeds, first = dict[str, Array](), 0
+    for name, size in zip(names, sizes, strict=True):
+        info = next(one for one in part.inputs if one.name == name)
+        feeds[name] = rows[:, first : first + size].astype(info.dtype)
+        first += size
+    for info in part.inputs:
+        # Only its shape is read.
+        sides = [side if isinstance(side, int) else 1 for side in info.shape[1:]]
+        feeds.setdefault(info.name, np.zeros((len(rows), *sides), dtype=info.dtype))
+    found = part.run(feeds, [tensor])[tensor].astype(np.float64).reshape(len(rows), -1)
+    return found[1:] - found[0], found[0]
+
+
+def _element_type(model: Model, name: str) -> int:
+    return model.view.types.get(name, TensorProto.FLOAT)
+
+
+def _block_diagonal(blocks: list[Array]) -> Array:
+    joined = np.zeros((sum(b.shape[0] for b in blocks), sum(b.shape[1] for b in blocks)))
+    row = column = 0
+    for block in blocks:
+        joined[row : row + block.shape[0], column : column + block.shape[1]] = block
+        row, column = row + block.shape[0], column + block.shape[1]
+    return joined

@@ -1,0 +1,167 @@
+"""Where a tensor is an affine function of others, up to one function of each element or row at its end, its link."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import TYPE_CHECKING, Final, final
+
+import onnx
+
+from xaionnx.errors import UnsupportedModelError
+from xaionnx.graph.view import SHAPE_READERS, reads
+from xaionnx.short_repr import short_repr
+
+if TYPE_CHECKING:
+    from xaionnx.graph.view import GraphView
+
+LINKS: Final = {"Sigmoid": "logistic", "Softmax": "softmax", "Exp": "exponential"}
+"""The ops that may follow the sums, once, and the names of what they compute."""
+
+# Affine in all operands together; the others of a few ops are constants.
+_IN_ALL: Final = frozenset({"Add", "Sub", "Sum", "Mean", "Concat"})
+_IN_ONE: Final = frozenset({"Mul", "MatMul", "Gemm", "Div"})
+_IN_FIRST: Final = frozenset(
+    {
+        "Identity", "Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Slice", "Split", "Gather",
+        "ArrayFeatureExtractor", "Neg", "ReduceSum", "ReduceMean", "Scaler", "Expand",
+    }
+)  # fmt: skip
+_FLOATS: Final = (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE)
+
+
+class Stage(IntEnum):
+    """What a tensor is: a constant, an affine function of the sources, or one of their links."""
+
+    CONSTANT = 0
+    AFFINE = 1
+    LINKED = 2
+
+
+@final
+@dataclass(frozen=True)
+class AffineTrace:
+    """How a tensor follows from its sources.
+
+    Attributes
+    ----------
+    sources : tuple of str
+        The sources that it depends on.
+    links : tuple of (str, str, str)
+        The kind, the operand and the result of each link.
+    stage : Stage
+    """
+
+    sources: tuple[str, ...]
+    links: tuple[tuple[str, str, str], ...]
+    stage: Stage
+
+
+@final
+@dataclass
+class _Walk:
+    view: GraphView
+    sources: Collection[str]
+    linked: Collection[str]
+    depends: set[str]
+    found: list[str] = field(default_factory=list)
+    links: list[tuple[str, str, str]] = field(default_factory=list)
+    known: dict[str, Stage] = field(default_factory=dict)
+
+    __repr__ = short_repr
+
+
+def affine_trace(
+    view: GraphView, tensor: str, sources: Collection[str], linked: Collection[str] = (), what: str = "the trees"
+) -> AffineTrace:
+    """Return how ``tensor`` follows from the sources.
+
+    Parameters
+    ----------
+    view : GraphView
+    tensor : str
+    sources : collection of str
+        Tensors on which it may depend.
+    linked : collection of str
+        Those of them that are results of a link already.
+    what : str
+        What the sources are, for messages.
+
+    Raises
+    ------
+    UnsupportedModelError
+        It is no affine function of them, or depends on the inputs in another way.
+
+    Examples
+    --------
+    >>> from onnx import parser
+    >>> from xaionnx.graph.view import GraphView
+    >>> view = GraphView(parser.parse_model('''
+    ... <ir_version: 8, opset_import: ["" : 17]>
+    ... g (float[N, 2] x) => (float[N, 2] y) <float[1] k = {2}> { h = Mul(x, k)  y = Sigmoid(h) }'''))
+    >>> affine_trace(view, "y", ["x"]).links
+    (('logistic', 'h', 'y'),)
+    """
+    inputs = {value.name for value in view.model.graph.input} - {*view.constants}
+    walk = _Walk(view, sources, linked, view.data_descendants(inputs | {*sources}))
+    order = {name: number for number, node in enumerate(view.nodes) for name in node.output}
+    waiting = [tensor]
+    # Operands first, without recursion: a chain may be long.
+    while waiting:
+        name = waiting[-1]
+        if name in walk.known:
+            waiting.pop()
+            continue
+        if name in sources:
+            walk.found.append(name)
+            walk.known[name] = Stage.LINKED if name in linked else Stage.AFFINE
+        elif name not in walk.depends:
+            walk.known[name] = Stage.CONSTANT
+        elif name not in order:
+            raise _refusal(tensor, f"it depends on input '{name}' beside {what}", what)
+        else:
+            node = view.nodes[order[name]]
+            missing = [] if node.op_type in SHAPE_READERS else [n for n in reads(node) if n not in walk.known]
+            if missing:
+                waiting += missing
+            else:
+                walk.known[name] = _stage(walk, node, name, tensor, what)
+    return AffineTrace(tuple(walk.found), tuple(walk.links), walk.known[tensor])
+
+
+def _stage(walk: _Walk, node: onnx.NodeProto, name: str, tensor: str, what: str) -> Stage:
+    stages = [walk.known[n] for n in reads(node)]
+    varying = [stage for stage in stages if stage is not Stage.CONSTANT]
+    if node.op_type in SHAPE_READERS or not varying:
+        return Stage.CONSTANT
+    if node.op_type in LINKS and varying == [Stage.AFFINE]:
+        walk.links.append((LINKS[node.op_type], node.input[0], name))
+        return Stage.LINKED
+    if len({*varying}) > 1:
+        raise _refusal(tensor, f"'{name}' ({node.op_type}) joins sums with functions of them", what)
+    if not _is_affine(walk, node, stages):
+        raise _refusal(tensor, f"'{name}' ({node.op_type}) is no sum of what it reads", what)
+    return varying[0]
+
+
+def _is_affine(walk: _Walk, node: onnx.NodeProto, stages: list[Stage]) -> bool:
+    varying = sum(stage is not Stage.CONSTANT for stage in stages)
+    first = walk.known[node.input[0]] is not Stage.CONSTANT
+    if node.op_type == "Cast":
+        return walk.view.attributes(node)["to"] in _FLOATS
+    if node.op_type == "Gemm" and varying == 2:  # a product and what is added to it
+        operands = [walk.known[n] is not Stage.CONSTANT for n in node.input]
+        return not (operands[0] and operands[1])
+    if node.op_type in _IN_ALL:
+        return True
+    if node.op_type in _IN_ONE:
+        return varying == 1 and (first or node.op_type != "Div")
+    return node.op_type in _IN_FIRST and varying == 1 and first
+
+
+def _refusal(tensor: str, reason: str, what: str) -> UnsupportedModelError:
+    return UnsupportedModelError(
+        f"'{tensor}' is no sum over {what}: {reason}. Explain the tensor of the sums by its name (output=...), or use "
+        "a method that removes features: exact_shapley, kernel_shap."
+    )
