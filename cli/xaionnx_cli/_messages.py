@@ -68,6 +68,9 @@ def for_shell(message: str) -> str:
 
 
 def _option_name(name: str) -> str:
+    if name == "rows":
+        # The option of this name chooses rows.
+        return "--rows-are"
     return _OPTIONS.get(name, f"--{name.replace('_', '-')}")
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import click
 
 if TYPE_CHECKING:
+    from xaionnx.data.row_numbers import RowNumbers
     from xaionnx.runtime.axes import RowsMode
 
 # Any: click passes a value of the type that its option declares.
@@ -31,6 +32,17 @@ class Seconds(click.FloatRange):
         if seconds != seconds:
             self.fail(f"{value!r} is not a number of seconds.", param, ctx)
         return seconds
+
+
+class RowsOption(click.ParamType):  # type: ignore[type-arg]  # not generic in older releases of click
+    """Numbers of rows and ranges of them."""
+
+    name = "rows"
+
+    def convert(self, value: OptionValue, param: click.Parameter | None, ctx: click.Context | None) -> RowNumbers:
+        from xaionnx.data.row_numbers import RowNumbers
+
+        return value if isinstance(value, RowNumbers) else RowNumbers.read(value)
 
 
 TIMEOUT_HELP: Final = (
@@ -59,7 +71,8 @@ class Options:
     timeout: float | None
     spec: str | None
     axes: tuple[str, ...]
-    rows: RowsMode | None
+    rows: RowNumbers | None
+    rows_are: RowsMode | None
     exif: bool
     lines: bool
     allow_random: bool

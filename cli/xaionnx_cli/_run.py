@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import itertools
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -70,7 +71,7 @@ class _Job:
                 timeout_s=options.timeout,
                 spec=None if options.spec is None else InputSpec.read(options.spec),
                 axes=read_axes(options.axes),
-                rows=options.rows,
+                rows=options.rows_are,
                 allow_random=options.allow_random,
             )
             if self.by_name:
@@ -181,7 +182,7 @@ class _Job:
             "labels": model.labels,
             "method": method.name(),
             "parameters": recorded_parameters(method, method.resolved_parameters()),
-            **{name: getattr(self.options, name) for name in ("target", "output", "axes", "rows")},
+            **{name: getattr(self.options, name) for name in ("target", "output", "axes", "rows_are")},
             "files": [sha256_of(read_bytes(path, "file", sys.maxsize)) for path in self._named],
         }
 
@@ -199,7 +200,9 @@ class _Job:
 
     def _read_file(self, path: Path) -> _samples.Reading:
         options = self.options
-        return _samples.read(path, self.model, options.exif, self.results.draws, self.by_name, lines=options.lines)
+        return _samples.read(
+            path, self.model, options.exif, self.results.draws, self.by_name, lines=options.lines, rows=options.rows
+        )
 
     def _check_rows(self, samples: Sequence[_samples.Sample]) -> None:
         """Check that the rows of a file are samples.
@@ -219,10 +222,12 @@ class _Job:
             return
         if probed.axes.rows != self.model.axes.rows:
             fails = probed.axes.row_failure
-            other = "export it with a free number of samples" if fails else "to explain each alone, pass --rows alone"
+            other = (
+                "export it with a free number of samples" if fails else "to explain each alone, pass --rows-are alone"
+            )
             raise UnsupportedModelError(
-                f"{probed.joint_reason}. To explain the rows of a file together, pass --rows joint, and name the row "
-                f"in --target; or {other}."
+                f"{probed.joint_reason}. To explain the rows of a file together, pass --rows-are joint, and name the "
+                f"row in --target; or {other}."
             )
 
     def _limited(self, bar: _progress.InputListener) -> contextlib.AbstractContextManager[None]:
@@ -259,7 +264,7 @@ class _Job:
         tops = _report.top_classes(request)
         if result.samples < len(batch):
             # One record of a data set as a whole stands at the place of its first row.
-            name = batch[0].name.rpartition(":")[0] or batch[0].name
+            name = re.sub(r"(\[\d+\]|:\d+)$", "", batch[0].name)
             batch, tops = [dataclasses.replace(batch[0], name=name, several=False)], [[]]
         records = [_sample_record(result, n, sample.provenance) for n, sample in enumerate(batch)]
         self.results.add(batch, records, tops)

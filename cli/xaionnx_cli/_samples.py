@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xaionnx.data.files import Refusal, is_file
+from xaionnx.data.row_numbers import RowNumbers
 from xaionnx.data.tokens import Text
 from xaionnx.errors import UnknownNameError, UsageError
 from xaionnx.runtime.model import Model
@@ -97,11 +98,13 @@ def read(
     files: Mapping[str, Path] | None = None,
     *,
     lines: bool = False,
+    rows: RowNumbers | None = None,
 ) -> Reading:
     """Read a file: its samples, those that were refused, and notes on conversions.
 
     ``files`` are those of all inputs by name, if each has its own; ``path`` is then that of the explained one. Pictures
-    that are not ``drawn`` are displayed in the pixels that the model sees.
+    that are not ``drawn`` are displayed in the pixels that the model sees. ``rows`` are those to read of
+    tables and arrays.
 
     Raises
     ------
@@ -113,7 +116,7 @@ def read(
     fine = spec.size is None or min(spec.size) >= _FINE
     given = {name: str(one) for name, one in files.items()} if files else path
     side = _DISPLAY if fine and drawn else None
-    found = model.read(given, partial=True, exif=exif, display_side=side, lines=lines)
+    found = model.read(given, partial=True, exif=exif, display_side=side, lines=lines, rows=rows)
     displays: Sequence[Array | None] = found.displays or [None] * len(found.names)
     origin = found.provenance()
     texts: Sequence[Text | None] = found.texts or [None] * len(found.names)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from xaionnx.explainer import Explainer
 
 from xaionnx_cli._method_group import MethodGroup
-from xaionnx_cli._options import MOST, timeout_option
+from xaionnx_cli._options import MOST, RowsOption, timeout_option
 from xaionnx_cli.app import help_instead
 
 
@@ -128,6 +128,13 @@ def _common() -> list[click.Parameter]:
         ),
         click.Option(
             ["--rows"],
+            type=RowsOption(),
+            metavar="NUMBERS",
+            help="The rows to explain of tables and arrays: 17, or 17,20-30, counted from 0 below the header, as in "
+            "the names of the results. Messages add the line of the file.  [default: all]",
+        ),
+        click.Option(
+            ["--rows-are"],
             type=click.Choice(["alone", "joint"]),
             help="Whether the rows of an input are samples, each alone, or one sample whose rows may see each other, "
             "such as the points of a set.",

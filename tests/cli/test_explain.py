@@ -294,3 +294,38 @@ def test_the_kind_of_picture_is_named(run, digits, picture, tmp_path):
     assert "No picture kind named 'maps'. Nearest: map, bars." in unknown.stderr
     words = " ".join(run("explain", "saliency", "--help").stdout.split())
     assert "map (needs a photo, and values that have places in it)" in words
+
+
+def test_chosen_rows_of_a_table(run, tmp_path):
+    rows = MODELS / "data" / "german_credit.csv"
+    words = ("explain", "feature_ablation", MODELS / "german_credit_mlp.onnx", rows, "--baseline", "0", "--json")
+    every = xaionnx.Model.load(MODELS / "german_credit_mlp.onnx").read(rows).arrays["features"]
+    found = json.loads(run(*words, "--rows", "17,999,20-21").stdout)["results"]
+    assert [one["input"] for one in found] == [f"{rows}[{row}]" for row in (17, 20, 21, 999)]
+    (only,) = json.loads(run(*words, "--rows", "17").stdout)["results"]
+    model = xaionnx.Model.load(MODELS / "german_credit_mlp.onnx")
+    alone = xaionnx.explain(model, every[17:18], "feature_ablation", baseline=0)
+    np.testing.assert_allclose(only["explanation"]["feature_values"], alone.feature_values, rtol=1e-6)
+    assert run(*words[:-1], "--rows", "17", "-o", tmp_path / "row17.png").exit_code == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["row17.png"]
+    np.save(tmp_path / "x.npy", every)
+    array = (*words[:3], tmp_path / "x.npy", *words[4:])
+    (same,) = json.loads(run(*array, "--rows", "17").stdout)["results"]
+    assert same["explanation"]["feature_values"] == only["explanation"]["feature_values"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "code", "message"),
+    [
+        ("1000", 4, "has 1000 rows, 0 to 999: there is no row 1000."),
+        ("990-1005", 4, "has 1000 rows, 0 to 999: there is no row 1000."),
+        ("17-", 2, "Rows are numbers from 0 and ranges of them, such as 17 or 17,20-30. Got '17-' instead."),
+        ("5-3", 2, "The rows 5-3 end before they begin. Write 3-5."),
+        ("alone", 2, "Rows are numbers from 0 and ranges of them, such as 17 or 17,20-30. Got 'alone' instead."),
+    ],
+)
+def test_rows_that_are_not_there(run, rows, code, message):
+    table = MODELS / "data" / "german_credit.csv"
+    result = run("explain", "feature_ablation", MODELS / "german_credit_mlp.onnx", table, "--rows", rows)
+    assert result.exit_code == code
+    assert message in result.stderr

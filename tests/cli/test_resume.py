@@ -98,7 +98,7 @@ def test_the_document_holds_what_was_kept(repeat, tmp_path):
         ("--target", "3"),
         ("--target", "top:2"),
         ("--baseline", "blur"),
-        ("--rows", "alone"),
+        ("--rows-are", "alone"),
     ],
 )
 def test_another_request_is_computed_anew(repeat, more):

@@ -22,7 +22,7 @@ class RowNumbers:
     Examples
     --------
     >>> RowNumbers.read("17,2-4").of(100, "The table")
-    [17, 2, 3, 4]
+    [2, 3, 4, 17]
     """
 
     ranges: tuple[tuple[int, int], ...]
@@ -50,7 +50,7 @@ class RowNumbers:
         return cls(tuple(ranges))
 
     def of(self, count: int, table: str) -> list[int]:
-        """Return the numbers, each once, in the order given, for a ``table`` of ``count`` rows.
+        """Return the numbers, each once, in ascending order, for a ``table`` of ``count`` rows.
 
         Raises
         ------
@@ -61,4 +61,4 @@ class RowNumbers:
             if last >= count:
                 many = f"{count} rows, 0 to {count - 1}" if count > 1 else "one row, 0"
                 raise DataError(f"{table} has {many}: there is no row {max(first, count) if first < last else last}.")
-        return list(dict.fromkeys(row for first, last in self.ranges for row in range(first, last + 1)))
+        return sorted({row for first, last in self.ranges for row in range(first, last + 1)})
