@@ -133,7 +133,21 @@ def test_samples_with_other_change_points_have_names_of_their_own():
 def test_what_is_no_series_is_refused():
     picture = Sample({"x": np.zeros((1, 8, 8), np.float32)}, "x")
     for features in ("segments", "changepoints"):
-        with pytest.raises(InputMismatchError, match=r"divides series, but input 'x' .* Use features='grid'"):
+        with pytest.raises(InputMismatchError, match=r"divides series, but input 'x' .* or use features='grid'"):
             Features.of(features).players(picture)
     with pytest.raises(ParameterError, match="A series of 20 steps has no 21 segments"):
         Features.of("segments:21").players(sample("NT"))
+
+
+def test_a_picture_of_channels_and_time_has_segments_if_its_time_is_stated():
+    """As electroencephalograms and spectrograms, over which convolutions run in both directions."""
+    spec = InputSpec(kind="series", rate=100)
+    eeg = Sample(
+        {"x": RNG.normal(size=(1, 19, 200)).astype(np.float32)},
+        "x",
+        spec,
+        roles={"x": (Role.CHANNEL, Role.SPACE, Role.TIME)},
+    )
+    players = Features.of("segments:4").players(eeg)
+    np.testing.assert_array_equal(players.maps["x"].reshape(-1), np.arange(200) // 50)
+    assert players.names == ("0.00-0.50 s", "0.50-1.00 s", "1.00-1.50 s", "1.50-2.00 s")

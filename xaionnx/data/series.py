@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, final
+from typing import final
 
+from xaionnx.data.sample import Positions, Sample
 from xaionnx.graph.roles import Role
 from xaionnx.short_repr import short_repr
-
-if TYPE_CHECKING:
-    from xaionnx.data.sample import Sample
 
 _TWO = 2
 
@@ -56,3 +54,26 @@ def series(sample: Sample, name: str | None = None) -> Series | None:
     if array.ndim != _TWO:
         return None
     return Series(found.values[0], length, array.shape[found.values[0]])
+
+
+def time_positions(sample: Sample, name: str | None = None) -> Positions | None:
+    """Return the positions in time of an input; None if nothing shows one axis of time.
+
+    A picture of channels and time, as of an electroencephalogram or a spectrogram, has them if its axis of time is
+    named or stated.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xaionnx.data.sample import Sample
+    >>> roles = (Role.CHANNEL, Role.SPACE, Role.TIME)
+    >>> time_positions(Sample({"x": np.zeros((1, 19, 256))}, "x", roles={"x": roles})).extent
+    (256,)
+    """
+    name = sample.main if name is None else name
+    found, roles = sample.positions(name), sample.roles.get(name, ())
+    if found is not None and len(found.axes) == 1:
+        return found
+    if len(roles) == sample.x[name].ndim and roles.count(Role.TIME) == 1:
+        return Positions(sample.x[name].shape, (roles.index(Role.TIME),), Role.TIME)
+    return None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from xaionnx.data.sample import Sample
+from xaionnx.data.series import time_positions
 from xaionnx.typing import DType
 
 if TYPE_CHECKING:
@@ -21,7 +22,8 @@ def series_view(sample: Sample, name: str, sizes: tuple[int, ...] = ()) -> tuple
 
     Those of an array that broadcasts to it with ``sizes``, if given; its axis of time has the length of the series.
     """
-    (axis,) = sample.placed("Interpolation", name).axes
+    found = time_positions(sample, name) or sample.placed("Interpolation", name)
+    (axis,) = found.axes
     shape = sample.x[name].shape
     sizes = (1,) * (len(shape) - len(sizes)) + sizes if sizes else shape
     return math.prod(sizes[:axis]), sizes[axis], math.prod(sizes[axis + 1 :])

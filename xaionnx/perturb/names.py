@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from xaionnx.data.sample import Sample
-from xaionnx.data.series import Series, series
+from xaionnx.data.series import Series, series, time_positions
 from xaionnx.data.time_axis import TimeAxis
 from xaionnx.typing import Array
 
@@ -39,7 +39,7 @@ def player_names(players: Players, sample: Sample) -> tuple[str, ...]:
     ('steps 0-9', 'steps 10-19', 'steps 20-29', 'steps 30-39')
     """
     several = len(players.maps) > 1
-    if players.count > MOST_NAMED or not (several or any(series(sample, name) for name in players.maps)):
+    if players.count > MOST_NAMED or not (several or any(time_positions(sample, name) for name in players.maps)):
         return ()
     parts: list[list[str]] = [[] for _ in range(players.count)]
     for name, labels in players.maps.items():
@@ -57,9 +57,27 @@ def _names_of_input(players: Players, sample: Sample, name: str, labels: Array) 
     x = sample.x[name]
     if x.ndim <= 1:
         return _row_names(np.broadcast_to(labels, x.shape).reshape(-1), sample, name)
+    if (named := _time_names(labels, sample, name)) is not None:
+        return named
     here = np.unique(labels)
     noun = "part" if players.features is None else players.features.noun_of(name)
     return {int(player): f"{noun} {number}" for number, player in enumerate(here[here >= 0])}
+
+
+def _time_names(labels: Array, sample: Sample, name: str) -> Mapping[int, str] | None:
+    """The names of parts of time of an input with more axes; None if the parts differ along those."""
+    found = time_positions(sample, name)
+    if found is None:
+        return None
+    rows = np.moveaxis(np.broadcast_to(labels, found.shape), found.axes[0], -1).reshape(-1, found.extent[0])
+    if (rows != rows[:1]).any():
+        return None
+    return {p: _part_words("", s, _time(sample, name), found.extent[0]) for p, s in _runs(rows[0]).items()}
+
+
+def _time(sample: Sample, name: str) -> TimeAxis:
+    spec = sample.spec if name == sample.main else None
+    return TimeAxis() if spec is None or spec.time is None else spec.time
 
 
 def _row_names(labels: Array, sample: Sample, name: str) -> Mapping[int, str]:
@@ -73,8 +91,7 @@ def _row_names(labels: Array, sample: Sample, name: str) -> Mapping[int, str]:
 
 
 def _series_names(labels: Array, over: Series, sample: Sample, name: str) -> Mapping[int, str]:
-    spec = sample.spec if name == sample.main else None
-    time = TimeAxis() if spec is None or spec.time is None else spec.time
+    spec, time = sample.spec if name == sample.main else None, _time(sample, name)
     known = () if spec is None else spec.channel_names
     count = over.channels or 1
     channels = list(known) if len(known) == count else [f"channel {c}" for c in range(count)]

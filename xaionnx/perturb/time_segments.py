@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from xaionnx.data.sample import Positions, Sample
+from xaionnx.data.series import time_positions
 from xaionnx.errors import InputMismatchError
 from xaionnx.typing import Array
 
@@ -17,11 +18,13 @@ def time_of(sample: Sample, what: str, *, by_channel: bool) -> tuple[Positions, 
     InputMismatchError
         The input is no series, or has several axes besides time and ``by_channel`` needs the one of channels.
     """
-    found = sample.placed(what)
-    if len(found.axes) != 1:
+    found = time_positions(sample)
+    if found is None:
+        placed = sample.placed(what)
         raise InputMismatchError(
-            f"{what} divides series, but input '{sample.main}' has the shape {('N', *found.shape)} with "
-            f"{len(found.axes)} axes of space. Use features='grid' or 'superpixels'."
+            f"{what} divides series, but input '{sample.main}' has the shape {('N', *placed.shape)} with "
+            f"{len(placed.axes)} axes of space. State which one is time, for example with axes='N C H T', or use "
+            "features='grid' or 'superpixels'."
         )
     if by_channel and len(found.values) > 1:
         raise InputMismatchError(

@@ -8,6 +8,7 @@ from typing import ClassVar, final
 import numpy as np
 
 from xaionnx.data.sample import Sample
+from xaionnx.data.series import time_positions
 from xaionnx.errors import ParameterError
 from xaionnx.hooks import hook
 from xaionnx.perturb.baseline import Baseline
@@ -33,7 +34,7 @@ class Interpolate(Baseline):
         return True
 
     def fill(self, sample: Sample, name: str, rng: np.random.Generator) -> Array:
-        found = sample.placed("baseline='interpolate'", name)
+        found = time_positions(sample, name) or sample.placed("baseline='interpolate'", name)
         if len(found.axes) != 1:
             raise ParameterError(
                 f"baseline='interpolate' is for series, but input '{name}' has the shape {('N', *found.shape)} with "
