@@ -129,7 +129,6 @@ def _part(one: Explanation, name: str) -> Explanation:
         alone,
         features=renumbered,
         feature_values=one.feature_values[:, own],
-        standard_error=None if one.standard_error is None else one.standard_error[:, own],
         provenance=alone.provenance | {"feature_names": [every[player].removeprefix(prefix) for player in own]},
     )
 
