@@ -24,6 +24,7 @@ from xaionnx.layers.branches import BranchGroup, branch_groups
 from xaionnx.runtime.evaluations import Evaluations
 from xaionnx.runtime.model import Model
 from xaionnx.short_repr import short_repr
+from xaionnx.targets.kinds.continuation import Continuation
 from xaionnx.targets.resolve import FixedTerms, ResolvedTargets, extended, resolve
 from xaionnx.targets.target import Target
 from xaionnx.typing import Array, Feeds, TargetLike
@@ -131,6 +132,9 @@ class Request:
         """The N samples, one per entry."""
         samples, rate = self.model.samples(self.feeds), self.inputs.rate
         texts = self._texts or self.model.texts(self.feeds)
+        for target in self.target:
+            if isinstance(target, Continuation) and len(texts) == len(samples):
+                texts = tuple(text.keeping(kept) for text, kept in zip(texts, target.kept_tokens(), strict=True))
         if len(texts) == len(samples):
             return [replace(sample, text=text) for sample, text in zip(samples, texts, strict=True)]
         if rate is None or (self.model.spec is not None and self.model.spec.rate is not None):

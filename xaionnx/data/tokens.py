@@ -81,6 +81,12 @@ class Text:
             special=np.concatenate([self.special, np.ones(missing, bool)]),
         )
 
+    def keeping(self, tokens: range) -> Text:
+        """Return the text with some tokens that are never removed, such as a continuation."""
+        special = self.special.copy()
+        special[tokens.start : tokens.stop] = True
+        return dataclasses.replace(self, special=special)
+
     @property
     def seen(self) -> int:
         """The number of characters, from the start, that the model sees."""
@@ -249,6 +255,11 @@ class TextTokenizer:
         """The number of the token that fills up short texts: padding, else the start of a text, else 0."""
         pad = self.special_id("pad")
         return (self.special_id("start") or 0) if pad is None else pad
+
+    @cached_property
+    def size(self) -> int:
+        """The number of tokens that the tokenizer knows."""
+        return int(self._tokenizer.get_vocab_size())
 
     def encode(self, text: str, max_length: int | None = None) -> Text:
         """Return the tokens of a text, cut to ``max_length`` or :attr:`max_length` if that is smaller.

@@ -11,9 +11,11 @@ from xaionnx.graph.view import GraphView
 from xaionnx.runtime.model import Model
 from xaionnx.targets.first_outputs import first_outputs
 from xaionnx.targets.kinds.box import Box
+from xaionnx.targets.kinds.next_token import NextToken
 from xaionnx.targets.kinds.path import Path
 from xaionnx.targets.kinds.predicted import Predicted
 from xaionnx.targets.kinds.segment import Segment
+from xaionnx.targets.language import is_causal
 from xaionnx.targets.layout import class_labels, find_layout, selects_boxes
 from xaionnx.targets.scores import channel_axis, default_output
 from xaionnx.targets.target import Target
@@ -38,6 +40,8 @@ def default_target(model: Model, feeds: Feeds, as_probability: bool = False) -> 
     UnsupportedModelError
         The model is a detector of unknown layout, whose outputs would be mistaken for class scores.
     """
+    if is_causal(model, feeds, default_output(model)):
+        return NextToken().bind(model, feeds)
     suppresses = selects_boxes(model)
     one_axis = not suppresses and _has_one_axis(model, feeds)
     if one_axis and len(model.outputs) < _HEADS:
@@ -72,6 +76,8 @@ def described(target: Target) -> str:
         return "segmentation: the class with the largest region, over its pixels"
     if isinstance(target, Path):
         return "text: the log probability of the best path"
+    if isinstance(target, NextToken):
+        return "language model: the log probability of the next token"
     if isinstance(target, Predicted):
         return f"classifier: the class that the output '{target.labels_output}' names"
     return "the top class"

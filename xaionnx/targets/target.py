@@ -330,6 +330,23 @@ class Target(ABC):
         return Path(output)
 
     @staticmethod
+    def next_token(token: str | int | None = None, *, output: str | None = None) -> Target:
+        """The log probability of the token after a text: of the most probable one, or of ``token``.
+
+        ``token`` is the beginning of what follows, with the space before it, or the number of a token.
+        """
+        from xaionnx.targets.kinds.next_token import NextToken
+
+        return NextToken(token, output)
+
+    @staticmethod
+    def continuation(text: str, *, output: str | None = None) -> Target:
+        """The log probability of the end of a text, which is ``text``: the sum over its tokens, after all before."""
+        from xaionnx.targets.kinds.continuation import Continuation
+
+        return Continuation(text, output)
+
+    @staticmethod
     def keypoint(k: int | str, part: str | None = None, *, output: str | None = None) -> Target:
         """Key point ``k`` of a pose, by number or label: the peak of its heat map, or its score or coordinate.
 

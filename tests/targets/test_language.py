@@ -1,0 +1,102 @@
+"""Targets of causal language models: the next token and a continuation, by hand and on a model of known answer."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import xaionnx
+from xaionnx import Target
+from xaionnx.errors import ParameterError, UnsupportedModelError
+from xaionnx.runtime.model import Model
+from xaionnx.typing import Array
+
+pytest.importorskip("tokenizers")
+MODELS = Path(__file__).resolve().parents[2] / "models"
+PROMPT = "Anna lives in Paris. Bert lives in Rome. Bert speaks"
+
+
+@pytest.fixture(scope="module", params=["tiny_gpt", "tiny_gpt_with_past"])
+def gpt(request: pytest.FixtureRequest) -> Model:
+    return Model.load(MODELS / f"{request.param}.onnx")
+
+
+def log_probabilities(model: Model, text: str) -> Array:
+    """Of each next token, (T, V), by hand."""
+    logits = model.run(model.read(text).arrays, ["logits"])["logits"][0].astype(np.float64)
+    logits -= logits.max(axis=1, keepdims=True)
+    return np.asarray(logits - np.log(np.exp(logits).sum(axis=1, keepdims=True)))
+
+
+def test_the_default_is_the_most_probable_next_token(gpt: Model) -> None:
+    found = xaionnx.explain(gpt, PROMPT, "feature_ablation", features="sentences")
+    assert found.target[0] == "next token ' Italian', log probability"
+    np.testing.assert_allclose(found.prediction[0], log_probabilities(gpt, PROMPT)[-1].max(), atol=1e-5)
+    # Who lives where decides, and the other person does not.
+    assert found.feature_values is not None
+    other, own, asked = found.feature_values[0]
+    assert abs(other) < 0.1 < own
+    assert asked > 1
+
+
+def test_a_given_next_token_and_a_continuation_are_log_probabilities(gpt: Model) -> None:
+    expected = log_probabilities(gpt, f"{PROMPT} French.")
+    ids = gpt.read(f"{PROMPT} French.").arrays["input_ids"][0]
+    french = xaionnx.explain(gpt, PROMPT, "feature_ablation", Target.next_token(" French"))
+    whole = xaionnx.explain(gpt, f"{PROMPT} French.", "feature_ablation", Target.continuation(" French."))
+    by_hand = [expected[place - 1, ids[place]] for place in (len(ids) - 2, len(ids) - 1)]
+    np.testing.assert_allclose(french.prediction[0], by_hand[0], atol=1e-5)
+    np.testing.assert_allclose(whole.prediction[0], sum(by_hand), atol=1e-5)
+    # The continuation is no player.
+    assert whole.feature_names == french.feature_names
+
+
+def test_deleted_words_leave_the_text_as_if_it_had_never_had_them(gpt: Model) -> None:
+    found = xaionnx.explain(gpt, PROMPT, "feature_ablation", Target.next_token(" Italian"), features="sentences")
+    assert found.feature_values is not None
+    for number, rest in ((0, " Bert lives in Rome. Bert speaks"), (2, "Anna lives in Paris. Bert lives in Rome.")):
+        italian = gpt.tokenizer.id_of(" Italian")[0] if gpt.tokenizer is not None else 0
+        without = log_probabilities(gpt, rest)[-1, italian]
+        np.testing.assert_allclose(found.prediction[0] - found.feature_values[0, number], without, atol=1e-4)
+
+
+@pytest.mark.parametrize("method", ["integrated_gradients", "input_x_gradient", "saliency", "kernel_shap", "occlusion"])
+def test_methods_give_a_value_to_each_word_of_the_prompt(gpt: Model, method: str) -> None:
+    found = xaionnx.explain(gpt, PROMPT, method)
+    assert found.feature_names == (
+        "Anna",
+        "lives",
+        "in",
+        "Paris",
+        ".",
+        "Bert",
+        "lives",
+        "in",
+        "Rome",
+        ".",
+        "Bert",
+        "speaks",
+    )
+    assert np.isfinite(found.feature_values).all()
+    assert np.abs(found.feature_values).max() > 0
+
+
+def test_a_text_without_the_continuation_is_refused(gpt: Model) -> None:
+    with pytest.raises(ParameterError, match="must end with the continuation ' Greek'"):
+        xaionnx.explain(gpt, PROMPT, "feature_ablation", Target.continuation(" Greek"))
+
+
+def test_deletion_is_refused_for_a_score_within_the_text(gpt: Model) -> None:
+    with pytest.raises(xaionnx.errors.InputMismatchError, match="moves tokens"):
+        xaionnx.explain(gpt, PROMPT, "feature_ablation", Target.index((3, 5)), baseline="delete")
+
+
+def test_a_classifier_has_no_next_token() -> None:
+    with pytest.raises(UnsupportedModelError, match="score for each token"):
+        xaionnx.explain(str(MODELS / "spam.onnx"), "hello", "feature_ablation", Target.next_token())
+
+
+def test_targets_are_read_from_the_command_line(gpt: Model) -> None:
+    assert Target.read("next: French", gpt) == Target.next_token(" French")
+    assert Target.read("next", gpt) == Target.next_token()
+    assert Target.read("continuation: in Rome", gpt) == Target.continuation(" in Rome")
