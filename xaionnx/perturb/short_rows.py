@@ -20,7 +20,7 @@ LONGEST: Final = 1024
 """Elements of a sample that is short: writing and comparing inputs takes less than running them."""
 
 # Elements of inputs that are written at once.
-_ELEMENTS: Final = 2**22
+_ELEMENTS: Final = 2**19
 # Above this share of distinct inputs, looking for equal ones costs more than it saves.
 _MOSTLY_DISTINCT: Final = 0.9
 # Fewer inputs say nothing about the share.
