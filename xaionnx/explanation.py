@@ -195,7 +195,7 @@ class Explanation:
 
     def plot(  # noqa: PLR0913 - options of a picture, all by keyword
         self,
-        sample: int = 0,
+        sample: int | str | None = None,
         target: int = 0,
         *,
         kind: str = "auto",
@@ -204,16 +204,22 @@ class Explanation:
         top: int | None = None,
         original: bool = False,
         input: str | None = None,
+        feature: str | int | None = None,
+        theme: str = "light",
+        details: bool = False,
     ) -> Image.Image:
-        """A picture of one sample: a map over the input, colours behind a series, or bars.
+        """A picture of one sample or all rows: a map over the input, colours behind a series, or a chart of features.
 
         A notebook shows the Pillow image, and ``.save("cat.png")`` saves it.
 
         Parameters
         ----------
-        sample, target : int
-            Index of the sample, and of the target if there are several.
-        kind, photo, sign, top, original, input
+        sample : int or str, optional
+            Index of the sample, or a kind of picture: ``plot("beeswarm")`` is ``plot(kind="beeswarm")``. If None, all
+            rows of a table are drawn, or the first sample of anything else.
+        target : int
+            Index of the target, if there are several.
+        kind, photo, sign, top, original, input, feature, theme, details
             As in :func:`xaionnx.render.picture`. ``photo`` may have a higher resolution than the model's input.
 
         Returns
@@ -223,6 +229,8 @@ class Explanation:
 
         Raises
         ------
+        UnknownNameError
+            There is no such kind.
         ParameterError
             There is no such sample or target, or a parameter is invalid. DataError The values are not finite.
 
@@ -233,16 +241,23 @@ class Explanation:
         >>> xaionnx.explain("models/mnist_cnn.onnx", image, "occlusion").plot().mode
         'RGB'
         """
+        if isinstance(sample, str):
+            if kind not in ("auto", sample):
+                raise ParameterError(f"The kind of picture is given twice, as {sample!r} and {kind!r}. Give one.")
+            kind = sample
         image: Image.Image = _pictures("xaionnx.render").picture(
             self,
             kind,
             photo=photo,
             input=input,
-            sample=sample,
+            sample=None if isinstance(sample, str) else sample,
             target=target,
             sign=sign,
             top=top,
             original=original,
+            feature=feature,
+            theme=theme,
+            details=details,
         )
         return image
 

@@ -1,32 +1,29 @@
-"""Bar charts of features, columns or players."""
+"""Bar charts of features, columns or players: of one row, or their mean size in all rows."""
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from PIL import Image
 
-from xaionnx.caveats import caveats
-from xaionnx.errors import DataError, ParameterError
-from xaionnx.explanation import Arrays, Explanation
-from xaionnx.render import page, words
-from xaionnx.render.colours import FAINT, INK
-from xaionnx.render.layers import layer_of, parts
-from xaionnx.render.maps import one_sample
+from xaionnx.caveats import Caveat, caveats
+from xaionnx.errors import ParameterError
+from xaionnx.explanation import Explanation
+from xaionnx.render import charts, page, words
+from xaionnx.render.colours import number_words
+from xaionnx.render.tables import TOP, Row, Table, row_of, table_of
+from xaionnx.render.themes import hexadecimal, theme
 from xaionnx.render.value_kinds import sense
-from xaionnx.typing import Array
+from xaionnx.typing import Array, Floats
 
-_UP: Final = "#d6283c"
-_DOWN: Final = "#2670c8"
-_DPI: Final = 120
-_NAME: Final = 34
-# How many columns of a group are named.
-_GROUP: Final = 2
-# Text height in pixels.
-_TEXT: Final = 17
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# Half the thickness of a bar, and the gap between its end and its number, in pixels.
+_HALF: Final = 9
+_APART: Final = 6
 
 
 def bars(
@@ -35,11 +32,13 @@ def bars(
     *,
     sample: int = 0,
     target: int = 0,
-    top: int = 20,
+    top: int = TOP,
     title: str | None = None,
     input: str | None = None,
 ) -> Image.Image:
     """A picture of feature values as horizontal bars with standard errors, the strongest at the top.
+
+    Each bar has the name of its feature, the feature's value in the input where the record has it, and the number.
 
     Parameters
     ----------
@@ -47,7 +46,7 @@ def bars(
         The explanation of N samples. Its ``feature_values`` are drawn, or its values if it has none. For a layer, sums
         over its channels or tokens are drawn, or its units.
     names : sequence of str, optional
-        One name for each of the P features; by default the columns of a table, or numbers.
+        One name for each of the P features; by default those of the record.
     sample, target : int
         Index of the sample, and of the target if there are several.
     top : int
@@ -75,122 +74,134 @@ def bars(
     >>> bars(e, ["income", "age"]).mode
     'RGB'
     """
-    if not isinstance(top, int) or isinstance(top, bool) or top < 1:
-        raise ParameterError(f"The 'top' parameter of bars must be an int in [1, inf). Got {top!r} instead.")
-    one = one_sample(explanation, sample, target, "bars")
-    values, errors = _values(one, input)
-    note, default_names, kind = "", [f"feature {i}" for i in range(len(values))], "features"
-    layer = layer_of(one)
-    if layer is not None:
-        values, default_names, note = parts(np.asarray(one.values)[0], layer)
-        errors, kind = None, f"{default_names[0].partition(' ')[0]}s"
-    elif names is None:
-        names = feature_names(one, _columns(one, input), input)
-    if names is not None and len(names) != len(values):
-        raise DataError(f"There are {len(names)} names for {len(values)} {kind}. Give one name to each.")
-    order = np.argsort(-np.abs(values), kind="stable")[:top]
-    labels = [str(names[i]) if names is not None else default_names[i] for i in order]
+    check_top(top, "bars")
+    row = row_of(explanation, sample, target, "bars", names, input)
+    one, values, kind = row.one, row.values, row.parts
+    order = row.order[:top]
     sign = "signed" if values.min() < 0 else "positive"
     meaning = sense(one).sentence(sign, kind, f"the longer the bar of a {kind[:-1]}")
-    notes = [meaning if values.any() else words.without_colours(one, "every value is zero"), note]
-    if errors is not None:
+    notes = [meaning if values.any() else words.without_colours(one, "every value is zero"), row.note]
+    if row.errors is not None:
         notes.append("Whiskers: one standard error to each side.")
     if len(order) < len(values):
         notes.append(f"The {len(values) - len(order)} weakest of {len(values)} {kind} are left out.")
     with page.FIGURES:
-        body = _draw_bars(labels, values[order], None if errors is None else errors[order])
-    heading = title or words.class_and_score(one)
-    return page.whole(heading, caveats(one), body, list(filter(None, notes)), words.made_by(one), _TEXT)
+        body = _draw_bars(row, order)
+    return page.whole(title or words.class_and_score(one), caveats(one), body, words.caption(one, notes), charts.TEXT)
 
 
-def feature_names(one: Explanation, columns: Sequence[str], input: str | None = None) -> list[str] | None:
-    """The feature names of one sample of a table, from the names of its F columns; None if they do not match.
+def mean_bars(explanation: Explanation, *, target: int = 0, top: int = TOP, title: str | None = None) -> Image.Image:
+    """A picture of the mean size of each feature's values over all rows: the importance of features for a data set.
 
-    A group of columns is named after its first columns.
+    The red part of a bar is the share of positive values, the blue part that of negative ones.
+
+    Parameters
+    ----------
+    explanation : Explanation
+        The explanation of N rows with the same features.
+    target : int
+        Index of the target, if there are several.
+    top : int
+        The largest number of bars; the caption says how many features are left out.
+    title : str, optional
+        Replaces the class and its mean score.
+
+    Raises
+    ------
+    DataError
+        Some values are not finite.
+    ParameterError
+        ``top`` is not a positive int.
     """
-    values = one.values.get(input or "") if isinstance(one.values, dict) else one.values
-    if not columns or values is None or np.shape(values)[1:] != (len(columns),):
-        return None
-    if one.feature_values is None:
-        return list(columns)
-    features = one.features.get(input or "") if isinstance(one.features, dict) else one.features
-    if features is None:
-        return None
-    labels = np.broadcast_to(np.asarray(features)[0], (len(columns),))
-    count = int(np.isfinite(np.asarray(one.feature_values)[0]).sum())
-    groups = [[columns[int(place)] for place in np.flatnonzero(labels == player)] for player in range(count)]
-    return [_group(group) for group in groups] if all(groups) else None
+    check_top(top, "mean_bars")
+    table = table_of(explanation, target)
+    order = table.order[:top]
+    notes = [
+        f"Bars: the mean size of a feature's values over {len(table.values):,} rows; red: the part of values above "
+        "zero, blue: below.",
+        words.mixed_targets(table.targets),
+    ]
+    if len(order) < len(table.names):
+        notes.append(f"The {len(table.names) - len(order)} weakest of {len(table.names)} features are left out.")
+    details = ["Whiskers: one standard error of the mean over the rows."]
+    with page.FIGURES:
+        body = _draw_means(table, order)
+    heading = title or words.class_of_rows(explanation, table)
+    found = [Caveat(warning, "") for warning in explanation.warnings]
+    return page.whole(heading, found, body, words.caption_of_rows(explanation, notes, details), charts.TEXT)
 
 
-def _group(columns: Sequence[str]) -> str:
-    more = f" and {len(columns) - _GROUP} more" if len(columns) > _GROUP else ""
-    return " + ".join(columns[:_GROUP]) + more
+def check_top(top: object, function: str) -> None:
+    """Raise ParameterError unless ``top`` is a positive int."""
+    if not isinstance(top, int) or isinstance(top, bool) or top < 1:
+        raise ParameterError(f"The 'top' parameter of {function} must be an int in [1, inf). Got {top!r} instead.")
 
 
-def _columns(one: Explanation, input: str | None) -> Sequence[str]:
-    """The names of the columns in the record."""
-    display = one.display.get(input) if input is not None else next(iter(one.display.values()), None)
-    return () if display is None else display.names
-
-
-def _values(one: Explanation, input: str | None) -> tuple[Array, Array | None]:
-    """The values (P,) and their standard errors."""
-    if one.feature_values is not None:
-        source: Arrays = one.feature_values
-        is_value = ~np.isnan(np.asarray(source)[0])  # padding of samples with fewer features
-    else:
-        source = one.values
-        if isinstance(source, dict):
-            if input is None and len(source) == 1:
-                input = next(iter(source))
-            if input is None or input not in source:
-                raise ParameterError(
-                    f"The explanation has values for {', '.join(source)}. Name the one to draw with 'input'."
-                )
-            source = source[input]
-        is_value = np.ones(np.asarray(source)[0].shape, bool)
-    values = np.asarray(source)[0][is_value].reshape(-1).astype(np.float64)
-    if not values.size or not np.isfinite(values).all():
-        raise DataError(f"The {one.method} values hold NaN or infinity, or nothing, and cannot be drawn.")
-    errors = one.standard_error
-    if errors is None or np.shape(errors)[1:] != is_value.shape:
-        return values, None
-    return values, np.nan_to_num(np.asarray(errors, dtype=np.float64)[0][is_value].reshape(-1))
-
-
-def _wrap(label: str) -> str:
-    """A label in at most two lines, broken at spaces and after underscores."""
-    lines = textwrap.wrap(label.replace("_", "_ "), _NAME, max_lines=2, placeholder=" …")
-    return "\n".join(line.replace("_ ", "_") for line in lines) or label
-
-
-def _draw_bars(labels: list[str], values: Array, errors: Array | None) -> Image.Image:
+def _draw_bars(row: Row, order: Array) -> Image.Image:
     """The bars and their labels, without title and caption."""
-    from matplotlib.figure import Figure
-
-    ink, faint = ("#{:02x}{:02x}{:02x}".format(*colour) for colour in (INK, FAINT))
-    wrapped = [_wrap(label) for label in labels]
-    lines = sum(1 + 0.7 * label.count("\n") for label in wrapped)
-    height = 0.3 * lines + 0.3
-    figure = Figure(figsize=(7.2, height), dpi=_DPI, facecolor="white")
-    longest = max(len(line) for label in wrapped for line in label.split("\n"))
-    left = min(0.42, 0.05 + 0.0115 * longest)
-    axes = figure.add_axes((left, 0.28 / height, 0.97 - left, 0.3 * lines / height))
-    axes.set_facecolor("white")
-    positions = np.arange(len(values))[::-1]
-    axes.barh(positions, values, color=[_UP if v >= 0 else _DOWN for v in values], height=0.66, zorder=2)
-    if errors is not None:
-        axes.errorbar(
-            values, positions, xerr=errors, fmt="none", ecolor=ink, elinewidth=1.2, capsize=3, capthick=1.2, zorder=3
-        )
-    axes.axvline(0, color=faint, linewidth=1, zorder=4)
-    axes.set_ylim(-0.6, len(values) - 0.4)
-    axes.set_yticks(positions, wrapped)
-    axes.grid(axis="x", color="0.9", linewidth=0.8, zorder=0)
-    axes.set_axisbelow(True)
-    axes.tick_params(axis="both", length=0, colors=ink)
-    for tick in [*axes.get_xticklabels(), *axes.get_yticklabels()]:
-        tick.set_fontproperties(page.plot_font(9.5))
-    for side in axes.spines.values():
-        side.set_visible(False)
+    rows = charts.Rows(tuple(charts.label(row.names[i], row.shown[i]) for i in order))
+    values = row.values[order]
+    errors = np.zeros(len(order)) if row.errors is None else row.errors[order]
+    numbers = [charts.signed(value) if row.values.min() < 0 else number_words(value) for value in values]
+    figure, axes = charts.rows_chart(rows)
+    _horizontal(axes, values - errors, values + errors, numbers)
+    colours = [hexadecimal(theme().up if value >= 0 else theme().down) for value in values]
+    axes.barh(rows.centres, values, color=colours, height=2 * _HALF, zorder=2)
+    _whiskers(axes, rows.centres, values, None if row.errors is None else errors)
+    _numbers(axes, rows.centres, values, errors, numbers)
     return page.figure_picture(figure)
+
+
+def _draw_means(table: Table, order: Array) -> Image.Image:
+    """Bars of mean sizes, in a red and a blue part."""
+    values, count = table.values[:, order], len(table.values)
+    up, down = np.maximum(values, 0).mean(axis=0), np.maximum(-values, 0).mean(axis=0)
+    whole = up + down
+    errors = np.abs(values).std(axis=0) / np.sqrt(count)
+    rows = charts.Rows(tuple(charts.label(table.names[i]) for i in order))
+    numbers = [number_words(value) for value in whole]
+    figure, axes = charts.rows_chart(rows)
+    _horizontal(axes, np.zeros(len(order)), whole + errors, numbers)
+    axes.barh(rows.centres, up, color=hexadecimal(theme().up), height=2 * _HALF, zorder=2)
+    axes.barh(rows.centres, down, left=up, color=hexadecimal(theme().down), height=2 * _HALF, zorder=2)
+    _whiskers(axes, rows.centres, whole, errors)
+    _numbers(axes, rows.centres, whole, errors, numbers)
+    return page.figure_picture(figure)
+
+
+def _horizontal(axes: Axes, low: Floats, high: Floats, numbers: Sequence[str]) -> None:
+    """The horizontal axis of bars from zero, with room for their numbers."""
+    wide = float(axes.bbox.width)
+    room = max(map(charts.text_width, numbers)) + 2 * _APART
+    least, most = min(0.0, float(low.min())), max(0.0, float(high.max()))
+    before = room if (low < 0).any() else 2
+    if least == most:
+        least, most, before = -1.0, 1.0, 2
+    charts.number_axis(axes, *charts.limits(least, most, wide, before, room))
+    axes.axvline(0, color=hexadecimal(theme().faint), linewidth=1, zorder=4)
+
+
+def _whiskers(axes: Axes, places: Floats, values: Floats, errors: Floats | None) -> None:
+    if errors is None:
+        return
+    ink, thin = hexadecimal(theme().ink), 1.2
+    axes.errorbar(
+        values, places, xerr=errors, fmt="none", ecolor=ink, elinewidth=thin, capsize=3, capthick=thin, zorder=3
+    )
+
+
+def _numbers(axes: Axes, places: Floats, values: Floats, errors: Floats, numbers: Sequence[str]) -> None:
+    """The number of each bar beyond its end and its whisker."""
+    for place, value, error, number in zip(places, values, errors, numbers, strict=True):
+        end = value - error if value < 0 else value + error
+        axes.annotate(
+            number,
+            (end, place),
+            (-_APART if value < 0 else _APART, 0),
+            textcoords="offset pixels",
+            ha="right" if value < 0 else "left",
+            va="center_baseline",
+            color=hexadecimal(theme().ink),
+            fontproperties=page.plot_font(9.5),
+            zorder=5,
+        )

@@ -14,12 +14,6 @@ from xaionnx.typing import Floats
 
 SIGNS: Final = ("auto", "signed", "positive", "absolute")
 
-INK: Final = (28, 28, 30)
-FAINT: Final = (104, 104, 110)
-PAPER: Final = (255, 255, 255)
-# Warnings are dark brown on amber, which is distinct from the red, blue and yellow of the maps.
-WARNING: Final = (92, 46, 0)
-WARNING_PAPER: Final = (255, 226, 163)
 LUMA: Final = np.array([0.299, 0.587, 0.114], np.float32)
 
 # Ends of the diverging ramps: ColorBrewer's RdBu, distinct under all common kinds of colour blindness.

@@ -12,9 +12,10 @@ from xaionnx.caveats import Caveat, caveats
 from xaionnx.errors import DataError, ParameterError
 from xaionnx.explanation import Explanation
 from xaionnx.render import page, words
-from xaionnx.render.colours import FAINT, WARNING, Scale, scale_of
+from xaionnx.render.colours import Scale, scale_of
 from xaionnx.render.maps import Extent, PixelMap, one_picture, one_sample, pixel_map
 from xaionnx.render.painting import Look, enlarged, painted
+from xaionnx.render.themes import theme
 from xaionnx.render.value_kinds import sense
 from xaionnx.typing import Array
 
@@ -130,12 +131,12 @@ def sheet(  # noqa: PLR0913 - options of a picture, all by keyword
     caption = page.beneath(
         [
             page.text_block(words.shared_reading(drawn, percentile, top), body.width, size),
-            page.text_block(words.advice(drawn), body.width, size, bold=True, colour=WARNING),
+            page.text_block(words.advice(drawn), body.width, size, bold=True, colour=theme().warning),
             page.text_block(
                 list(dict.fromkeys(words.made_by(one, alone=alone) for one in records[sample_numbers[0]])),
                 body.width,
                 max(12, round(0.85 * size)),
-                colour=FAINT,
+                colour=theme().faint,
             ),
         ],
         size // 2,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, final
@@ -14,7 +16,8 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from xaionnx.caveats import Caveat
-from xaionnx.render.colours import FAINT, INK, PAPER, WARNING, WARNING_PAPER, Scale, heat, number_words, over
+from xaionnx.render.colours import Scale, heat, number_words, over
+from xaionnx.render.themes import Colour, theme
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,7 +25,6 @@ if TYPE_CHECKING:
 
     from xaionnx.typing import Floats
 
-Colour = tuple[int, int, int]
 Swatches = npt.NDArray[np.uint8]
 # Text height as a share of the width of its block, and the smallest legible height in pixels.
 _SHARE: Final = 0.031
@@ -89,32 +91,38 @@ def wrapped(text: str, face: ImageFont.FreeTypeFont, width: int) -> list[str]:
 
 
 def text_block(
-    paragraphs: Sequence[str], width: int, size: int, *, bold: bool = False, colour: Colour = INK, paper: Colour = PAPER
+    paragraphs: Sequence[str],
+    width: int,
+    size: int,
+    *,
+    bold: bool = False,
+    colour: Colour | None = None,
+    paper: Colour | None = None,
 ) -> Image.Image:
     """An image of paragraphs, ``width`` pixels wide; of height 0 if there are none."""
     face = font(size, bold)
     lines = [line for paragraph in paragraphs for line in wrapped(paragraph, face, width)]
     step = round(1.32 * size)
-    block = Image.new("RGB", (width, step * len(lines)), paper)
+    block = Image.new("RGB", (width, step * len(lines)), paper or theme().paper)
     draw = ImageDraw.Draw(block)
     for row, line in enumerate(lines):
         # Text is aligned to the ascender line, so that lines are evenly spaced whatever their letters.
-        draw.text((0, row * step + round(0.05 * size)), line, fill=colour, font=face, anchor="la")
+        draw.text((0, row * step + round(0.05 * size)), line, fill=colour or theme().ink, font=face, anchor="la")
     return block
 
 
 def warning_band(found: Sequence[Caveat], width: int, size: int) -> Image.Image:
     """The warnings about a result, in bold on amber, with advice; of height 0 if there are none."""
     if not found:
-        return Image.new("RGB", (width, 0), PAPER)
+        return Image.new("RGB", (width, 0), theme().paper)
     pad = max(4, round(0.5 * size))
     edge, inner = pad, width - 3 * pad
     rows = []
     for one in found:
         for text, bold in ((one.finding, True), (one.advice, False)):
-            rows.append(text_block([text], inner, size, bold=bold, colour=WARNING, paper=WARNING_PAPER))
-    band = Image.new("RGB", (width, sum(row.height for row in rows) + 2 * pad), WARNING_PAPER)
-    band.paste(WARNING, (0, 0, edge, band.height))
+            rows.append(text_block([text], inner, size, bold=bold, colour=theme().warning, paper=theme().warning_paper))
+    band = Image.new("RGB", (width, sum(row.height for row in rows) + 2 * pad), theme().warning_paper)
+    band.paste(theme().warning, (0, 0, edge, band.height))
     top = pad
     for row in rows:
         band.paste(row, (2 * pad, top))
@@ -122,13 +130,51 @@ def warning_band(found: Sequence[Caveat], width: int, size: int) -> Image.Image:
     return band
 
 
-def whole(
-    title: str, found: Sequence[Caveat], body: Image.Image, notes: Sequence[str], made_by: str, size: int
-) -> Image.Image:
-    """A page: title, warnings, picture, caption, and how it was computed; ``size`` is the text height."""
+_DETAILED: ContextVar[bool] = ContextVar("detailed", default=False)
+
+
+@contextlib.contextmanager
+def captions(detailed: bool) -> Iterator[None]:
+    """Whether captions that are drawn meanwhile say everything, or what a reader needs at once."""
+    token = _DETAILED.set(detailed)
+    try:
+        yield
+    finally:
+        _DETAILED.reset(token)
+
+
+@final
+@dataclass(frozen=True)
+class Caption:
+    """The caption of a picture.
+
+    Attributes
+    ----------
+    notes : sequence of str
+        What is drawn, and what was left out of it.
+    made_by : str
+        How it was computed, in short.
+    details : sequence of str
+        Further sentences, and how it was computed in full, which replaces ``made_by``.
+    """
+
+    notes: Sequence[str]
+    made_by: str
+    details: Sequence[str] = ()
+    in_full: str = ""
+
+
+def whole(title: str, found: Sequence[Caveat], body: Image.Image, text: Caption, size: int) -> Image.Image:
+    """A page: title, warnings, picture and caption; ``size`` is the text height."""
+    detailed = _DETAILED.get()
+    notes = " ".join(filter(None, [*text.notes, *(text.details if detailed else ())]))
+    made_by = (text.in_full if detailed else "") or text.made_by
     small = max(12, round(0.85 * size))
     heading = text_block([title], body.width, round(1.25 * size), bold=True)
-    caption = [text_block([" ".join(notes)], body.width, small), text_block([made_by], body.width, small, colour=FAINT)]
+    caption = [
+        text_block([notes], body.width, small),
+        text_block([made_by], body.width, small, colour=theme().faint),
+    ]
     gap = round(0.7 * size)
     blocks = [heading, warning_band(found, body.width, size), body, beneath(caption, gap // 2)]
     return framed(beneath(blocks, gap), size)
@@ -137,7 +183,8 @@ def whole(
 def beneath(blocks: Sequence[Image.Image], gap: int) -> Image.Image:
     """Blocks stacked vertically, aligned left; blocks of height 0 add no gap."""
     kept = [b for b in blocks if b.height]
-    page = Image.new("RGB", (max(b.width for b in kept), sum(b.height for b in kept) + gap * (len(kept) - 1)), PAPER)
+    size = max(b.width for b in kept), sum(b.height for b in kept) + gap * (len(kept) - 1)
+    page = Image.new("RGB", size, theme().paper)
     top = 0
     for block in kept:
         page.paste(block, (0, top))
@@ -148,7 +195,7 @@ def beneath(blocks: Sequence[Image.Image], gap: int) -> Image.Image:
 def beside(blocks: Sequence[Image.Image], gap: int) -> Image.Image:
     """Blocks side by side, aligned at the top."""
     page = Image.new(
-        "RGB", (sum(b.width for b in blocks) + gap * (len(blocks) - 1), max(b.height for b in blocks)), PAPER
+        "RGB", (sum(b.width for b in blocks) + gap * (len(blocks) - 1), max(b.height for b in blocks)), theme().paper
     )
     left = 0
     for block in blocks:
@@ -175,7 +222,7 @@ def grid(panels: Sequence[Panel], columns: int, gap: int) -> Image.Image:
         tallest = max(panel.heading.height for panel in row)
         cells = []
         for panel in row:
-            heading = Image.new("RGB", (panel.picture.width, tallest), PAPER)
+            heading = Image.new("RGB", (panel.picture.width, tallest), theme().paper)
             heading.paste(panel.heading, (0, tallest - panel.heading.height))
             foot = [panel.foot] if panel.foot is not None else []
             cells.append(beneath([heading, panel.picture, *foot], gap // 3))
@@ -185,7 +232,7 @@ def grid(panels: Sequence[Panel], columns: int, gap: int) -> Image.Image:
 
 def framed(block: Image.Image, margin: int) -> Image.Image:
     """The block with a margin."""
-    page = Image.new("RGB", (block.width + 2 * margin, block.height + 2 * margin), PAPER)
+    page = Image.new("RGB", (block.width + 2 * margin, block.height + 2 * margin), theme().paper)
     page.paste(block, (margin, margin))
     return page
 
@@ -234,13 +281,13 @@ def figure_picture(figure: Figure) -> Image.Image:
 
 
 def on_paper(scale: Scale, values: Floats, alpha: float) -> Swatches:
-    """The colours of values on a white background, (..., 3)."""
+    """The colours of values on the background, (..., 3)."""
     colours, opacity = heat(scale.strength(values), scale.sign, alpha)
-    return over(np.full_like(colours, 255), colours, opacity)
+    return over(np.broadcast_to(np.array(theme().paper, np.float32), colours.shape), colours, opacity)
 
 
 def scale_swatches(scale: Scale, alpha: float, length: int) -> Swatches:
-    """The colours of a scale from low to high on a white background, (length, 3)."""
+    """The colours of a scale from low to high on the background, (length, 3)."""
     return on_paper(scale, np.linspace(scale.low, scale.high, length), alpha)
 
 
@@ -274,24 +321,25 @@ def colour_bar(
     line = max(1, size // 14)
     widest = max((int(np.ceil(face.getlength(word))) for word in words), default=0)
     if upright:
-        block = Image.new("RGB", (thick + 2 * gap + widest, length), PAPER)
+        block = Image.new("RGB", (thick + 2 * gap + widest, length), theme().paper)
         block.paste(Image.fromarray(np.ascontiguousarray(np.repeat(swatches[::-1, None], thick, axis=1))), (0, 0))
         frame = (0, 0, thick - 1, length - 1)
     else:
-        block = Image.new("RGB", (length, thick + gap + round(1.25 * size)), PAPER)
+        block = Image.new("RGB", (length, thick + gap + round(1.25 * size)), theme().paper)
         block.paste(Image.fromarray(np.ascontiguousarray(np.repeat(swatches[None], thick, axis=0))), (0, 0))
         frame = (0, 0, length - 1, thick - 1)
     draw = ImageDraw.Draw(block)
-    draw.rectangle(frame, outline=FAINT, width=line)
+    draw.rectangle(frame, outline=theme().faint, width=line)
     for word, place in zip(words, places, strict=True):
         if upright:
             at = length - 1 - place
-            draw.line((thick, at, thick + gap - 1, at), fill=FAINT, width=line)
+            draw.line((thick, at, thick + gap - 1, at), fill=theme().faint, width=line)
             # The outermost numbers are moved inwards so that they are not cut off.
             middle = min(max(at, 0.55 * size), length - 0.55 * size)
-            draw.text((thick + 2 * gap, middle), word, fill=INK, font=face, anchor="lm")
+            draw.text((thick + 2 * gap, middle), word, fill=theme().ink, font=face, anchor="lm")
         else:
             half = face.getlength(word) / 2
-            draw.line((place, thick, place, thick + gap - 1), fill=FAINT, width=line)
-            draw.text((min(max(place, half), length - half), thick + gap), word, fill=INK, font=face, anchor="ma")
+            draw.line((place, thick, place, thick + gap - 1), fill=theme().faint, width=line)
+            middle = min(max(place, half), length - half)
+            draw.text((middle, thick + gap), word, fill=theme().ink, font=face, anchor="ma")
     return block

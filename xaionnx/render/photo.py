@@ -120,7 +120,7 @@ def overlay(  # noqa: PLR0913 - options of a picture, all by keyword
     bar = page.colour_bar(swatches, scale.low, scale.high, size, upright=True)
     row = [Image.fromarray(np.ascontiguousarray(shown))] if original else []
     body = page.beside([*row, heated, bar], gap)
-    notes = [words.reading(one, scale, found)]
-    if top is not None:
-        notes.insert(0, f"Only the {top} strongest features are shown.")
-    return page.whole(title or words.class_and_score(one), caveats(one), body, notes, words.made_by(one), size)
+    meaning, details = words.reading(one, scale, found)
+    notes = [meaning] if top is None else [f"Only the {top} strongest features are shown.", meaning]
+    caption = words.caption(one, notes, [details])
+    return page.whole(title or words.class_and_score(one), caveats(one), body, caption, size)

@@ -14,6 +14,8 @@ from xaionnx.errors import ParameterError
 from xaionnx.explanation import Explanation
 from xaionnx.registry import Registry
 from xaionnx.render.maps import one_sample
+from xaionnx.render.page import captions
+from xaionnx.render.themes import drawn_in
 from xaionnx.typing import Array
 
 
@@ -36,6 +38,13 @@ class Scene:
     volume: Array | None = None
     # Whether the user named the input.
     chosen: bool = False
+    all_rows: bool = False
+    feature: str | int | None = None
+
+    def row_names(self, result: Explanation) -> Sequence[str] | None:
+        """The names that were given, if there is one for each feature of the result."""
+        names = self.names
+        return names if names is not None and len(names) == len(result.feature_names) else None
 
 
 class PictureKind(ABC):
@@ -47,15 +56,23 @@ class PictureKind(ABC):
         The kind with the lowest rank among those that apply is drawn.
     needs : str
         What the kind needs, for messages: "map needs ...".
+    of_rows : bool
+        Whether it draws all rows of a table in one picture.
     """
 
     rank: ClassVar[int]
     needs: ClassVar[str]
+    of_rows: ClassVar[bool] = False
 
     @classmethod
     @abstractmethod
     def applies(cls, result: Explanation, scene: Scene) -> bool:
         """Whether this kind can draw the result."""
+
+    @classmethod
+    def suits(cls, result: Explanation, scene: Scene) -> bool:
+        """Whether it may be drawn if no kind is asked for."""
+        return cls.applies(result, scene)
 
     @classmethod
     @abstractmethod
@@ -76,13 +93,19 @@ def picture(  # noqa: PLR0913 - options of a picture, all by keyword
     channel: int = 0,
     names: Sequence[str] | None = None,
     input: str | None = None,
-    sample: int = 0,
+    sample: int | None = None,
     target: int = 0,
     sign: str = "auto",
     top: int | None = None,
     original: bool = False,
+    feature: str | int | None = None,
+    theme: str = "light",
+    details: bool = False,
 ) -> Image.Image:
-    """A picture of one sample: a map over its photo, colours behind its series, or bars.
+    """A picture of one sample or of all rows: a map over a photo, colours behind a series, or a chart of features.
+
+    By default, a row of a table with a base value, from which its values lead to the prediction, is a waterfall; other
+    rows are bars, and several rows a beeswarm.
 
     Parameters that are not given are taken from the record of the input, see ``Explanation.display``.
 
@@ -104,14 +127,22 @@ def picture(  # noqa: PLR0913 - options of a picture, all by keyword
         Names of the columns of a table, or of the parts of a layer, for bars.
     input : str, optional
         The input to draw, if several have values.
-    sample, target : int
-        Index of the sample, and of the target if there are several.
+    sample : int, optional
+        Index of the sample; if None, the kinds that can draw all rows of a table draw all, the others the first sample.
+    target : int
+        Index of the target, if there are several.
     sign : {"auto", "signed", "positive", "absolute"}
         What the colours show; see :func:`~xaionnx.render.overlay`.
     top : int, optional
         Show only this many features, the strongest.
     original : bool
         Also show the photo beside a map.
+    feature : str or int, optional
+        The feature of a dependence plot, by name or number; the most important one by default.
+    theme : {"light", "dark"}
+        The colours of the page.
+    details : bool
+        Whether the caption tells all about scales and parameters, rather than what a reader needs at once.
 
     Returns
     -------
@@ -134,10 +165,24 @@ def picture(  # noqa: PLR0913 - options of a picture, all by keyword
     'RGB'
     """
     # Checked first, because later steps index by sample and target.
-    one = one_sample(explanation, sample, target, "picture")
-    scene = Scene(photo, stretched, signal, channel, names, input, sample, target, sign, top, original)
-    scene = _with_display(replace(scene, chosen=input is not None), one)
-    return _choose_kind(explanation, kind, scene).draw(explanation, scene)
+    one = one_sample(explanation, 0 if sample is None else sample, target, "picture")
+    scene = Scene(
+        photo,
+        stretched,
+        signal,
+        channel,
+        names,
+        input,
+        sample or 0,
+        target,
+        sign,
+        top,
+        original,
+        all_rows=sample is None,
+    )
+    scene = _with_display(replace(scene, chosen=input is not None, feature=feature), one)
+    with drawn_in(theme), captions(details):
+        return _choose_kind(explanation, kind, scene).draw(explanation, scene)
 
 
 def _with_display(scene: Scene, one: Explanation) -> Scene:
@@ -157,8 +202,6 @@ def _with_display(scene: Scene, one: Explanation) -> Scene:
         return replace(scene, signal=display.array[0], channel=display.channel)
     if display.kind == "volume" and scene.volume is None:
         return replace(scene, volume=display.array[0], channel=display.channel)
-    if display.kind == "row" and scene.names is None:
-        return replace(scene, names=display.names or None)
     return scene
 
 
@@ -181,4 +224,4 @@ def _choose_kind(explanation: Explanation, kind: str, scene: Scene) -> type[Pict
             raise ParameterError(f"A picture of the kind '{kind}' needs {named.needs}. Choose one of: auto, {able}.")
         return named
     ranked = sorted(PICTURES.kinds(), key=lambda each: each.rank)
-    return next(each for each in ranked if each.applies(explanation, scene))
+    return next(each for each in ranked if each.suits(explanation, scene))

@@ -13,9 +13,10 @@ from xaionnx.caveats import caveats
 from xaionnx.errors import DataError, ParameterError
 from xaionnx.explanation import Explanation
 from xaionnx.render import page, words
-from xaionnx.render.colours import FAINT, INK, PAPER, scale_of, sequential
+from xaionnx.render.colours import scale_of, sequential
 from xaionnx.render.maps import one_picture, one_sample
 from xaionnx.render.painting import enlarged, spread
+from xaionnx.render.themes import theme
 from xaionnx.typing import Array
 
 Colours = npt.NDArray[np.uint8]
@@ -118,14 +119,14 @@ def positions(
             colours, foot = _number_colours(name, cells, width, size)
         enlarged_map = Image.fromarray(np.ascontiguousarray(spread(colours, height, width)))
         # A map may be white at its edge, so a line marks its border.
-        ImageDraw.Draw(enlarged_map).rectangle((0, 0, width - 1, height - 1), outline=FAINT)
+        ImageDraw.Draw(enlarged_map).rectangle((0, 0, width - 1, height - 1), outline=theme().faint)
         panels.append(page.Panel(_heading(*_MAPS[name], width, size), enlarged_map, foot))
     body = page.grid(panels, len(panels), size)
     rows, columns = next(iter(maps.values())).shape
     note = f"Each cell is one of {rows} x {columns} positions of the occluder."
     if "drop" in maps:
         note += " Red: covering this position lowers the prediction; blue: covering it raises the prediction."
-    return page.whole(words.class_and_score(one), caveats(one), body, [note], words.made_by(one), size)
+    return page.whole(words.class_and_score(one), caveats(one), body, words.caption(one, [note]), size)
 
 
 def _heading(name: str, subtitle: str, width: int, size: int) -> Image.Image:
@@ -183,10 +184,10 @@ def _legend(entries: list[tuple[tuple[int, int, int], str]], width: int, size: i
     chip, gap = round(0.8 * size), round(0.45 * size)
     blocks = []
     for colour, text in entries:
-        words_block = page.text_block([text], width - chip - gap, size, colour=INK)
-        block = Image.new("RGB", (width, words_block.height), PAPER)
+        words_block = page.text_block([text], width - chip - gap, size, colour=theme().ink)
+        block = Image.new("RGB", (width, words_block.height), theme().paper)
         block.paste(words_block, (chip + gap, 0))
         top = round(0.2 * size)
-        ImageDraw.Draw(block).rectangle((0, top, chip - 1, top + chip - 1), fill=colour, outline=FAINT)
+        ImageDraw.Draw(block).rectangle((0, top, chip - 1, top + chip - 1), fill=colour, outline=theme().faint)
         blocks.append(block)
     return page.beneath(blocks, 0)

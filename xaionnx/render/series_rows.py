@@ -13,7 +13,7 @@ from PIL import Image
 
 from xaionnx.data.time_axis import TimeAxis
 from xaionnx.render import page
-from xaionnx.render.colours import FAINT, INK, PAPER
+from xaionnx.render.themes import hexadecimal, theme
 from xaionnx.typing import Array, Floats
 
 if TYPE_CHECKING:
@@ -110,13 +110,13 @@ def draw_rows(rows: Rows) -> Image.Image:
     mapped = 0 if apart or rows.same else max(200, min(600, 5 * count))
     below = [deep for deep in (mapped, _SPECTRUM if rows.sound else 0) if deep]
     height = lines * (tall + gap) - gap + sum(deep + _WIDE_GAP for deep in below) + BOTTOM
-    figure = Figure(figsize=(_WIDTH / 100, height / 100), dpi=100, facecolor=_hex(PAPER))
+    figure = Figure(figsize=(_WIDTH / 100, height / 100), dpi=100, facecolor=hexadecimal(theme().paper))
     times, courses = _course(rows.signals, rows.steps)
     for row in range(lines):
         axes = _box(figure, row * (tall + gap), tall)
         shown = courses[row : row + 1] if apart else courses
         low, high = _ends(shown)
-        plain = np.broadcast_to(np.array(PAPER, np.uint8), rows.colours[:1].shape)
+        plain = np.broadcast_to(np.array(theme().paper, np.uint8), rows.colours[:1].shape)
         _colour(axes, rows, rows.colours[row : row + 1] if apart or rows.same else plain, low, high)
         if apart or rows.same:
             _divide(axes, rows, row)
@@ -143,7 +143,7 @@ def draw_rows(rows: Rows) -> Image.Image:
     for one in figure.axes:
         for text in [*one.get_xticklabels(), *one.get_yticklabels(), one.xaxis.label, one.yaxis.label]:
             text.set_fontproperties(page.plot_font(8 if text is one.yaxis.label and tall < _NUMBERED else 10))
-            text.set_color(_hex(INK))
+            text.set_color(hexadecimal(theme().ink))
     return page.figure_picture(figure)
 
 
@@ -173,9 +173,9 @@ def _box(figure: Figure, upper: int, deep: int) -> Axes:
     height = figure.get_figheight() * 100
     axes = figure.add_axes((_LEFT / _WIDTH, 1 - (upper + deep) / height, PLOT / _WIDTH, deep / height))
     for side in axes.spines.values():
-        side.set_color(_hex(FAINT))
-    axes.set_facecolor(_hex(PAPER))
-    axes.tick_params(axis="both", colors=_hex(INK), length=3, labelbottom=False)
+        side.set_color(hexadecimal(theme().faint))
+    axes.set_facecolor(hexadecimal(theme().paper))
+    axes.tick_params(axis="both", colors=hexadecimal(theme().ink), length=3, labelbottom=False)
     return axes
 
 
@@ -196,7 +196,7 @@ def _divide(axes: Axes, rows: Rows, row: int) -> None:
     if (len(cuts) + 1) * _NARROW > PLOT:
         return
     for cut in cuts:
-        axes.axvline(rows.first + (cut - 0.5) * rows.unit, color=_hex(FAINT), linewidth=0.5, alpha=0.6)
+        axes.axvline(rows.first + (cut - 0.5) * rows.unit, color=hexadecimal(theme().faint), linewidth=0.5, alpha=0.6)
 
 
 def _draw_spectrum(axes: Axes, rows: Rows) -> None:
@@ -213,7 +213,7 @@ def _draw_spectrum(axes: Axes, rows: Rows) -> None:
     dark = (loud - loud.min()) / (np.ptp(loud) or 1)
     steps = np.minimum((centres * rate / rows.steps).astype(int), rows.colours.shape[1] - 1)
     colours = rows.colours[0, steps].astype(np.float64)
-    pixels = colours[None] * (1 - dark[..., None]) + np.array(INK) * dark[..., None]
+    pixels = colours[None] * (1 - dark[..., None]) + np.array(theme().ink) * dark[..., None]
     half = hop / rate / 2
     seconds = rows.unit * rate
     begin, end = ((place * seconds) + rows.first for place in (centres[0] - half, centres[-1] + half))
@@ -255,12 +255,14 @@ def _plot_lines(axes: Axes, times: Floats, lines: Floats, clear: bool) -> None:
     from matplotlib.patheffects import Normal, Stroke
 
     # A halo of the paper makes a line visible on the darkest red.
-    halo = [Stroke(linewidth=3.0, foreground=_hex(PAPER), alpha=0.7), Normal()] if clear else []
+    halo = [Stroke(linewidth=3.0, foreground=hexadecimal(theme().paper), alpha=0.7), Normal()] if clear else []
     # A single step has no line, so it is drawn as a dot.
     mark = "o" if lines.shape[1] == 1 else None
     width, alpha = (1.2, 1.0) if clear else (0.7, 0.75 / len(lines) ** 0.15)
     for line in lines:
-        axes.plot(times, line, color=_hex(INK), linewidth=width, alpha=alpha, marker=mark, path_effects=halo)
+        axes.plot(
+            times, line, color=hexadecimal(theme().ink), linewidth=width, alpha=alpha, marker=mark, path_effects=halo
+        )
 
 
 def _ends(lines: Floats) -> tuple[float, float]:
@@ -277,7 +279,3 @@ def _label(name: str, lines: int = 1) -> str:
     if lines > 1 and len(name) > long:
         return "\n".join(textwrap.wrap(name, long, max_lines=lines, placeholder="…"))
     return name if len(name) <= long else f"{name[: long - 1]}…"
-
-
-def _hex(colour: tuple[int, int, int]) -> str:
-    return "#{:02x}{:02x}{:02x}".format(*colour)

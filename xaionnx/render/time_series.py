@@ -131,7 +131,8 @@ def series(  # noqa: PLR0913 - options of a picture, all by keyword
     sound = is_sound(signals, axis) if spectrogram is None else spectrogram
     with page.FIGURES:
         body = draw_rows(Rows(signals, colours, labels, steps, axis, found.joined == "same", found.labels, sound))
-    notes.append(words.reading(one, scale, found))
+    meaning, details = words.reading(one, scale, found)
+    notes.append(meaning)
     if 1 < len(signals) <= ROWS:
         notes.append("The line of each channel has its own scale.")
     elif len(signals) > ROWS:
@@ -146,7 +147,8 @@ def series(  # noqa: PLR0913 - options of a picture, all by keyword
         page.scale_swatches(scale, _ALPHA, body.height - BOTTOM), scale.low, scale.high, _TEXT, upright=True
     )
     body = page.beside([body, bar], _TEXT // 2)
-    return page.whole(title or words.class_and_score(one), caveats(one), body, notes, words.made_by(one), _TEXT)
+    caption = words.caption(one, notes, [details])
+    return page.whole(title or words.class_and_score(one), caveats(one), body, caption, _TEXT)
 
 
 def _series_values(one: Explanation, input: str | None, channel: int) -> tuple[PixelMap, bool]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
@@ -12,8 +13,12 @@ from xaionnx.caveats import caveats, diagnostic, number, percent
 from xaionnx.explanation import Explanation
 from xaionnx.render.colours import Scale, number_words, ordinal
 from xaionnx.render.maps import PixelMap
+from xaionnx.render.page import Caption
 from xaionnx.render.value_kinds import legend, sense
-from xaionnx.typing import Document
+from xaionnx.typing import Array, Document
+
+if TYPE_CHECKING:
+    from xaionnx.render.tables import Table
 
 # Parameters that appear elsewhere in the caption, or that do not matter for the picture.
 _ELSEWHERE: Final = (
@@ -26,6 +31,14 @@ _CAUSELESS: Final = 0.01
 
 # The factor in the label of rescaled values.
 _FACTOR: Final = re.compile(r"times 2\*\*-?\d+")
+
+# A gap of this share and more is in every caption.
+_NOTABLE: Final = 0.01
+
+_SEPARATOR: Final = "\N{NO-BREAK SPACE}· "
+
+# How many classes of rows a caption names.
+_TARGETS: Final = 3
 
 # How many ops a caption names.
 _OPS: Final = 3
@@ -159,7 +172,27 @@ def made_by(one: Explanation, *, alone: bool = True) -> str:
         parts.append(f"R² {number_words(fit)}")
     if "model" in one.provenance:
         parts.append(str(one.provenance["model"]))
-    return "\N{NO-BREAK SPACE}· ".join(parts)
+    return _SEPARATOR.join(parts)
+
+
+def made_by_in_short(one: Explanation) -> str:
+    """One short line on how it was computed: method, baseline, classes that it was compared with, gap, model.
+
+    Steps that are not exact are named, since they may change what the picture means.
+    """
+    given: Document = one.provenance.get("parameters", {})
+    parts = [method_words(one)]
+    parts += [f"baseline {_baseline(given['baseline'])}"] if "baseline" in given else []
+    parts += [str(one.provenance["slice"])] if "slice" in one.provenance else []
+    parts += [*guessed_axes(one), *left_as_is(one), *approximations(one), *against(one)]
+    parts += gap(one) if (number(one, "relative_gap") or 0) > _NOTABLE else []
+    parts += [str(one.provenance["model"])] if "model" in one.provenance else []
+    return _SEPARATOR.join(parts)
+
+
+def caption(one: Explanation, notes: Sequence[str], details: Sequence[str] = ()) -> Caption:
+    """The caption of a picture of one sample: its notes, further details, and how it was computed."""
+    return Caption(list(filter(None, notes)), made_by_in_short(one), list(filter(None, details)), made_by(one))
 
 
 def method_titles(records: Sequence[Explanation]) -> list[str]:
@@ -173,21 +206,23 @@ def method_titles(records: Sequence[Explanation]) -> list[str]:
     return titles
 
 
-def reading(one: Explanation, scale: Scale, found: PixelMap) -> str:
-    """What the colours mean and how they are scaled, in sentences."""
+def reading(one: Explanation, scale: Scale, found: PixelMap) -> tuple[str, str]:
+    """What the colours mean, and how they are scaled and which values were summed, in sentences."""
     beyond = "; values beyond it take its last colour" if scale.beyond else ""
+    details = []
     if scale.empty:
-        sentences = [without_colours(one, scale.words)]
+        meaning = without_colours(one, scale.words)
     else:
-        sentences = [sense(one).sentence(scale.sign), f"Colour scale: {scale.words}{beyond}."]
+        meaning = sense(one).sentence(scale.sign)
+        details.append(f"Colour scale: {scale.words}{beyond}.")
     if found.joined == "sum":
         size = ", then stripped of their sign" if scale.sign == "absolute" else ""
-        sentences.append(f"Values are summed over the colour channels{size}.")
+        details.append(f"Values are summed over the colour channels{size}.")
     elif found.joined == "players":
-        sentences.append("Features at a pixel are summed.")
+        details.append("Features at a pixel are summed.")
     elif found.note:
-        sentences.append(found.note)
-    return " ".join(sentences)
+        details.append(found.note)
+    return meaning, " ".join(details)
 
 
 def without_colours(one: Explanation, why: str) -> str:
@@ -313,3 +348,48 @@ def shared_reading(drawn: Sequence[Drawn], percentile: float, top: int | None) -
     if any(panel.found.joined == "sum" for panel in drawn):
         sentences.append("Values of colour channels are summed.")
     return [*legend([(panel.name, panel.one, panel.scale.sign) for panel in drawn]), " ".join(sentences)]
+
+
+def mixed_targets(targets: Array) -> str:
+    """A sentence on rows that explain different classes; empty if all explain the same."""
+    names, counts = np.unique(targets, return_counts=True)
+    if len(names) < 2:
+        return ""
+    order = np.argsort(-counts, kind="stable")[:_TARGETS]
+    named = ", ".join(f"{names[k]} in {counts[k]:,} rows" for k in order)
+    more = f" and {len(names) - _TARGETS} other classes" if len(names) > _TARGETS else ""
+    return f"Each row explains its own class: {named}{more}; give a target to explain one in all."
+
+
+def drawn_rows(drawn: int, count: int) -> str:
+    """A sentence on rows that are not drawn; empty if all are."""
+    return f"{drawn:,} of {count:,} rows are drawn, chosen at random." if drawn < count else ""
+
+
+def class_of_rows(result: Explanation, table: Table) -> str:
+    """The name of the target of all rows with its mean: ``good (1) · 1,000 rows, mean score 0.61``."""
+    names = np.unique(table.targets)
+    count = f"{len(table.targets):,} rows"
+    first = result.sample(0)
+    if len(names) > 1:
+        return f"the class of each row · {count}"
+    if sense(first).title:
+        return f"{sense(first).title} · {count}"
+    name = str(names[0])
+    what = "value" if name.endswith(", probability") else quantity(first)
+    return f"{name} · {count}, mean {what} {number_words(float(table.prediction.mean()))}"
+
+
+def caption_of_rows(result: Explanation, notes: Sequence[str], details: Sequence[str] = ()) -> Caption:
+    """The caption of a picture of all rows; evaluations are those of all of them."""
+    first = result.sample(0)
+    spent = result.diagnostics.get("evaluations")
+    total = sum(spent) if isinstance(spent, list) and len(spent) == result.samples else None
+    whole = dataclasses.replace(
+        first,
+        diagnostics={} if total is None else {"evaluations": [total]},
+        provenance={key: value for key, value in first.provenance.items() if key != "input_sha256"},
+    )
+    return Caption(
+        list(filter(None, notes)), made_by_in_short(whole), list(filter(None, details)), made_by(whole, alone=False)
+    )

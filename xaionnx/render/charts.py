@@ -1,0 +1,256 @@
+"""Layout of charts of named features: labels beside a plot, in pixels, so that text is neither cut off nor covered."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, final
+
+import numpy as np
+
+from xaionnx.render import page
+from xaionnx.render.colours import number_words
+from xaionnx.render.themes import Colour, hexadecimal, theme
+from xaionnx.typing import Floats
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Dots per inch, and in pixels: width of the body, text of the page around it, text in a chart and its lines.
+_DPI: Final = 120
+WIDTH: Final = 864
+TEXT: Final = 17
+_POINTS: Final = 9.5
+_PIXELS: Final = 16
+LINE: Final = 19
+# The widest label, the least height of a row, and the gap between labels and plot.
+_WIDEST: Final = 350
+_ROW: Final = 30
+_GAP: Final = 12
+# Below the plot: numbers of the horizontal axis.
+FOOT: Final = 34
+
+
+@final
+@dataclass(frozen=True)
+class Rows:
+    """The rows of a chart, each as high as the lines of its label; distances are in pixels from the top."""
+
+    labels: tuple[tuple[str, ...], ...]
+
+    @property
+    def heights(self) -> Floats:
+        """The heights of the rows."""
+        return np.array([max(_ROW, LINE * len(lines) + 9) for lines in self.labels], np.float64)
+
+    @property
+    def centres(self) -> Floats:
+        """The middles of the rows."""
+        heights = self.heights
+        return np.asarray(np.cumsum(heights) - heights / 2)
+
+    @property
+    def height(self) -> int:
+        """The height of all rows."""
+        return int(self.heights.sum())
+
+    @property
+    def width(self) -> int:
+        """The width of the longest line."""
+        return max((text_width(line) for lines in self.labels for line in lines), default=0)
+
+
+def text_width(text: str, bold: bool = False) -> int:
+    """The width of a line of a chart in pixels."""
+    return int(np.ceil(page.font(_PIXELS, bold).getlength(text)))
+
+
+def shortened(text: str, width: int) -> str:
+    """A text that is at most ``width`` pixels wide, with … in place of what is left out at its end."""
+    if text_width(text) <= width:
+        return text
+    kept = len(text)
+    while kept and text_width(f"{text[:kept].rstrip()}…") > width:
+        kept -= 1
+    return f"{text[:kept].rstrip()}…"
+
+
+def spaced(name: str) -> str:
+    """A name with spaces in place of underscores."""
+    return name if " " in name else " ".join(filter(None, name.split("_"))) or name
+
+
+def label(name: str, value: str = "", width: int = _WIDEST) -> tuple[str, ...]:
+    """The lines of a label: ``duration: 48 months`` if it fits; else the name on one or two lines, then the value."""
+    # A line break, or another mark that no line shows, is a space.
+    name, value = " ".join(spaced(name).split()), " ".join(value.split())
+    whole = f"{name}: {value}" if value else name
+    if text_width(whole) <= width:
+        return (whole,)
+    lines = _wrapped(f"{name}:" if value else name, width)
+    if value and len(lines) > 1 and text_width(f"{lines[-1]} {value}") <= width:
+        return (*lines[:-1], f"{lines[-1]} {value}")
+    return (*lines, shortened(value, width)) if value else tuple(lines)
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    """A text in at most two lines."""
+    lines = page.wrapped(text, page.font(_PIXELS), width)
+    return lines if len(lines) <= 2 else [lines[0], shortened(" ".join(lines[1:]), width)]
+
+
+def rows_chart(
+    rows: Rows, *, head: int = 6, foot: int = FOOT, right: int = 16, strong: Sequence[int] = ()
+) -> tuple[Figure, Axes]:
+    """A figure with labels at the left and a plot beside them.
+
+    The vertical axis of the plot is in pixels from the top of the first row; the horizontal one is that of the values.
+
+    Parameters
+    ----------
+    rows : Rows
+    head, foot, right : int
+        Pixels above, below and to the right of the plot.
+    strong : sequence of int
+        Rows whose labels are bold.
+    """
+    left = rows.width + _GAP + 4
+    figure = blank(head + rows.height + foot)
+    axes = plot(figure, left, head, WIDTH - left - right, rows.height)
+    axes.set_ylim(rows.height, 0)
+    axes.set_yticks([])
+    for number, (lines, centre) in enumerate(zip(rows.labels, rows.centres, strict=True)):
+        write(figure, "\n".join(lines), left - _GAP, head + centre, bold=number in strong, align="right")
+    return figure, axes
+
+
+def blank(height: float) -> Figure:
+    """An empty figure, :data:`WIDTH` pixels wide."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(WIDTH / _DPI, height / _DPI), dpi=_DPI, facecolor=hexadecimal(theme().paper))
+
+
+def plot(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
+    """Axes in the house style at a place of a figure, in pixels from its upper left corner."""
+    wide, tall = WIDTH, figure.get_figheight() * _DPI
+    axes = figure.add_axes((left / wide, 1 - (top + height) / tall, width / wide, height / tall))
+    axes.set_facecolor(hexadecimal(theme().paper))
+    axes.set_axisbelow(True)
+    axes.tick_params(axis="both", length=0, colors=hexadecimal(theme().ink))
+    for side in axes.spines.values():
+        side.set_visible(False)
+    return axes
+
+
+def write(  # noqa: PLR0913 - a text, its place and its looks
+    figure: Figure,
+    text: str,
+    x: float,
+    y: float,
+    *,
+    bold: bool = False,
+    align: str = "left",
+    colour: Colour | None = None,
+    rotation: float = 0,
+) -> None:
+    """Write a text at pixels from the upper left corner of a figure, centred vertically."""
+    tall = figure.get_figheight() * _DPI
+    figure.text(
+        x / WIDTH,
+        1 - y / tall,
+        # A dollar sign would begin a formula.
+        text.replace("$", r"\$"),
+        ha=align,
+        va="bottom" if rotation else "center",
+        linespacing=1.25,
+        rotation=rotation,
+        color=hexadecimal(colour or theme().ink),
+        fontproperties=page.plot_font(_POINTS, bold),
+    )
+
+
+def number_axis(axes: Axes, low: float, high: float, most: int = 6) -> None:
+    """Numbers and grid lines of a horizontal axis from ``low`` to ``high``."""
+    axes.set_xlim(low, high)
+    marks = page.ticks(low, high, most)
+    axes.set_xticks(marks, tick_words(marks))
+    style_ticks(axes)
+    axes.grid(axis="x", color=hexadecimal(theme().grid), linewidth=0.8)
+
+
+def style_ticks(axes: Axes) -> None:
+    """The house's font and ink for the numbers of both axes."""
+    for tick in [*axes.get_xticklabels(), *axes.get_yticklabels()]:
+        tick.set_fontproperties(page.plot_font(_POINTS))
+        tick.set_color(hexadecimal(theme().ink))
+
+
+def tick_words(marks: Sequence[float]) -> list[str]:
+    """Numbers of an axis, all with the decimals that tell them apart.
+
+    Examples
+    --------
+    >>> tick_words([-0.5, 0.0, 0.5]), tick_words([1000.5, 1001.0]), tick_words([0.0, 20000.0])
+    (['−0.5', '0.0', '0.5'], ['1,000.5', '1,001.0'], ['0', '20,000'])
+    """
+    if len(marks) < 2:
+        return [number_words(mark) for mark in marks]
+    step = min(b - a for a, b in itertools.pairwise(marks))
+    largest = max(map(abs, marks))
+    if largest >= 1e6 or step < 1e-4:
+        digits = max(1, int(np.ceil(np.log10(largest / step))) + 1)
+        return [f"{mark:.{digits}g}".replace("-", "−", 1) if mark else "0" for mark in marks]
+    decimals = next(d for d in range(7) if abs(round(step, d) - step) < 1e-3 * step)
+    return [f"{mark + 0.0:,.{decimals}f}".replace("-", "−") for mark in marks]
+
+
+def limits(low: float, high: float, pixels: float, before: float, after: float) -> tuple[float, float]:
+    """The ends of an axis of ``pixels`` that leave so many pixels before ``low`` and after ``high``.
+
+    Examples
+    --------
+    >>> limits(0.0, 1.0, 100, 25, 25)
+    (-0.5, 1.5)
+    """
+    if high <= low:
+        room = abs(low) * 0.1 or 1.0
+        low, high = low - room / 2, high + room / 2
+    unit = (high - low) / max(pixels - before - after, pixels / 5)
+    return low - before * unit, high + after * unit
+
+
+def signed(value: float, error: float | None = None) -> str:
+    """A change with its sign, and its standard error.
+
+    Examples
+    --------
+    >>> signed(0.4512), signed(-0.5, 0.02), signed(0.0)
+    ('+0.451', '−0.5 ± 0.02', '0')
+    """
+    text = f"+{number_words(value)}" if value > 0 else number_words(value + 0.0)
+    return f"{text} ± {float(f'{error:.1g}'):g}" if error else text
+
+
+def limits_around(places: Sequence[tuple[float, float, float]], pixels: float) -> tuple[float, float]:
+    """The ends of an axis of ``pixels`` on which each place has so many pixels before and after it.
+
+    Examples
+    --------
+    >>> low, high = limits_around([(0.0, 0, 0), (1.0, 0, 50)], 100)
+    >>> round(low, 2), round(high, 2)
+    (0.0, 2.0)
+    """
+    values = [value for value, _, _ in places]
+    low, high = min(values), max(values)
+    if high <= low:
+        return limits(low, high, pixels, max(p[1] for p in places), max(p[2] for p in places))
+    least, most = low, high
+    # Room at one end makes the unit larger, and so that at the other end; a few rounds settle it.
+    for _ in range(40):
+        unit = min((most - least) / pixels, 4 * (high - low) / pixels)
+        least = min(value - before * unit for value, before, _ in places)
+        most = max(value + after * unit for value, _, after in places)
+    return least, most

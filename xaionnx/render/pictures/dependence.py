@@ -1,0 +1,34 @@
+"""The value of a feature against its attribution in all rows."""
+
+from __future__ import annotations
+
+from typing import ClassVar, final
+
+from PIL import Image
+
+from xaionnx.explanation import Explanation
+from xaionnx.render.many_rows import dependence
+from xaionnx.render.picture import PictureKind, Scene
+from xaionnx.render.tables import has_rows
+
+
+@final
+class Dependence(PictureKind):
+    """The value of one feature against its attribution, coloured by the feature that interacts most with it."""
+
+    rank: ClassVar[int] = 24
+    needs: ClassVar[str] = "several rows with the same features, and a record of the rows"
+    of_rows: ClassVar[bool] = True
+
+    @classmethod
+    def applies(cls, result: Explanation, scene: Scene) -> bool:
+        rows = [one for one in result.display.values() if one.kind == "row" and len(one.array)]
+        return result.samples > 1 and bool(rows) and has_rows(result)
+
+    @classmethod
+    def suits(cls, result: Explanation, scene: Scene) -> bool:
+        return False
+
+    @classmethod
+    def draw(cls, result: Explanation, scene: Scene) -> Image.Image:
+        return dependence(result, feature=scene.feature, target=scene.target)
