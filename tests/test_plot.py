@@ -72,11 +72,16 @@ def test_the_record_keeps_its_own_copy(digits):
 def test_bars_have_the_names_of_columns(monkeypatch):
     labels = []
     body = render.bar_chart._draw_bars
-    monkeypatch.setattr(render.bar_chart, "_draw_bars", lambda names, *of: labels.append(names) or body(names, *of))
+
+    def drawn_with(row, order):
+        labels.append([row.names[i] for i in order])
+        return body(row, order)
+
+    monkeypatch.setattr(render.bar_chart, "_draw_bars", drawn_with)
     model = Model.load(CREDIT, "cpu")
     x = model.read("models/data/german_credit_sample.csv").arrays["features"][:2]
     found = xaionnx.explain(model, x, "saliency")
-    for draw in (found.plot, lambda: render.bars(found)):
+    for draw in (lambda: found.plot(0), lambda: render.bars(found)):
         draw()
         assert set(labels.pop()) == set(model.spec.columns)
     found = xaionnx.explain(model, x, "feature_ablation", features=Features.columns([[0, 1], [2, 3, 4, 5]]))
@@ -116,12 +121,12 @@ def test_of_several_inputs_the_picture_is_drawn_over():
     both = dataclasses.replace(
         shown,
         values={"age": np.ones((1, 1)), "image": shown.values},
-        display={"age": xaionnx.data.display.numbers_of(np.ones((1, 1)), "row"), "image": shown.display["x"]},
+        display={"age": xaionnx.data.display.rows_of(np.ones((1, 1))), "image": shown.display["x"]},
         feature_values=None,
         features=None,
     )
     told = render.overlay(both, shown.display["x"].picture(), input="image")
-    np.testing.assert_array_equal(drawn(both.plot()), drawn(told))
+    np.testing.assert_array_equal(drawn(both.plot(input="image")), drawn(told))
 
 
 def test_a_notebook_shows_picture_text_and_warnings(digits):

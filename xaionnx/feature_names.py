@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -66,6 +67,19 @@ def numeric_values(explanation: Explanation) -> Floats:
         if display.array.dtype.kind in "fiub" and columns[0].number not in display.words:
             numbers[:, player] = display.array[: len(numbers), columns[0].number]
     return numbers
+
+
+def names_of_columns(explanation: Explanation, columns: Sequence[str]) -> tuple[str, ...] | None:
+    """Return the names of the features from those of the F columns of the only input; None if they do not match."""
+    display = Display("row", np.zeros((1, len(columns))), tuple(columns))
+    named = dataclasses.replace(
+        explanation,
+        display={next(iter(explanation.display), ""): display},
+        provenance={key: value for key, value in explanation.provenance.items() if key != "feature_names"},
+    )
+    if all(len(found) == 0 for found in _players(named)):
+        return None
+    return feature_names(named)
 
 
 def value_text(value: object, unit: str = "", words: Sequence[str] = ()) -> str:

@@ -57,7 +57,7 @@ def test_names_do_not_depend_on_which_picture_is_finished_first(run, digits, fol
         assert Explanation.load(tmp_path / "out" / f"{name}.npz").provenance["inputs"] == [str(path)]
 
 
-@pytest.mark.parametrize("kind", ["map", "bars"])
+@pytest.mark.parametrize("kind", ["map", "bar"])
 def test_pictures_drawn_at_once_are_those_drawn_alone(run, digits, folders, tmp_path, kind):
     words = ("explain", "feature_ablation", digits, "--features", "grid", "-t", "3", "--picture", kind)
     assert run(*words, *folders[:6], "-o", tmp_path / "all/").exit_code == 0

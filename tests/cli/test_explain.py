@@ -285,7 +285,7 @@ def test_many_refused_alike_are_told_once(run):
 
 
 def test_the_kind_of_picture_is_named(run, digits, picture, tmp_path):
-    made = run("explain", "saliency", digits, picture, "--picture", "bars", "-o", tmp_path / "bars.png")
+    made = run("explain", "saliency", digits, picture, "--picture", "bar", "-o", tmp_path / "bars.png")
     assert made.exit_code == 0, made.stderr
     refused = run("explain", "saliency", digits, picture, "--picture", "series", "-o", tmp_path / "series.png")
     assert refused.exit_code == 2

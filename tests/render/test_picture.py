@@ -49,15 +49,15 @@ def test_names_are_those_of_the_columns_or_groups_of_them():
 
 def test_a_kind_can_be_named_and_is_refused_where_it_does_not_apply():
     one = result((3, 12, 10))
-    np.testing.assert_array_equal(drawn(render.picture(one, "bars", photo=PHOTO)), drawn(render.bars(one)))
+    np.testing.assert_array_equal(drawn(render.picture(one, "bar", photo=PHOTO)), drawn(render.bars(one)))
     with pytest.raises(
         ParameterError,
         match=r"A picture of the kind 'series' needs an input that is a series, and a value for each of its elements\. "
-        r"Choose one of: auto, bars, map\.",
+        r"Choose one of: auto, bar, map\.",
     ):
         render.picture(one, "series", photo=PHOTO)
-    with pytest.raises(UnknownNameError, match=r"No picture kind named 'bar'\. Nearest: bars\."):
-        render.picture(one, "bar")
+    with pytest.raises(UnknownNameError, match=r"No picture kind named 'bars'\. Nearest: bar\b"):
+        render.picture(one, "bars")
 
 
 def test_kinds_have_ranks_of_their_own():

@@ -135,8 +135,14 @@ def test_the_caption_says_what_is_drawn(monkeypatch):
     one = explained(at(3, channels=2), diagnostics={"evaluations": [2]})
     words = said(monkeypatch, lambda: render.series(one, flat(at(0, channels=2)), percentile=100))
     assert words == (
-        "beat (1) · score 4.2 The redder a part, the more it raises the prediction. Colour scale: from 0 to 1, the "
-        "largest of the values. The values are the same for all channels. The line of each channel has its own scale. "
+        "beat (1) · score 4.2 The redder a part, the more it raises the prediction. The line of each channel has its "
+        "own scale. grad cam"
+    )
+    with page.captions(detailed=True):
+        words = said(monkeypatch, lambda: render.series(one, flat(at(0, channels=2)), percentile=100))
+    assert words == (
+        "beat (1) · score 4.2 The redder a part, the more it raises the prediction. The line of each channel has its "
+        "own scale. Colour scale: from 0 to 1, the largest of the values. The values are the same for all channels. "
         "grad cam\N{NO-BREAK SPACE}· 2 evaluations"
     )
     many = said(monkeypatch, lambda: render.series(explained(at(3, channels=65, length=900)), np.zeros((65, 900))))

@@ -6,7 +6,7 @@ import pytest
 from xaionnx import Explanation, render
 from xaionnx.caveats import Caveat
 from xaionnx.render import page
-from xaionnx.render.colours import WARNING_PAPER
+from xaionnx.render.themes import THEMES
 
 PHOTO = np.full((40, 40, 3), 90, np.uint8)
 MAPS = {"drop": np.array([[[0.0, 2.0], [1.0, -1.0]]])}
@@ -19,7 +19,7 @@ def result(shape, share, **more):
 
 
 def amber(image):
-    return np.asarray((np.asarray(image) == np.array(WARNING_PAPER, np.uint8)).all(axis=2))
+    return np.asarray((np.asarray(image) == np.array(THEMES["light"].warning_paper, np.uint8)).all(axis=2))
 
 
 DRAWN = {

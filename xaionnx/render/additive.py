@@ -197,7 +197,7 @@ def _waterfall(row: Row, steps: list[Step]) -> Figure:
 def _room(steps: list[Step], starts: Floats, ends: list[str], rises: bool) -> list[tuple[float, float, float]]:
     """The places of an axis with the pixels that numbers take before and after them."""
     wide = [charts.text_width(text, bold=True) + 2 * _APART + 6 for text in ends]
-    places = [(float(starts[0]), *((wide[0], 10) if rises else (10, wide[0])))]
+    places: list[tuple[float, float, float]] = [(float(starts[0]), *((wide[0], 10) if rises else (10, wide[0])))]
     places.append((float(starts[-1]), *((10, wide[-1]) if rises else (wide[-1], 10))))
     for number, step in enumerate(steps):
         error = step.error or 0.0

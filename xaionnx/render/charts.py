@@ -79,13 +79,14 @@ def shortened(text: str, width: int) -> str:
 
 def spaced(name: str) -> str:
     """A name with spaces in place of underscores."""
+    # A line break, or another mark that no line shows, is a space too.
+    name = " ".join(name.split())
     return name if " " in name else " ".join(filter(None, name.split("_"))) or name
 
 
 def label(name: str, value: str = "", width: int = _WIDEST) -> tuple[str, ...]:
     """The lines of a label: ``duration: 48 months`` if it fits; else the name on one or two lines, then the value."""
-    # A line break, or another mark that no line shows, is a space.
-    name, value = " ".join(spaced(name).split()), " ".join(value.split())
+    name, value = spaced(name), " ".join(value.split())
     whole = f"{name}: {value}" if value else name
     if text_width(whole) <= width:
         return (whole,)
@@ -102,7 +103,7 @@ def _wrapped(text: str, width: int) -> list[str]:
 
 
 def rows_chart(
-    rows: Rows, *, head: int = 6, foot: int = FOOT, right: int = 16, strong: Sequence[int] = ()
+    rows: Rows, *, head: int = 6, foot: int = FOOT, right: int = 16, strong: Sequence[int] = (), least: int = 0
 ) -> tuple[Figure, Axes]:
     """A figure with labels at the left and a plot beside them.
 
@@ -115,8 +116,10 @@ def rows_chart(
         Pixels above, below and to the right of the plot.
     strong : sequence of int
         Rows whose labels are bold.
+    least : int
+        The least width of the labels.
     """
-    left = rows.width + _GAP + 4
+    left = max(rows.width, least) + _GAP + 4
     figure = blank(head + rows.height + foot)
     axes = plot(figure, left, head, WIDTH - left - right, rows.height)
     axes.set_ylim(rows.height, 0)
@@ -176,7 +179,14 @@ def number_axis(axes: Axes, low: float, high: float, most: int = 6) -> None:
     """Numbers and grid lines of a horizontal axis from ``low`` to ``high``."""
     axes.set_xlim(low, high)
     marks = page.ticks(low, high, most)
-    axes.set_xticks(marks, tick_words(marks))
+    # A number at an end of the axis must not be cut off at the edge of the figure.
+    shown = [
+        text
+        if (high - mark) / (high - low) * axes.bbox.width + WIDTH - axes.bbox.x1 >= text_width(text) / 2 + 3
+        else ""
+        for mark, text in zip(marks, tick_words(marks), strict=True)
+    ]
+    axes.set_xticks(marks, shown)
     style_ticks(axes)
     axes.grid(axis="x", color=hexadecimal(theme().grid), linewidth=0.8)
 

@@ -32,7 +32,7 @@ _BAND: Final = 36
 _DOT: Final = 4.2
 _BIN: Final = 3.0
 # The column of mean sizes at the right, and the colour bar below.
-_MEANS: Final = 88
+_MEANS: Final = 96
 _BAR: Final = 52
 
 
@@ -269,7 +269,7 @@ def _heatmap(table: Table, drawn: Array, top: int) -> tuple[Figure, str]:
         cells.append(table.values[drawn][:, rest].sum(axis=1))
     order = clustered(table.values[drawn])
     rows, above = charts.Rows(tuple(labels)), 92
-    figure, axes = charts.rows_chart(rows, head=above, foot=_BAR + 12, right=_MEANS)
+    figure, axes = charts.rows_chart(rows, head=above, foot=_BAR + 12, right=_MEANS, least=150)
     grid = np.stack(cells)[:, order]
     scale = scale_of(grid, "signed", 99.0, "heatmap")
     colours = page.on_paper(scale, grid, 1.0)

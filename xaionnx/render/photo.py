@@ -120,7 +120,7 @@ def overlay(  # noqa: PLR0913 - options of a picture, all by keyword
     bar = page.colour_bar(swatches, scale.low, scale.high, size, upright=True)
     row = [Image.fromarray(np.ascontiguousarray(shown))] if original else []
     body = page.beside([*row, heated, bar], gap)
-    meaning, details = words.reading(one, scale, found)
+    meaning, details = words.meaning_and_details(one, scale, found)
     notes = [meaning] if top is None else [f"Only the {top} strongest features are shown.", meaning]
     caption = words.caption(one, notes, [details])
     return page.whole(title or words.class_and_score(one), caveats(one), body, caption, size)

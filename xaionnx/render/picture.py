@@ -12,6 +12,7 @@ from PIL import Image
 
 from xaionnx.errors import ParameterError
 from xaionnx.explanation import Explanation
+from xaionnx.feature_names import names_of_columns
 from xaionnx.registry import Registry
 from xaionnx.render.maps import one_sample
 from xaionnx.render.page import captions
@@ -42,9 +43,10 @@ class Scene:
     feature: str | int | None = None
 
     def row_names(self, result: Explanation) -> Sequence[str] | None:
-        """The names that were given, if there is one for each feature of the result."""
-        names = self.names
-        return names if names is not None and len(names) == len(result.feature_names) else None
+        """The names that were given, of each feature of the result or of each column; None if they do not match."""
+        if self.names is None or "feature_names" in result.provenance:
+            return None
+        return self.names if len(self.names) == len(result.feature_names) else names_of_columns(result, self.names)
 
 
 class PictureKind(ABC):

@@ -131,7 +131,7 @@ def series(  # noqa: PLR0913 - options of a picture, all by keyword
     sound = is_sound(signals, axis) if spectrogram is None else spectrogram
     with page.FIGURES:
         body = draw_rows(Rows(signals, colours, labels, steps, axis, found.joined == "same", found.labels, sound))
-    meaning, details = words.reading(one, scale, found)
+    meaning, details = words.meaning_and_details(one, scale, found)
     notes.append(meaning)
     if 1 < len(signals) <= ROWS:
         notes.append("The line of each channel has its own scale.")

@@ -206,7 +206,12 @@ def method_titles(records: Sequence[Explanation]) -> list[str]:
     return titles
 
 
-def reading(one: Explanation, scale: Scale, found: PixelMap) -> tuple[str, str]:
+def reading(one: Explanation, scale: Scale, found: PixelMap) -> str:
+    """What the colours mean and how they are scaled, in sentences."""
+    return " ".join(filter(None, meaning_and_details(one, scale, found)))
+
+
+def meaning_and_details(one: Explanation, scale: Scale, found: PixelMap) -> tuple[str, str]:
     """What the colours mean, and how they are scaled and which values were summed, in sentences."""
     beyond = "; values beyond it take its last colour" if scale.beyond else ""
     details = []
