@@ -11,11 +11,12 @@ from PIL import Image, ImageDraw, ImageFont
 from xaionnx.caveats import caveats
 from xaionnx.explanation import Explanation
 from xaionnx.render import page, words
-from xaionnx.render.colours import FAINT, INK, PAPER, Scale, heat
+from xaionnx.render.colours import Scale, heat
 from xaionnx.render.maps import one_sample
 from xaionnx.render.picture import PictureKind, Scene
 from xaionnx.render.text_page import caption, visible
 from xaionnx.render.text_parts import Part, has_text, text_parts, text_scale
+from xaionnx.render.themes import theme
 
 _WIDTH: Final = 900
 _SIZE: Final = 21
@@ -48,7 +49,7 @@ class TextPicture(PictureKind):
         swatches = page.scale_swatches(scale, _OPACITY, _BAR)
         bars = [] if scale.empty else [page.colour_bar(swatches, scale.low, scale.high, _SIZE, upright=False)]
         whole = page.beneath([body, *bars], _SIZE)
-        return page.whole(words.class_and_score(one), caveats(one), whole, notes, words.made_by(one), _SIZE)
+        return page.whole(words.class_and_score(one), caveats(one), whole, words.caption(one, notes), _SIZE)
 
 
 def _body(parts: Sequence[Part], scale: Scale) -> tuple[Image.Image, bool]:
@@ -59,7 +60,7 @@ def _body(parts: Sequence[Part], scale: Scale) -> tuple[Image.Image, bool]:
     cut = bool(boxes) and boxes[-1][1] >= _MOST_LINES
     boxes = [box for box in boxes if box[1] < _MOST_LINES]
     rows = 1 + max((box[1] for box in boxes), default=0)
-    image = Image.new("RGB", (_WIDTH, step * rows), PAPER)
+    image = Image.new("RGB", (_WIDTH, step * rows), theme().paper)
     draw = ImageDraw.Draw(image)
     for left, row, text, part in boxes:
         top = row * step
@@ -67,10 +68,16 @@ def _body(parts: Sequence[Part], scale: Scale) -> tuple[Image.Image, bool]:
             ground = _ground(part.strength, scale)
             width = face.getlength(text)
             draw.rounded_rectangle((left - 1, top + 2, left + width + 1, top + step - 4), radius=3, fill=ground)
-        draw.text((left, top + round(0.25 * _SIZE)), text, fill=INK if part.seen else FAINT, font=face, anchor="la")
+        draw.text(
+            (left, top + round(0.25 * _SIZE)),
+            text,
+            fill=theme().ink if part.seen else theme().faint,
+            font=face,
+            anchor="la",
+        )
         if not part.seen and text.strip():
             middle = top + step // 2
-            draw.line((left, middle, left + face.getlength(text), middle), fill=FAINT)
+            draw.line((left, middle, left + face.getlength(text), middle), fill=theme().faint)
     return image, cut
 
 
@@ -79,7 +86,7 @@ def _ground(strength: float, scale: Scale) -> tuple[int, int, int]:
     import numpy as np
 
     colours, opacity = heat(np.array([strength], np.float32), scale.sign, _OPACITY)
-    mixed = colours[0] * opacity[0] + np.array(PAPER) * (1 - opacity[0])
+    mixed = colours[0] * opacity[0] + np.array(theme().paper) * (1 - opacity[0])
     red, green, blue = np.rint(mixed).astype(int).tolist()
     return red, green, blue
 
