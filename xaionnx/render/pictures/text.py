@@ -30,7 +30,7 @@ _BAR: Final = 360
 class TextPicture(PictureKind):
     """The text with each word on a red or blue ground; the page in HTML has the values too."""
 
-    rank: ClassVar[int] = 5
+    rank: ClassVar[int] = 4
     needs: ClassVar[str] = "a text"
 
     @classmethod
