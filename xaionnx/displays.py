@@ -47,5 +47,6 @@ def displays(request: Request) -> dict[str, Display]:
             found[name] = drawn
         elif array.ndim == 2:
             columns = request.inputs.columns.get(name, () if spec is None or name != request.main else spec.columns)
-            found[name] = rows_of(array, columns, categories={} if spec is None else spec.categories)
+            units = () if spec is None else [spec.units.get(column, "") for column in columns]
+            found[name] = rows_of(array, columns, units, {} if spec is None else spec.categories)
     return found

@@ -23,6 +23,7 @@ from torch import nn
 from training import accuracy, packaged_file
 
 CLASSES = ["bad", "good"]
+UNITS = {"duration_in_month": "months", "credit_amount": "DM", "age_in_years": "years"}
 
 
 class Preprocess(nn.Module):
@@ -51,6 +52,7 @@ def write_spec(name: str, output: str, activation: str, columns: list[str], cate
     lines += [f"  {json.dumps(column)}," for column in columns]
     lines += ["]", "", "[input.categories]"]
     lines += [f"{column} = {json.dumps(values)}" for column, values in categories.items()]
+    lines += ["", "[input.units]", *(f'{column} = "{unit}"' for column, unit in UNITS.items())]
     lines += ["", "[output]", f'name = "{output}"', f'activation = "{activation}"', f"labels = {json.dumps(CLASSES)}"]
     (MODELS / f"{name}.toml").write_text("\n".join(lines) + "\n")
 

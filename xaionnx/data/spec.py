@@ -71,6 +71,10 @@ class InputSpec:
         Whether the tokenizer's special tokens, such as [CLS], are added to a text.
     text : str, optional
         The column of a table that holds the text.
+    groups : mapping of str to sequence of str
+        Columns that are one player together by default, such as those of a one-hot code, by the name of the player.
+    units : mapping of str to str
+        Units of columns, such as months, for reports and pictures.
     output : str, optional
         Name of the output tensor to explain; the model's first floating-point output if None.
     activation : {"logits", "softmax", "sigmoid", "none"}
@@ -113,6 +117,8 @@ class InputSpec:
     columns: Sequence[str] = ()
     ignore: Sequence[str] = ()
     categories: Mapping[str, Sequence[str]] = field(default_factory=dict, hash=False)
+    groups: Mapping[str, Sequence[str]] = field(default_factory=dict, hash=False)
+    units: Mapping[str, str] = field(default_factory=dict, hash=False)
     channel_names: Sequence[str] = ()
     rate: float | None = None
     step: str | None = None

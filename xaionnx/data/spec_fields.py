@@ -46,6 +46,8 @@ _INPUT: Final[dict[str, str | None]] = {
     "columns": "table",
     "ignore": "table",
     "categories": "table",
+    "groups": "table",
+    "units": "table",
     "channels": "series",
     "rate": "series",
     "step": "series",
@@ -132,7 +134,7 @@ def checked_fields(fields: Facts) -> Document:
     ParameterError
         A field has the wrong type or value.
     UnknownNameError
-        ``categories`` names a column that is not among ``columns``.
+        ``categories``, ``groups`` or ``units`` name a column that is not among ``columns``.
     """
     checked = dict(fields)
     for key, choices in _CHOICES.items():
@@ -161,6 +163,8 @@ def checked_fields(fields: Facts) -> Document:
     if both := [column for column in checked["ignore"] if column in checked["columns"]]:
         raise ParameterError(f"The column '{both[0]}' is listed under both 'columns' and 'ignore'. Keep one of them.")
     checked["categories"] = _checked_categories(fields["categories"], checked["columns"])
+    checked["groups"] = _checked_groups(fields["groups"], checked["columns"])
+    checked["units"] = _checked_units(fields["units"], checked["columns"])
     return checked
 
 
@@ -247,3 +251,36 @@ def _checked_categories(given: object, columns: tuple[str, ...]) -> dict[str, tu
             _fail(f"categories.{column}", "a list of at least one word", words)
         _check_unique(f"categories.{column}", checked[column])
     return checked
+
+
+def _checked_groups(given: object, columns: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    if not isinstance(given, Mapping):
+        _fail("groups", "a mapping of names to lists of columns", given)
+    if given and not columns:
+        raise ParameterError("The groups of an InputSpec are of its columns. List these under 'columns'.")
+    checked, owner = {}, dict[str, str]()
+    for name, group in given.items():
+        (named,) = _checked_names("groups", [name])
+        checked[named] = _checked_names(f"groups.{named}", group)
+        if not group:
+            _fail(f"groups.{named}", "a list of at least one column", group)
+        for column in checked[named]:
+            if column not in columns:
+                raise UnknownNameError.among("column", column, columns)
+            if column in owner:
+                raise ParameterError(
+                    f"The column '{column}' is in the groups '{owner[column]}' and '{named}'. Leave it in one."
+                )
+            owner[column] = named
+    if taken := [name for name in checked if name in columns and name not in checked[name]]:
+        raise ParameterError(f"The group '{taken[0]}' has the name of a column outside it. Give it another.")
+    return checked
+
+
+def _checked_units(given: object, columns: tuple[str, ...]) -> dict[str, str]:
+    if not isinstance(given, Mapping):
+        _fail("units", "a mapping of column names to units", given)
+    for column in given:
+        if columns and column not in columns:
+            raise UnknownNameError.among("column", str(column), columns)
+    return dict(zip(given, _checked_names("units", list(given.values())), strict=True))

@@ -248,7 +248,8 @@ class DefaultFeatures(Features):
         if over is not None:
             return default_segments(over.length, over.channels) or "elements"
         if found is None or not (found.is_picture or found.is_volume):
-            return "elements"
+            grouped = name == sample.main and sample.spec is not None and sample.spec.groups
+            return "groups" if grouped else "elements"
         return self.of_pictures if found.is_picture else self.of_volumes
 
     def label_maps(self, sample: Sample) -> dict[str, Array]:
