@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import ClassVar, final
 
 import numpy as np
 from xaionnx_kernels.coalitions import all_coalitions, bernoulli
 
-from xaionnx.errors import ParameterError
+from xaionnx.errors import BudgetError, ParameterError
+from xaionnx.explainers._games.conditions import conditions_of
 from xaionnx.explainers._games.cost import check_regression
 from xaionnx.explainers._games.game import ByFeatures, GameExplainer, GameResult
 from xaionnx.explainers._games.local_surrogate import Fit, fit
+from xaionnx.explainers._games.row_sampling import SampledRows
 from xaionnx.explainers._games.sampling import CHOSEN, WithinBudget, evaluate
+from xaionnx.explainers._games.tree_surrogate import fit_tree
 from xaionnx.parameters import choice, integer, real
 from xaionnx.perturb.game import BySample, Game
 from xaionnx.typing import Array
@@ -38,6 +42,15 @@ class Lime(WithinBudget, ByFeatures, GameExplainer):
     ``surrogate="lasso"`` is scikit-learn's Lasso: half the weighted mean of the squares, plus alpha |b|_1. ``select``
     keeps the players with the largest coefficients and refits them; by default all are kept.
 
+    With ``neighbourhood="bins"``, for rows of tables, z is not presence: numbers are divided at the quartiles of
+    ``background`` rows, and z_i = 1 where column i is in the bin of the sample, or holds its word. Each row of the
+    neighbourhood takes, in each column, the bin of a random row, and a number from the normal distribution of the rows
+    in the bin, truncated to it (the tabular explainer of the authors' implementation, which has ``alpha=1`` and
+    ``budget=5000``). The names of features are then the conditions, such as ``24 < duration <= 36``.
+
+    ``surrogate="tree"`` is a decision tree; the value of a feature is the sum of the changes of the mean at the splits
+    by it, on the path of the sample.
+
     With uniform weights and ``alpha=0`` the values estimate Banzhaf values. With the small weights of a narrow kernel,
     a ridge of 1 shrinks all coefficients: compare only their order, or set ``alpha=0``.
 
@@ -48,6 +61,14 @@ class Lime(WithinBudget, ByFeatures, GameExplainer):
     the values if it is low); ``intercept``, b0; ``local_prediction``, the surrogate at the input. Diagnostics per
     sample: ``coalitions``, their number; ``stopped_by``: ``tolerance``, ``budget`` or ``enumeration``;
     ``no_standard_error``, why there is none.
+
+    Parameters
+    ----------
+    kernel, kernel_width : str, float
+        By default ``cosine`` with 0.25; with bins ``l2`` with 0.75, which is the authors' sqrt(exp(-(number of columns
+        that differ) / (0.75^2 P))).
+    background_size : int
+        More rows than this are reduced to it.
 
     Notes
     -----
@@ -86,15 +107,27 @@ class Lime(WithinBudget, ByFeatures, GameExplainer):
     plays_together: ClassVar[bool] = True
 
     budget: int = integer(1000, "maximum number of model evaluations per sample", low=2)
-    kernel: str = choice("cosine", ("cosine", "l2", "uniform"), "distance by which coalitions are weighted")
-    kernel_width: float = real(0.25, "width of the kernel", low=0, low_open=True)
-    surrogate: str = choice("ridge", ("ridge", "lasso"), "penalty of the linear model")
+    neighbourhood: str = choice(
+        "removal", ("removal", "bins"), "features are present or removed, or columns in the sample's bin of quartiles"
+    )
+    background_size: int = integer(10_000, "maximum number of background rows that are used", low=1)
+    kernel: str = choice("auto", ("auto", "cosine", "l2", "uniform"), "distance by which coalitions are weighted")
+    kernel_width: float | None = real(None, "width of the kernel", low=0, low_open=True, optional=True)
+    surrogate: str = choice("ridge", ("ridge", "lasso", "tree"), "penalty of the linear model, or a decision tree")
+    depth: int = integer(4, "depth of the decision tree", low=1, high=20)
     alpha: float = real(1.0, "strength of the penalty", low=0)
     select: int | None = integer(None, "keep this many features", low=1, optional=True)
 
     def check_parameters(self) -> None:
-        lasso = self.surrogate == "lasso"
-        self.check_tolerance("surrogate='lasso'" if lasso else "select", lasso or self.select is not None)
+        chooses = self.surrogate != "ridge"
+        self.check_tolerance(
+            f"surrogate='{self.surrogate}'" if chooses else "select", chooses or self.select is not None
+        )
+        if self.neighbourhood == "bins" and (self.background is None or self.layer is not None):
+            raise ParameterError(
+                "Lime needs rows of data as its 'background', and no 'layer', for neighbourhood='bins'. Got "
+                f"{'no background' if self.background is None else 'a layer'}."
+            )
         if self.surrogate == "lasso" and self.alpha == 0:
             raise ParameterError(
                 "The 'alpha' parameter of Lime must be a float in (0, inf) for surrogate='lasso'. Got 0 instead; "
@@ -102,6 +135,8 @@ class Lime(WithinBudget, ByFeatures, GameExplainer):
             )
 
     def estimate(self, game: Game) -> GameResult:
+        if self.neighbourhood == "bins":
+            return self._in_bins(game)
         players = game.players
         if players <= _MOST_ENUMERATED and 2**players - 2 <= (self.budget - 1) // game.removal.draws - 1:
 
@@ -129,29 +164,67 @@ class Lime(WithinBudget, ByFeatures, GameExplainer):
                 break
         return result
 
+    def _in_bins(self, game: Game) -> GameResult:
+        conditions = conditions_of(type(self).__name__, game.removal)
+        check_regression(type(self).__name__, game.players, game.players + 2)
+        if self.budget < game.players + 3:
+            raise BudgetError(
+                f"Lime needs at least {game.players + 3} model evaluations for {game.players} features, and its budget "
+                f"is {self.budget}. Raise the budget, or take fewer features."
+            )
+        sampled = SampledRows(game.removal, conditions, self.seed, self.budget)
+
+        def rows(start: int, stop: int) -> Array:
+            return sampled.same[start:stop]
+
+        outputs = game.full[None]
+        for count in self.stages(4 * game.players + 100, self.budget - 1):
+            done = len(outputs)
+            more = game.apart(count + 1 - done, partial(_shifted, sampled, done))
+            outputs = np.concatenate([outputs, more])
+            result = self._result(game, rows, outputs, "budget")
+            error = result.standard_error
+            # Nothing is removed here: the tolerance is a share of the outputs' deviation.
+            limit = None if self.tolerance is None else self.tolerance * outputs.std(axis=0)
+            if limit is not None and error is not None and (error.max(axis=1) <= limit).all():
+                result.diagnostics["stopped_by"] = "tolerance"
+                break
+        return replace(result, names=tuple(condition.rule for condition in conditions))
+
     def _result(self, game: Game, rows: Callable[[int, int], Array], outputs: Array, stopped_by: str) -> GameResult:
-        surrogate = fit(
-            rows,
-            self._weights(rows, len(outputs), game.players),
-            outputs,
-            surrogate=self.surrogate,
-            alpha=self.alpha,
-            max_players=self.select,
-            random=stopped_by != "enumeration",
-        )
+        weights = self._weights(rows, len(outputs))
+        if self.surrogate == "tree":
+            surrogate = fit_tree(rows(0, len(outputs)), weights, outputs, self.depth, self.seed)
+        else:
+            surrogate = fit(
+                rows,
+                weights,
+                outputs,
+                surrogate=self.surrogate,
+                alpha=self.alpha,
+                max_players=self.select,
+                random=stopped_by != "enumeration",
+            )
         diagnostics = {**_quality(game, surrogate), "coalitions": len(outputs), "stopped_by": stopped_by}
         if surrogate.standard_error is None:
             diagnostics["no_standard_error"] = CHOSEN
         return GameResult(surrogate.values, surrogate.standard_error, diagnostics)
 
-    def _weights(self, rows: Callable[[int, int], Array], count: int, players: int) -> Array:
-        if self.kernel == "uniform":
+    def _weights(self, rows: Callable[[int, int], Array], count: int) -> Array:
+        bins = self.neighbourhood == "bins"
+        kernel = ("l2" if bins else "cosine") if self.kernel == "auto" else self.kernel
+        width = (0.75 if bins else 0.25) if self.kernel_width is None else self.kernel_width
+        if kernel == "uniform":
             return np.ones(count)
         pieces = [rows(start, min(count, start + 4096)).mean(axis=1) for start in range(0, count, 4096)]
         present = np.concatenate(pieces)
-        distance = 1 - np.sqrt(present) if self.kernel == "cosine" else np.sqrt(1 - present)
-        weights: Array = np.exp(-np.square(distance / self.kernel_width) / 2)
+        distance = 1 - np.sqrt(present) if kernel == "cosine" else np.sqrt(1 - present)
+        weights: Array = np.exp(-np.square(distance / width) / 2)
         return weights
+
+
+def _shifted(sampled: SampledRows, first: int, start: int, stop: int) -> dict[str, Array]:
+    return sampled.feed(first + start, first + stop)
 
 
 def _quality(game: Game, surrogate: Fit) -> dict[str, BySample]:

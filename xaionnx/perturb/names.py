@@ -80,10 +80,20 @@ def _time(sample: Sample, name: str) -> TimeAxis:
     return TimeAxis() if spec is None or spec.time is None else spec.time
 
 
-def _row_names(labels: Array, sample: Sample, name: str) -> Mapping[int, str]:
+def row_columns(sample: Sample, names: Sequence[str]) -> dict[str, list[str]]:
+    """Return the names of the columns of rows by input name."""
+    return {name: _columns(sample, name, sample.x[name].size) for name in names}
+
+
+def _columns(sample: Sample, name: str, count: int) -> list[str]:
     columns = () if sample.spec is None or name != sample.main else sample.spec.columns
-    if len(columns) != len(labels):
-        columns = [name] if len(labels) == 1 else [f"{name}[{i}]" for i in range(len(labels))]
+    if len(columns) == count:
+        return list(columns)
+    return [name] if count == 1 else [f"{name}[{i}]" for i in range(count)]
+
+
+def _row_names(labels: Array, sample: Sample, name: str) -> Mapping[int, str]:
+    columns = _columns(sample, name, len(labels))
     groups: dict[int, list[str]] = {}
     for column, player in zip(columns, labels.tolist(), strict=True):
         groups.setdefault(player, []).append(column)

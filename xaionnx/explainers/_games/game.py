@@ -64,12 +64,15 @@ class GameResult:
         Numbers of this sample.
     maps : dict of arrays (T, ...)
         Further maps of this sample.
+    names : tuple of P str
+        Names of the players of this sample, if the method gives them other ones.
     """
 
     values: Array
     standard_error: Array | None = None
     diagnostics: Document = field(default_factory=dict)
     maps: dict[str, Array] = field(default_factory=dict)
+    names: tuple[str, ...] = ()
 
     __repr__ = short_repr
 
@@ -355,9 +358,9 @@ def _attribution(parts: Sequence[_Part]) -> Attribution:
 
 def _names(parts: Sequence[_Part]) -> Document:
     """The names of the players of N samples for the record: one list, or one a sample if these differ."""
-    each = [list(part.players.names) for part in parts]
+    each = [list(part.result.names or part.players.names) for part in parts]
     longest = max(each, key=len)
-    if not longest or any(len(part.players.names) != part.players.count for part in parts):
+    if not longest or any(len(names) != part.players.count for names, part in zip(each, parts, strict=True)):
         return {}
     if all(names == longest[: len(names)] for names in each):
         return {"feature_names": longest}
