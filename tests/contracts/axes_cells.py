@@ -71,7 +71,7 @@ OF_LAYERS = frozenset({"conductance", "internal_influence", "layer_activation"})
 SLOPES = frozenset({"saliency", "smooth_grad"})
 PRODUCTS = frozenset({"input_x_gradient", "integrated_gradients", "deep_lift", "lrp", "expected_gradients"})
 # Methods whose cost grows steeply with the number of features.
-OF_FEW = frozenset({"exact_shapley", "partition_shap", "shapley_interactions"})
+OF_FEW = frozenset({"anchors", "exact_shapley", "partition_shap", "shapley_interactions"})
 SUMS = frozenset({"feature_ablation", "exact_shapley", "shapley_sampling", "kernel_shap", "occlusion"})
 # Their channels have one weight for all places, so a layer in which places stand that the score skips shows those too.
 SPREADS = frozenset(
@@ -332,6 +332,9 @@ def judged(method: str, case: Case, x: Array, found: Explanation) -> Outcome:
         apart = np.abs(values - expected).max() / np.abs(expected).max()
         return Outcome("number") if apart < CLOSE else Outcome("wrong", f"{apart:.1e} from the number by hand")
     inside, outside = np.abs(values[seen]), np.abs(values[~seen])
+    if method == "anchors" and not inside.any() and not outside.any():
+        # The class stays, whatever is removed: a rule without conditions.
+        return Outcome("zero")
     if not inside.any():
         return Outcome("wrong", "zero where the model reads")
     if not outside.any() or method == "layer_activation" or outside.max() < CLOSE * inside.max():

@@ -32,6 +32,7 @@ SMALL = {
     "window": 4,
     "stride": 4,
     "grid": 3,
+    "batch": 8,
 }
 
 
@@ -193,7 +194,8 @@ def test_several_targets_equal_single_ones_and_run_the_model_no_more_often(metho
             # Each target has its own path.
             assert joint["evaluations"][0] - joint["gradients"][0] == alone["evaluations"][0] - alone["gradients"][0]
         else:
-            assert alone["evaluations"] == joint["evaluations"]
+            # Each target has its own anchor, after as many evaluations as that takes.
+            assert method == "anchors" or alone["evaluations"] == joint["evaluations"]
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -109,7 +109,7 @@ def test_a_step_is_found_and_the_names_are_rules():
 def test_a_tree_and_its_path():
     """One column decides: the tree splits by it alone, and its value is the change of the mean."""
     model = planted.load(planted.linear([[0.0, 1.0, 0.0]]))
-    result = xaionnx.explain(model, X, in_bins(surrogate="tree", depth=1, budget=2000), 0)
+    result = xaionnx.explain(model, X, in_bins(surrogate="tree", tree_depth=1, budget=2000), 0)
     assert result.values[0, [0, 2]].tolist() == [0, 0]
     assert result.values[0, 1] < 0
     total = result.diagnostics["intercept"][0][0] + result.values.sum()

@@ -114,7 +114,7 @@ class Lime(WithinBudget, ByFeatures, GameExplainer):
     kernel: str = choice("auto", ("auto", "cosine", "l2", "uniform"), "distance by which coalitions are weighted")
     kernel_width: float | None = real(None, "width of the kernel", low=0, low_open=True, optional=True)
     surrogate: str = choice("ridge", ("ridge", "lasso", "tree"), "penalty of the linear model, or a decision tree")
-    depth: int = integer(4, "depth of the decision tree", low=1, high=20)
+    tree_depth: int = integer(4, "depth of the decision tree", low=1, high=20)
     alpha: float = real(1.0, "strength of the penalty", low=0)
     select: int | None = integer(None, "keep this many features", low=1, optional=True)
 
@@ -194,7 +194,7 @@ class Lime(WithinBudget, ByFeatures, GameExplainer):
     def _result(self, game: Game, rows: Callable[[int, int], Array], outputs: Array, stopped_by: str) -> GameResult:
         weights = self._weights(rows, len(outputs))
         if self.surrogate == "tree":
-            surrogate = fit_tree(rows(0, len(outputs)), weights, outputs, self.depth, self.seed)
+            surrogate = fit_tree(rows(0, len(outputs)), weights, outputs, self.tree_depth, self.seed)
         else:
             surrogate = fit(
                 rows,

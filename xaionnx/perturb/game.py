@@ -64,6 +64,7 @@ class Game:
         self._all = len(full)
         self._explained = self._all if explained is None else explained
         self.full = np.reshape(full[: self._explained].T, -1)
+        self.full_watched = np.reshape(full[self._explained :].T, -1)
         self.budget = budget
         self._numbers = np.array([one.sample.number for one in removals])
         if evaluations is None:
@@ -137,7 +138,11 @@ class Game:
         return self.watch(codes)[0]
 
     def apart(self, count: int, feed: Feed) -> Array:
-        """Return the T targets for inputs that no removal writes, such as a part of the sample: (M, T).
+        """Return the T targets for inputs that no removal writes, such as a part of the sample; see `watch_apart`."""
+        return self.watch_apart(count, feed)[0]
+
+    def watch_apart(self, count: int, feed: Feed) -> tuple[Array, Array]:
+        """Return the targets and the watched numbers for inputs that no removal writes: (M, T) and (M, W).
 
         Parameters
         ----------
@@ -161,7 +166,7 @@ class Game:
             raise OutputError(
                 f"{self._name} returns NaN or infinity for a part of sample {self.removal.sample.number} by itself."
             )
-        return values[:, : self._explained]
+        return values[:, : self._explained], values[:, self._explained :]
 
     def watch(self, codes: Array) -> tuple[Array, Array]:
         """Return the targets and the watched numbers for each coalition.

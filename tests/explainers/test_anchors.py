@@ -1,0 +1,164 @@
+"""Anchors: published bounds, planted rules, precision by enumeration, and refusals."""
+
+import numpy as np
+import pytest
+
+import xaionnx
+from models import planted
+from tests import tiny
+from tests.tolerances import Tolerance, assert_close
+from xaionnx import Model
+from xaionnx.errors import BudgetError, ParameterError
+from xaionnx.explainers._games.kl_lucb import Arms, exploration, lower_bound, upper_bound
+from xaionnx.explainers.anchors import Anchors
+
+ROWS = np.random.default_rng(0).normal(size=(2000, 4)).astype(np.float32)
+Q25, Q75 = np.percentile(ROWS.astype(float), 25, axis=0), np.percentile(ROWS.astype(float), 75, axis=0)
+
+
+def planted_rule():
+    """Class 1 where column 0 is in its highest quartile and column 2 in its lowest."""
+    nodes = [
+        tiny.node("Split", ["x"], ["a", "b", "c", "d"], axis=1, num_outputs=4),
+        tiny.node("Greater", ["a", "high"], ["first"]),
+        tiny.node("LessOrEqual", ["c", "low"], ["second"]),
+        tiny.node("And", ["first", "second"], ["both"]),
+        tiny.node("Cast", ["both"], ["one"], to=1),
+        tiny.node("Sub", ["unit", "one"], ["zero"]),
+        tiny.node("Concat", ["zero", "one"], ["y"], axis=1),
+    ]
+    constants = {"high": np.float32([Q75[0]]), "low": np.float32([Q25[2]]), "unit": np.float32([1])}
+    return planted.load(
+        tiny.model(nodes, [tiny.tensor("x", ["N", 4])], [tiny.tensor("y", ["N", 2])], constants, opset=18)
+    )
+
+
+@pytest.mark.parametrize(
+    ("n", "p", "beta", "low", "high"),
+    [
+        (10, 0.5, 3, 0.164147, 0.835853),
+        (100, 0.9, 3, 0.811097, 0.957621),
+        (100, 0.95, 3, 0.878409, 0.986627),
+        (20, 1.0, 3, 0.860708, 1),
+        (20, 0.0, 3, 0, 0.139292),
+        (1000, 0.96, 5, 0.937283, 0.976617),
+    ],
+)
+def test_published_bounds(n, p, beta, low, high):
+    mean, level = np.array([p]), np.array([beta / n])
+    assert_close(lower_bound(mean, level), [low], Tolerance.ORDER_ONE)
+    assert_close(upper_bound(mean, level), [high], Tolerance.ORDER_ONE)
+
+
+@pytest.mark.parametrize(
+    ("arms", "t", "delta", "rate"),
+    [(1, 1, 0.05, 11.198173), (4, 1, 0.05, 12.727717), (4, 10, 0.1, 14.730478), (30, 5, 0.05, 16.823731)],
+)
+def test_published_rates_of_exploration(arms, t, delta, rate):
+    assert_close(exploration(arms, t, delta), rate, Tolerance.OPERATIONS)
+
+
+def test_the_best_arms_are_found():
+    """Over 40 runs of arms with known means, the worst arm that is chosen is within the gap of the third best."""
+    means, wrong = np.array([0.9, 0.2, 0.8, 0.75, 0.3, 0.5]), 0
+    arms = [frozenset({k}) for k in range(6)]
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+
+        def draw(chosen, count, rng=rng):
+            return [int((rng.random(count) < means[min(arm)]).sum()) for arm in chosen]
+
+        best = Arms(draw, 20).best(arms, 3, 0.1, 0.1)
+        wrong += min(means[min(arm)] for arm in best) < 0.75 - 0.1
+    assert wrong <= 4
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_planted_rule_of_a_table_is_found_exactly(seed):
+    x = np.array([[2.0, 0.1, -2.0, 0.3]], np.float32)
+    result = xaionnx.explain(planted_rule(), x, Anchors(background=ROWS, seed=seed))
+    assert result.values.tolist() == [[1, 0, 1, 0]]
+    told = result.diagnostics
+    assert told["anchor"] == [[[0, 2]]]
+    assert told["precision"] == [[1.0]]
+    assert told["found"] == [[True]]
+    assert told["precision_bounds"][0][0][0] > 0.9
+    assert_close(told["coverage"][0][0], ((ROWS[:, 0] > Q75[0]) & (ROWS[:, 2] <= Q25[2])).mean(), Tolerance.ORDER_ONE)
+    assert told["rule"][0][0].startswith("x[0] > 0.")
+    assert " and x[2] <= −0." in told["rule"][0][0]
+    assert told["evaluations"][0] < 5000
+
+
+def test_one_condition_is_enough_for_the_other_class():
+    """A sample in the lowest quartile of column 0 is of class 0, whatever column 2 is."""
+    x = np.array([[-2.0, 0.1, -2.0, 0.3]], np.float32)
+    result = xaionnx.explain(planted_rule(), x, Anchors(background=ROWS, precision=1.0, gap=0.03))
+    assert result.diagnostics["anchor"] == [[[0]]]
+    # At a precision of 0.93 nothing needs to hold: 94 % of all rows are of class 0.
+    loose = xaionnx.explain(planted_rule(), x, Anchors(background=ROWS, precision=0.9))
+    assert loose.diagnostics["anchor"] == [[[]]]
+    assert loose.diagnostics["coverage"] == [[1.0]]
+    assert not loose.values.any()
+
+
+def test_the_precision_of_a_rule_of_the_forest_by_all_rows():
+    """The rules of two loans, checked with every row of the data."""
+    model = Model.load("models/german_credit_forest.onnx")
+    rows = model.read("models/data/german_credit.csv").arrays[model.input().name]
+    result = xaionnx.explain(model, rows[[0, 16]], Anchors(background=rows))
+    output = model.output().name
+    for n in range(2):
+        anchor, x = result.diagnostics["anchor"][n][0], rows[[0, 16][n]]
+        assert result.diagnostics["found"][n] == [True]
+        rng = np.random.default_rng(5)
+        changed = rows.copy()
+        for k in anchor:
+            edges = np.unique(np.percentile(rows[:, k], (25, 50, 75)))
+            words = model.spec.columns[k] in model.spec.categories
+            meets = rows[:, k] == x[k]
+            if not words:
+                meets = np.searchsorted(edges, rows[:, k]) == np.searchsorted(edges, x[k])
+            changed[:, k] = rng.choice(rows[meets, k], len(rows))
+        scores = np.asarray(model.run({model.input().name: changed})[output])
+        own = np.asarray(model.run({model.input().name: x[None]})[output]).argmax()
+        precision = (scores.argmax(axis=1) == own).mean()
+        low, high = result.diagnostics["precision_bounds"][n][0]
+        assert precision > 0.9
+        assert low - 0.03 < precision < high + 0.03
+        names = result.sample(n).feature_names
+        assert result.diagnostics["rule"][n][0] == " and ".join(names[k] for k in anchor)
+
+
+def test_parts_of_a_picture_that_must_stay():
+    """One quadrant decides; the top class stays if its cells are kept."""
+    weights = np.zeros((2, 1, 8, 8))
+    weights[1, 0, :4, :4] = 1
+    weights[0, 0, 0, 7] = 7.5
+    model, x = planted.load(planted.linear(weights)), np.ones((1, 1, 8, 8), np.float32)
+    result = xaionnx.explain(model, x, "anchors", features="grid:2")
+    assert result.feature_values.tolist() == [[1, 0, 0, 0]]
+    assert result.diagnostics["coverage"] == [[0.5]]
+    assert result.diagnostics["rule"] == [["feature 0"]]
+
+
+def test_a_threshold_divides_a_regression_and_targets_have_rules_of_their_own():
+    model = planted.load(planted.linear([[3.0, 0, 0, 0], [0, 0, 2.0, 2.0]]))
+    x = np.ones((1, 4), np.float32)
+    result = xaionnx.explain(model, x, Anchors(threshold=2.5), [0, 1])
+    assert result.values[:, 0].tolist() == [[1, 0, 0, 0], [0, 0, 1, 1]]
+    half = xaionnx.explain(planted.load(planted.linear([[0, 0, 0, 2.0]])), x, "anchors")
+    assert half.values.tolist() == [[0, 0, 0, 1]]
+
+
+def test_the_budget_is_kept_and_what_is_not_found_is_said():
+    rng = np.random.default_rng(0)
+    model = planted.load(planted.linear(rng.normal(size=(2, 12))))
+    x = 0.01 * rng.normal(size=(1, 12)).astype(np.float32)
+    rows = rng.normal(size=(200, 12)).astype(np.float32)
+    result = xaionnx.explain(model, x, Anchors(background=rows, budget=900))
+    assert result.diagnostics["found"] == [[False]]
+    assert result.diagnostics["evaluations"][0] <= 900
+    with pytest.raises(BudgetError, match=r"Anchors needs at least \d+ model evaluations for 12 features"):
+        xaionnx.explain(model, x, Anchors(background=rows, budget=300))
+    with pytest.raises(ParameterError, match=r"divides columns by rows of data, of which there are 5"):
+        xaionnx.explain(model, x, Anchors(background=rows[:5]))

@@ -1,0 +1,205 @@
+"""Bounds on the mean of yes and no by the Kullback-Leibler divergence, and the arms with the highest means (KL-LUCB).
+
+References
+----------
+Kaufmann and Kalyanakrishnan, Information complexity in bandit subset selection, COLT 2013.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias, final
+
+import numpy as np
+
+from xaionnx.typing import Array
+
+Anchor: TypeAlias = "frozenset[int]"
+# Halvings of an interval of length 1: below the rounding of a float.
+_HALVINGS = 60
+
+
+def divergence(p: Array, q: Array) -> Array:
+    """The Kullback-Leibler divergence of Bernoulli distributions with means p and q, in nats."""
+    p, q = np.clip(p, 1e-15, 1 - 1e-15), np.clip(q, 1e-15, 1 - 1e-15)
+    return np.asarray(p * np.log(p / q) + (1 - p) * np.log((1 - p) / (1 - q)))
+
+
+def upper_bound(mean: Array, level: Array) -> Array:
+    """The largest q with divergence(mean, q) <= level.
+
+    Examples
+    --------
+    >>> upper_bound(np.array([0.5, 0.9]), np.array([0.3, 0.03])).round(6)
+    array([0.835853, 0.957621])
+    """
+    return _bound(mean, level, np.ones_like(mean))
+
+
+def lower_bound(mean: Array, level: Array) -> Array:
+    """The smallest q with divergence(mean, q) <= level.
+
+    Examples
+    --------
+    >>> lower_bound(np.array([0.5, 1.0]), np.array([0.3, 0.15])).round(6)
+    array([0.164147, 0.860708])
+    """
+    return _bound(mean, level, np.zeros_like(mean))
+
+
+def _bound(mean: Array, level: Array, far: Array) -> Array:
+    near, far = np.array(mean, dtype=np.float64), np.array(far, dtype=np.float64)
+    for _ in range(_HALVINGS):
+        middle = (near + far) / 2
+        inside = divergence(mean, middle) <= level
+        near, far = np.where(inside, middle, near), np.where(inside, far, middle)
+    return near
+
+
+def exploration(arms: int, step: int, delta: float) -> float:
+    """The exploration rate beta = u + ln u, u = ln(405.5 arms step^1.1 / delta).
+
+    Examples
+    --------
+    >>> round(exploration(1, 1, 0.05), 6), round(exploration(30, 5, 0.05), 6)
+    (11.198173, 16.823731)
+    """
+    u = math.log(405.5 * arms * step**1.1 / delta)
+    return u + math.log(u)
+
+
+@final
+class Arms:
+    """The counts of arms, each of which is drawn by ``draw``.
+
+    Parameters
+    ----------
+    draw : callable
+        Draws some arms, each so many times, and returns how often each was right; None if it cannot be paid.
+    """
+
+    def __init__(self, draw: Callable[[list[Anchor], int], list[int] | None], batch: int) -> None:
+        self._draw, self._batch = draw, batch
+        self._counts: dict[Anchor, tuple[int, int]] = {}
+
+    def count(self, arm: Anchor) -> int:
+        """How often an arm was drawn."""
+        return self._counts.get(arm, (0, 0))[1]
+
+    def means(self, arms: list[Anchor]) -> Array:
+        """The mean of each arm."""
+        return np.array([self._counts[arm][0] / self._counts[arm][1] for arm in arms])
+
+    def bounds(self, arms: list[Anchor], rate: float) -> tuple[Array, Array]:
+        """The lower and the upper bound of each arm's mean at an exploration rate."""
+        levels = rate / np.array([self._counts[arm][1] for arm in arms])
+        return lower_bound(self.means(arms), levels), upper_bound(self.means(arms), levels)
+
+    def pull(self, arms: list[Anchor]) -> bool:
+        """Draw a batch of each of the arms; False if it cannot be paid."""
+        right = self._draw(arms, self._batch)
+        if right is None:
+            return False
+        for arm, more in zip(arms, right, strict=True):
+            before = self._counts.get(arm, (0, 0))
+            self._counts[arm] = before[0] + more, before[1] + self._batch
+        return True
+
+    def best(self, arms: list[Anchor], number: int, delta: float, gap: float) -> list[Anchor]:
+        """The arms of the highest means, wrong by at most ``gap`` with probability 1 - delta, or as far as is paid."""
+        new = [arm for arm in arms if not self.count(arm)]
+        if new and not self.pull(new):
+            return []
+        if number >= len(arms):
+            return arms
+        step = 1
+        while True:
+            means = self.means(arms)
+            order = np.argsort(-means, kind="stable")
+            inside, outside = order[:number], order[number:]
+            low, high = self.bounds(arms, exploration(len(arms), step, delta))
+            weakest, strongest = inside[np.argmin(low[inside])], outside[np.argmax(high[outside])]
+            if high[strongest] - low[weakest] <= gap or not self.pull([arms[weakest], arms[strongest]]):
+                return [arms[k] for k in inside]
+            step += 1
+
+
+@final
+@dataclass(frozen=True)
+class Found:
+    """An anchor with the estimate of its precision, and whether it was accepted."""
+
+    anchor: Anchor
+    precision: float
+    bounds: tuple[float, float]
+    coverage: float
+    accepted: bool
+
+
+@final
+@dataclass(frozen=True)
+class BeamSearch:
+    """Anchors that grow by one feature at a time; the accepted one of largest coverage.
+
+    Attributes
+    ----------
+    arms : Arms
+        Whether a prediction is the same, by anchor.
+    coverage : callable
+    precision, gap, delta : float
+        An anchor is accepted if the lower bound of its mean is above precision - gap, with probability 1 - delta.
+    epsilon : float
+        By how much the best anchors of a size may be wrong.
+    beam : int
+        How many of each size are extended.
+    """
+
+    arms: Arms
+    coverage: Callable[[Anchor], float]
+    precision: float
+    gap: float
+    delta: float
+    epsilon: float
+    beam: int
+
+    def over(self, players: int) -> Found:
+        """The best anchor of ``players`` features; the most precise one if none is accepted."""
+        rate = math.log((1 + (self.beam - 1) * players) / self.delta)
+        nobody: Anchor = frozenset()
+        self.arms.pull([nobody])
+        best, closest = self._judged(nobody, rate), self._found(nobody, rate)
+        beam = [nobody]
+        for _ in range(players):
+            known = 0.0 if best is None else best.coverage
+            extended = {anchor | {k}: None for anchor in beam for k in range(players) if k not in anchor}
+            wider = [anchor for anchor in extended if self.coverage(anchor) > known]
+            if not wider:
+                break
+            beam = self.arms.best(wider, self.beam, self.delta, self.epsilon)
+            judged = [self._judged(anchor, rate) for anchor in beam]
+            for one in [one for one in judged if one is not None]:
+                if best is None or (one.coverage, one.precision) > (best.coverage, best.precision):
+                    best = one
+            closest = max([closest, *(self._found(anchor, rate) for anchor in beam)], key=lambda one: one.bounds[0])
+            if not beam:
+                break
+        return closest if best is None else best
+
+    def _judged(self, anchor: Anchor, rate: float) -> Found | None:
+        """The anchor if it is accepted, after as many draws as that takes."""
+        while True:
+            found = self._found(anchor, rate)
+            low, high = found.bounds
+            precise = found.precision >= self.precision
+            unsure = low <= self.precision - self.gap if precise else high > self.precision and high - low > self.gap
+            if not unsure or not self.arms.pull([anchor]):
+                break
+        return found if found.accepted else None
+
+    def _found(self, anchor: Anchor, rate: float) -> Found:
+        mean = float(self.arms.means([anchor])[0])
+        low, high = (float(bound[0]) for bound in self.arms.bounds([anchor], rate))
+        accepted = mean >= self.precision and low > self.precision - self.gap
+        return Found(anchor, mean, (low, high), self.coverage(anchor), accepted)
