@@ -134,6 +134,10 @@ class Lime(WithinBudget, ByFeatures, GameExplainer):
                 "surrogate='ridge' with alpha=0 is least squares."
             )
 
+    def applier(self) -> str:
+        # Samples have bins of their own, so that none is played together with others.
+        return "host" if self.neighbourhood == "bins" else "auto"
+
     def estimate(self, game: Game) -> GameResult:
         if self.neighbourhood == "bins":
             return self._in_bins(game)
