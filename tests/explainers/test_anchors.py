@@ -159,6 +159,6 @@ def test_the_budget_is_kept_and_what_is_not_found_is_said():
     assert result.diagnostics["found"] == [[False]]
     assert result.diagnostics["evaluations"][0] <= 900
     with pytest.raises(BudgetError, match=r"Anchors needs at least \d+ model evaluations for 12 features"):
-        xaionnx.explain(model, x, Anchors(background=rows, budget=300))
+        xaionnx.explain(model, x, Anchors(background=rows, budget=40))
     with pytest.raises(ParameterError, match=r"divides columns by rows of data, of which there are 5"):
         xaionnx.explain(model, x, Anchors(background=rows[:5]))

@@ -63,7 +63,7 @@ class Anchors(HasBudget, ByFeatures, GameExplainer):
     beam : int
         How many anchors of each size are extended.
     batch : int
-        Inputs drawn for an anchor at once.
+        Inputs drawn for an anchor at once; fewer if the budget is small.
     threshold : float, optional
         Divides the values of a target into two predictions. Without, targets that are no class are divided halfway
         between f(x) and f(all removed).
@@ -84,7 +84,7 @@ class Anchors(HasBudget, ByFeatures, GameExplainer):
     Raises
     ------
     BudgetError
-        The budget does not allow one batch of each feature.
+        The budget does not allow one input for each feature.
     ParameterError
         There are fewer than 10 background rows.
 
@@ -120,14 +120,9 @@ class Anchors(HasBudget, ByFeatures, GameExplainer):
         return [Target.classes()] if self.threshold is None and classes else []
 
     def estimate(self, game: Game) -> GameResult:
-        least = 1 + game.targets * (_USUAL + (game.players + 1) * self.batch * self._draws(game))
-        if self.budget < least:
-            raise BudgetError(
-                f"Anchors needs at least {least} model evaluations for {game.players} features, and its budget is "
-                f"{self.budget}. Raise the budget, or take fewer features, or a smaller batch."
-            )
+        batch = self._affordable_batch(game)
         conditions = conditions_of("Anchors", game.removal) if self._in_rows(game) else None
-        found = [self._search(game, conditions, t) for t in range(game.targets)]
+        found = [self._search(game, conditions, t, batch) for t in range(game.targets)]
         values = np.zeros((game.targets, game.players))
         for t, one in enumerate(found):
             values[t, sorted(one.anchor)] = 1
@@ -143,6 +138,26 @@ class Anchors(HasBudget, ByFeatures, GameExplainer):
         }
         return GameResult(values, None, diagnostics, names=names)
 
+    def _affordable_batch(self, game: Game) -> int:
+        """The inputs of a batch, fewer where the budget does not allow one of each feature twice.
+
+        Raises
+        ------
+        BudgetError
+            It does not allow one input each.
+        """
+        draws = self._draws(game)
+        # What stands for nothing being kept, for targets that are no class.
+        usual = _USUAL if self._in_rows(game) else draws
+        each = game.targets * (game.players + 1) * draws
+        left = self.budget - 1 - game.targets * usual
+        if left < each:
+            raise BudgetError(
+                f"Anchors needs at least {each + self.budget - left} model evaluations for {game.players} features, "
+                f"and its budget is {self.budget}. Raise the budget, or take fewer features."
+            )
+        return min(self.batch, max(1, left // (2 * each)))
+
     def _in_rows(self, game: Game) -> bool:
         """Whether z is a background row."""
         removal = game.removal
@@ -153,7 +168,7 @@ class Anchors(HasBudget, ByFeatures, GameExplainer):
     def _draws(self, game: Game) -> int:
         return 1 if self._in_rows(game) else game.removal.draws
 
-    def _search(self, game: Game, conditions: Sequence[Condition] | None, target: int) -> Found:
+    def _search(self, game: Game, conditions: Sequence[Condition] | None, target: int, batch: int) -> Found:
         drawn = _Coalitions(game, self.seed) if conditions is None else _Rows(game, conditions, self.seed)
         same = self._event(game, drawn, target)
         # Targets share the budget.
@@ -166,7 +181,7 @@ class Anchors(HasBudget, ByFeatures, GameExplainer):
             return [int(part.sum()) for part in np.split(right, len(anchors))]
 
         limits = self.precision, self.gap, self.delta, self.epsilon
-        search = BeamSearch(Arms(draw, self.batch), drawn.coverage, *limits, min(self.beam, game.players))
+        search = BeamSearch(Arms(draw, batch), drawn.coverage, *limits, min(self.beam, game.players))
         return search.over(game.players)
 
     def _event(self, game: Game, drawn: _Neighbourhood, target: int) -> Callable[[Array, Array], Array]:

@@ -107,7 +107,8 @@ class ShortRows:
         flat = x.reshape(len(x), 1, 1, -1)
         if name not in self._baseline:
             repeated = np.broadcast_to(flat, (len(x), len(codes), draws, flat.shape[-1]))
-            return np.ascontiguousarray(repeated).reshape(-1, *x.shape[1:])
+            # Inputs of no elements do not say how many they are.
+            return np.ascontiguousarray(repeated).reshape(len(x) * len(codes) * draws, *x.shape[1:])
         baseline = self._baseline[name]
         removed = baseline[which] if len(baseline) > 1 else baseline
         removed = removed.reshape(len(removed), 1, draws, -1)
