@@ -52,6 +52,8 @@ class Settings(TypedDict, total=False):
     background_reduction: Literal["sample", "kmeans"]
     background_size: int | None
     baseline: BaselineLike
+    batch: int
+    beam: int
     budget: int
     centred: bool
     channel: int | None
@@ -59,6 +61,7 @@ class Settings(TypedDict, total=False):
     class_maps: bool
     composite: str | Composite
     contrast: int | str | None
+    delta: float
     discard: float
     donors: RowsLike
     draws: int
@@ -69,6 +72,7 @@ class Settings(TypedDict, total=False):
     fraction: float
     fuse: Literal["mean", "maximum"]
     gamma: float
+    gap: float
     gradient: Literal["auto", "graph"] | GradientLike | None
     grid: int | tuple[int, ...]
     heads: Literal["mean", "max", "min"]
@@ -79,8 +83,8 @@ class Settings(TypedDict, total=False):
     inner: MethodLike | None
     interactions: bool
     keep: float
-    kernel: Literal["cosine", "l2", "uniform"]
-    kernel_width: float
+    kernel: Literal["auto", "cosine", "l2", "uniform"]
+    kernel_width: float | None
     l1: int | None
     labels: LabelsLike
     layer: str | Sequence[str] | None
@@ -89,6 +93,7 @@ class Settings(TypedDict, total=False):
     max_sigma: float
     max_steps: int
     metric: MetricLike
+    neighbourhood: Literal["removal", "bins"]
     neuron: NeuronLike
     noise: NoiseLike
     order: int
@@ -96,6 +101,8 @@ class Settings(TypedDict, total=False):
     patches: Literal["auto", "scores", "alone", "covered"]
     patterns: PatternsLike
     perturbation: Literal["interventional", "path_dependent"]
+    points: int
+    precision: float
     relative: bool
     relu: bool
     ridge: float
@@ -110,8 +117,10 @@ class Settings(TypedDict, total=False):
     steps: int
     strength: float
     stride: int | tuple[int, ...] | None
-    surrogate: Literal["ridge", "lasso"]
+    surrogate: Literal["ridge", "lasso", "tree"]
+    threshold: float | None
     tolerance: float | None
+    tree_depth: int
     upsampling: Literal["bilinear", "nearest"]
     weighting: Literal["equal", "probability"]
     window: int | tuple[int, ...] | None
@@ -134,6 +143,54 @@ def ablation_cam(
     """
     return explain(
         model, x, "ablation_cam", target, layer=layer, fuse=fuse, relu=relu, upsampling=upsampling, channels=channels
+    )
+
+
+def anchors(
+    model: ModelLike,
+    x: InputLike,
+    target: TargetLike = None,
+    *,
+    background: BackgroundLike = None,
+    background_size: int = 10000,
+    baseline: BaselineLike = None,
+    background_reduction: Literal["sample", "kmeans"] = "sample",
+    seed: int = 0,
+    features: FeaturesLike = None,
+    layer: str | None = None,
+    budget: int = 20000,
+    precision: float = 0.95,
+    delta: float = 0.1,
+    gap: float = 0.05,
+    epsilon: float = 0.15,
+    beam: int = 4,
+    batch: int = 32,
+    threshold: float | None = None,
+) -> Explanation:
+    """The rule of largest coverage whose precision is at least ``precision``.
+
+    See :class:`~xaionnx.explainers.anchors.Anchors`.
+    """
+    return explain(
+        model,
+        x,
+        "anchors",
+        target,
+        background=background,
+        background_size=background_size,
+        baseline=baseline,
+        background_reduction=background_reduction,
+        seed=seed,
+        features=features,
+        layer=layer,
+        budget=budget,
+        precision=precision,
+        delta=delta,
+        gap=gap,
+        epsilon=epsilon,
+        beam=beam,
+        batch=batch,
+        threshold=threshold,
     )
 
 
@@ -433,6 +490,40 @@ def deep_lift(
         rule=rule,
         baseline=baseline,
         seed=seed,
+    )
+
+
+def dependence(
+    model: ModelLike,
+    x: InputLike,
+    target: TargetLike = None,
+    *,
+    background: BackgroundLike = None,
+    background_size: int = 10000,
+    baseline: BaselineLike = None,
+    background_reduction: Literal["sample", "kmeans"] = "sample",
+    seed: int = 0,
+    features: FeaturesLike = None,
+    layer: str | None = None,
+    points: int = 20,
+) -> Explanation:
+    """How far the target is above the mean of its curve over a feature, and the curves themselves.
+
+    See :class:`~xaionnx.explainers.dependence.Dependence`.
+    """
+    return explain(
+        model,
+        x,
+        "dependence",
+        target,
+        background=background,
+        background_size=background_size,
+        baseline=baseline,
+        background_reduction=background_reduction,
+        seed=seed,
+        features=features,
+        layer=layer,
+        points=points,
     )
 
 
@@ -959,7 +1050,7 @@ def lime(
     target: TargetLike = None,
     *,
     background: BackgroundLike = None,
-    background_size: int = 100,
+    background_size: int = 10000,
     baseline: BaselineLike = None,
     background_reduction: Literal["sample", "kmeans"] = "sample",
     seed: int = 0,
@@ -967,9 +1058,11 @@ def lime(
     layer: str | None = None,
     budget: int = 1000,
     tolerance: float | None = None,
-    kernel: Literal["cosine", "l2", "uniform"] = "cosine",
-    kernel_width: float = 0.25,
-    surrogate: Literal["ridge", "lasso"] = "ridge",
+    neighbourhood: Literal["removal", "bins"] = "removal",
+    kernel: Literal["auto", "cosine", "l2", "uniform"] = "auto",
+    kernel_width: float | None = None,
+    surrogate: Literal["ridge", "lasso", "tree"] = "ridge",
+    tree_depth: int = 4,
     alpha: float = 1.0,
     select: int | None = None,
 ) -> Explanation:
@@ -991,9 +1084,11 @@ def lime(
         layer=layer,
         budget=budget,
         tolerance=tolerance,
+        neighbourhood=neighbourhood,
         kernel=kernel,
         kernel_width=kernel_width,
         surrogate=surrogate,
+        tree_depth=tree_depth,
         alpha=alpha,
         select=select,
     )
