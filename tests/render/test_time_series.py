@@ -250,6 +250,12 @@ def test_names_and_times_are_those_of_the_record(monkeypatch):
     assert "03-02 00:00" in texts
 
 
+def test_the_words_of_a_spectrogram_hold_in_both_themes(monkeypatch):
+    tone = np.sin(np.arange(4000.0))[None]
+    said_of = said(monkeypatch, lambda: render.series(explained(np.zeros((1, 4000))), tone, rate=8000))
+    assert "Below: the spectrogram, in the colour of the line where a frequency is loud." in said_of
+
+
 def test_sound_has_a_spectrogram_dark_where_it_is_loud(monkeypatch):
     from matplotlib.axes import Axes
 

@@ -47,7 +47,7 @@ def series(  # noqa: PLR0913 - options of a picture, all by keyword
 
     Up to 64 channels have one row each, coloured by their values. With more channels all lines share one row, and
     values that differ between channels are drawn below as a heat map of channels and time. Where features are segments,
-    thin lines divide them. Below sound, its spectrogram has the same colours, darker where a frequency is louder.
+    thin lines divide them. Below sound, its spectrogram has the same colours under that of the line where it is loud.
 
     Parameters
     ----------
@@ -138,7 +138,7 @@ def series(  # noqa: PLR0913 - options of a picture, all by keyword
     elif len(signals) > ROWS:
         notes.append(f"The lines of all {len(signals)} channels are drawn over each other.")
     if sound:
-        notes.append("Below: the spectrogram, darker where a frequency is louder.")
+        notes.append("Below: the spectrogram, in the colour of the line where a frequency is loud.")
     if steps > 1:
         notes.append(
             f"Of every {steps} steps the strongest value is drawn, and the line from their least to their largest."
