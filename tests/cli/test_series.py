@@ -47,7 +47,7 @@ def test_series_are_drawn_over_their_time(run, net, tmp_path, method):
 def test_the_parts_of_a_layer_remain_bars(run, net, tmp_path, monkeypatch):
     drawn = []
     bars = xaionnx.render.bars
-    monkeypatch.setattr("xaionnx.render.pictures.bars.bars", lambda *a, **k: (drawn.append(k), bars(*a, **k))[1])
+    monkeypatch.setattr("xaionnx.render.pictures.bar.bars", lambda *a, **k: (drawn.append(k), bars(*a, **k))[1])
     asked = run("explain", "layer_activation", *net[:2], "--layer", "r", "-o", tmp_path / "a.png")
     assert asked.exit_code == 0, asked.stderr
     assert len(drawn) == 2
@@ -61,7 +61,7 @@ def test_where_no_convolution_tells_which_axis_is_time_there_are_bars(run, tmp_p
     np.save(tmp_path / "x.npy", rng.normal(size=(1, 2, 4)).astype(np.float32))
     drawn = []
     bars = xaionnx.render.bars
-    monkeypatch.setattr("xaionnx.render.pictures.bars.bars", lambda *a, **k: (drawn.append(k), bars(*a, **k))[1])
+    monkeypatch.setattr("xaionnx.render.pictures.bar.bars", lambda *a, **k: (drawn.append(k), bars(*a, **k))[1])
     asked = run("explain", "saliency", tmp_path / "flat.onnx", tmp_path / "x.npy", "-o", tmp_path / "a.png")
     assert asked.exit_code == 0, asked.stderr
     assert len(drawn) == 1

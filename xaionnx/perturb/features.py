@@ -51,6 +51,7 @@ class Features(ABC):
     def label_maps(self, sample: Sample) -> dict[str, Array]:
         """Return integer labels by input name, each broadcasting to the input without its batch axis."""
 
+    @hook
     def players(self, sample: Sample) -> Players:
         """Return the players of one sample."""
         resolved = self.resolved(sample)
