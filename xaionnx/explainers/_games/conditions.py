@@ -62,12 +62,18 @@ class Condition:
 def quartile_bins(values: Array) -> Array:
     """Return the edges between bins of numbers: the quartiles, equal ones merged.
 
+    If three quarters of the numbers are the largest one, it gets a bin of its own: else all were in one bin.
+
     Examples
     --------
     >>> quartile_bins(np.arange(8.0)), quartile_bins(np.array([0, 0, 0, 0, 0, 1, 2, 3.0]))
     (array([1.75, 3.5 , 5.25]), array([0.  , 1.25]))
+    >>> quartile_bins(np.array([0, 1, 1, 1, 1, 1.0]))
+    array([0.])
     """
-    return np.unique(np.percentile(values, _QUARTILES))
+    edges = np.unique(np.percentile(values, _QUARTILES))
+    below = values[values < values.max()]
+    return np.array([below.max()]) if edges[0] == values.max() and len(below) else edges
 
 
 def conditions_of(method: str, removal: Removal) -> list[Condition]:
