@@ -31,6 +31,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "occlusion": {"window": 48, "stride": 16},
     "sobol": {"features": Features.grid(7)},
     "exact_shapley": {"features": Features.grid(3)},
+    "anchors": {"features": Features.grid(4), "budget": 3000},
+    "shapley_interactions": {"features": Features.grid(4), "budget": 2048},
     "smooth_grad": {"statistic": "squared"},
     "score_cam": {"channels": 64},
     # At the last layer nothing speaks against the espresso, and gradients are equal at all positions, so that Layer-CAM
