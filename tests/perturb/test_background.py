@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import xaionnx
+from models import planted
 from tests.tiny import linear
 from xaionnx import Baseline, discovery, parameters
 from xaionnx.errors import InputMismatchError, ParameterError
@@ -28,7 +29,8 @@ def with_background():
 def test_every_method_with_a_baseline_has_a_background():
     with_baseline = {m.name() for m in discovery.METHODS.kinds() if "baseline" in parameters.declared(m)}
     # Its baseline is one for each sample.
-    assert {m.name() for m in with_background()} == with_baseline - {"score_cam"}
+    # Trees have no other baseline.
+    assert {m.name() for m in with_background()} == with_baseline - {"score_cam"} | {"tree_shap"}
 
 
 @pytest.mark.parametrize("method", ["kernel_shap", "feature_ablation", "integrated_gradients", "deep_lift", "lime"])
@@ -42,7 +44,9 @@ def test_the_values_are_those_of_a_baseline_of_these_rows(model, method):
     assert "zero_by_default" not in given.provenance
 
 
-@pytest.mark.parametrize("kind", with_background(), ids=lambda kind: kind.name())
+@pytest.mark.parametrize(
+    "kind", [m for m in with_background() if "baseline" in parameters.declared(m)], ids=lambda kind: kind.name()
+)
 def test_a_baseline_and_a_background_are_refused(kind):
     with pytest.raises(ParameterError, match="takes a 'baseline' or a 'background'\\. Got both"):
         kind(baseline=0.5, background=ROWS)
@@ -97,3 +101,16 @@ def test_equal_rows_are_one_centre():
 def test_what_is_no_background_is_refused(model, rows, error, said):
     with pytest.raises(error, match=said):
         xaionnx.explain(model, X, "kernel_shap", 0, background=rows)
+
+
+@pytest.mark.parametrize("method", ["kernel_shap", "lime", "banzhaf", "shapley_sampling", "sobol"])
+def test_the_default_budget_is_for_each_background_row(method):
+    rng = np.random.default_rng(4)
+    model = planted.load(planted.linear(rng.normal(size=(1, 20)).tolist()))
+    rows = rng.normal(size=(150, 20)).astype(np.float32)
+    default = discovery.method(method).default_budget
+    found = xaionnx.explain(model, rows[:1], method, 0, background=rows, background_size=40)
+    assert default * 40 * 0.4 < found.diagnostics["evaluations"][0] <= default * 40
+    assert found.provenance["parameters"]["budget"] == default * 40
+    alone = xaionnx.explain(model, rows[:1], method, 0)
+    assert alone.diagnostics["evaluations"][0] <= default == alone.provenance["parameters"]["budget"]

@@ -67,7 +67,7 @@ class Banzhaf(WithinBudget, ByFeatures, GameExplainer):
     plays_together: ClassVar[bool] = True
 
     def planned_evaluations(self, players: int) -> int:
-        return int(min(self.budget - 1, 2**players - 1))
+        return int(min(self.max_evaluations(1) - 1, 2**players - 1))
 
     def estimate(self, game: Game) -> GameResult:
         players = game.players

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, ClassVar, final
 
 from xaionnx.data.sample import Sample
 from xaionnx.explainers._games.game import GameExplainer, GameResult
-from xaionnx.explainers._games.smooth_masks import BUDGET, GRID, BySmoothMasks
-from xaionnx.parameters import integer, size
+from xaionnx.explainers._games.sampling import budget_parameter
+from xaionnx.explainers._games.smooth_masks import GRID, OF_MASKS, BySmoothMasks
+from xaionnx.parameters import size
 from xaionnx.perturb.game import Game
 from xaionnx.perturb.removal import Removal
 from xaionnx.targets.target import Target
@@ -70,7 +71,9 @@ class DRise(BySmoothMasks, GameExplainer):
 
     reference: ClassVar[str] = "Petsiuk et al. 2021, arXiv:2006.03204"
 
-    budget: int = integer(2001, BUDGET, low=3)
+    default_budget: ClassVar[int] = 2001
+
+    budget: int | None = budget_parameter(2001, 3, OF_MASKS)
     grid: int | tuple[int, ...] = size(16, GRID)
 
     def explained(self, target: Target) -> Target:

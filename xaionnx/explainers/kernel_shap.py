@@ -88,7 +88,7 @@ class KernelShap(WithinBudget, ByFeatures, GameExplainer):
         self.check_tolerance("l1", self.l1 is not None)
 
     def planned_evaluations(self, players: int) -> int:
-        return int(min(self.budget - 1, 2**players - 1))
+        return int(min(self.max_evaluations(1) - 1, 2**players - 1))
 
     def estimate(self, game: Game) -> GameResult:
         players = game.players

@@ -16,14 +16,17 @@ from xaionnx.explainers._games.cost import check_regression
 from xaionnx.explainers._games.game import ByFeatures, GameExplainer, GameResult
 from xaionnx.explainers._games.local_surrogate import Fit, fit
 from xaionnx.explainers._games.row_sampling import SampledRows
-from xaionnx.explainers._games.sampling import CHOSEN, WithinBudget, evaluate
+from xaionnx.explainers._games.sampling import CHOSEN, WithinBudget, budget_parameter, evaluate
 from xaionnx.explainers._games.tree_surrogate import fit_tree
 from xaionnx.parameters import choice, integer, real
+from xaionnx.perturb.background import SIZE
 from xaionnx.perturb.game import BySample, Game
 from xaionnx.typing import Array
 
 # With more players there are more coalitions than any budget allows.
 _MOST_ENUMERATED = 30
+# Background rows of bins, which cost no evaluations.
+_ROWS = 10_000
 
 
 @final
@@ -67,8 +70,6 @@ class Lime(WithinBudget, ByFeatures, GameExplainer):
     kernel, kernel_width : str, float
         By default ``cosine`` with 0.25; with bins ``l2`` with 0.75, which is the authors' sqrt(exp(-(number of columns
         that differ) / (0.75^2 P))).
-    background_size : int
-        More rows than this are reduced to it.
 
     Notes
     -----
@@ -105,12 +106,18 @@ class Lime(WithinBudget, ByFeatures, GameExplainer):
     axioms: ClassVar[tuple[str, ...]] = ("linearity",)
     reference: ClassVar[str] = "Ribeiro et al. 2016, arXiv:1602.04938"
     plays_together: ClassVar[bool] = True
+    default_budget: ClassVar[int] = 1000
 
-    budget: int = integer(1000, "maximum number of model evaluations per sample", low=2)
+    budget: int | None = budget_parameter(1000)
     neighbourhood: str = choice(
         "removal", ("removal", "bins"), "features are present or removed, or columns in the sample's bin of quartiles"
     )
-    background_size: int = integer(10_000, "maximum number of background rows that are used", low=1)
+    background_size: int | None = integer(
+        None,
+        f"maximum number of background rows that are used; {SIZE} if not given, {_ROWS:,} for bins",
+        optional=True,
+        low=1,
+    )
     kernel: str = choice("auto", ("auto", "cosine", "l2", "uniform"), "distance by which coalitions are weighted")
     kernel_width: float | None = real(None, "width of the kernel", low=0, low_open=True, optional=True)
     surrogate: str = choice("ridge", ("ridge", "lasso", "tree"), "penalty of the linear model, or a decision tree")
@@ -134,6 +141,15 @@ class Lime(WithinBudget, ByFeatures, GameExplainer):
                 "surrogate='ridge' with alpha=0 is least squares."
             )
 
+    @property
+    def averages_over_baselines(self) -> bool:
+        return self.neighbourhood == "removal"
+
+    @property
+    def default_background_size(self) -> int:
+        """The number of background rows if none is given: bins cost no evaluations."""
+        return SIZE if self.neighbourhood == "removal" else _ROWS
+
     def applier(self) -> str:
         # Samples have bins of their own, so that none is played together with others.
         return "host" if self.neighbourhood == "bins" else "auto"
@@ -142,7 +158,8 @@ class Lime(WithinBudget, ByFeatures, GameExplainer):
         if self.neighbourhood == "bins":
             return self._in_bins(game)
         players = game.players
-        if players <= _MOST_ENUMERATED and 2**players - 2 <= (self.budget - 1) // game.removal.draws - 1:
+        draws = game.removal.draws
+        if players <= _MOST_ENUMERATED and 2**players - 2 <= (self.max_evaluations(draws) - 1) // draws - 1:
 
             def coalitions(start: int, stop: int) -> Array:
                 return all_coalitions(players, start, stop)
@@ -171,18 +188,19 @@ class Lime(WithinBudget, ByFeatures, GameExplainer):
     def _in_bins(self, game: Game) -> GameResult:
         conditions = conditions_of(type(self).__name__, game.removal)
         check_regression(type(self).__name__, game.players, game.players + 2)
-        if self.budget < game.players + 3:
+        budget = self.max_evaluations(1)
+        if budget < game.players + 3:
             raise BudgetError(
                 f"Lime needs at least {game.players + 3} model evaluations for {game.players} features, and its budget "
-                f"is {self.budget}. Raise the budget, or take fewer features."
+                f"is {budget}. Raise the budget, or take fewer features."
             )
-        sampled = SampledRows(game.removal, conditions, self.seed, self.budget)
+        sampled = SampledRows(game.removal, conditions, self.seed, budget)
 
         def rows(start: int, stop: int) -> Array:
             return sampled.same[start:stop]
 
         outputs = game.full[None]
-        for count in self.stages(4 * game.players + 100, self.budget - 1):
+        for count in self.stages(4 * game.players + 100, budget - 1):
             done = len(outputs)
             more = game.apart(count + 1 - done, partial(_shifted, sampled, done))
             outputs = np.concatenate([outputs, more])

@@ -19,7 +19,7 @@ from xaionnx.explainers._games.interaction_sampling import (
     drawn_uniformly,
     sampled_interactions,
 )
-from xaionnx.explainers._games.sampling import WithinBudget, completeness_gap
+from xaionnx.explainers._games.sampling import WithinBudget, budget_parameter, completeness_gap
 from xaionnx.parameters import choice, integer
 from xaionnx.perturb.game import Game
 from xaionnx.typing import Array, Document
@@ -105,13 +105,14 @@ class ShapleyInteractions(WithinBudget, ByFeatures, GameExplainer):
     reference: ClassVar[str] = (
         "Grabisch and Roubens 1999, doi:10.1007/s001820050125; Tsai et al. 2023, arXiv:2203.00870"
     )
+    default_budget: ClassVar[int] = 4096
 
-    budget: int = integer(4096, "maximum number of model evaluations per sample", low=2)
+    budget: int | None = budget_parameter(4096)
     index: str = choice("k_sii", ("k_sii", "sii", "stii", "fsii", "bii", "fbii"), "which interactions")
     order: int = integer(2, "size of the largest sets of features", low=2, high=3)
 
     def planned_evaluations(self, players: int) -> int:
-        return int(min(self.budget - 1, 2**players - 1))
+        return int(min(self.max_evaluations(1) - 1, 2**players - 1))
 
     def estimate(self, game: Game) -> GameResult:
         players, possible = game.players, 2**game.players - 2

@@ -134,7 +134,7 @@ class Sobol(WithinBudget, GameExplainer):
             least = 1 + _LEAST * (players + 2) * game.removal.draws
             raise BudgetError(
                 f"Sobol needs at least {least} model evaluations for {players} features, and its budget is "
-                f"{self.budget}. Raise the budget, or take fewer features."
+                f"{game.budget}. Raise the budget, or take fewer features."
             )
         outputs = np.empty((0, players + 2, game.targets))
         for codes in self._points(players, 1 << (max_points.bit_length() - 1)):

@@ -56,7 +56,7 @@ class FromBackground:
     """Adds the parameters ``background`` and ``background_size`` of methods with a ``baseline`` and a ``seed``."""
 
     background: BackgroundLike = parameter()
-    background_size: int = size_parameter()
+    background_size: int | None = size_parameter()
 
     @final
     @property
@@ -85,4 +85,5 @@ def replacement(method: object) -> BaselineLike:
     if isinstance(given, Baseline):
         return given
     size, seed = getattr(method, "background_size", SIZE), getattr(method, "seed", 0)
+    size = getattr(method, "default_background_size", None) if size is None else size
     return Background(row_arrays(given), size, getattr(method, "background_reduction", "sample"), seed)

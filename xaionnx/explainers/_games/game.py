@@ -114,8 +114,9 @@ class GameExplainer(FromBackground, Explainer):
         return 0
 
     @hook
-    def max_evaluations(self) -> int | None:
-        """The largest number of evaluations that a sample may cost; None if there is no limit."""
+    def max_evaluations(self, draws: int) -> int | None:
+        """The largest number of evaluations that a sample with ``draws`` baselines may cost; None without a limit."""
+        del draws
         return None
 
     @hook
@@ -203,7 +204,7 @@ class GameExplainer(FromBackground, Explainer):
                 removals,
                 resolved.values[:, which],
                 explained=resolved.count,
-                budget=self.max_evaluations(),
+                budget=self.max_evaluations(removals[0].draws),
                 applier_kind=self.applier(),
                 evaluations=evaluations,
             )
@@ -214,6 +215,9 @@ class GameExplainer(FromBackground, Explainer):
             # After an early stop, fewer evaluations were made than planned.
             progress.expect((game.evaluations - before - planned) * game.samples)
         found = _attribution(parts)
+        budgets = [part.game.budget for part in parts if part.game.budget is not None]
+        if budgets:
+            found = replace(found, parameters={**found.parameters, "budget": max(budgets)})
         if samples[0].text is None or self.replacement is not None:
             return found
         return replace(found, parameters={**found.parameters, "baseline": self.replacing(samples[0])})
@@ -255,7 +259,7 @@ class GameExplainer(FromBackground, Explainer):
         if alone or self.applier() != "auto" or not are_short(resolved.model, [removal]):
             return 1
         count = removal.players.count
-        codes = self.planned_evaluations(count) or self.max_evaluations() or count
+        codes = self.planned_evaluations(count) or self.max_evaluations(1) or count
         numbers = max(codes, count) * len(resolved.values)
         return int(np.clip(_NUMBERS // numbers, 1, _MOST_SAMPLES))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Final, final
+from typing import ClassVar, Final, final
 
 import numpy as np
 
@@ -25,19 +25,36 @@ CHOSEN: Final = "the samples chose the features, and there is no standard error 
 """Why a result has no standard error."""
 
 
+def budget_parameter(default: int, low: int = 2, of: str = "") -> int | None:
+    """Return a dataclass field for a budget; ``default`` is that of the class, for each baseline."""
+    words = f"maximum number of model evaluations per sample{of}; {default:,}, for each background row, if not given"
+    return integer(None, words, optional=True, low=low)
+
+
 @dataclass(frozen=True, kw_only=True)
 class HasBudget:
     """Limits the evaluations of a :class:`GameExplainer`."""
 
-    budget: int = integer(2048, "maximum number of model evaluations per sample", low=2)
+    default_budget: ClassVar[int] = 2048
+    """Evaluations per sample for each baseline, if no budget is given."""
+
+    budget: int | None = budget_parameter(2048)
 
     @final
-    def max_evaluations(self) -> int:
-        return self.budget
+    def max_evaluations(self, draws: int) -> int:
+        if self.budget is not None:
+            return self.budget
+        return self.default_budget * (draws if self.averages_over_baselines else 1)
+
+    @property
+    @hook
+    def averages_over_baselines(self) -> bool:
+        """Whether each coalition is evaluated with every baseline."""
+        return True
 
     @hook
     def planned_evaluations(self, players: int) -> int:
-        return self.budget - 1
+        return self.max_evaluations(1) - 1
 
     @final
     def affordable(self, game: Game, least: int) -> int:
@@ -55,12 +72,12 @@ class HasBudget:
             The budget does not allow ``least``.
         """
         draws = game.removal.draws
-        affordable = (self.budget - 1) // draws - 1
+        affordable = (self.max_evaluations(draws) - 1) // draws - 1
         if affordable < least:
             several = f" and {draws} baselines" if draws > 1 else ""
             raise BudgetError(
                 f"{type(self).__name__} needs at least {1 + (least + 1) * draws} model evaluations for {game.players} "
-                f"features{several}, and its budget is {self.budget}. Raise the budget, or take fewer features."
+                f"features{several}, and its budget is {game.budget}. Raise the budget, or take fewer features."
             )
         return affordable
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, ClassVar, final
 
 import numpy as np
 from xaionnx_kernels import masks
@@ -14,9 +14,9 @@ from xaionnx.errors import BudgetError
 from xaionnx.explainers._games.blas import one_blas_thread
 from xaionnx.explainers._games.game import GameResult
 from xaionnx.explainers._games.mask_space import MaskSpace
-from xaionnx.explainers._games.sampling import WithinBudget, evaluate
+from xaionnx.explainers._games.sampling import WithinBudget, budget_parameter, evaluate
 from xaionnx.explanation import ValueKind
-from xaionnx.parameters import choice, integer, real, size, stopping_tolerance
+from xaionnx.parameters import choice, real, size, stopping_tolerance
 from xaionnx.perturb.element_types import check_none_missing
 from xaionnx.perturb.game import Game
 from xaionnx.perturb.players import Players
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 ESTIMATORS = ("least_squares", "centred", "plain")
 """How outputs become a map."""
 
-BUDGET = "maximum number of model evaluations per sample: the input and the masks"
+OF_MASKS = ": the input and the masks"
 GRID = "cells of a mask along each axis of the positions"
 
 # With fewer masks the standard errors are too uncertain to stop the sampling.
@@ -42,7 +42,9 @@ _TRUSTED = 400
 class BySmoothMasks(WithinBudget):
     """Samples smooth random masks for a :class:`GameExplainer`; `xaionnx.explainers.rise.Rise` has the estimators."""
 
-    budget: int = integer(1001, BUDGET, low=3)
+    default_budget: ClassVar[int] = 1001
+
+    budget: int | None = budget_parameter(1001, 3, OF_MASKS)
     tolerance: float | None = stopping_tolerance(
         "stop when every standard error is at most this share of the map's largest value"
     )
@@ -84,7 +86,7 @@ class BySmoothMasks(WithinBudget):
             least = 1 + 2 * game.removal.draws
             raise BudgetError(
                 f"{type(self).__name__} needs at least {least} model evaluations for two masks with each baseline, "
-                f"and its budget is {self.budget}. Raise the budget."
+                f"and its budget is {game.budget}. Raise the budget."
             )
         space, code = self._space(game.removal, seed)
         outputs = np.empty((0, game.targets))
