@@ -40,7 +40,7 @@ def test_each_line_is_a_text_on_request(run: Run, mail: Path) -> None:
         "explain", "feature_ablation", SPAM, mail, "--lines", "--features", "words", "-o", mail.with_name("out.png")
     )
     assert result.exit_code == 0, result.output
-    assert sorted(path.name for path in mail.parent.glob("*.png")) == ["out-mail-1.png", "out-mail-2.png"]
+    assert sorted(path.name for path in mail.parent.glob("*.png")) == ["out-mail-0.png", "out-mail-1.png"]
 
 
 def test_an_empty_text_is_refused(run: Run, tmp_path: Path) -> None:

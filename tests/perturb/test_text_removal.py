@@ -130,7 +130,7 @@ def test_paths_are_files_and_strings_are_texts(tmp_path: Path) -> None:
     assert model.read(file).texts[0].text == f"{TEXT}\n\nHello\n"
     lines = model.read(file, lines=True)
     assert [text.text for text in lines.texts] == [TEXT, "Hello"]
-    assert [Path(name).name for name in lines.names] == ["mail.txt:1", "mail.txt:3"]
+    assert [Path(name).name for name in lines.names] == ["mail.txt[0]", "mail.txt[1]"]
     assert model.read(str(file)).texts[0].text == str(file)
     file.write_bytes("caf\xe9".encode("latin-1"))
     with pytest.raises(DataError, match="not UTF-8"):

@@ -245,8 +245,8 @@ def _of_file(path: Path, spec: InputSpec, lines: bool) -> list[_Source]:
     text, digest = _decoded(path, data), sha256_of(data)
     if not lines:
         return [_Source(text, str(path), digest, path)]
-    numbered = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
-    return [_Source(line, f"{path}:{number}", digest, path, number) for number, line in numbered]
+    texts = [line for line in text.splitlines() if line.strip()]
+    return [_Source(line, f"{path}[{number}]", digest, path, number) for number, line in enumerate(texts)]
 
 
 def _decoded(path: Path, data: bytes) -> str:
@@ -267,11 +267,11 @@ def _of_table(path: Path, spec: InputSpec) -> list[_Source]:
     table = io.StringIO(_decoded(path, data), newline="")
     reader = csv.DictReader(table, delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
     columns = list(reader.fieldnames or [])
-    rows = [(reader.line_num, row) for row in reader]
+    rows = list(enumerate(reader))
     if spec.text not in columns:
         raise DataError(
             f"'{path}' has no column '{spec.text}', which the spec names as the text. Its columns are "
             f"{', '.join(columns)}."
         )
     digest = sha256_of(data)
-    return [_Source(str(row[spec.text] or ""), f"{path}:{line}", digest, path, line) for line, row in rows]
+    return [_Source(str(row[spec.text] or ""), f"{path}[{number}]", digest, path, number) for number, row in rows]
