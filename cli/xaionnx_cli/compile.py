@@ -51,7 +51,7 @@ def _common() -> list[click.Parameter]:
     from xaionnx_cli._parameters import LateOption
 
     return [
-        click.Argument(["model"], type=click.Path()),
+        click.Argument(["model"], type=click.Path(readable=False)),
         click.Option(["-o", "--save", "save"], required=True, metavar="FILE", help="The .onnx file to write."),
         LateOption(["-t", "--target", "target"], _target_help, metavar="TARGET"),
         click.Option(

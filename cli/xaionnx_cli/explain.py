@@ -70,8 +70,8 @@ def _common() -> list[click.Parameter]:
     from xaionnx_cli._parameters import LateOption
 
     return [
-        click.Argument(["model"], type=click.Path()),
-        click.Argument(["inputs"], type=click.Path(), nargs=-1, required=True, metavar="INPUT..."),
+        click.Argument(["model"], type=click.Path(readable=False)),
+        click.Argument(["inputs"], type=click.Path(readable=False), nargs=-1, required=True, metavar="INPUT..."),
         click.Option(
             ["-o", "--save", "save"],
             metavar="FILE|FOLDER",

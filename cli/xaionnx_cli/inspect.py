@@ -10,7 +10,7 @@ from xaionnx_cli._options import TIMEOUT_HELP, Seconds
 
 
 @click.command(no_args_is_help=False)
-@click.argument("model", type=click.Path())
+@click.argument("model", type=click.Path(readable=False))
 @click.option(
     "--layers",
     type=click.Choice(["some", "all"]),

@@ -25,7 +25,7 @@ class Request:
 
 
 @click.command(no_args_is_help=False)
-@click.argument("models", nargs=-1, required=True, type=click.Path(), metavar="MODEL MODEL...")
+@click.argument("models", nargs=-1, required=True, type=click.Path(readable=False), metavar="MODEL MODEL...")
 @click.option("-o", "--save", "save", required=True, metavar="FILE", help="The .onnx file to write.")
 @click.option(
     "--connect",

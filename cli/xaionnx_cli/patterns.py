@@ -29,8 +29,8 @@ class Request:
 
 
 @click.command(no_args_is_help=False)
-@click.argument("model", type=click.Path())
-@click.argument("inputs", type=click.Path())
+@click.argument("model", type=click.Path(readable=False))
+@click.argument("inputs", type=click.Path(readable=False))
 @click.option("-o", "--save", "save", required=True, metavar="FILE", help="The .npz file to write.")
 @click.option(
     "--estimator",

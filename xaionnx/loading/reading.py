@@ -148,7 +148,8 @@ def read_model(path: str | os.PathLike[str]) -> ModelFile:
             files=(own, *weights),
         )
     except OSError as error:
-        raise _unreadable_error(shown, error) from None
+        other = error.filename is not None and Path(os.fsdecode(error.filename)) != resolved
+        raise _unreadable_error(os.fsdecode(error.filename) if other else shown, error) from None
 
 
 def declared_inputs(proto: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
