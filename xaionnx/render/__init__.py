@@ -11,6 +11,7 @@ from xaionnx.render.notebook import picture_page
 from xaionnx.render.photo import overlay
 from xaionnx.render.picture import picture
 from xaionnx.render.position_maps import positions
+from xaionnx.render.row_sheet import row_sheet
 from xaionnx.render.text_page import page as text_page
 from xaionnx.render.text_parts import is_text
 from xaionnx.render.time_series import series
@@ -24,6 +25,7 @@ __all__ = [
     "picture",
     "picture_page",
     "positions",
+    "row_sheet",
     "save",
     "save_page",
     "series",

@@ -129,16 +129,16 @@ def rows_chart(
     return figure, axes
 
 
-def blank(height: float) -> Figure:
-    """An empty figure, :data:`WIDTH` pixels wide."""
+def blank(height: float, width: float = WIDTH) -> Figure:
+    """An empty figure of a size in pixels."""
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(WIDTH / _DPI, height / _DPI), dpi=_DPI, facecolor=hexadecimal(theme().paper))
+    return Figure(figsize=(width / _DPI, height / _DPI), dpi=_DPI, facecolor=hexadecimal(theme().paper))
 
 
 def plot(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
     """Axes in the house style at a place of a figure, in pixels from its upper left corner."""
-    wide, tall = WIDTH, figure.get_figheight() * _DPI
+    wide, tall = figure.get_size_inches() * _DPI
     axes = figure.add_axes((left / wide, 1 - (top + height) / tall, width / wide, height / tall))
     axes.set_facecolor(hexadecimal(theme().paper))
     axes.set_axisbelow(True)
@@ -160,9 +160,9 @@ def write(  # noqa: PLR0913 - a text, its place and its looks
     rotation: float = 0,
 ) -> None:
     """Write a text at pixels from the upper left corner of a figure, centred vertically."""
-    tall = figure.get_figheight() * _DPI
+    wide, tall = figure.get_size_inches() * _DPI
     figure.text(
-        x / WIDTH,
+        x / wide,
         1 - y / tall,
         # A dollar sign would begin a formula.
         text.replace("$", r"\$"),
@@ -180,10 +180,9 @@ def number_axis(axes: Axes, low: float, high: float, most: int = 6) -> None:
     axes.set_xlim(low, high)
     marks = page.ticks(low, high, most)
     # A number at an end of the axis must not be cut off at the edge of the figure.
+    edge = axes.figure.bbox.width
     shown = [
-        text
-        if (high - mark) / (high - low) * axes.bbox.width + WIDTH - axes.bbox.x1 >= text_width(text) / 2 + 3
-        else ""
+        text if (high - mark) / (high - low) * axes.bbox.width + edge - axes.bbox.x1 >= text_width(text) / 2 + 3 else ""
         for mark, text in zip(marks, tick_words(marks), strict=True)
     ]
     axes.set_xticks(marks, shown)

@@ -100,11 +100,7 @@ def facts(one: Explanation) -> list[str]:
     source = given.get("gradient")
     if isinstance(source, dict):  # the default, the built graph, is recorded as a string
         parts.append(f"gradients by {source.get('name', 'finite differences')}")
-    if isinstance(given.get("background"), dict):
-        parts.append(_background(given["background"]))
-    elif "baseline" in given:
-        parts.append(f"baseline {_baseline(given['baseline'])}")
-    return parts
+    return parts + _replacement(given)
 
 
 def left_as_is(one: Explanation) -> list[str]:
@@ -182,7 +178,7 @@ def made_by_in_short(one: Explanation) -> str:
     """
     given: Document = one.provenance.get("parameters", {})
     parts = [method_words(one)]
-    parts += [f"baseline {_baseline(given['baseline'])}"] if "baseline" in given else []
+    parts += _replacement(given)
     parts += [str(one.provenance["slice"])] if "slice" in one.provenance else []
     parts += [*guessed_axes(one), *left_as_is(one), *approximations(one), *against(one)]
     parts += gap(one) if (number(one, "relative_gap") or 0) > _NOTABLE else []
@@ -279,6 +275,13 @@ def _value(value: object) -> str:
 def _kind(name: str) -> str:
     """The name of a method's class as words: ``InputXGradient`` is ``input x gradient``."""
     return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", name).lower()
+
+
+def _replacement(given: Document) -> list[str]:
+    """What replaces removed features: the background or the baseline; empty for methods without either."""
+    if isinstance(given.get("background"), dict):
+        return [_background(given["background"])]
+    return [f"baseline {_baseline(given['baseline'])}"] if "baseline" in given else []
 
 
 def _background(given: Document) -> str:

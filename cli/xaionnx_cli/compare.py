@@ -1,0 +1,186 @@
+"""``xaionnx compare``: explain the same inputs by several methods, and tell how alike they rank the features."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from xaionnx_cli import _overwriting
+from xaionnx_cli._options import TIMEOUT_HELP, OptionValue, RowsOption, Seconds
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from xaionnx import Explanation, Model
+    from xaionnx.data.inputs import Inputs
+    from xaionnx.data.row_numbers import RowNumbers
+    from xaionnx.explainer import Explainer
+    from xaionnx.typing import Document, Floats
+
+# Options that are passed on to each method that has a parameter of this name.
+_PASSED_ON: Final = ("background", "background_size", "budget", "seed")
+_SUFFIXES: Final = (".png", ".jpg", ".jpeg")
+
+
+@dataclass(frozen=True)
+class Request:
+    """The options of ``xaionnx compare``."""
+
+    model: str
+    inputs: str
+    methods: str
+    save: str | None
+    target: str | None
+    rows: RowNumbers | None
+    background: str | None
+    background_size: int | None
+    budget: int | None
+    seed: int | None
+    top: int
+    device: str
+    spec: str | None
+    timeout: float | None
+    force: bool
+    as_json: bool
+
+
+@click.command(no_args_is_help=False)
+@click.argument("model", type=click.Path())
+@click.argument("inputs", type=click.Path())
+@click.option("--methods", required=True, metavar="NAME,NAME,...", help="The methods, two or more.")
+@click.option("-o", "--save", "save", metavar="FILE", help="The picture to write, with all methods side by side.")
+@click.option("-t", "--target", "target", metavar="TARGET", help="What is explained.  [default: the top class]")
+@click.option("--rows", type=RowsOption(), metavar="ROWS", help="Rows of a table, from 0: 17 or 17,20-30.")
+@click.option("--background", metavar="FILE", help="Rows of data that replace what is removed.")
+@click.option("--background-size", type=click.IntRange(1), metavar="INT", help="How many of these rows are used.")
+@click.option("--budget", type=click.IntRange(1), metavar="INT", help="Maximum number of model evaluations per sample.")
+@click.option("--seed", type=click.IntRange(0), metavar="INT", help="Seed of all random draws.")
+@click.option("--top", type=click.IntRange(1), default=12, show_default=True, help="Features of a table to draw.")
+@click.option("--device", default="auto", metavar="NAME", help="The device: auto, cpu, cuda, ...  [default: auto]")
+@click.option("--spec", metavar="FILE", help="The InputSpec to use instead of the .toml file beside the model.")
+@click.option("--timeout", type=Seconds(), metavar="SECONDS", help=TIMEOUT_HELP)
+@click.option("--force", is_flag=True, help=_overwriting.HELP)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout and nothing else.")
+def command(**given: OptionValue) -> None:
+    """Explain inputs by several methods, and tell how alike their rankings of the features are.
+
+    \b
+    xaionnx compare MODEL.onnx TABLE.csv --rows 17 --methods kernel_shap,lime,saliency -o sheet.png
+
+    For one sample the sizes of its values are ranked, for several the mean sizes. Background, budget and seed go to
+    those methods that have such a parameter. All other parameters are the defaults.
+    """
+    from xaionnx import InputSpec, Model, discovery
+    from xaionnx.agreement import rank_agreement
+    from xaionnx_cli import _report, _targets
+    from xaionnx_cli._deadline import time_limit, time_limit_between_runs
+    from xaionnx_cli._messages import write_lines
+    from xaionnx_cli._progress import progress_bar
+
+    request = Request(**given)
+    names = _method_names(request.methods)
+    methods = [discovery.configured(name, _settings(name, request)) for name in names]
+    place = _place(request)
+    spec = None if request.spec is None else InputSpec.read(request.spec)
+    with time_limit(request.timeout, f"Opening {request.model}"):
+        model = Model.load(request.model, request.device, timeout_s=request.timeout, spec=spec)
+        target = _targets.read_targets((request.target,) if request.target else (), None, model)
+    inputs = model.read(Path(request.inputs), rows=request.rows)
+    with progress_bar() as bar, time_limit_between_runs(request.timeout, "A method", bar):
+        results = [_explained(method, model, inputs, target) for method in methods]
+    agreement = rank_agreement(results, 0 if results[0].samples == 1 else None)
+    if place is not None:
+        from xaionnx import render
+
+        render.save(_sheet(results, inputs, request.top), place)
+    if request.as_json:
+        sys.stdout.write(_report.dump_json(_document(request, results, agreement)) + "\n")
+    else:
+        write_lines(_lines(request, results, agreement))
+
+
+def _method_names(given: str) -> list[str]:
+    """The names of two or more methods, each once.
+
+    Raises
+    ------
+    ParameterError
+        There are fewer, or one is named twice.
+    """
+    from xaionnx.errors import ParameterError
+
+    names = [name.strip() for name in given.split(",") if name.strip()]
+    if len(names) < 2 or len(set(names)) < len(names):
+        raise ParameterError(f"--methods must name two or more methods, each once. Got '{given}' instead.")
+    return names
+
+
+def _settings(name: str, request: Request) -> Document:
+    """The options of the command that the method has as parameters."""
+    from xaionnx import discovery, parameters
+
+    known = parameters.declared(discovery.method(name))
+    chosen = {option: getattr(request, option) for option in _PASSED_ON if getattr(request, option) is not None}
+    return {option: value for option, value in chosen.items() if option in known}
+
+
+def _place(request: Request) -> Path | None:
+    """The picture to write, if it may be written."""
+    from xaionnx.errors import ParameterError
+    from xaionnx_cli._destination import check_writable
+
+    if request.save is None:
+        return None
+    place = Path(request.save)
+    if place.suffix.lower() not in _SUFFIXES:
+        raise ParameterError(f"-o must end in .png or .jpg. Got '{request.save}' instead.")
+    check_writable(place.parent)
+    read = (request.model, request.inputs, request.spec, request.background)
+    _overwriting.check_replaceable(place, "picture", _overwriting.real_paths(filter(None, read)), request.force)
+    return place
+
+
+def _explained(method: Explainer, model: Model, inputs: Inputs, target: OptionValue) -> Explanation:
+    bound = method.bind(model)
+    return bound.explain(bound.request(model, inputs, target))
+
+
+def _sheet(results: Sequence[Explanation], inputs: Inputs, top: int) -> Image.Image:
+    """Photographs as maps side by side, anything else as bars side by side."""
+    from xaionnx import render
+
+    shown = next(iter(results[0].display.values()), None)
+    if shown is not None and shown.kind == "picture" and results[0].samples == 1:
+        return render.sheet(results, inputs.displays[0] if inputs.displays else shown.picture())
+    return render.row_sheet(results, top=top)
+
+
+def _document(request: Request, results: Sequence[Explanation], agreement: Floats) -> Document:
+    return {
+        "model": request.model,
+        "inputs": request.inputs,
+        "methods": [result.method for result in results],
+        "rank_agreement": [[None if number != number else number for number in row] for row in agreement.tolist()],
+        "explanations": [result.to_dict() for result in results],
+        "saved": request.save,
+    }
+
+
+def _lines(request: Request, results: Sequence[Explanation], agreement: Floats) -> list[str]:
+    """The table of agreements, with the mean of each method's agreements with the others."""
+    names = [result.method for result in results]
+    wide = max(map(len, names))
+    samples = f"{results[0].samples:,} sample{'' if results[0].samples == 1 else 's'}"
+    lines = [f"{request.inputs}: {samples}, rank agreement (Spearman) of the sizes of values"]
+    lines.append(f"  {'':{wide}}  " + "  ".join(f"{number + 1:>5}" for number in range(len(names))) + "   mean")
+    for number, (name, row) in enumerate(zip(names, agreement, strict=True)):
+        others = [value for column, value in enumerate(row) if column != number and value == value]
+        mean = f"{sum(others) / len(others):5.2f}" if others else " none"
+        cells = "  ".join(" none" if value != value else f"{value:5.2f}" for value in row)
+        lines.append(f"{number + 1} {name:{wide}}  {cells}  {mean}")
+    return [*lines, *([f"saved {request.save}"] if request.save else [])]

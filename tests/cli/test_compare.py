@@ -1,0 +1,68 @@
+"""``xaionnx compare``."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import xaionnx
+from xaionnx.agreement import rank_agreement
+
+MODEL, TABLE = "models/german_credit_mlp.onnx", "models/data/german_credit.csv"
+METHODS = ("kernel_shap", "feature_ablation", "saliency")
+
+
+def test_a_row_is_explained_by_each_method(run, tmp_path):
+    place = tmp_path / "sheet.png"
+    words = ("--rows", "9", "--methods", ",".join(METHODS), "--background", TABLE, "--background-size", "5")
+    found = run("compare", MODEL, TABLE, *words, "-t", "good", "-o", place)
+    assert found.exit_code == 0, found.stderr
+    model = xaionnx.Model.load(MODEL)
+    x = model.read(TABLE).arrays["features"]
+    settings = {"background": x, "background_size": 5}
+    known = rank_agreement(
+        [xaionnx.explain(model, x[9:10], name, "good", **(settings if name != "saliency" else {})) for name in METHODS]
+    )
+    rows = [line.split()[2:5] for line in found.stdout.splitlines() if line[:1] in "123" and line[1:2] == " "]
+    np.testing.assert_allclose(np.array(rows, float), known, atol=0.006)
+    with Image.open(place) as image:
+        assert image.width > 600
+
+
+def test_all_rows_and_a_document(run):
+    found = run("compare", MODEL, TABLE, "--rows", "0-4", "--methods", "saliency,input_x_gradient", "--json")
+    assert found.exit_code == 0, found.stderr
+    document = json.loads(found.stdout)
+    assert document["methods"] == ["saliency", "input_x_gradient"]
+    assert np.shape(document["explanations"][0]["values"]) == (5, 20)
+    assert document["rank_agreement"][0][0] == pytest.approx(1)
+
+
+def test_a_photo_becomes_a_sheet_of_maps(run, tmp_path):
+    place = tmp_path / "sheet.png"
+    words = ("--methods", "occlusion,saliency", "-o", place, "-t", "3")
+    np.save(tmp_path / "digit.npy", np.random.default_rng(0).normal(size=(1, 1, 8, 8)).astype(np.float32))
+    found = run("compare", "models/digits_cnn.onnx", tmp_path / "digit.npy", *words)
+    assert found.exit_code == 0, found.stderr
+    assert place.exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--methods", "lime"), "two or more methods"),
+        (("--methods", "lime,lime"), "each once"),
+        (("--methods", "lime,lima"), "No method named 'lima'"),
+        (("--methods", "lime,saliency", "-o", "sheet.npz"), "must end in .png or .jpg"),
+        (("--methods", "lime,saliency", "--rows", "5000"), "there is no row 5000"),
+        (("--methods", "grad_cam,saliency"), "class activation maps need a picture"),
+    ],
+)
+def test_what_cannot_be_compared_is_one_sentence(run, words, said):
+    found = run("compare", MODEL, TABLE, *words)
+    assert found.exit_code in (2, 3, 4)
+    assert said in found.stderr
+    assert len(found.stderr.strip().splitlines()) == 1

@@ -1,0 +1,60 @@
+"""How alike explanations rank features."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import spearmanr
+
+from xaionnx.agreement import importance, rank_agreement
+from xaionnx.errors import DataError, ParameterError
+from xaionnx.explanation import Explanation
+
+
+def of(values, method="lime", **more):
+    values = np.asarray(values, np.float64)
+    shape = values.shape[:-1]
+    return Explanation(method, values, np.full(shape, "y"), np.zeros(shape), **more)
+
+
+def test_the_numbers_are_those_of_scipy_with_ties():
+    rng = np.random.default_rng(3)
+    values = rng.integers(-3, 4, (4, 1, 9))
+    found = rank_agreement([of(one) for one in values])
+    for i in range(4):
+        for j in range(4):
+            known = spearmanr(np.abs(values[i, 0]), np.abs(values[j, 0])).statistic
+            assert found[i, j] == pytest.approx(known, abs=1e-12)
+
+
+def test_over_several_samples_the_mean_sizes_are_ranked():
+    one, other = of([[1, -5, 0], [3, 1, 1]]), of([[-2, 3, 0.5], [2, 3, 0.5]])
+    assert importance(one).tolist() == [2, 3, 0.5]
+    assert rank_agreement([one, other])[0, 1] == pytest.approx(1)
+    assert rank_agreement([one, other], 1)[0, 1] < 0.9
+
+
+def test_targets_are_compared_one_by_one():
+    several = of([[[1, 2, 3]], [[3, 2, 1]]])
+    assert rank_agreement([several, several], target=1)[0, 1] == pytest.approx(1)
+    assert importance(several, target=1).tolist() == [3, 2, 1]
+    with pytest.raises(ParameterError, match=r"in \[0, 1\]"):
+        importance(several, target=2)
+
+
+def test_values_of_one_size_have_no_ranking():
+    assert np.isnan(rank_agreement([of([[2, -2, 2]]), of([[1, 2, 3]])])[0, 1])
+
+
+def test_only_the_same_features_are_compared():
+    with pytest.raises(DataError, match="lime 3, saliency 2"):
+        rank_agreement([of([[1, 2, 3]]), of([[1, 2]], "saliency")])
+    with pytest.raises(DataError, match="at least two"):
+        rank_agreement([of([[1]]), of([[2]])])
+
+
+def test_samples_of_different_features_have_no_mean():
+    padded = of([[1, 2, 3], [1, 2, 3]], feature_values=np.array([[1, 2, np.nan], [1, 2, 3]]))
+    with pytest.raises(DataError, match="different features"):
+        importance(padded)
+    assert importance(padded, 1).tolist() == [1, 2, 3]
