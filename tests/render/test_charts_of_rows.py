@@ -237,7 +237,7 @@ def test_rows_of_different_classes_are_said():
     from xaionnx.render.words import class_of_rows, mixed_targets
 
     assert mixed_targets(rows.target) == (
-        "Each row explains its own class: good in 2 rows, bad in 1 rows; give a target to explain one in all."
+        "Each row explains its own class: good in 2 rows, bad in 1 row; give a target to explain one in all."
     )
     assert class_of_rows(rows, table_of(rows, 0)) == "the class of each row · 3 rows"
 
@@ -336,3 +336,17 @@ def test_numbers_in_the_texts_are_not_formulas(figures):
     table(columns=3, name="price in $ or $US {}").plot(0, kind="bar")
     assert all("$" in one.get_text() for one in texts(figures.last()) if "price" in one.get_text())
     assert additive.WATERFALL_TOP < many_rows.TOP
+
+
+def test_a_notebook_says_that_all_rows_are_drawn():
+    assert "All 4 rows; .plot(0) draws the first alone." in table(4)._repr_html_()
+    assert "All 1 rows" not in table(1)._repr_html_()
+    for count in (1, 2):
+        assert "No picture: The tree_shap values hold NaN" in table(values=np.full((count, 3), np.nan))._repr_html_()
+
+
+def test_a_unit_that_the_name_says_is_not_repeated(figures):
+    rows = table(4)
+    display = dataclasses.replace(rows.display["x"], names=tuple(f"{i} months" for i in range(5)))
+    dataclasses.replace(rows, display={"x": display}).plot("dependence", feature="1 months")
+    assert "1 months" in words(figures.last())

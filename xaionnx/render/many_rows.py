@@ -462,6 +462,8 @@ def _dependence(
     y = table.values[drawn, chosen]
     units = next((d.units for d in explanation.display.values() if d.kind == "row" and d.units), ())
     unit = f" in {units[chosen]}" if len(units) == len(table.names) and units[chosen] else ""
+    # The name may say it already: age in years.
+    unit = "" if charts.spaced(table.names[chosen]).endswith(unit.removeprefix(" in ")) else unit
     below, turned, words_below = _words_below(categories)
     left, top, tall, missing = 84, 34, 380, bool(np.isnan(x).any())
     right = 16

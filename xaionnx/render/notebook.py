@@ -11,7 +11,7 @@ from PIL import Image
 from xaionnx.errors import XaionnxError
 from xaionnx.explanation import Explanation
 from xaionnx.render.files import PNG_LEVEL
-from xaionnx.render.picture import picture
+from xaionnx.render.picture import draws_all_rows, picture
 from xaionnx.render.text_page import fragment
 from xaionnx.render.text_parts import is_text
 
@@ -30,6 +30,8 @@ def html(explanation: Explanation) -> str:
         return f"<div>{fragment(explanation)}{below}<pre>{text}</pre></div>"
     try:
         image = picture(explanation)
+        if explanation.samples > 1 and draws_all_rows(explanation):
+            more[0] = f"All {explanation.samples:,} rows; .plot(0) draws the first alone."
     except XaionnxError as error:
         return f"<div><pre>{text}</pre><p>{markup.escape(f'No picture: {error}')}</p></div>"
     below = f"<p>{markup.escape(' '.join(more))}</p>" if more else ""

@@ -187,6 +187,12 @@ def picture(  # noqa: PLR0913 - options of a picture, all by keyword
         return _choose_kind(explanation, kind, scene).draw(explanation, scene)
 
 
+def draws_all_rows(explanation: Explanation) -> bool:
+    """Whether the picture that no kind and no sample is asked for is one of all rows."""
+    one = one_sample(explanation, 0, 0, "picture")
+    return _choose_kind(explanation, "auto", _with_display(Scene(all_rows=True), one)).of_rows
+
+
 def _with_display(scene: Scene, one: Explanation) -> Scene:
     """The scene, completed from the record of the input."""
     name = scene.input

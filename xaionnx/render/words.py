@@ -364,7 +364,7 @@ def mixed_targets(targets: Array) -> str:
     if len(names) < 2:
         return ""
     order = np.argsort(-counts, kind="stable")[:_TARGETS]
-    named = ", ".join(f"{names[k]} in {counts[k]:,} rows" for k in order)
+    named = ", ".join(f"{names[k]} in {counts[k]:,} row{'' if counts[k] == 1 else 's'}" for k in order)
     more = f" and {len(names) - _TARGETS} other classes" if len(names) > _TARGETS else ""
     return f"Each row explains its own class: {named}{more}; give a target to explain one in all."
 
