@@ -54,17 +54,18 @@ def test_net_a_banzhaf():
     assert_close(result.diagnostics["completeness_gap"], [77.5 + 197.5 + 117.5 - 390], Tolerance.DEEP)
 
 
-@pytest.mark.parametrize("d", [[1, 1, 1, 1, 1], [1, 0, 1, 0, 1], [0, 1, 1, 1, 0]])
+@pytest.mark.parametrize("d", [[1, 1, 1, 1, 1], [2, -1, 1, 3, -2], [1, 0, 1, 0, 1], [0, 1, 1, 1, 0]])
 @pytest.mark.parametrize("scheme", ["antithetic", "orthogonal"])
 def test_a_pair_of_orders_is_exact_for_second_order_games(d, scheme):
     x = np.array([d], np.float32)
-    # 18 evaluations are two pairs of orders of 5 players; all 32 coalitions would exceed the budget.
+    # 18 evaluations are two pairs of orders of 5 players; all 32 coalitions would exceed the budget. Players at 0, as
+    # in the baseline, do not play, and all 8 coalitions of three are evaluated.
     result = xaionnx.explain(planted.load(planted.second_order()), x, "shapley_sampling", 0, budget=18, scheme=scheme)
     expected = [d[0] * d[2] / 2, d[1], d[0] * d[2] / 2 + d[2] + d[2] * d[3] / 2, d[2] * d[3] / 2, 0]
     assert_close(result.feature_values[0], expected, Tolerance.ORDER_ONE)
     assert_close(result.standard_error, 0, Tolerance.ORDER_ONE)
-    assert result.diagnostics["evaluations"] == [18]
-    assert result.diagnostics["orders"] == [4]
+    assert result.diagnostics["evaluations"] == [18 if all(d) else 8]
+    assert result.diagnostics["orders"] == [4 if all(d) else 0]
 
 
 @pytest.mark.parametrize("method", [*EXACT, "banzhaf"])

@@ -87,9 +87,11 @@ def test_the_target_of_each_row_is_its_top_class(tmp_path):
 
 def test_equal_inputs_run_once_and_count_as_evaluations(model, runs):
     x, row = np.float32([[1, 2, 3, 4, 5]]), np.float32([[1, 2, 3, 0, 0]])
-    found = xaionnx.explain(model, x, "exact_shapley", 0, baseline=row)
+    # Sets of features are evaluated with their complement, all of them at this budget.
+    found = xaionnx.explain(model, x, "partition_shap", 0, baseline=row, hierarchy="flat", budget=32)
     ran = sum(runs)
-    alike = xaionnx.explain(model, x, "exact_shapley", 0, baseline=np.float32([[-1, -2, -3, 0, 0]]))
+    other = np.float32([[-1, -2, -3, 0, 0]])
+    alike = xaionnx.explain(model, x, "partition_shap", 0, baseline=other, hierarchy="flat", budget=32)
     assert found.diagnostics["evaluations"] == alike.diagnostics["evaluations"] == [32]
     # Only the last two columns change anything: 4 inputs, besides the sample and the empty coalition.
     assert found.diagnostics["equal_inputs"] == 32 - 2 - 4 == 32 - ran

@@ -28,6 +28,9 @@ class Banzhaf(WithinBudget, ByFeatures, GameExplainer):
     than those of the difference of means with and without a player (the maximum-sample-reuse estimator of Wang and Jia
     2023), for which the effects of the other players are noise.
 
+    Players that are equal in the sample and in all baselines get exactly 0, and the budget is spent on the others
+    (diagnostic ``null_players``).
+
     The values do not sum to f(x) - f(all removed); the diagnostic ``completeness_gap`` is the difference.
     ``standard_error`` is the HC3 sandwich estimator of the regression over pairs (MacKinnon and White 1985), and 0 if
     all coalitions were evaluated. The diagnostic ``stopped_by`` is ``tolerance``, ``budget`` or ``enumeration``.
@@ -65,6 +68,7 @@ class Banzhaf(WithinBudget, ByFeatures, GameExplainer):
     axioms: ClassVar[tuple[str, ...]] = ("linearity",)
     reference: ClassVar[str] = "Banzhaf 1965; Wang and Jia 2023, arXiv:2205.15466"
     plays_together: ClassVar[bool] = True
+    null_players_get_zero: ClassVar[bool] = True
 
     def planned_evaluations(self, players: int) -> int:
         return int(min(self.max_evaluations(1) - 1, 2**players - 1))

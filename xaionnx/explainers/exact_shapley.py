@@ -29,7 +29,8 @@ class ExactShapley(ByFeatures, GameExplainer):
         value_i = sum over S without i of |S|! (P - 1 - |S|)! / P! * (v(S + i) - v(S))
 
     with v(S) = f(x with the players outside S removed). It is the only value that satisfies all four axioms. All 2^P
-    coalitions are evaluated: at most 16 players, 65,536 evaluations.
+    coalitions are evaluated: at most 16 players, 65,536 evaluations. Players that are equal in the sample and in
+    all baselines have the value 0, and are not counted.
 
     The diagnostic ``completeness_gap`` is the sum of the values minus f(x) - f(all removed), which is only rounding
     error.
@@ -50,7 +51,7 @@ class ExactShapley(ByFeatures, GameExplainer):
     Raises
     ------
     ParameterError
-        There are more than 16 players.
+        More than 16 players differ from a baseline.
 
     Examples
     --------
@@ -64,6 +65,7 @@ class ExactShapley(ByFeatures, GameExplainer):
     axioms: ClassVar[tuple[str, ...]] = ("efficiency", "linearity", "null player", "symmetry")
     reference: ClassVar[str] = "Shapley 1953, doi:10.1515/9781400881970-018"
     plays_together: ClassVar[bool] = True
+    null_players_get_zero: ClassVar[bool] = True
 
     def check_model(self, dry_run: DryRun) -> dict[str, str | None]:
         remarks, sample, features = super().check_model(dry_run), dry_run.sample, Features.of(self.features)

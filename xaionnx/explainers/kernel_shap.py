@@ -30,6 +30,9 @@ class KernelShap(WithinBudget, ByFeatures, GameExplainer):
     complements, each size in proportion to its weight, and none twice. If the budget reaches 2^P, all are used and the
     values are exact. All features are kept by default.
 
+    Players that are equal in the sample and in all baselines get exactly 0, and the budget is spent on the others
+    (diagnostic ``null_players``).
+
     ``standard_error`` is that of a weighted regression on a stratified sample without replacement (the HC3 sandwich
     estimator with finite-population factors), and 0 if all coalitions were evaluated. It ignores that the design
     balances the players within each size, so it may be up to twice too large for games whose features matter only in
@@ -80,6 +83,7 @@ class KernelShap(WithinBudget, ByFeatures, GameExplainer):
     axioms: ClassVar[tuple[str, ...]] = ("efficiency", "linearity")
     reference: ClassVar[str] = "Lundberg and Lee 2017, arXiv:1705.07874"
     plays_together: ClassVar[bool] = True
+    null_players_get_zero: ClassVar[bool] = True
 
     l1: int | None = integer(None, "keep this many features, the first on the path of the Lasso", low=1, optional=True)
     ridge: float = real(0.0, "weight of the squared distance from equal shares", low=0)

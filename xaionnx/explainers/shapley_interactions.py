@@ -50,6 +50,9 @@ class ShapleyInteractions(WithinBudget, ByFeatures, GameExplainer):
     ``stii`` and ``fsii`` of order 2. ``maps["interactions_standard_error"]`` has their standard errors. Of order 3,
     the diagnostic ``triples`` lists the 100 largest by target, as [i, j, k, value, standard error].
 
+    Players that are equal in the sample and in all baselines get exactly 0, and the budget is spent on the others
+    (diagnostic ``null_players``).
+
     If the budget reaches 2^P, all coalitions are evaluated and all values are exact. Otherwise coalitions are drawn
     with their complements, by size and without replacement (for ``bii`` and ``fbii`` uniformly). ``fsii`` and ``fbii``
     are the weighted regression on them. The others are those of the regression's polynomial, exactly, plus an unbiased
@@ -105,6 +108,7 @@ class ShapleyInteractions(WithinBudget, ByFeatures, GameExplainer):
     reference: ClassVar[str] = (
         "Grabisch and Roubens 1999, doi:10.1007/s001820050125; Tsai et al. 2023, arXiv:2203.00870"
     )
+    null_players_get_zero: ClassVar[bool] = True
     default_budget: ClassVar[int] = 4096
 
     budget: int | None = budget_parameter(4096)
@@ -137,6 +141,15 @@ class ShapleyInteractions(WithinBudget, ByFeatures, GameExplainer):
             if stopped_by == "tolerance":
                 break
         return self._result(game, found, stopped_by)
+
+    def renumbered(self, diagnostics: Document, players: Array) -> Document:
+        if "triples" not in diagnostics:
+            return diagnostics
+        triples = [
+            [[*players[np.array(entry[:3], dtype=int)].tolist(), *entry[3:]] for entry in listed]
+            for listed in diagnostics["triples"]
+        ]
+        return {**diagnostics, "triples": triples}
 
     def _result(self, game: Game, found: Interactions, stopped_by: str) -> GameResult:
         added = np.concatenate(found.values if self.index in _EFFICIENT else found.values[:1], axis=1)

@@ -40,6 +40,9 @@ class ShapleySampling(WithinBudget, ByFeatures, GameExplainer):
 
     If the budget reaches 2^P, all coalitions are evaluated and the values are exact.
 
+    Players that are equal in the sample and in all baselines get exactly 0, and the budget is spent on the others
+    (diagnostic ``null_players``).
+
     ``standard_error`` is the standard deviation of the pairs' means (``plain``: of the orders) divided by the square
     root of their number. A few draws may agree by chance, so a player's variance is never taken to be less than its
     mean with 5 draws of the players' mean variance. The pairs of an orthogonal block are negatively correlated, so
@@ -81,6 +84,7 @@ class ShapleySampling(WithinBudget, ByFeatures, GameExplainer):
     axioms: ClassVar[tuple[str, ...]] = ("efficiency", "linearity", "null player")
     reference: ClassVar[str] = "Castro et al. 2009, doi:10.1016/j.cor.2008.04.004"
     plays_together: ClassVar[bool] = True
+    null_players_get_zero: ClassVar[bool] = True
 
     scheme: str = choice("antithetic", ("antithetic", "orthogonal", "plain"), "how orders are drawn")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, final
 
 import numpy as np
@@ -68,6 +68,16 @@ class Players:
     def count(self) -> int:
         """The number P of players."""
         return len(self.labels)
+
+    def only(self, kept: Array) -> Players:
+        """Return the players where ``kept`` (P,) is True, renumbered; the others become -1, never removed."""
+        if kept.all():
+            return self
+        numbers = np.full(self.count + 1, -1, dtype=np.int32)
+        numbers[:-1][kept] = np.arange(kept.sum())
+        maps = {name: numbers[labels] for name, labels in self.maps.items()}
+        names = tuple(name for name, keep in zip(self.names, kept, strict=True) if keep) if self.names else ()
+        return replace(self, maps=maps, labels=self.labels[kept], names=names)
 
     def spread(self, values: Array, x: Mapping[str, Array]) -> dict[str, Array]:
         """Return arrays (T, ...) by input with each player's value (T, P) at its elements; 0 without a player.

@@ -98,6 +98,19 @@ class Removal(ABC):
         other.__dict__.update(self.__dict__, sample=sample)
         return other
 
+    @property
+    @hook
+    def null_players(self) -> Array:
+        """Whether each player is equal in the sample and in all baselines, so that its removal is no change, (P,)."""
+        return np.zeros(self.players.count, dtype=bool)
+
+    @hook
+    def of_players(self, players: Players) -> Self:
+        """Return the same removal with some of the players, of :meth:`xaionnx.perturb.players.Players.only`."""
+        if players is not self.players:
+            raise TypeError(f"{type(self).__name__} cannot leave out players")
+        return self
+
     @abstractmethod
     def _fill_one(self, codes: Array, draw: int, out: Mapping[str, Array]) -> None:
         """Write one input for each code into buffers (M, ...), with baseline number ``draw``."""
@@ -154,6 +167,8 @@ class _Partition(Removal):
     def __init__(self, sample: Sample, players: Players, baseline: Mapping[str, Array]) -> None:
         super().__init__(sample, players, baseline)
         self._labels: dict[str, Array] = {}
+        # Of the codes in the graph: without some players it stays, so that no other graph is needed.
+        self._width = players.count
 
     def view(self, name: str) -> tuple[int, int, int]:
         """Return the sizes (A, L, B) of an input: before, along and after the axes of its label map."""
@@ -189,7 +204,7 @@ class _Partition(Removal):
     @hook
     def structure(self) -> tuple[Hashable, ...]:
         maps = tuple((name, m.shape, self.sample.x[name].shape) for name, m in sorted(self.players.maps.items()))
-        return type(self).__name__, maps, self.players.count, self._baseline_is_zero, self._uses_basis
+        return type(self).__name__, maps, self._width, self._baseline_is_zero, self._uses_basis
 
     @property
     def _baseline_is_zero(self) -> bool:
@@ -197,10 +212,20 @@ class _Partition(Removal):
 
     @property
     def _uses_basis(self) -> bool:
-        return self.players.count * max(m.size for m in self.players.maps.values()) <= _LARGEST_BASIS
+        return self._width * max(m.size for m in self.players.maps.values()) <= _LARGEST_BASIS
+
+    @hook
+    def of_players(self, players: Players) -> Self:
+        if players is self.players:
+            return self
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__, players=players, _labels={})
+        return other
 
     def codes(self, codes: Array) -> dict[str, Array]:
-        return {"xaionnx_coalitions": np.ascontiguousarray(codes, dtype=np.float32)}
+        # The last column is also that of label -1.
+        wide = np.pad(codes, ((0, 0), (0, self._width - codes.shape[1])))
+        return {"xaionnx_coalitions": np.ascontiguousarray(wide, dtype=np.float32)}
 
     def shared(self, draw: int) -> dict[str, Array]:
         feeds: dict[str, Array] = {}
@@ -210,7 +235,7 @@ class _Partition(Removal):
                 feeds[baseline_name(name)] = self.baseline[name][draw]
             flat = labels.reshape(-1)
             if self._uses_basis:
-                feeds[f"xaionnx_basis_{name}"] = (flat == np.arange(self.players.count)[:, None]).astype(np.float32)
+                feeds[f"xaionnx_basis_{name}"] = (flat == np.arange(self._width)[:, None]).astype(np.float32)
             else:
                 feeds[f"xaionnx_labels_{name}"] = flat.astype(np.int64)
         return feeds
@@ -219,7 +244,7 @@ class _Partition(Removal):
         """Add nodes for the weight of each element, (M, ...), broadcasting to the input."""
         labels = self.players.maps[name]
         if self._uses_basis:
-            basis = g.input(f"xaionnx_basis_{name}", np.float32, (self.players.count, labels.size))
+            basis = g.input(f"xaionnx_basis_{name}", np.float32, (self._width, labels.size))
             weights = g.op("MatMul", coalitions, basis)
         else:
             index = g.input(f"xaionnx_labels_{name}", np.int64, (labels.size,))
@@ -227,7 +252,7 @@ class _Partition(Removal):
         return g.reshape(weights, np.array([-1, *self._padded_shape(name)], dtype=np.int64))
 
     def emit(self, g: Builder) -> dict[str, ir.Value]:
-        coalitions = g.input("xaionnx_coalitions", np.float32, ("M", self.players.count))
+        coalitions = g.input("xaionnx_coalitions", np.float32, ("M", self._width))
         emitted = {}
         for name in self.players.maps:
             x = input_like(g, x_name(name), self.sample.x[name])
@@ -328,6 +353,18 @@ class Select(_Partition):
         # A string that holds several players, and steps that are interpolated, are no selection of elements.
         return not self.interpolated and self.players.parts is None
 
+    @property
+    @hook
+    def null_players(self) -> Array:
+        if self.interpolated or self.players.parts is not None:
+            return super().null_players
+        varies = np.zeros(self.players.count + 1, dtype=bool)
+        for name in self.players.maps:
+            x = self.sample.x[name]
+            differs = (_bits(x) != _bits(self.baseline[name])).any(axis=0)
+            varies[self.element_labels(name)[differs.reshape(-1)]] = True
+        return ~varies[:-1]
+
     @hook
     def shares(self, codes: Array, name: str) -> Array:
         labels = self.element_labels(name)
@@ -346,6 +383,12 @@ class Select(_Partition):
             kept = g.op("And", here, x)
             return kept if baseline is None else g.op("Or", kept, g.op("And", g.op("Not", here), baseline))
         return g.op("Where", here, x, dtype.type(0) if baseline is None else baseline)
+
+
+def _bits(array: Array) -> Array:
+    """An array whose elements are equal where their bits are, such as two NaN, but not 0 and -0."""
+    has_bits = array.dtype.kind != "O" and array.dtype.itemsize in (1, 2, 4, 8)
+    return array.view(f"u{array.dtype.itemsize}") if has_bits else array
 
 
 @final

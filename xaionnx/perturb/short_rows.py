@@ -62,7 +62,7 @@ class ShortRows:
     ----------
     model : Model
     removals : sequence of R Removal
-        Of samples with the same players.
+        Of samples with as many players.
     selection : TargetSet
         The T targets of the R samples.
 
@@ -75,6 +75,8 @@ class ShortRows:
     def __init__(self, model: Model, removals: Sequence[Removal], selection: TargetSet) -> None:
         self.repeats = 0
         self._model, self._removal, self._selection = model, removals[0], selection
+        same_players = all(one.players is removals[0].players for one in removals)
+        self._removals = removals[:1] if same_players else removals
         sample = removals[0].sample
         self._x = {name: np.stack([one.sample.x[name] for one in removals]) for name in sample.own}
         self._shared = {name: array for name, array in sample.x.items() if name not in sample.own}
@@ -112,7 +114,8 @@ class ShortRows:
         baseline = self._baseline[name]
         removed = baseline[which] if len(baseline) > 1 else baseline
         removed = removed.reshape(len(removed), 1, draws, -1)
-        shares = self._removal.shares(codes, name)[None, :, None, :]
+        divided = self._removals[which] if len(self._removals) > 1 else self._removals
+        shares = np.stack([one.shares(codes, name) for one in divided])[:, :, None, :]
         if shares.dtype == bool:
             written = np.where(shares, flat, removed)
         else:

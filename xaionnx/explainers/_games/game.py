@@ -87,6 +87,9 @@ class GameExplainer(FromBackground, Explainer):
     needs: ClassVar[str] = "output"
     plays_together: ClassVar[bool] = False
     """Whether :meth:`estimate` may be given the games of several samples at once."""
+    null_players_get_zero: ClassVar[bool] = False
+    """Whether players that change nothing get 0 and leave the values of the others as they are, so that games are
+    played without them. The maps of such a method are of pairs of players, (T, P, P)."""
 
     baseline: BaselineLike = baselines.parameter("replacement for removed features")
     background_reduction: str = choice(
@@ -106,6 +109,12 @@ class GameExplainer(FromBackground, Explainer):
         If the method :attr:`plays_together`, the targets of the game may be those of several samples: the values have a
         row for each, and a diagnostic that differs by sample is made by :meth:`xaionnx.perturb.game.Game.by_sample`.
         """
+
+    @hook
+    def renumbered(self, diagnostics: Document, players: Array) -> Document:
+        """Return the diagnostics of a game of some players of a sample with their numbers among all players."""
+        del players
+        return diagnostics
 
     @hook
     def planned_evaluations(self, players: int) -> int:
@@ -195,32 +204,71 @@ class GameExplainer(FromBackground, Explainer):
     @final
     def play(self, resolved: ResolvedTargets, samples: Sequence[Sample], evaluations: Evaluations) -> Attribution:
         """One game for each of N samples, with the resolved targets."""
-        parts = []
+        parts: list[_Part] = []
         for which, removals in self._groups(resolved, samples):
             _check_mixed(resolved.model, removals)
-            game = Game(
-                resolved.model,
-                resolved.selection.of_samples(which),
-                removals,
-                resolved.values[:, which],
-                explained=resolved.count,
-                budget=self.max_evaluations(removals[0].draws),
-                applier_kind=self.applier(),
-                evaluations=evaluations,
-            )
-            planned = self._planned(game)
-            progress.expect(planned * game.samples)
-            before = game.evaluations
-            parts.append(_Part(game, removals, self.estimate(game)))
-            # After an early stop, fewer evaluations were made than planned.
-            progress.expect((game.evaluations - before - planned) * game.samples)
-        found = _attribution(parts)
+            parts += self._played(resolved, which, removals, evaluations)
+        found = _in_order(_attribution(parts), np.concatenate([part.which for part in parts]))
         budgets = [part.game.budget for part in parts if part.game.budget is not None]
         if budgets:
             found = replace(found, parameters={**found.parameters, "budget": max(budgets)})
         if samples[0].text is None or self.replacement is not None:
             return found
         return replace(found, parameters={**found.parameters, "baseline": self.replacing(samples[0])})
+
+    def _played(
+        self, resolved: ResolvedTargets, which: Array, every: Sequence[Removal], evaluations: Evaluations
+    ) -> Iterator[_Part]:
+        """Play the games of samples with the same players, each without its null players.
+
+        Samples with as many other players are played together: the number alone says which coalitions are evaluated,
+        so that the values of a sample are the same in any company.
+        """
+        everybody = every[0].players
+        null = np.zeros((len(every), everybody.count), dtype=bool)
+        if self.null_players_get_zero:
+            null = np.array([removal.null_players for removal in every])
+        # A game needs a player.
+        played = ~null | (null.all(axis=1, keepdims=True) & (np.arange(everybody.count) == 0))
+        some = {row.tobytes(): row for row in played}
+        players = {key: everybody.only(row) for key, row in some.items()}
+        removals = [one.of_players(players[row.tobytes()]) for one, row in zip(every, played, strict=True)]
+        counts = played.sum(axis=1)
+        for count in np.unique(counts):
+            alike = np.flatnonzero(counts == count)
+            size = 1 if len(alike) == 1 else self._together(resolved, removals[alike[0]])
+            for start in range(0, len(alike), size):
+                own = alike[start : start + size]
+                game, result = self._play_together(resolved, which[own], [removals[n] for n in own], evaluations)
+                if null[own].any():
+                    numbers = [np.flatnonzero(row) for row in played[own]]
+                    result = replace(
+                        _with_zeros(result, numbers, null[own]),
+                        diagnostics=self.renumbered(result.diagnostics, numbers[0]),
+                    )
+                yield _Part(game, which[own], everybody, null[own].sum(axis=1).tolist(), result)
+
+    def _play_together(
+        self, resolved: ResolvedTargets, which: Array, removals: Sequence[Removal], evaluations: Evaluations
+    ) -> tuple[Game, GameResult]:
+        """The game of samples that are played together, and its result."""
+        game = Game(
+            resolved.model,
+            resolved.selection.of_samples(which),
+            removals,
+            resolved.values[:, which],
+            explained=resolved.count,
+            budget=self.max_evaluations(removals[0].draws),
+            applier_kind=self.applier(),
+            evaluations=evaluations,
+        )
+        planned = self._planned(game)
+        progress.expect(planned * game.samples)
+        before = game.evaluations
+        result = self.estimate(game)
+        # After an early stop, fewer evaluations were made than planned.
+        progress.expect((game.evaluations - before - planned) * game.samples)
+        return game, result
 
     def _planned(self, game: Game) -> int:
         """The largest number of evaluations that the game costs for a sample; 0 if unknown."""
@@ -301,18 +349,27 @@ class ByFeatures:
 @final
 @dataclass(frozen=True, eq=False)
 class _Part:
-    """The result of the games of R samples, which were played together."""
+    """The result of the games of R samples, which were played together.
+
+    Attributes
+    ----------
+    game : Game
+    which : array (R,)
+        The numbers of the samples.
+    players : Players
+        Those of each of the samples, with null players.
+    null_players : list of R int
+        How many players of each sample were left out of its game.
+    result : GameResult
+    """
 
     game: Game
-    removals: Sequence[Removal]
+    which: Array
+    players: Players
+    null_players: list[int]
     result: GameResult
 
     __repr__ = short_repr
-
-    @property
-    def players(self) -> Players:
-        """The players of each of the samples."""
-        return self.game.removal.players
 
     def by_target(self, array: Array) -> Array:
         """Return an array (R T, ...) as (T, R, ...)."""
@@ -338,6 +395,7 @@ def _attribution(parts: Sequence[_Part]) -> Attribution:
     empties = [part.by_target(empty) for part in parts if (empty := part.game.known_empty) is not None]
     errors = [part.by_target(e) for part in parts if (e := part.result.standard_error) is not None]
     repeats = sum(part.game.repeats for part in parts)
+    null_players = [count for part in parts for count in part.null_players]
     return Attribution(
         values={name: concatenate([each[name] for each in spread], axis=1) for name in names},
         baseline=np.concatenate(empties, axis=1) if len(empties) == len(parts) else None,
@@ -352,11 +410,62 @@ def _attribution(parts: Sequence[_Part]) -> Attribution:
         maps={key: pad_maps([part.by_target(part.result.maps[key]) for part in parts]) for key in first.result.maps},
         diagnostics={
             "players": [part.players.count for part in parts for _ in range(part.game.samples)],
+            **({"null_players": null_players} if any(null_players) else {}),
             **({"equal_inputs": repeats} if repeats else {}),
             **{key: [e for part in parts for e in part.diagnostic(key)] for key in first.result.diagnostics},
         },
         parameters={"features": first.players.features},
         facts={**_names(parts), **_spans(parts)},
+    )
+
+
+def _with_zeros(result: GameResult, numbers: Sequence[Array], null: Array) -> GameResult:
+    """The result of R samples for all their players, from that of the players of these ``numbers``.
+
+    Parameters
+    ----------
+    result : GameResult
+    numbers : sequence of R int arrays (V,)
+    null : array (R, P)
+        Whether each player is a null player.
+    """
+
+    def widened(array: Array) -> Array:
+        every = np.zeros((len(array), *[null.shape[1]] * (array.ndim - 1)))
+        targets = len(array) // len(null)
+        for row, values in enumerate(array):
+            sample = row // targets
+            if not null[sample].all():
+                every[row][np.ix_(*[numbers[sample]] * (array.ndim - 1))] = values
+        return every
+
+    return replace(
+        result,
+        values=widened(result.values),
+        standard_error=None if result.standard_error is None else widened(result.standard_error),
+        maps={key: widened(array) for key, array in result.maps.items()},
+    )
+
+
+def _in_order(found: Attribution, which: Array) -> Attribution:
+    """The attribution of samples with the same players, which are numbered ``which``, in the order of the numbers."""
+    if (np.diff(which) > 0).all() or found.players is None:
+        return found
+    order, players = np.argsort(which), found.players
+    return replace(
+        found,
+        values={name: array[:, order] for name, array in found.values.items()},
+        baseline=None if found.baseline is None else found.baseline[:, order],
+        players=PlayerValues(
+            players.values[:, order],
+            {name: labels if len(labels) == 1 else labels[order] for name, labels in players.labels.items()},
+            None if players.standard_error is None else players.standard_error[:, order],
+        ),
+        maps={key: array[:, order] for key, array in found.maps.items()},
+        diagnostics={
+            key: [entries[n] for n in order] if isinstance(entries, list) else entries
+            for key, entries in found.diagnostics.items()
+        },
     )
 
 
