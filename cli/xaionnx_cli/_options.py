@@ -79,6 +79,7 @@ class Options:
     sign: str
     top: int | None
     original: bool
+    each: bool
     picture: str
     force: bool
     resume: bool

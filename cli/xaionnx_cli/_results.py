@@ -59,12 +59,21 @@ class _Pending:
 
 @dataclass(frozen=True, eq=False)
 class _Done:
-    """A sample whose files are written, and its entry of the JSON document."""
+    """A sample whose files are written, and its entry of the JSON document.
 
-    place: int
-    name: str
+    The ``record`` is kept if it goes into a file of all inputs.
+    """
+
+    sample: Sample
     record: Explanation | None
     entry: Document | None
+
+
+def _nothing() -> Future[list[str]]:
+    """The writing of a sample that has no files of its own."""
+    writing: Future[list[str]] = Future()
+    writing.set_result([])
+    return writing
 
 
 class Results:
@@ -116,7 +125,10 @@ class Results:
         records = [record for _, record, _ in self._unwritten]
         tops = [top for _, _, top in self._unwritten]
         if self.draws:
-            writings = [self._writer.submit(self._write, *pair) for pair in zip(samples, records, strict=True)]
+            writings = [
+                _nothing() if self.pictures.is_joint(sample) else self._writer.submit(self._write, sample, record)
+                for sample, record in zip(samples, records, strict=True)
+            ]
         else:
             writings = [self._writer.submit(self.archive.put, samples, records)] * len(samples)
         self._waiting += map(_Pending, samples, records, tops, writings)
@@ -125,11 +137,7 @@ class Results:
     def keep(self, sample: Sample, record: Explanation, top: list[Score]) -> None:
         """Add a sample with its earlier record; a picture that is missing is drawn."""
         with held():
-            if self._in_folder:
-                writing = self._writer.submit(self._redraw, sample, record)
-            else:
-                writing = Future()
-                writing.set_result([])
+            writing = self._writer.submit(self._redraw, sample, record) if self._in_folder else _nothing()
             self._waiting.append(_Pending(sample, record, top, writing, kept=True))
         self._report_finished()
 
@@ -191,11 +199,14 @@ class Results:
                 # The record itself, whose arrays are needed only if no file holds them.
                 "explanation": _report.json_record(one.record, arrays=False) if self._in_folder else one.record,
             }
-        record = one.record if self.destination.kind == "record" else None
-        return _Done(one.sample.place, one.sample.name, record, entry)
+        kept = self.destination.kind == "record" or self.pictures.is_joint(one.sample)
+        return _Done(one.sample, one.record if kept else None, entry)
 
     def _print_result(self, one: _Pending, files: list[str]) -> None:
         sample, result = one.sample, one.record
+        if len(self._done) > _MAX_DETAILED and self.pictures.is_joint(sample):
+            # The picture shows the others, and the summary counts them.
+            return
         if sample is not self._begun:
             self._print_head(sample, one.top, result.target, result.prediction)
         self.printer.lines(*_report.layer_lines(result))
@@ -260,10 +271,11 @@ class Results:
             self._waiting.pop()
         self._finish_all()
         self._writer.shutdown()
-        self._done.sort(key=lambda one: one.place)
+        self._done.sort(key=lambda one: one.sample.place)
         saved, failure = None, None
         try:
             saved = self._save()
+            self._draw_joint()
         except (StorageError, MemoryError) as error:
             failure = error
         for line in self.refusals.lines(len(self._done)):
@@ -293,13 +305,26 @@ class Results:
             place = printable(str(self.destination.path))
             self.printer.lines(f"\nkept {count} of the same request in {place}; --no-resume computes anew")
         records = [one.record for one in self._done if one.record is not None]
-        if not records:
+        if not records or self.destination.kind != "record":
             return None
-        whole = records[0] if len(records) == 1 else _joining.join_records(records, [one.name for one in self._done])
+        names = [one.sample.name for one in self._done]
+        whole = records[0] if len(records) == 1 else _joining.join_records(records, names)
         path = whole.save(self.destination.path)
         self.archive.close()
         self.printer.lines(f"\n{self.destination.saved_line(path)}")
         return str(path)
+
+    def _draw_joint(self) -> None:
+        """Draw the picture of all rows of a table, if there is one."""
+        joint = [(one, one.record) for one in self._done if one.record is not None]
+        if not joint or self.destination.kind != "picture":
+            return
+        files = self.pictures.save_joint([one.sample for one, _ in joint], [record for _, record in joint])
+        for one, _ in joint:
+            if one.entry is not None:
+                one.entry["files"] = files
+        self.printer.lines(f"\n{len(joint):,} rows in one picture; --each draws each in its own")
+        self.printer.lines(*self._saved_lines(files))
 
     def _print_document(self, complete: bool, saved: str | None) -> None:
         """Print the JSON document, if it is asked for; the arrays are in it unless a file holds them."""

@@ -117,6 +117,9 @@ def _common() -> list[click.Parameter]:
         LateOption(["--picture"], _pictures, type=_PictureName(), default="auto", metavar="KIND"),
         click.Option(["--original"], is_flag=True, help="Show the photo itself beside the map."),
         click.Option(
+            ["--each"], is_flag=True, help="Draw each row of a table in a picture of its own, rather than all in one."
+        ),
+        click.Option(
             ["--spec"], metavar="FILE", help="The InputSpec to use instead of the .toml file beside the model."
         ),
         click.Option(

@@ -61,7 +61,7 @@ def test_help_lists_every_command(run):
         (
             (*OCCLUSION, "m.onnx", "x.png", "-o", "x.gif"),
             2,
-            "-o must end in .png, .jpg, .jpeg (a picture) or .npz (the whole record), or name a folder. "
+            "-o must end in .png, .jpg, .jpeg, .html (a picture or page) or .npz (the whole record), or name a folder. "
             "Got 'x.gif' instead.",
         ),
         (

@@ -36,7 +36,7 @@ def test_tokens_are_called_tokens(run, tmp_path, monkeypatch):
     np.save(tmp_path / "ids.npy", np.array([[5, 1, 4]]))
     names = []
     monkeypatch.setattr(
-        "xaionnx.render.pictures.bars.bars", lambda found, given, **how: names.append(given) or _picture()
+        "xaionnx.render.pictures.bar.bars", lambda found, given, **how: names.append(given) or _picture()
     )
     words = ("--layer", "bent", "--no-relu", "-t", "1", "-o", tmp_path / "bars.png")
     result = run("explain", "grad_cam", path, tmp_path / "ids.npy", *words)

@@ -99,7 +99,8 @@ def test_rows_of_a_table(run, tmp_path):
     assert whole.samples == 3
     assert whole.provenance["inputs"] == [f"{tmp_path / 'rows.csv'}[{row}]" for row in range(3)]
     assert whole.values.shape == (3, 20)
-    assert run("explain", "feature_ablation", model, tmp_path / "rows.csv", "-o", tmp_path / "b.png").exit_code == 0
+    each = ("-o", tmp_path / "b.png", "--each")
+    assert run("explain", "feature_ablation", model, tmp_path / "rows.csv", *each).exit_code == 0
     assert {p.name for p in tmp_path.glob("b*")} == {"b-rows-0.png", "b-rows-1.png", "b-rows-2.png"}
 
 
@@ -291,7 +292,7 @@ def test_the_kind_of_picture_is_named(run, digits, picture, tmp_path):
     assert refused.exit_code == 2
     assert "A picture of the kind 'series' needs an input that is a series" in refused.stderr
     unknown = run("explain", "saliency", digits, picture, "--picture", "maps", "-o", tmp_path / "maps.png")
-    assert "No picture kind named 'maps'. Nearest: map, bars." in unknown.stderr
+    assert "No picture kind named 'maps'. Nearest: map, heatmap." in unknown.stderr
     words = " ".join(run("explain", "saliency", "--help").stdout.split())
     assert "map (needs a photo, and values that have places in it)" in words
 

@@ -86,7 +86,7 @@ def test_the_document_holds_what_was_kept(repeat, tmp_path):
     assert first["kept"] == []
     for old, new in zip(first["results"], document["results"], strict=True):
         for one in (old, new):
-            one["explanation"]["diagnostics"].pop("seconds")
+            _drop_costs(one["explanation"]["diagnostics"])
         assert old == new
 
 
@@ -177,16 +177,22 @@ def test_a_file_of_all_inputs_is_resumed_too(repeat, pictures, tmp_path):
     (tmp_path / "2.png").rename(hidden)
     assert repeat(place="all.npz")[0] == ["2"]
     again = xaionnx.Explanation.load(tmp_path / "all.npz")
-    assert _without_seconds(again) == _without_seconds(whole)
+    assert _without_costs(again) == _without_costs(whole)
     for name in ("values", "feature_values", "features", "prediction", "standard_error"):
         np.testing.assert_array_equal(getattr(again, name), getattr(whole, name))
     assert again.display["pixels"] == whole.display["pixels"]
 
 
-def _without_seconds(record: xaionnx.Explanation) -> dict[str, object]:
+def _without_costs(record: xaionnx.Explanation) -> dict[str, object]:
     words = record.to_dict()
-    words["diagnostics"].pop("seconds")
+    _drop_costs(words["diagnostics"])
     return words
+
+
+def _drop_costs(diagnostics):
+    """Time, and the inputs that other samples of the batch have too, depend on what is explained together."""
+    for name in ("seconds", "equal_inputs"):
+        diagnostics.pop(name, None)
 
 
 def test_samples_that_are_compared_with_each_other_are_always_computed(repeat):

@@ -12,6 +12,7 @@ from xaionnx.render.photo import overlay
 from xaionnx.render.picture import picture
 from xaionnx.render.position_maps import positions
 from xaionnx.render.row_sheet import row_sheet
+from xaionnx.render.tables import has_rows
 from xaionnx.render.text_page import page as text_page
 from xaionnx.render.text_parts import is_text
 from xaionnx.render.time_series import series
@@ -20,6 +21,7 @@ __all__ = [
     "bars",
     "check_suffix",
     "covers_picture",
+    "has_rows",
     "is_text",
     "overlay",
     "picture",
