@@ -129,7 +129,7 @@ def test_a_table_of_a_spec_has_its_names_and_words():
     one = xaionnx.explain(CREDIT, ROWS, "feature_ablation", features=Features.columns([[0, 1]]))
     assert one.feature_names[:2] == ("status_of_existing_checking_account + duration_in_month", "credit_history")
     assert one.shown_values(1)[:3] == (
-        "0 <= ... < 200 DM, 48",
+        "0 <= ... < 200 DM, 48 months",
         "existing credits paid back duly till now",
         "radio/television",
     )

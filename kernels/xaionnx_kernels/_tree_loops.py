@@ -16,8 +16,9 @@ import numpy as np
 LEQ, LT, GTE, GT, EQ, NEQ, MEMBER = range(7)
 
 
+# Any: the loops take what numba compiles them for.
 def _compile(function: Callable[..., Any]) -> Callable[..., Any]:
-    compiled: Callable[..., Any]
+    compiled: Callable[..., Any]  # Any: as above
     try:
         compiled = numba.njit(cache=True, nogil=True)(function)
     except RuntimeError:  # no folder for the cache is writable: compile in each process

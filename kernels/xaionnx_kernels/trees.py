@@ -37,7 +37,9 @@ import numpy.typing as npt
 
 __all__ = ["MOST_PLAYERS", "Background", "Cover", "Forest", "Paths", "ShapTables", "paths", "raw_sums", "reached"]
 
+# Any: single and double precision.
 Floats = npt.NDArray[np.floating[Any]]
+# Any: whole numbers of any width.
 Ints = npt.NDArray[np.integer[Any]]
 
 MOST_PLAYERS = 64
@@ -132,6 +134,7 @@ class Paths:
         """The largest number of players on a path."""
         return int(self.count.max(initial=0))
 
+    # Any: arrays of the kind that a loop needs.
     def buffers(self, block: int) -> tuple[Any, Any]:
         """Scratch for the patterns of ``block`` rows."""
         depth = int(self.level.max(initial=0)) + 1
@@ -480,6 +483,7 @@ def _beta(d: int) -> Floats:
     return np.array([[1 / (math.comb(a + b, a) * (a + b + 1)) for b in range(d + 1)] for a in range(d + 1)])
 
 
+# Any: a task and its parts, of one type.
 def _in_threads(task: Callable[[Any], None], parts: Iterable[Any]) -> None:
     """Do a task for each part, in as many threads as Numba uses."""
     import numba

@@ -43,7 +43,7 @@ def test_one_walk_serves_all_sources(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("name", ["full_grad", "grad_cam"])
 def test_the_number_of_walks_does_not_depend_on_the_length(monkeypatch, tmp_path, name):
-    walks, counts = counted(monkeypatch, GraphView, "_downstream"), []
+    walks, counts = counted(monkeypatch, GraphView, "follow"), []
     for length in (20, 60):
         walks.clear()
         with contextlib.suppress(UnsupportedModelError):  # a chain of vectors has no map

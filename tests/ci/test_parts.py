@@ -38,7 +38,17 @@ def test_write_then_check(parts, tmp_path, capsys, name):
 
 def test_help_holds_every_command(parts):
     text = parts.PARTS["help"]()
-    commands = ("compile", "compile saliency", "explain", "explain rise", "inspect", "join", "methods", "patterns")
+    commands = (
+        "compare",
+        "compile",
+        "compile saliency",
+        "explain",
+        "explain rise",
+        "inspect",
+        "join",
+        "methods",
+        "patterns",
+    )
     lines = ("", *(f"{name} " for name in commands))
     for words in lines:
         assert f"$ xaionnx {words}--help\n" in text

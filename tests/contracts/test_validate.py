@@ -39,6 +39,9 @@ def small(kind, model, x):
         settings["patterns"] = estimate_patterns(
             model, np.concatenate([x, np.flip(x, axis=-1) // 2 if x.dtype.kind == "i" else -x / 2])
         )
+    if kind.name() == "tree_shap":
+        # Its rows are compared with others.
+        settings["background"] = np.concatenate([x, x])
     if "donors" in known:
         settings["donors"] = np.concatenate([x, x])
     return kind(**settings)

@@ -152,6 +152,7 @@ def _is_missing(value: object) -> bool:
     return value is None or type(value).__name__ in ("NAType", "NaTType") or bool(value != value)
 
 
+# Any: narwhals names the library of a frame, which is not known here.
 def _labels(frame: nw.DataFrame[Any]) -> list[object] | None:
     """The index of a frame of pandas; None if there is none, or it only counts the rows."""
     index = nw.maybe_get_index(frame)
@@ -161,6 +162,7 @@ def _labels(frame: nw.DataFrame[Any]) -> list[object] | None:
     return None if all(isinstance(one, int) and one == n for n, one in enumerate(labels)) else labels
 
 
+# Any: as above.
 def _dropping(frame: nw.DataFrame[Any]) -> str:
     implementation = frame.implementation
     if implementation.is_polars():
@@ -168,6 +170,7 @@ def _dropping(frame: nw.DataFrame[Any]) -> str:
     return "Drop it, as in frame.drop(columns='{}')" if implementation.is_pandas_like() else "Drop it"
 
 
+# Any: as above.
 def _column(series: nw.Series[Any], name: str, shown: str) -> Column:
     dtype = series.dtype
     missing: NDArray[np.bool_] = series.is_null().to_numpy().astype(bool)

@@ -324,7 +324,12 @@ def _nothing_left(refused: Sequence[Refusal]) -> DataError:
 
 
 def _as_array(
-    given: Any, inputs: Mapping[str, Declared], spec: InputSpec, reading: Reading, model: str
+    # Any: users may pass anything.
+    given: Any,
+    inputs: Mapping[str, Declared],
+    spec: InputSpec,
+    reading: Reading,
+    model: str,
 ) -> Any:  # Any: users may pass anything
     """Convert objects with ``__array__`` to arrays, also in lists and mappings; return anything else unchanged.
 

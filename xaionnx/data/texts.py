@@ -192,6 +192,7 @@ def _arrays(texts: list[Text], reading: TextReading, model: str) -> tuple[list[T
     return padded, token_feeds(padded, reading.inputs, model)
 
 
+# Any: users may pass anything.
 def _sources(given: Any, spec: InputSpec, lines: bool, refused: list[Refusal]) -> list[_Source] | None:
     if isinstance(given, str):
         return [_Source(given, "x[0]")]

@@ -16,7 +16,7 @@ from xaionnx.data.files import is_file, read_bytes, sha256_of
 from xaionnx.data.words import sentences_of, words_of
 from xaionnx.errors import DataError, ParameterError, UnsupportedModelError
 from xaionnx.short_repr import short_repr
-from xaionnx.typing import Array, Document
+from xaionnx.typing import Array, Document, DType
 
 SpecialToken = Literal["mask", "pad", "unknown", "start"]
 
@@ -217,6 +217,7 @@ class TextTokenizer:
         self.path, self.sha256, self.special_tokens = path, sha256_of(data), special_tokens
         try:
             self._document: Document = json.loads(data)
+            # Any: the package has no types.
             self._tokenizer: Any = Tokenizer.from_str(data.decode())
         except Exception as error:  # the package raises no other kind
             raise DataError(f"'{path}' is not a tokenizer.json file ({str(error).splitlines()[0]}).") from error
@@ -374,7 +375,7 @@ class TokenInput:
 
     name: str
     purpose: str
-    dtype: np.dtype[Any]
+    dtype: DType
     shape: tuple[int | str | None, ...]
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from xaionnx.attribution import Attribution
 from xaionnx.explainers._games.game import ByFeatures, GameExplainer, GameResult
+from xaionnx.explainers._games.layer_units import layer_path
 from xaionnx.parameters import integer
 from xaionnx.perturb.element_types import is_row
 from xaionnx.perturb.game import Game
@@ -80,16 +81,25 @@ class Dependence(ByFeatures, GameExplainer):
 
     @property
     def compares_samples(self) -> bool:
-        return self.replacement is None
+        # The curves are means over the samples.
+        return True
 
     def compute(self, request: Request) -> Attribution:
-        method, samples = self, request.samples
-        rows = all(is_row(samples[0], name) for name in samples[0].data)
-        if self.replacement is None and self.layer is None and rows and len(samples) > 1:
-            own = {name: array for name, array in request.feeds.items() if name in samples[0].own}
+        method = self
+        if self.replacement is None and len(request.samples) > 1 and (own := self._own_rows(request)):
             method = replace(self, background=own).bind(request.model)
         attribution = super(Dependence, method).compute(request)
         return replace(attribution, maps=_over_batch(attribution.maps))
+
+    def _own_rows(self, request: Request) -> dict[str, Array]:
+        """The rows that are explained, or those of the layer; empty if they are no rows."""
+        if self.layer not in (None, request.main):
+            feeds = layer_path(request, self.layer).feeds
+            return {self.layer: feeds[self.layer]}
+        first = request.samples[0]
+        if not all(is_row(first, name) for name in first.data):
+            return {}
+        return {name: array for name, array in request.feeds.items() if name in first.own}
 
     def planned_evaluations(self, players: int) -> int:
         return players * self.points

@@ -478,6 +478,7 @@ def _dependence(
     axes.grid(axis="y", color=hexadecimal(theme().grid), linewidth=0.8)
     axes.axhline(0, color=hexadecimal(theme().faint), linewidth=1, zorder=1)
     numbers = table.numbers[drawn, other] if other is not None else np.full(len(drawn), np.nan)
+    # Any: a colour for all dots, or one for each.
     colours: Any = dot_colours(numbers) if other is not None else hexadecimal(theme().down)
     place = x.copy()
     if categories:
@@ -495,6 +496,7 @@ def _dependence(
         axes.set_xlim(*span)
         ticks = page.ticks(*span, 7)
         axes.set_xticks(ticks, charts.tick_words(ticks))
+    # Any: as above.
     pick: Any = colours[known] if other is not None else colours
     axes.scatter(place[known], y[known], s=9, c=pick, linewidths=0, zorder=3)
     charts.style_ticks(axes)

@@ -144,7 +144,7 @@ def captions(detailed: bool) -> Iterator[None]:
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Caption:
     """The caption of a picture.
 

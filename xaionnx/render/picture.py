@@ -13,6 +13,7 @@ from PIL import Image
 from xaionnx.errors import ParameterError
 from xaionnx.explanation import Explanation
 from xaionnx.feature_names import names_of_columns
+from xaionnx.hooks import hook
 from xaionnx.registry import Registry
 from xaionnx.render.maps import one_sample
 from xaionnx.render.page import captions
@@ -72,6 +73,7 @@ class PictureKind(ABC):
         """Whether this kind can draw the result."""
 
     @classmethod
+    @hook
     def suits(cls, result: Explanation, scene: Scene) -> bool:
         """Whether it may be drawn if no kind is asked for."""
         return cls.applies(result, scene)

@@ -74,6 +74,7 @@ def text_reading(model: Model, given: Any, lines: bool) -> TextReading | None:  
     return TextReading(model.tokenizer, inputs, model.input().name, lines)
 
 
+# Any: users may pass anything.
 def _is_array_file(given: Any) -> bool:
     return isinstance(given, str | os.PathLike) and os.fspath(given).lower().endswith((".npy", ".npz"))
 

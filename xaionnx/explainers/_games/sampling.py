@@ -83,20 +83,8 @@ class HasBudget:
 
 
 @dataclass(frozen=True, kw_only=True)
-class WithinBudget(HasBudget):
-    """Stops a :class:`GameExplainer` when its tolerance is reached or its budget is spent.
-
-    A method evaluates coalitions in stages::
-
-        last = self.affordable(game, least)
-        for count in self.stages(first, last):
-            ...                                # evaluate(game, rows, done, count), estimate
-            if self.within_tolerance(game, standard_error):
-                break
-
-    With a tolerance, the standard error is checked after each stage, so the first stage must be large enough to
-    estimate it. The result depends only on the seed, the budget and the tolerance.
-    """
+class HasTolerance:
+    """Stops a :class:`GameExplainer` when its standard errors are small enough."""
 
     tolerance: float | None = stopping_tolerance(
         "stop when every standard error is at most this share of |f(x) - f(all removed)|"
@@ -146,6 +134,23 @@ class WithinBudget(HasBudget):
     def stopped_by(self, game: Game, standard_error: Array | None) -> str:
         """The diagnostic ``stopped_by``: ``tolerance`` or ``budget``."""
         return "tolerance" if self.within_tolerance(game, standard_error) else "budget"
+
+
+@dataclass(frozen=True, kw_only=True)
+class WithinBudget(HasTolerance, HasBudget):
+    """Stops a :class:`GameExplainer` when its tolerance is reached or its budget is spent.
+
+    A method evaluates coalitions in stages::
+
+        last = self.affordable(game, least)
+        for count in self.stages(first, last):
+            ...                                # evaluate(game, rows, done, count), estimate
+            if self.within_tolerance(game, standard_error):
+                break
+
+    With a tolerance, the standard error is checked after each stage, so the first stage must be large enough to
+    estimate it. The result depends only on the seed, the budget and the tolerance.
+    """
 
 
 def evaluate(game: Game, codes: Callable[[int, int], Array], start: int, stop: int) -> Array:

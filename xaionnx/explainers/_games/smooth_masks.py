@@ -14,7 +14,7 @@ from xaionnx.errors import BudgetError
 from xaionnx.explainers._games.blas import one_blas_thread
 from xaionnx.explainers._games.game import GameResult
 from xaionnx.explainers._games.mask_space import MaskSpace
-from xaionnx.explainers._games.sampling import WithinBudget, budget_parameter, evaluate
+from xaionnx.explainers._games.sampling import HasBudget, HasTolerance, budget_parameter, evaluate
 from xaionnx.explanation import ValueKind
 from xaionnx.parameters import choice, real, size, stopping_tolerance
 from xaionnx.perturb.element_types import check_none_missing
@@ -39,7 +39,7 @@ _TRUSTED = 400
 
 
 @dataclass(frozen=True, kw_only=True)
-class BySmoothMasks(WithinBudget):
+class BySmoothMasks(HasTolerance, HasBudget):
     """Samples smooth random masks for a :class:`GameExplainer`; `xaionnx.explainers.rise.Rise` has the estimators."""
 
     default_budget: ClassVar[int] = 1001
