@@ -5,19 +5,19 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Final, Literal, final
+from typing import TYPE_CHECKING, Any, Final, Literal, final
 
 import numpy as np
 
-from xaionnx import explanation_file, feature_names
+from xaionnx import explanation_file, explanation_frame, feature_names
 from xaionnx.caveats import warnings_of
 from xaionnx.consistency import BY_SAMPLE
 from xaionnx.data.display import Display
-from xaionnx.errors import ParameterError
+from xaionnx.errors import ParameterError, UnknownNameError
 from xaionnx.typing import Array, Document, Entry
 
 if TYPE_CHECKING:
@@ -302,19 +302,61 @@ class Explanation:
         IndexError
             There is no such sample or target.
         """
+        if not 0 <= n < self.samples or not 0 <= (target or 0) < (len(self.target) if self.several_targets else 1):
+            raise IndexError(f"no sample {n} with target {target} in an explanation of {self.target.shape}")
+        return self._some(slice(n, n + 1), target)
+
+    def __getitem__(self, which: int | slice | Sequence[int] | Array | str) -> Explanation:
+        """The record of some samples, in the order given, or of one target by its name.
+
+        Parameters
+        ----------
+        which : int, slice, sequence of int, array of bool (N,), or str
+            The samples, as an index of numpy; or the name of a target, as in ``target``, if there are several.
+
+        Raises
+        ------
+        IndexError
+            There is no such sample.
+        UnknownNameError
+            There is no such target.
+
+        Examples
+        --------
+        >>> rows = Explanation("lime", np.float32([[1, 4], [3, 0]]), np.array(["y", "y"]), np.array([1.0, 2.0]))
+        >>> rows[1].values, rows[::-1].prediction.tolist(), rows[rows.prediction > 1].samples
+        (array([[3., 0.]], dtype=float32), [2.0, 1.0], 1)
+        """
+        if isinstance(which, str):
+            return self._of_target(which)
+        if isinstance(which, int | np.integer) and not isinstance(which, bool):
+            if not -self.samples <= which < self.samples:
+                raise IndexError(f"no sample {which} in an explanation of {self.samples}")
+            return self._some(np.array([which % self.samples]), None)
+        return self._some(np.arange(self.samples)[which], None)
+
+    def _of_target(self, name: str) -> Explanation:
+        """The record of the target of this name for all samples."""
+        rows = self.target if self.several_targets else self.target[None]
+        found = [number for number, row in enumerate(rows) if (row == name).all()]
+        if not found:
+            raise UnknownNameError.among("target of all samples", name, sorted({str(one) for one in rows.flat}))
+        return self._some(slice(None), found[0]) if self.several_targets else self
+
+    def _some(self, which: slice | Array, target: int | None) -> Explanation:
+        """The record of samples, for one target or all."""
+        if self.provenance.get("sample_axes"):
+            return self.samples_first()._some(which, target)
 
         def pick(array: Array) -> Array:
             if not self.several_targets:
-                return array[n : n + 1]
-            return array[:, n : n + 1] if target is None else array[target, n : n + 1]
+                return array[which]
+            return array[:, which] if target is None else array[target, which]
 
         def pick_labels(array: Array) -> Array:
-            return array if array.shape[0] == 1 else array[n : n + 1]
+            return array if array.shape[0] == 1 else array[which]
 
-        if not 0 <= n < self.samples or not 0 <= (target or 0) < (len(self.target) if self.several_targets else 1):
-            raise IndexError(f"no sample {n} with target {target} in an explanation of {self.target.shape}")
-        if self.provenance.get("sample_axes"):
-            return self.samples_first().sample(n, target)
+        numbers = range(self.samples)[which] if isinstance(which, slice) else which.tolist()
         return dataclasses.replace(
             self,
             values=_each(self.values, pick),
@@ -325,12 +367,42 @@ class Explanation:
             features=None if self.features is None else _each(self.features, pick_labels),
             standard_error=None if self.standard_error is None else pick(self.standard_error),
             maps={name: pick(array) for name, array in self.maps.items()},
-            diagnostics={key: self._diagnostic(value, n, target) for key, value in self.diagnostics.items()},
+            diagnostics={key: self._diagnostic(value, numbers, target) for key, value in self.diagnostics.items()},
             provenance={
-                key: [value[n]] if self._is_by_sample(key, value) else value for key, value in self.provenance.items()
+                key: [value[n] for n in numbers] if self._is_by_sample(key, value) else value
+                for key, value in self.provenance.items()
             },
-            display={name: one.sample(n) for name, one in self.display.items()},
+            display={name: one.some(numbers) for name, one in self.display.items()},
         )
+
+    def to_frame(self, backend: str | None = None, *, long: bool = False) -> Any:  # Any: a frame of any library
+        """The values as a frame, with a row for each sample, and for each target if there are several.
+
+        Parameters
+        ----------
+        backend : {"pandas", "polars", "pyarrow"}, optional
+            The library of the frame; the first of them that is installed if None.
+        long : bool
+            One row for each feature: ``feature``, ``feature_value`` as a reader writes it, ``value``, and
+            ``standard_error`` if there is one; instead of one column for each feature.
+
+        Returns
+        -------
+        frame
+            With the columns ``sample``, ``target``, ``prediction`` and, if known, ``base_value`` first.
+
+        Raises
+        ------
+        ParameterError
+            There is no such library, or it is not installed.
+
+        Examples
+        --------
+        >>> rows = Explanation("lime", np.float32([[1, 4], [3, 0]]), np.array(["y", "y"]), np.array([1.0, 2.0]))
+        >>> rows.to_frame("polars").columns
+        ['sample', 'target', 'prediction', 'feature 0', 'feature 1']
+        """
+        return explanation_frame.as_frame(self, backend, long=long)
 
     def _is_by_sample(self, key: str, value: Entry) -> bool:
         """Whether an entry of the provenance is a list with one entry a sample; names may be those of all samples."""
@@ -338,13 +410,16 @@ class Explanation:
             return bool(value) and isinstance(value[0], list)
         return key in BY_SAMPLE and len(value) == self.samples
 
-    def _diagnostic(self, value: Entry, n: int, target: int | None) -> Entry:
-        """A diagnostic of one sample, as a list of one; also of one target if it is a list over targets."""
+    def _diagnostic(self, value: Entry, numbers: Sequence[int], target: int | None) -> Entry:
+        """A diagnostic of some samples; also of one target if it is a list over targets."""
         if not isinstance(value, list) or len(value) != self.samples:
             return value
-        one = value[n]
-        by_target = self.several_targets and isinstance(one, list) and len(one) == len(self.target)
-        return [one if target is None or not by_target else one[target]]
+
+        def one(entry: Entry) -> Entry:
+            by_target = self.several_targets and isinstance(entry, list) and len(entry) == len(self.target)
+            return entry if target is None or not by_target else entry[target]
+
+        return [one(value[n]) for n in numbers]
 
     def mean(self) -> Explanation:
         """The explanation of the mean of the target over the samples, as one sample (N = 1).

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -91,7 +92,13 @@ class Display:
 
     def sample(self, n: int) -> Display:
         """Return the display of one sample, (1, ...); empty if it was not stored."""
-        return dataclasses.replace(self, array=self.array[n : n + 1], texts=self.texts[n : n + 1])
+        return self.some([n])
+
+    def some(self, numbers: Sequence[int]) -> Display:
+        """Return the display of some samples; up to the first that was not stored, since the stored ones come first."""
+        stored = list(itertools.takewhile(lambda n: n < len(self.array), numbers))
+        texts = tuple(self.texts[n] for n in numbers if n < len(self.texts))
+        return dataclasses.replace(self, array=self.array[stored], texts=texts)
 
     def picture(self) -> Array:
         """Return the picture of the first sample, uint8 (H, W, 3), in its original size."""
