@@ -43,6 +43,10 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 # These need a transformer and explain a digit.
 OF_TRANSFORMERS = {"attention_rollout", "attention_relevance"}
+# These need trees and explain a refused loan.
+OF_TREES = {"tree_shap"}
+# The row of that loan.
+LOAN = 9
 # Width and height of the photo on a method's page, and in the gallery.
 SIZE, THUMBNAIL = (480, 320), (240, 160)
 # Number of crops of the photographs from which patterns are estimated.
@@ -98,16 +102,41 @@ def methods(names: list[str]) -> None:
     costs = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     for name in names:
         began = time.perf_counter()
+        if name in OF_TREES:
+            result = loan(name)
+            costs[name] = _cost(result)
+            draw_row(name, result)
+            continue
         if name in OF_TRANSFORMERS:
             result, photo = digit(name)
         else:
             x = model.spec.to_tensor([np.asarray(coffee)])
             result, photo = xaionnx.explain(model, x, name, **settings.get(name, {})), coffee
         print(f"{name}: {time.perf_counter() - began:.1f} s")
-        costs[name] = {key: int((result.diagnostics.get(key) or [0])[0]) for key in ("evaluations", "gradients")}
+        costs[name] = _cost(result)
         draw(name, result, photo)
     known = {name: costs[name] for name in discovery.methods() if name in costs}
     file.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
+
+
+def _cost(result: xaionnx.Explanation) -> dict[str, int]:
+    return {key: int((result.diagnostics.get(key) or [0])[0]) for key in ("evaluations", "gradients")}
+
+
+def loan(method: str) -> xaionnx.Explanation:
+    """A refused loan explained by a method for trees."""
+    model = xaionnx.Model.load(MODELS / "german_credit_forest.onnx")
+    rows = model.read(MODELS / "data" / "german_credit.csv").arrays["features"]
+    return xaionnx.explain(model, rows[LOAN : LOAN + 1], method, background=rows)
+
+
+def draw_row(name: str, result: xaionnx.Explanation) -> None:
+    """Draw the captioned and the small picture of a method for rows."""
+    folder = PICTURES / "methods"
+    result.plot(top=10).save(folder / f"{name}.jpg", quality=82, optimize=True)
+    plain = result.plot(top=5)
+    plain.thumbnail(THUMBNAIL, Image.Resampling.LANCZOS)
+    plain.save(folder / f"{name}-small.jpg", quality=82, optimize=True)
 
 
 def draw(name: str, result: xaionnx.Explanation, photo: Image.Image) -> None:
