@@ -142,8 +142,9 @@ def gallery() -> str:
     parts = [
         "# Gallery",
         "One photo of a cup of espresso, explained by every method on EfficientNet-Lite0, a loan by the method for "
-        "trees, and a digit by the methods that need a transformer. Red raises the target or matters most, blue lowers it; each map has a scale of "
-        "its own, which the picture on the method's page shows. `models/scripts/explained.py` draws the pictures.",
+        "trees, and a digit by the methods that need a transformer. Red raises the target or matters most, blue lowers "
+        "it; each map has a scale of its own, which the picture on the method's page shows. "
+        "`models/scripts/explained.py` draws the pictures.",
     ]
     for heading, names in families().items():
         cards = "\n".join(_card(name) for name in names)

@@ -350,3 +350,18 @@ def test_a_unit_that_the_name_says_is_not_repeated(figures):
     display = dataclasses.replace(rows.display["x"], names=tuple(f"{i} months" for i in range(5)))
     dataclasses.replace(rows, display={"x": display}).plot("dependence", feature="1 months")
     assert "1 months" in words(figures.last())
+
+
+def test_long_names_that_differ_at_their_ends_are_told_apart(figures):
+    pairs = RNG.normal(size=(1, 4, 4))
+    name = "number of people being liable to provide maintenance for {}"
+    table(1, 4, name, maps={"interactions": pairs}).plot(0, kind="interaction")
+    names = [text for text in words(figures.last()) if text.startswith("number")]
+    assert len(names) == 8
+    assert {text[-1] for text in names} == set("0123")
+
+
+def test_a_part_of_a_name_is_not_written_for_the_name(figures):
+    table(values=[[-3.0, -1.0]], name=LONG).plot(0, kind="force")
+    assert {"1", "2"} <= set(words(figures.last()))
+    assert not any(text.startswith("number") and "maintenance" not in text for text in words(figures.last()))

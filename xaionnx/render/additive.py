@@ -326,7 +326,11 @@ def _tall(step: Step) -> int:
 def _name_inside(step: Step, number: int, width: float) -> str:
     """What is written on a part: its label or its name if there is room, else its number, else nothing."""
     name = step.label[0].rstrip(":").partition(":")[0]
-    texts = [name, str(number), ""] if len(step.label) > 1 else [step.label[0], name, str(number), ""]
+    if len(step.label) == 1:
+        texts = [step.label[0], name, str(number), ""]
+    else:
+        # The first line may be a part of the name.
+        texts = [*([name] if step.label[0].endswith(":") else []), str(number), ""]
     return next(text for text in texts if charts.text_width(text) + 18 <= width or not text)
 
 

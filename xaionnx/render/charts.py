@@ -77,6 +77,16 @@ def shortened(text: str, width: int) -> str:
     return f"{text[:kept].rstrip()}…"
 
 
+def condensed(name: str, width: int) -> str:
+    """A name that is at most ``width`` pixels wide, without its middle: long names often differ at their ends."""
+    if text_width(name) <= width:
+        return name
+    kept = len(name) - 1
+    while kept > 2 and text_width(f"{name[: kept - kept // 2].rstrip()}…{name[-(kept // 2) :].lstrip()}") > width:
+        kept -= 1
+    return f"{name[: kept - kept // 2].rstrip()}…{name[-(kept // 2) :].lstrip()}"
+
+
 def spaced(name: str) -> str:
     """A name with spaces in place of underscores."""
     # A line break, or another mark that no line shows, is a space too.
@@ -99,7 +109,7 @@ def label(name: str, value: str = "", width: int = _WIDEST) -> tuple[str, ...]:
 def _wrapped(text: str, width: int) -> list[str]:
     """A text in at most two lines."""
     lines = page.wrapped(text, page.font(_PIXELS), width)
-    return lines if len(lines) <= 2 else [lines[0], shortened(" ".join(lines[1:]), width)]
+    return lines if len(lines) <= 2 else [lines[0], condensed(" ".join(lines[1:]), width)]
 
 
 def rows_chart(

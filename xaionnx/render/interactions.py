@@ -84,8 +84,8 @@ def interaction(
 
 def _circles(matrix: Floats, names: list[str]) -> Figure:
     count = len(matrix)
-    labels = [charts.shortened(charts.spaced(name), 300) for name in names]
-    above = [charts.shortened(charts.spaced(name), _ABOVE) for name in names]
+    labels = [charts.condensed(charts.spaced(name), 300) for name in names]
+    above = [charts.condensed(charts.spaced(name), _ABOVE) for name in names]
     left = max(map(charts.text_width, labels)) + 20
     head = max(map(charts.text_width, above)) + 16
     side = int(np.clip((charts.WIDTH - left - 110) / count, *_CELLS))
