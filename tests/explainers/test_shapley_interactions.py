@@ -35,10 +35,10 @@ def x_of(players, seed, samples=1):
 
 
 def by_set(result, sample=0):
-    """The values of a result with one target, by set of players."""
+    """The whole values of a result with one target, by set of players."""
     matrix = result.maps["interactions"][sample]
     found = {frozenset({i}): matrix[i, i] for i in range(len(matrix))}
-    found |= {frozenset(s): matrix[s] for s in combinations(range(len(matrix)), 2)}
+    found |= {frozenset(s): 2 * matrix[s] for s in combinations(range(len(matrix)), 2)}
     for i, j, k, value, _ in result.diagnostics.get("triples", [[[]]])[sample][0]:
         found[frozenset({i, j, k})] = value
     return found
@@ -50,13 +50,16 @@ def test_published_values_of_six_indices(index):
     result = xaionnx.explain(model, np.ones((1, 4), np.float32), "shapley_interactions", 0, index=index)
     singles, pairs = PUBLISHED[index]
     assert_close(result.feature_values[0], singles, Tolerance.ORDER_ONE)
-    assert_close(result.maps["interactions"][0][PAIRS], pairs, Tolerance.ORDER_ONE)
-    assert_close(np.diag(result.maps["interactions"][0]), singles, Tolerance.ORDER_ONE)
+    matrix = result.maps["interactions"][0]
+    assert_close(2 * matrix[PAIRS], pairs, Tolerance.ORDER_ONE)
+    assert_close(np.diag(matrix), singles, Tolerance.ORDER_ONE)
+    assert result.provenance["interactions"] == {"index": index, "off_diagonal": "half"}
     assert result.diagnostics["evaluations"] == [16]
     assert result.diagnostics["stopped_by"] == ["enumeration"]
     assert not result.maps["interactions_standard_error"].any()
     if index in EFFICIENT:
-        assert_close(sum(singles) + sum(pairs), 20, Tolerance.ORDER_ONE)
+        assert_close(matrix.sum(), 20, Tolerance.ORDER_ONE)
+        assert_close(matrix.sum(axis=1), PUBLISHED["sii"][0], Tolerance.ORDER_ONE)
         assert_close(result.diagnostics["completeness_gap"], 0, Tolerance.ORDER_ONE)
 
 
@@ -107,7 +110,7 @@ def test_games_of_pairs_are_found_exactly_by_sampling(index):
     matrix = result.maps["interactions"][0]
     pairs = np.triu_indices(14, 1)
     expected = np.array([terms[s] for s in zip(*map(np.ndarray.tolist, pairs), strict=True)])
-    assert_close(matrix[pairs], expected, Tolerance.ORDER_ONE, 20)
+    assert_close(2 * matrix[pairs], expected, Tolerance.ORDER_ONE, 20)
     assert_close(result.maps["interactions_standard_error"], 0, Tolerance.ORDER_ONE, 20)
 
 

@@ -105,6 +105,7 @@ def test_interactions_add_up() -> None:
     pairs = result.maps["interactions"]
     np.testing.assert_allclose(pairs, np.swapaxes(pairs, 1, 2))
     np.testing.assert_allclose(pairs.sum(axis=2), result.feature_values, atol=1e-12)
+    assert result.provenance["interactions"] == {"index": "k_sii", "off_diagonal": "half"}
     assert np.abs(pairs).max() > 0.1
 
 

@@ -12,7 +12,7 @@ from xaionnx_kernels.interactions import subsets
 from xaionnx.explainers._games.cost import check_regression, fitting
 from xaionnx.explainers._games.enumeration import coalition_values
 from xaionnx.explainers._games.game import ByFeatures, GameExplainer, GameResult
-from xaionnx.explainers._games.interaction_indices import exact_interactions
+from xaionnx.explainers._games.interaction_indices import exact_interactions, matrix_facts
 from xaionnx.explainers._games.interaction_sampling import (
     Interactions,
     drawn_by_size,
@@ -45,10 +45,11 @@ class ShapleyInteractions(WithinBudget, ByFeatures, GameExplainer):
         fbii    the polynomial of degree ``order`` that fits v best with equal weights
 
     The values are those of single players, the main effects: the Shapley values for ``sii``, the Banzhaf values for
-    ``bii``. ``maps["interactions"]`` (N, P, P) is symmetric and holds the whole value of each pair, with the main
-    effects on its diagonal, so that the change of the target is the sum over its upper triangle for ``k_sii``,
-    ``stii`` and ``fsii`` of order 2. ``maps["interactions_standard_error"]`` has their standard errors. Of order 3,
-    the diagnostic ``triples`` lists the 100 largest by target, as [i, j, k, value, standard error].
+    ``bii``. ``maps["interactions"]`` (N, P, P) is symmetric: half of the value of each pair is on either side of the
+    diagonal, the main effects are on it. For ``k_sii``, ``stii`` and ``fsii`` of order 2 the whole matrix sums to the
+    change of the target, and each row to the Shapley value of its player, as those of ``tree_shap`` do.
+    ``maps["interactions_standard_error"]`` has the standard errors of these entries. Of order 3, the diagnostic
+    ``triples`` lists the 100 largest by target, as [i, j, k, value, standard error].
 
     Players that are equal in the sample and in all baselines get exactly 0, and the budget is spent on the others
     (diagnostic ``null_players``).
@@ -101,7 +102,7 @@ class ShapleyInteractions(WithinBudget, ByFeatures, GameExplainer):
     >>> result.values
     array([[0., 1., 1., 0., 0.]], dtype=float32)
     >>> result.maps["interactions"][0, 2].tolist()
-    [1.0, 0.0, 1.0, 1.0, 0.0]
+    [0.5, 0.0, 1.0, 0.5, 0.0]
     """
 
     axioms: ClassVar[tuple[str, ...]] = ("linearity", "null player", "symmetry")
@@ -160,7 +161,7 @@ class ShapleyInteractions(WithinBudget, ByFeatures, GameExplainer):
             "interactions": _matrices(found.values, game.players),
             "interactions_standard_error": _matrices(found.standard_error, game.players),
         }
-        return GameResult(found.values[0], found.standard_error[0], diagnostics, maps)
+        return GameResult(found.values[0], found.standard_error[0], diagnostics, maps, facts=matrix_facts(self.index))
 
     def _largest(self, found: Interactions, players: int, target: int) -> list[list[float]]:
         """The triples of the largest values of one target: players, value and standard error."""
@@ -172,8 +173,9 @@ class ShapleyInteractions(WithinBudget, ByFeatures, GameExplainer):
 
 
 def _matrices(by_size: list[Array], players: int) -> Array:
-    """Symmetric matrices (T, P, P) of pairs, with single players on the diagonal."""
+    """Symmetric matrices (T, P, P) of half of each pair, with single players on the diagonal."""
     found = np.zeros((len(by_size[0]), players, players))
     for sets, values in zip(subsets(players, min(2, players)), by_size, strict=False):
-        found[:, sets[:, 0], sets[:, -1]] = found[:, sets[:, -1], sets[:, 0]] = values
+        entries = values / sets.shape[1]
+        found[:, sets[:, 0], sets[:, -1]] = found[:, sets[:, -1], sets[:, 0]] = entries
     return found

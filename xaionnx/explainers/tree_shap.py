@@ -50,7 +50,8 @@ class TreeShap(Explainer):
     perturbation : {"interventional", "path_dependent"}
     interactions : bool
         Compute ``maps["interactions"]`` (N, P, P), too: half of each Shapley interaction value on either side of the
-        diagonal, and the rest of a feature's value on it, so that each row sums to the value of its feature.
+        diagonal, and the rest of a feature's value on it, so that each row sums to the value of its feature. These are
+        the k-SII of order 2, in the form of ``shapley_interactions``.
 
     Notes
     -----

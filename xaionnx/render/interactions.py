@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from PIL import Image
 
 from xaionnx.caveats import Caveat, caveats
-from xaionnx.errors import DataError
+from xaionnx.errors import DataError, ParameterError
 from xaionnx.explanation import Explanation
 from xaionnx.render import charts, page, words
 from xaionnx.render.bar_chart import check_top
@@ -24,6 +25,18 @@ if TYPE_CHECKING:
 # In pixels: the side of a cell, from few to many features; and the longest name above a column.
 _CELLS: Final = (24, 46)
 _ABOVE: Final = 170
+
+# The names of the indices of `provenance["interactions"]`, and what their values of single features are.
+_INDICES: Final[Mapping[str, tuple[str, str]]] = {
+    "k_sii": ("k-SII", "main effects"),
+    "sii": ("SII", "Shapley values"),
+    "stii": ("STII", "main effects"),
+    "fsii": ("FSII", "main effects"),
+    "bii": ("BII", "Banzhaf values"),
+    "fbii": ("FBII", "main effects"),
+}
+# Of these, and of order 2, each row of the matrix sums to a Shapley value.
+_SHARED: Final = ("k_sii", "stii", "fsii")
 
 
 def interaction(
@@ -52,16 +65,33 @@ def interaction(
         The largest number of features, those with the strongest interactions.
     title : str, optional
         Replaces the class and its score.
+
+    Raises
+    ------
+    DataError
+        Some values are not finite.
+    ParameterError
+        There is no such sample or target, ``top`` is not a positive int, or all rows are to be drawn and their features
+        differ.
     """
     check_top(top, "interaction")
     one = one_sample(explanation, sample, target, "interaction")
     if all_rows:
+        if features_differ(explanation):
+            raise ParameterError(
+                f"The features of the {explanation.samples:,} samples differ, so that their interactions have no mean. "
+                "Draw one sample: plot(0, kind='interaction')."
+            )
         given = explanation.maps["interactions"]
         pairs = np.asarray(given[target] if explanation.several_targets else given, np.float64)
         matrix = np.abs(pairs).mean(axis=0)
     else:
         matrix = np.asarray(one.maps["interactions"][0], np.float64)
-    if not np.isfinite(matrix).all():
+        if one.feature_values is not None:
+            # Samples with fewer features than others are padded with NaN.
+            count = int((~np.isnan(one.feature_values[0])).sum())
+            matrix = matrix[:count, :count] if np.isnan(matrix[count:]).all() else matrix
+    if not matrix.size or not np.isfinite(matrix).all():
         raise DataError(f"The interactions of the {one.method} explanation hold NaN or infinity and cannot be drawn.")
     off = np.abs(matrix - np.diag(np.diag(matrix)))
     order = np.argsort(-(off.sum(axis=1) + 1e-9 * np.abs(np.diag(matrix))), kind="stable")[:top]
@@ -69,10 +99,10 @@ def interaction(
         body = page.figure_picture(_circles(matrix[np.ix_(order, order)], [one.feature_names[i] for i in order]))
     left_out = len(matrix) - len(order)
     notes = [
-        f"Circles: the mean size of the interaction of two features over {explanation.samples:,} rows."
+        f"Circles: the mean size of {_entry(one)} over {explanation.samples:,} rows."
         if all_rows
-        else "Circles: the interaction of two features; red raises the prediction, blue lowers it.",
-        "The diagonal has the main effects." if np.diag(matrix).any() else "",
+        else f"Circles: {_entry(one)}; red raises the prediction, blue lowers it.",
+        _diagonal(one, summed=not all_rows) if np.diag(matrix).any() else "",
         f"The {left_out} features of {len(matrix)} with the weakest interactions are left out." if left_out else "",
     ]
     if all_rows:
@@ -80,6 +110,34 @@ def interaction(
         found = [Caveat(warning, "") for warning in explanation.warnings]
         return page.whole(heading, found, body, words.caption_of_rows(explanation, notes), charts.TEXT)
     return page.whole(title or words.class_and_score(one), caveats(one), body, words.caption(one, notes), charts.TEXT)
+
+
+def features_differ(explanation: Explanation) -> bool:
+    """Whether the samples have features of their own, such as superpixels or words."""
+    given = explanation.features
+    labels = given.values() if isinstance(given, dict) else [given]
+    names = explanation.provenance.get("feature_names", ())
+    return any(each is not None and len(each) > 1 for each in labels) or (len(names) > 1 and isinstance(names[0], list))
+
+
+def _entry(one: Explanation) -> str:
+    """What an entry of the matrix off the diagonal is, in words."""
+    found = one.provenance.get("interactions", {})
+    half = found.get("off_diagonal") == "half"
+    index = _INDICES.get(str(found.get("index")))
+    named = "" if index is None else f" ({index[0]})"
+    return f"{'half ' * half}the interaction{named} of two features{', on each side of the diagonal' * half}"
+
+
+def _diagonal(one: Explanation, *, summed: bool) -> str:
+    """A sentence on the diagonal, and on the sum of a row if the matrix is that of one sample."""
+    found = one.provenance.get("interactions", {})
+    index = str(found.get("index"))
+    _, singles = _INDICES.get(index, ("", "main effects"))
+    whole = index in _SHARED and found.get("off_diagonal") == "half"
+    if whole and summed and one.provenance.get("parameters", {}).get("order", 2) == 2:
+        return f"The diagonal has the {singles}; a feature's row sums to its Shapley value."
+    return f"The diagonal has the {singles}."
 
 
 def _circles(matrix: Floats, names: list[str]) -> Figure:

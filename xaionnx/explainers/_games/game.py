@@ -66,6 +66,8 @@ class GameResult:
         Further maps of this sample.
     names : tuple of P str
         Names of the players of this sample, if the method gives them other ones.
+    facts : dict
+        Facts of the method for the record, the same for all samples.
     """
 
     values: Array
@@ -73,6 +75,7 @@ class GameResult:
     diagnostics: Document = field(default_factory=dict)
     maps: dict[str, Array] = field(default_factory=dict)
     names: tuple[str, ...] = ()
+    facts: Document = field(default_factory=dict)
 
     __repr__ = short_repr
 
@@ -415,7 +418,7 @@ def _attribution(parts: Sequence[_Part]) -> Attribution:
             **{key: [e for part in parts for e in part.diagnostic(key)] for key in first.result.diagnostics},
         },
         parameters={"features": first.players.features},
-        facts={**_names(parts), **_spans(parts)},
+        facts={**_names(parts), **_spans(parts), **first.result.facts},
     )
 
 

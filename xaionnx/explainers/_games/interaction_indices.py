@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 from xaionnx_kernels.interactions import dividends, subsets, superset_sums
 
-from xaionnx.typing import Array
+from xaionnx.typing import Array, Document
 
 # Numbers of Bernoulli, B_0 to B_2.
 _BERNOULLI: Final = (Fraction(1), Fraction(-1, 2), Fraction(1, 6))
@@ -76,6 +76,15 @@ INDICES: Final[dict[str, Weight]] = {
     "fbii": _fbii,
 }
 """The weight of each index by name."""
+
+
+def matrix_facts(index: str) -> Document:
+    """What the record says of ``maps["interactions"]``, which all methods write alike.
+
+    Half of a pair's value is on either side of the diagonal: the sum of the matrix counts each pair once, and its rows
+    are Shapley values for indices that share the whole change.
+    """
+    return {"interactions": {"index": index, "off_diagonal": "half"}}
 
 
 def exact_interactions(values: Array, index: str, order: int) -> list[Array]:

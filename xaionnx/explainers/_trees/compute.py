@@ -11,6 +11,7 @@ from xaionnx_kernels.trees import ShapTables
 
 from xaionnx.attribution import Attribution, PlayerValues
 from xaionnx.errors import ParameterError, UnsupportedModelError
+from xaionnx.explainers._games.interaction_indices import matrix_facts
 from xaionnx.explainers._trees.columns import NOBODY, players_of_features
 from xaionnx.explainers._trees.forest import JoinedForest, RowGroups, absent, combine, mean_by_share, shap_values
 from xaionnx.explainers._trees.raw_score import RAW
@@ -221,11 +222,12 @@ class TreeGame:
     ) -> Attribution:
         by_target = np.ascontiguousarray(np.moveaxis(values, 1, 0))
         maps = {}
+        facts: Document = {"explained": self.source.link}
         if pairs is not None:
             count = values.shape[-1]
+            facts |= matrix_facts("k_sii")
             maps["interactions"] = np.moveaxis(combine(pairs[..., :count, :count], values), 1, 0)
         gap = by_target.sum(axis=2) - (self.resolved.prediction - base.T)
-        facts: Document = {"explained": self.source.link}
         if background is not None:
             facts["background_is_own"] = background.own
         if covers is not None:

@@ -7,7 +7,7 @@ from typing import ClassVar, final
 from PIL import Image
 
 from xaionnx.explanation import Explanation
-from xaionnx.render.interactions import interaction
+from xaionnx.render.interactions import features_differ, interaction
 from xaionnx.render.picture import PictureKind, Scene
 
 
@@ -23,6 +23,10 @@ class Interaction(PictureKind):
         pairs = result.maps.get("interactions")
         dimensions = 3 + result.several_targets
         return pairs is not None and pairs.ndim == dimensions and pairs.shape[-1] == pairs.shape[-2]
+
+    @classmethod
+    def suits(cls, result: Explanation, scene: Scene) -> bool:
+        return cls.applies(result, scene) and not (scene.all_rows and result.samples > 1 and features_differ(result))
 
     @classmethod
     def draw(cls, result: Explanation, scene: Scene) -> Image.Image:
