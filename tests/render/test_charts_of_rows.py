@@ -365,3 +365,31 @@ def test_a_part_of_a_name_is_not_written_for_the_name(figures):
     table(values=[[-3.0, -1.0]], name=LONG).plot(0, kind="force")
     assert {"1", "2"} <= set(words(figures.last()))
     assert not any(text.startswith("number") and "maintenance" not in text for text in words(figures.last()))
+
+
+def padded():
+    """Two samples, of which the second has two features of three."""
+    values = np.array([[1.0, -2.0, 0.5], [3.0, 1.0, np.nan]])
+    pairs = np.full((2, 3, 3), np.nan)
+    pairs[0] = [[1, 0.5, 0], [0.5, -2, 0.25], [0, 0.25, 0.5]]
+    pairs[1, :2, :2] = [[3, -1], [-1, 1]]
+    return Explanation(
+        "shapley_interactions",
+        np.zeros((2, 3)),
+        np.array(["y", "y"]),
+        np.ones(2),
+        feature_values=values,
+        features=np.array([[0, 1, 2], [0, 0, 1]]),
+        maps={"interactions": pairs},
+        provenance={"value_kind": "contribution"},
+    )
+
+
+def test_interactions_of_samples_with_other_features_are_drawn_one_by_one(figures):
+    padded().plot(1, kind="interaction")
+    assert {"feature 0", "feature 1"} <= set(words(figures.last()))
+    assert "feature 2" not in words(figures.last())
+    with pytest.raises(
+        ParameterError, match=r"features of the 2 samples differ, so that their interactions have no mean"
+    ):
+        padded().plot("interaction")

@@ -115,3 +115,17 @@ def test_a_legend_says_each_thing_once_and_of_whom():
     # Without the last panel it is no longer the meaning of the majority.
     assert legend(panels[:-1]) == [f"In occlusion, grad cam and rise, r{lines[0][1:]}", *lines[1:]]
     assert legend(panels[2:3]) == ["The redder a part, the more it raises the prediction."]
+
+
+def test_the_importance_for_a_metric_is_said_of_the_metric():
+    one = Explanation(
+        "feature_permutation",
+        np.array([[0.2, -0.1]]),
+        np.array(["roc_auc over 50 samples"]),
+        np.array([0.9]),
+        provenance={"value_kind": "contribution", "quantity": "metric"},
+    )
+    assert (
+        sense(one).sentence("signed", "features").startswith("Permuting the values of red features lowers the metric")
+    )
+    assert "prediction" not in sense(one).sentence("positive")

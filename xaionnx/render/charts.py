@@ -187,17 +187,25 @@ def write(  # noqa: PLR0913 - a text, its place and its looks
 
 def number_axis(axes: Axes, low: float, high: float, most: int = 6) -> None:
     """Numbers and grid lines of a horizontal axis from ``low`` to ``high``."""
-    axes.set_xlim(low, high)
-    marks = page.ticks(low, high, most)
-    # A number at an end of the axis must not be cut off at the edge of the figure.
-    edge = axes.figure.bbox.width
-    shown = [
-        text if (high - mark) / (high - low) * axes.bbox.width + edge - axes.bbox.x1 >= text_width(text) / 2 + 3 else ""
-        for mark, text in zip(marks, tick_words(marks), strict=True)
-    ]
-    axes.set_xticks(marks, shown)
+    numbers_below(axes, low, high, most)
     style_ticks(axes)
     axes.grid(axis="x", color=hexadecimal(theme().grid), linewidth=0.8)
+
+
+def numbers_below(axes: Axes, low: float, high: float, most: int) -> None:
+    """The numbers of a horizontal axis from ``low`` to ``high``; none is cut off at an edge of the figure."""
+    axes.set_xlim(low, high)
+    marks = page.ticks(low, high, most)
+    left, right, edge = axes.bbox.x0, axes.bbox.x1, axes.figure.bbox.width
+
+    def fits(mark: float, text: str) -> bool:
+        at = left + (mark - low) / (high - low) * (right - left)
+        half = text_width(text) / 2 + 3
+        return bool(half <= at <= edge - half)
+
+    axes.set_xticks(
+        marks, [text if fits(mark, text) else "" for mark, text in zip(marks, tick_words(marks), strict=True)]
+    )
 
 
 def style_ticks(axes: Axes) -> None:

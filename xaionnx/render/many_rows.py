@@ -493,9 +493,7 @@ def _dependence(
             # Few values: dots of one value lie apart.
             place = x + _jitter(len(x)) * 0.25 * float(np.diff(distinct).min())
             span = charts.limits(float(values.min()), float(values.max()), axes.bbox.width, 30, 30)
-        axes.set_xlim(*span)
-        ticks = page.ticks(*span, 7)
-        axes.set_xticks(ticks, charts.tick_words(ticks))
+        charts.numbers_below(axes, *span, 7)
     # Any: as above.
     pick: Any = colours[known] if other is not None else colours
     axes.scatter(place[known], y[known], s=9, c=pick, linewidths=0, zorder=3)

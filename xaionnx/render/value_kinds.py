@@ -129,8 +129,19 @@ _UNKNOWN: Final = Sense(
 )
 
 
+# Of the importance of features for a whole data set.
+_METRIC: Final = Sense(
+    "the more permuting its values lowers the metric",
+    "Permuting the values of red {parts} lowers the metric, permuting those of blue {parts} raises it",
+    "the more permuting its values changes the metric",
+    nothing="Permuting values changes nothing",
+)
+
+
 def sense(one: Explanation) -> Sense:
     """The words for what the values of an explanation mean."""
+    if one.provenance.get("quantity") == "metric":
+        return _METRIC
     return SENSES.get(one.value_kind or "", _UNKNOWN)
 
 
