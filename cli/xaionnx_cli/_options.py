@@ -79,6 +79,9 @@ class Options:
     sign: str
     top: int | None
     original: bool
+    theme: str
+    details: bool
+    feature: str | None
     each: bool
     picture: str
     force: bool

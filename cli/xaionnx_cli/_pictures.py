@@ -84,7 +84,16 @@ class Pictures:
         count = len(whole.target) if whole.several_targets else 1
         for target in range(count):
             path = self._destination.picture("", False, target if count > 1 else None)
-            image = render.picture(whole, options.picture, target=target, sign=options.sign, top=options.top)
+            image = render.picture(
+                whole,
+                options.picture,
+                target=target,
+                sign=options.sign,
+                top=options.top,
+                feature=options.feature,
+                theme=options.theme,
+                details=options.details,
+            )
             if path.suffix.lower() == ".html":
                 render.save_page(render.picture_page(image, whole, target), path)
             else:
@@ -99,7 +108,8 @@ class Pictures:
     def _looks(self, sample: Sample) -> str:
         """What a picture depends on besides its record."""
         options = self._options
-        return f"{sample.sha256} {options.exif} {options.picture} {options.sign} {options.top} {options.original}"
+        looks = (options.picture, options.sign, options.top, options.original, options.theme, options.details)
+        return " ".join(map(str, (sample.sha256, options.exif, *looks, options.feature)))
 
     def _page(self, sample: Sample, result: Explanation, target: int) -> str:
         """The page of one target: a text with coloured words, or the picture."""
@@ -133,4 +143,7 @@ class Pictures:
             sign=options.sign,
             top=options.top,
             original=options.original,
+            feature=options.feature,
+            theme=options.theme,
+            details=options.details,
         )

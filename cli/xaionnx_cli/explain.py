@@ -117,6 +117,17 @@ def _common() -> list[click.Parameter]:
         LateOption(["--picture"], _pictures, type=_PictureName(), default="auto", metavar="KIND"),
         click.Option(["--original"], is_flag=True, help="Show the photo itself beside the map."),
         click.Option(
+            ["--theme"],
+            type=click.Choice(["light", "dark"]),
+            default="light",
+            show_default=True,
+            help="The colours of a picture's page.",
+        ),
+        click.Option(["--details"], is_flag=True, help="Say in the caption all about scales and parameters."),
+        click.Option(
+            ["--feature"], metavar="NAME", help="The feature of --picture dependence (default: the most important one)."
+        ),
+        click.Option(
             ["--each"], is_flag=True, help="Draw each row of a table in a picture of its own, rather than all in one."
         ),
         click.Option(

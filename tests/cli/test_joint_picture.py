@@ -80,3 +80,31 @@ def test_the_record_of_all_rows_stays_as_it_was(run, tmp_path):
     found = run("explain", "saliency", MODEL, TABLE, "--rows", "0-9", "-o", tmp_path / "a.npz")
     assert found.exit_code == 0, found.stderr
     assert Explanation.load(tmp_path / "a.npz").samples == 10
+
+
+def test_theme_details_and_feature_are_those_of_the_picture(run, tmp_path):
+    base = ("explain", "feature_ablation", MODEL, TABLE, "--rows", "0-9", "-t", "good")
+    drawn = {}
+    for name, words in {
+        "light": (),
+        "dark": ("--theme", "dark"),
+        "details": ("--details",),
+        "age": ("--picture", "dependence", "--feature", "age_in_years"),
+        "amount": ("--picture", "dependence", "--feature", "credit_amount"),
+    }.items():
+        found = run(*base, *words, "-o", tmp_path / f"{name}.png")
+        assert found.exit_code == 0, found.stderr
+        drawn[name] = pixels(tmp_path / f"{name}.png")
+    assert drawn["light"].mean() > 200 > 60 > drawn["dark"].mean()
+    assert drawn["details"].shape[0] > drawn["light"].shape[0]
+    assert drawn["age"].shape != drawn["amount"].shape or (drawn["age"] != drawn["amount"]).any()
+    one = run(*base, "--picture", "dependence", "--feature", "agee", "-o", tmp_path / "x.png")
+    assert one.exit_code == 2
+    assert "agee" in one.stderr
+    assert not (tmp_path / "x.png").exists()
+
+
+def test_a_single_row_is_drawn_in_the_theme(run, tmp_path):
+    words = ("explain", "saliency", MODEL, TABLE, "--rows", "3", "--theme", "dark", "-o", tmp_path / "row.png")
+    assert run(*words).exit_code == 0
+    assert pixels(tmp_path / "row.png").mean() < 60
