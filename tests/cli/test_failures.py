@@ -279,7 +279,7 @@ def test_a_parameter_that_fits_no_size_ends_the_run_at_the_first_row(run, tmp_pa
     onnx.save(model, tmp_path / "free.onnx")
     (tmp_path / "free.toml").write_text('[input]\nkind = "picture"\nlayout = "NCHW"\n')
     for name in "abc":
-        Image.new("RGB", (16, 16)).save(tmp_path / f"{name}.png")
+        Image.new("RGB", (16, 16), "white").save(tmp_path / f"{name}.png")
     result = run("explain", words[0], tmp_path / "free.onnx", *(tmp_path / f"{n}.png" for n in "abc"), *words[1:])
     assert result.exit_code == 2, result.stderr
     assert result.stderr.count(told) == (1 if every else 3)
