@@ -277,3 +277,10 @@ def test_damaged_arrays_give_an_array_or_a_data_error_and_nothing_else(tmp_path,
         except DataError:
             refused += 1
     assert refused > 100
+
+
+@pytest.mark.parametrize("digits", [40, 400, 4301, 60_000])
+def test_a_number_of_many_digits_is_a_bad_row(save, digits):
+    table, refusals = read_table(save(f"a\n1\n{'9' * digits}\n2\n"), InputSpec(kind="table"))
+    assert table.values.ravel().tolist() == [1, 2]
+    assert [refusal.row for refusal in refusals] == [1]

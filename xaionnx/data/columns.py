@@ -22,6 +22,8 @@ CellKind = Literal["text", "numbers", "booleans"]
 NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _DIGITS: Final = frozenset("0123456789+-.eE")
 _INTEGER: Final = re.compile(r"[+-]?\d+", re.ASCII)
+# More are no int64, and Python refuses to read some thousands of them.
+_MOST_DIGITS: Final = 40
 _EXACT: Final = 2**24  # from here on float32 cannot represent all integers
 # Words for a missing value, in any case, unless they are a category of their column.
 MISSING: Final = frozenset({"", "?", "na", "n/a", "#n/a", "<na>", "nan", "null", "none"})
@@ -267,7 +269,7 @@ def _as_integers(cells: Array, here: Array, converted: Conversion) -> Conversion
     if not len(here) or np.abs(converted.values[here]).max() < 2**53:
         return converted
     texts = [cells[row].strip() for row in here]
-    if all(_INTEGER.fullmatch(text) and abs(int(text)) < 2**63 for text in texts):
+    if all(len(text) <= _MOST_DIGITS and _INTEGER.fullmatch(text) and abs(int(text)) < 2**63 for text in texts):
         exact = np.zeros(len(cells), np.int64)
         exact[here] = [int(text) for text in texts]
         converted.values = exact
