@@ -293,6 +293,16 @@ def to_coalitions(interval, tables, total):  # type: ignore[no-untyped-def]  # a
 
 
 @_compile
+def _members(pattern):  # type: ignore[no-untyped-def]  # as for holds
+    """The number of players in a pattern."""
+    members = 0
+    while pattern:
+        pattern &= pattern - 1
+        members += 1
+    return members
+
+
+@_compile
 def _sums_over_subsets(table, d):  # type: ignore[no-untyped-def]  # as for holds
     size = np.int64(1) << d
     for k in range(d):
@@ -317,11 +327,7 @@ def to_values(interval, tables, weights, first, second):  # type: ignore[no-unty
         with_it = first[at[i] : at[i] + size]
         without = second[at[i] : at[i] + size]
         for s in range(size):
-            members = 0
-            rest = s
-            while rest:
-                rest &= rest - 1
-                members += 1
+            members = _members(s)
             share = entries[at[i] + s]
             with_it[s] = share * weights[d, members - 1] if members else 0.0
             without[s] = share * weights[d, members] if members < d else 0.0
@@ -388,11 +394,7 @@ def to_interactions(interval, tables, weights, first, second, third):  # type: i
         one = second[at[i] : at[i] + size]
         none = third[at[i] : at[i] + size]
         for s in range(size):
-            members = 0
-            rest = s
-            while rest:
-                rest &= rest - 1
-                members += 1
+            members = _members(s)
             share = entries[at[i] + s]
             both[s] = share * weights[d, members - 2] if members >= 2 else 0.0
             one[s] = share * weights[d, members - 1] if 1 <= members < d else 0.0

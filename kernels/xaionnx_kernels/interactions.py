@@ -6,6 +6,7 @@ Row r of an array over all 2^P coalitions contains player j where bit j of r is 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from itertools import combinations
 
 import numpy as np
@@ -64,8 +65,7 @@ def dividends(values: Floats) -> Floats:
     [0.0, 1.0, 2.0, 3.0]
     """
     found = np.array(values, dtype=np.float64)
-    for bit in range(_bits(found)):
-        halves = found.reshape(-1, 2, 2**bit, *found.shape[1:])
+    for halves in _halves(found):
         halves[:, 1] -= halves[:, 0]
     return found
 
@@ -84,8 +84,7 @@ def superset_sums(values: Floats) -> Floats:
     [6.0, 4.0, 5.0, 3.0]
     """
     found = np.array(values, dtype=np.float64)
-    for bit in range(_bits(found)):
-        halves = found.reshape(-1, 2, 2**bit, *found.shape[1:])
+    for halves in _halves(found):
         halves[:, 0] += halves[:, 1]
     return found
 
@@ -116,6 +115,12 @@ def members_present(coalitions: Bools, sets: Ints) -> npt.NDArray[np.int8]:
     for column in range(1, sets.shape[1]):
         found += coalitions[:, sets[:, column]]
     return found
+
+
+def _halves(array: Floats) -> Iterator[Floats]:
+    """Yield views of the values of all coalitions, (..., 2, ...): for each player without it and with it."""
+    for bit in range(_bits(array)):
+        yield array.reshape(-1, 2, 2**bit, *array.shape[1:])
 
 
 def _bits(array: Floats) -> int:
