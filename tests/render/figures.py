@@ -9,6 +9,18 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from xaionnx.render import page
 
 
+def listen(monkeypatch):
+    """A list that gets the texts of pages, as they are written."""
+    said, block = [], page.text_block
+
+    def written(style, lines, *of, **how):
+        said.extend(lines)
+        return block(style, lines, *of, **how)
+
+    monkeypatch.setattr(page, "text_block", written)
+    return said
+
+
 class Figures:
     """The figures that pictures are made of, in the order in which they are drawn."""
 

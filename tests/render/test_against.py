@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from tests.render.figures import listen
 from xaionnx import Explanation, render
 from xaionnx.render import contact_sheet, words
 
@@ -27,11 +28,8 @@ def test_the_caption_of_a_sample_and_target_names_its_own(compared):
 
 
 def test_a_sheet_of_several_samples_names_them_panel_by_panel(compared, monkeypatch):
-    headings, lines, drawn, text = [], [], contact_sheet._panel, contact_sheet.page.text_block
-    monkeypatch.setattr(contact_sheet, "_panel", lambda *of: headings.append(of[1]) or drawn(*of))
-    monkeypatch.setattr(
-        contact_sheet.page, "text_block", lambda said, *of, **how: lines.extend(said) or text(said, *of, **how)
-    )
+    headings, lines, drawn = [], listen(monkeypatch), contact_sheet._panel
+    monkeypatch.setattr(contact_sheet, "_panel", lambda *of: headings.append(of[2]) or drawn(*of))
     photos = np.zeros((2, 8, 8, 3), np.uint8)
     render.sheet([compared], photos, samples=[0, 1], side=100)
     assert [said.partition(", ")[2] for said in headings if said] == ["against doormat (539)", "against lynx (287)"]

@@ -11,7 +11,7 @@ from tests.render.figures import Figures, boxes, faults, texts, words
 from xaionnx import Explanation
 from xaionnx.data.display import rows_of
 from xaionnx.errors import DataError, ParameterError, UnknownNameError
-from xaionnx.render import additive, charts, many_rows
+from xaionnx.render import additive, charts, many_rows, page
 from xaionnx.render.themes import THEMES
 
 LONG = "number of people being liable to provide maintenance for {} and more"
@@ -218,8 +218,8 @@ def test_the_weakest_features_are_summed_in_one_row_of_dots(figures):
 
 def test_many_rows_are_drawn_in_part_and_the_caption_says_so(monkeypatch, figures):
     captions = []
-    whole = many_rows.page.whole
-    monkeypatch.setattr(many_rows.page, "whole", lambda *given: captions.append(given[3]) or whole(*given))
+    whole = page.whole
+    monkeypatch.setattr(page, "whole", lambda *given: captions.append(given[4]) or whole(*given))
     rows = table(5000, 4)
     rows.plot("beeswarm")
     assert "2,000 of 5,000 rows are drawn, chosen at random." in captions[-1].notes

@@ -71,7 +71,7 @@ def test_bars_of_nothing_say_so(monkeypatch):
 
     said = []
     whole = bar_chart.page.whole
-    monkeypatch.setattr(bar_chart.page, "whole", lambda *given: said.append(given[3].notes[0]) or whole(*given))
+    monkeypatch.setattr(bar_chart.page, "whole", lambda *given: said.append(given[4].notes[0]) or whole(*given))
     for row in (np.zeros((1, 3)), np.ones((1, 3))):
         one = Explanation("a", row, np.array(["good"]), np.array([1.0]), provenance={"value_kind": "contribution"})
         render.bars(one)

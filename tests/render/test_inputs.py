@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 import xaionnx
+from tests.render.figures import listen
 from tests.tiny import loaded, row
 from xaionnx import render
 from xaionnx.errors import ParameterError
-from xaionnx.render import page
 
 PICTURE_AND_ROW = """g (float[N,1,16,16] picture, float[N,2] row) => (float[N,1] y)
     <float[2,1] b = {10, 20}, int64[3] axes = {1, 2, 3}> {
@@ -45,9 +45,7 @@ def explained(case, method):
 
 
 def titles(monkeypatch, draw):
-    said = []
-    original = page.text_block
-    monkeypatch.setattr(page, "text_block", lambda lines, *a, **k: (said.extend(lines), original(lines, *a, **k))[1])
+    said = listen(monkeypatch)
     image = draw()
     return image, said
 

@@ -188,3 +188,8 @@ def test_other_suffixes_are_refused(tmp_path, name, suffix):
 def test_a_missing_folder_is_refused(tmp_path):
     with pytest.raises(StorageError, match="Choose another folder"):
         render.save(Image.new("RGB", (2, 2)), tmp_path / "none" / "a.png")
+
+
+def test_positions_follow_the_theme():
+    dark = render.style_of("dark")
+    assert (np.asarray(render.positions(occluded(), style=dark))[0, 0] == dark.paper).all()

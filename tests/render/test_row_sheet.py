@@ -29,9 +29,12 @@ def result(method, values, **more):
 def written(monkeypatch, draw):
     """All texts of charts, in order."""
     texts, write = [], charts.write
-    monkeypatch.setattr(
-        charts, "write", lambda figure, text, *at, **how: texts.append(text) or write(figure, text, *at, **how)
-    )
+
+    def heard(style, figure, text, *at, **how):
+        texts.append(text)
+        write(style, figure, text, *at, **how)
+
+    monkeypatch.setattr(charts, "write", heard)
     draw()
     return texts
 
@@ -62,7 +65,7 @@ def test_the_matrix_holds_the_rank_agreement(monkeypatch):
 
 
 def test_bars_are_red_above_zero_and_blue_below():
-    up, down = (np.array(colour) for colour in (themes.theme().up, themes.theme().down))
+    up, down = (np.array(colour) for colour in (themes.LIGHT.up, themes.LIGHT.down))
 
     def count(values, colour):
         image = np.asarray(render.row_sheet([result("lime", values), result("saliency", values)]))

@@ -5,6 +5,7 @@ import pytest
 
 from xaionnx.render.colours import heat, scale_of
 from xaionnx.render.page import font, text_block, ticks, wrapped
+from xaionnx.render.themes import LIGHT
 
 
 def scale(values, sign="auto", percentile=99.0):
@@ -110,7 +111,7 @@ def test_lines_fit_and_keep_every_word():
 
 
 def test_no_text_takes_no_height():
-    assert text_block([""], 100, 14).height == 0
+    assert text_block(LIGHT, [""], 100, 14).height == 0
 
 
 def test_memory_that_runs_out_inside_matplotlib_is_told_as_such(monkeypatch):

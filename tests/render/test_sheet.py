@@ -62,9 +62,9 @@ def test_methods_of_one_name_are_told_apart():
 def test_panels_of_one_method_and_kind_share_a_scale(monkeypatch):
     scales, bar = [], contact_sheet.page.colour_bar
 
-    def heard(swatches, low, high, *of, **how):
+    def heard(style, swatches, low, high, *of, **how):
         scales.append((low, high))
-        return bar(swatches, low, high, *of, **how)
+        return bar(style, swatches, low, high, *of, **how)
 
     monkeypatch.setattr(contact_sheet.page, "colour_bar", heard)
     two = made(2)
@@ -108,3 +108,9 @@ def test_refusals():
         render.sheet([made()], photos(), samples=[4])
     with pytest.raises(ParameterError, match="must name at least one sample"):
         render.sheet([made()], photos(), samples=[])
+
+
+def test_sheets_follow_the_theme():
+    dark = render.style_of("dark")
+    image = np.asarray(render.sheet([made(2)], photos(2), side=100, style=dark))
+    assert (image[0, 0] == dark.paper).all()

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from tests.render.figures import listen
 from xaionnx import Explanation, render
 from xaionnx.data.display import Display
 from xaionnx.errors import DataError, ParameterError
-from xaionnx.render import page
 from xaionnx.render.series_rows import _course
 from xaionnx.render.series_rows import strongest_of as _strongest_of
 
@@ -45,8 +45,7 @@ def span(image, red=True):
 
 def said(monkeypatch, draw):
     """The sentences of a caption."""
-    texts, block = [], page.text_block
-    monkeypatch.setattr(page, "text_block", lambda words, *a, **k: (texts.extend(words), block(words, *a, **k))[1])
+    texts = listen(monkeypatch)
     draw()
     return " ".join(texts)
 
@@ -138,8 +137,8 @@ def test_the_caption_says_what_is_drawn(monkeypatch):
         "beat (1) · score 4.2 The redder a part, the more it raises the prediction. The line of each channel has its "
         "own scale. grad cam"
     )
-    with page.captions(detailed=True):
-        words = said(monkeypatch, lambda: render.series(one, flat(at(0, channels=2)), percentile=100))
+    detailed = render.style_of("light", details=True)
+    words = said(monkeypatch, lambda: render.series(one, flat(at(0, channels=2)), percentile=100, style=detailed))
     assert words == (
         "beat (1) · score 4.2 The redder a part, the more it raises the prediction. The line of each channel has its "
         "own scale. Colour scale: from 0 to 1, the largest of the values. The values are the same for all channels. "

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
+from tests.render.figures import listen
 from xaionnx import Explanation, render
 from xaionnx.caveats import Caveat
 from xaionnx.render import page
-from xaionnx.render.themes import THEMES
+from xaionnx.render.themes import LIGHT, THEMES
 
 PHOTO = np.full((40, 40, 3), 90, np.uint8)
 MAPS = {"drop": np.array([[[0.0, 2.0], [1.0, -1.0]]])}
@@ -46,17 +47,16 @@ def test_the_band_holds_finding_and_advice(monkeypatch):
     monkeypatch.setattr(
         page,
         "text_block",
-        lambda lines, *of, **how: said.append((lines[0], how.get("bold"))) or text(lines, *of, **how),
+        lambda style, lines, *of, **how: said.append((lines[0], how.get("bold"))) or text(style, lines, *of, **how),
     )
-    band = page.warning_band([Caveat("It is off.", "Mend it.")], 300, 16)
+    band = page.warning_band(LIGHT, [Caveat("It is off.", "Mend it.")], 300, 16)
     assert said == [("It is off.", True), ("Mend it.", False)]
     assert band.size == (300, band.height)
-    assert page.warning_band([], 300, 16).height == 0
+    assert page.warning_band(LIGHT, [], 300, 16).height == 0
 
 
 def test_the_advice_stands_beneath_a_sheet_once_a_method(monkeypatch):
-    said, text = [], page.text_block
-    monkeypatch.setattr(page, "text_block", lambda lines, *of, **how: said.extend(lines) or text(lines, *of, **how))
+    said = listen(monkeypatch)
     both = [result((1, 40, 40), 1.0), result((1, 40, 40), 0.5)]
     render.sheet(both, PHOTO, side=100)
     assert [line for line in said if line.startswith("occlusion: ")] == [

@@ -15,9 +15,11 @@ from xaionnx.render.row_sheet import row_sheet
 from xaionnx.render.tables import has_rows
 from xaionnx.render.text_page import page as text_page
 from xaionnx.render.text_parts import is_text
+from xaionnx.render.themes import Style, style_of
 from xaionnx.render.time_series import series
 
 __all__ = [
+    "Style",
     "bars",
     "check_suffix",
     "covers_picture",
@@ -32,5 +34,6 @@ __all__ = [
     "save_page",
     "series",
     "sheet",
+    "style_of",
     "text_page",
 ]

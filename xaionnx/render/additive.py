@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Final, final
 import numpy as np
 from PIL import Image
 
-from xaionnx.caveats import caveats
 from xaionnx.explanation import Explanation
-from xaionnx.render import charts, page, words
-from xaionnx.render.bar_chart import check_top
+from xaionnx.render import charts, page
 from xaionnx.render.colours import number_words
 from xaionnx.render.layers import layer_of
-from xaionnx.render.tables import Row, row_of
-from xaionnx.render.themes import Colour, hexadecimal, theme
+from xaionnx.render.result_page import sample_page
+from xaionnx.render.tables import Row, check_top, row_of
+from xaionnx.render.themes import LIGHT, Colour, Style, hexadecimal
 from xaionnx.typing import Floats
 
 if TYPE_CHECKING:
@@ -44,12 +43,11 @@ class Step:
     error: float | None = None
     plain: bool = False
 
-    @property
-    def colour(self) -> Colour:
+    def colour(self, style: Style) -> Colour:
         """Red up, blue down; grey if it is no feature."""
         if self.plain:
-            return theme().plain
-        return theme().up if self.value >= 0 else theme().down
+            return style.plain
+        return style.up if self.value >= 0 else style.down
 
 
 def has_base(one: Explanation) -> bool:
@@ -122,7 +120,12 @@ def _notes(row: Row, steps: list[Step]) -> tuple[list[str], list[str]]:
 
 
 def waterfall(
-    explanation: Explanation, *, sample: int = 0, target: int = 0, top: int = WATERFALL_TOP, title: str | None = None
+    explanation: Explanation,
+    *,
+    sample: int = 0,
+    target: int = 0,
+    top: int = WATERFALL_TOP,
+    style: Style = LIGHT,
 ) -> Image.Image:
     """A picture of the steps from the base value to the prediction of one row, the largest first.
 
@@ -131,16 +134,8 @@ def waterfall(
     explanation : Explanation
         The explanation of N samples, with a ``baseline_prediction``.
     sample, target : int
-        Index of the sample, and of the target if there are several.
     top : int
         The largest number of features; the rest is summed in one step.
-    title : str, optional
-        Replaces the class and its score.
-
-    Returns
-    -------
-    PIL.Image.Image
-        RGB.
 
     Raises
     ------
@@ -154,29 +149,28 @@ def waterfall(
     steps = steps_of(row, top)
     notes, details = _notes(row, steps)
     with page.FIGURES:
-        body = page.figure_picture(_waterfall(row, steps))
-    heading = title or words.class_and_score(row.one)
-    return page.whole(heading, caveats(row.one), body, words.caption(row.one, notes, details), charts.TEXT)
+        body = page.figure_picture(_waterfall(style, row, steps))
+    return sample_page(style, row.one, body, notes, details)
 
 
-def _waterfall(row: Row, steps: list[Step]) -> Figure:
+def _waterfall(style: Style, row: Row, steps: list[Step]) -> Figure:
     base, prediction = _base(row), float(row.one.prediction[0])
     labels = [charts.label("base value"), *(step.label for step in steps), charts.label("prediction")]
     rows = charts.Rows(tuple(labels))
     starts = base + np.concatenate([[0.0], np.cumsum([step.value for step in steps])])
     ends = [number_words(base), *(charts.signed(step.value, step.error) for step in steps), number_words(prediction)]
-    figure, axes = charts.rows_chart(rows, strong=(0, len(labels) - 1))
+    figure, axes = charts.rows_chart(style, rows, strong=(0, len(labels) - 1))
     wide = float(axes.bbox.width)
     rises = prediction >= base
     low, high = charts.limits_around(_room(steps, starts, ends, rises), wide)
-    charts.number_axis(axes, low, high)
+    charts.number_axis(style, axes, low, high)
     unit = (high - low) / wide
-    faint, ink = hexadecimal(theme().faint), hexadecimal(theme().ink)
+    faint, ink = hexadecimal(style.faint), hexadecimal(style.ink)
     centres = rows.centres
     axes.vlines(base, centres[0], rows.height, color=faint, linewidth=0.8, linestyle=(0, (2, 3)), zorder=1)
     for number_, (step, centre) in enumerate(zip(steps, centres[1:-1], strict=True)):
         start, end = starts[number_], starts[number_ + 1]
-        axes.fill(*_arrow(start, end, centre, unit), color=hexadecimal(step.colour), linewidth=0, zorder=3)
+        axes.fill(*_arrow(start, end, centre, unit), color=hexadecimal(step.colour(style)), linewidth=0, zorder=3)
         axes.vlines(start, centres[number_], centre, color=faint, linewidth=0.8, zorder=2)
         axes.vlines(end, centre, centres[number_ + 2], color=faint, linewidth=0.8, zorder=2)
         if step.error:
@@ -185,12 +179,12 @@ def _waterfall(row: Row, steps: list[Step]) -> Figure:
             )
         right = step.value >= 0
         reach = max(start, end) + (step.error or 0) if right else min(start, end) - (step.error or 0)
-        _tell(axes, ends[number_ + 1], reach, centre, right=right)
+        _tell(style, axes, ends[number_ + 1], reach, centre, right=right)
     for value, centre, text, after in zip(
         (base, prediction), (centres[0], centres[-1]), (ends[0], ends[-1]), (not rises, rises), strict=True
     ):
         axes.plot([value], [centre], marker="o", markersize=6, color=ink, zorder=5)
-        _tell(axes, text, value, centre, right=after, bold=True)
+        _tell(style, axes, text, value, centre, right=after, bold=True)
     return figure
 
 
@@ -208,7 +202,7 @@ def _room(steps: list[Step], starts: Floats, ends: list[str], rises: bool) -> li
     return places
 
 
-def _tell(axes: Axes, text: str, x: float, y: float, *, right: bool, bold: bool = False) -> None:
+def _tell(style: Style, axes: Axes, text: str, x: float, y: float, *, right: bool, bold: bool = False) -> None:
     """Write a number beside a place, at its right or left."""
     axes.annotate(
         text,
@@ -217,7 +211,7 @@ def _tell(axes: Axes, text: str, x: float, y: float, *, right: bool, bold: bool 
         textcoords="offset pixels",
         ha="left" if right else "right",
         va="center_baseline",
-        color=hexadecimal(theme().ink),
+        color=hexadecimal(style.ink),
         fontproperties=page.plot_font(9.5, bold),
         zorder=6,
     )
@@ -231,13 +225,18 @@ def _arrow(start: float, end: float, y: float, unit: float) -> tuple[Floats, Flo
 
 
 def force(
-    explanation: Explanation, *, sample: int = 0, target: int = 0, top: int = 10, title: str | None = None
+    explanation: Explanation,
+    *,
+    sample: int = 0,
+    target: int = 0,
+    top: int = 10,
+    style: Style = LIGHT,
 ) -> Image.Image:
     """A picture of the values of one row on one line: red ones push the prediction up from the left, blue ones down.
 
     Parameters
     ----------
-    explanation, sample, target, title
+    explanation, sample, target
         As for :func:`waterfall`.
     top : int
         The largest number of features that are named; the rest is one part of each colour.
@@ -246,9 +245,8 @@ def force(
     row = row_of(explanation, sample, target, "force")
     notes, details = _notes(row, steps_of(row, top))
     with page.FIGURES:
-        body = page.figure_picture(_force(row, top))
-    heading = title or words.class_and_score(row.one)
-    return page.whole(heading, caveats(row.one), body, words.caption(row.one, notes, details), charts.TEXT)
+        body = page.figure_picture(_force(style, row, top))
+    return sample_page(style, row.one, body, notes, details)
 
 
 def _parts(row: Row, top: int) -> tuple[list[Step], list[Step]]:
@@ -279,7 +277,7 @@ _COLUMN: Final = (charts.WIDTH - 3 * _MARGIN) // 2
 _LABEL: Final = _COLUMN - 110
 
 
-def _force(row: Row, top: int) -> Figure:
+def _force(style: Style, row: Row, top: int) -> Figure:
     base, prediction = _base(row), float(row.one.prediction[0])
     sides = _parts(row, top)
     ends = [prediction - sum(step.value for step in side) for side in sides]
@@ -288,33 +286,42 @@ def _force(row: Row, top: int) -> Figure:
     unit = (right - left) / wide
     below = _ABOVE + _STRIP + 16
     depth = max(sum(_tall(step) for step in side) for side in sides)
-    figure = charts.blank(below + charts.LINE + 8 + depth + 4)
-    axes = charts.plot(figure, _MARGIN, _ABOVE, wide, _STRIP)
+    figure = charts.blank(style, below + charts.LINE + 8 + depth + 4)
+    axes = charts.plot(style, figure, _MARGIN, _ABOVE, wide, _STRIP)
     axes.set(xlim=(left, right), ylim=(_STRIP, 0), xticks=[], yticks=[])
     outline = [0.0, 0.0, _STRIP / 2, _STRIP, _STRIP]
     number = 0
     for side, colour, x, title in (
-        (sides[0], theme().up, _MARGIN, "raise it"),
-        (sides[1], theme().down, 2 * _MARGIN + _COLUMN, "lower it"),
+        (sides[0], style.up, _MARGIN, "raise it"),
+        (sides[1], style.down, 2 * _MARGIN + _COLUMN, "lower it"),
     ):
         at, y = prediction, float(below + charts.LINE + 8)
-        charts.write(figure, title, x, below + charts.LINE / 2, bold=True, colour=colour)
+        charts.write(style, figure, title, x, below + charts.LINE / 2, bold=True, colour=colour)
         for step in side:
             number += 1
+            own = step.colour(style)
             across, _ = _arrow(at - step.value, at, 0, unit)
-            edge = hexadecimal(theme().paper)
-            axes.fill(across, outline, facecolor=hexadecimal(step.colour), edgecolor=edge, linewidth=1)
+            edge = hexadecimal(style.paper)
+            axes.fill(across, outline, facecolor=hexadecimal(own), edgecolor=edge, linewidth=1)
             inside = _name_inside(step, number, abs(step.value) / unit)
             middle = _MARGIN + (at - step.value / 2 - left) / unit
-            charts.write(figure, inside, middle, _ABOVE + _STRIP / 2, align="center", colour=theme().paper)
-            charts.write(figure, str(number), x + 20, y + charts.LINE / 2, align="right", colour=step.colour)
+            charts.write(style, figure, inside, middle, _ABOVE + _STRIP / 2, align="center", colour=style.paper)
+            charts.write(
+                style, figure, str(number), x + 20, y + charts.LINE / 2, align="right", colour=step.colour(style)
+            )
             tall = charts.LINE * len(step.label)
-            charts.write(figure, "\n".join(step.label), x + 30, y + tall / 2)
+            charts.write(style, figure, "\n".join(step.label), x + 30, y + tall / 2)
             amount = charts.signed(step.value)
-            charts.write(figure, amount, x + _COLUMN - 4, y + charts.LINE / 2, align="right", colour=step.colour)
+            charts.write(
+                style, figure, amount, x + _COLUMN - 4, y + charts.LINE / 2, align="right", colour=step.colour(style)
+            )
             at, y = at - step.value, y + _tall(step)
     _ends_of_force(
-        figure, *(_MARGIN + (value - left) / unit for value in (base, prediction)), base=base, prediction=prediction
+        style,
+        figure,
+        *(_MARGIN + (value - left) / unit for value in (base, prediction)),
+        base=base,
+        prediction=prediction,
     )
     return figure
 
@@ -343,7 +350,9 @@ def _line(figure: Figure, x: float, upper: float, lower: float, colour: Colour) 
     figure.add_artist(Line2D([x / charts.WIDTH] * 2, ends, color=hexadecimal(colour), linewidth=1, zorder=0))
 
 
-def _ends_of_force(figure: Figure, at_base: float, at_prediction: float, *, base: float, prediction: float) -> None:
+def _ends_of_force(
+    style: Style, figure: Figure, at_base: float, at_prediction: float, *, base: float, prediction: float
+) -> None:
     """The prediction, and the base value, above the strip; the base value gives way to the prediction."""
     taken: list[tuple[float, float]] = []
     for name, value, at, bold in (
@@ -355,6 +364,6 @@ def _ends_of_force(figure: Figure, at_base: float, at_prediction: float, *, base
         x = min(max(at, half + 2), charts.WIDTH - half - 2)
         y = 33.0 if not any(a < x + half and x - half < b for a, b in taken) else 11.0
         taken.append((x - half, x + half))
-        colour = theme().ink if bold else theme().faint
-        charts.write(figure, text, x, y, bold=bold, align="center", colour=colour)
+        colour = style.ink if bold else style.faint
+        charts.write(style, figure, text, x, y, bold=bold, align="center", colour=colour)
         _line(figure, at, 44, _ABOVE + _STRIP + 4, colour)

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from PIL import Image
 
-from xaionnx.caveats import Caveat, caveats
-from xaionnx.errors import ParameterError
 from xaionnx.explanation import Explanation
 from xaionnx.render import charts, page, words
 from xaionnx.render.colours import number_words
-from xaionnx.render.tables import TOP, Row, Table, row_of, table_of
-from xaionnx.render.themes import hexadecimal, theme
+from xaionnx.render.result_page import rows_page, sample_page
+from xaionnx.render.tables import TOP, Row, Table, check_top, row_of, table_of
+from xaionnx.render.themes import LIGHT, Style, hexadecimal
 from xaionnx.render.value_kinds import sense
 from xaionnx.typing import Array, Floats
 
@@ -26,7 +25,7 @@ _HALF: Final = 9
 _APART: Final = 6
 
 
-def bars(
+def bars(  # noqa: PLR0913 - options of a picture, all by keyword
     explanation: Explanation,
     names: Sequence[str] | None = None,
     *,
@@ -35,6 +34,7 @@ def bars(
     top: int = TOP,
     title: str | None = None,
     input: str | None = None,
+    style: Style = LIGHT,
 ) -> Image.Image:
     """A picture of feature values as horizontal bars with standard errors, the strongest at the top.
 
@@ -55,6 +55,8 @@ def bars(
         Replaces the class and its score.
     input : str, optional
         The input to draw, if there are no feature values and several inputs have values.
+    style : Style
+        Colours of the page and length of the caption, as from :func:`style_of`.
 
     Returns
     -------
@@ -86,11 +88,11 @@ def bars(
     if len(order) < len(values):
         notes.append(f"The {len(values) - len(order)} weakest of {len(values)} {kind} are left out.")
     with page.FIGURES:
-        body = _draw_bars(row, order)
-    return page.whole(title or words.class_and_score(one), caveats(one), body, words.caption(one, notes), charts.TEXT)
+        body = _draw_bars(style, row, order)
+    return sample_page(style, one, body, notes, title=title)
 
 
-def mean_bars(explanation: Explanation, *, target: int = 0, top: int = TOP, title: str | None = None) -> Image.Image:
+def mean_bars(explanation: Explanation, *, target: int = 0, top: int = TOP, style: Style = LIGHT) -> Image.Image:
     """A picture of the mean size of each feature's values over all rows: the importance of features for a data set.
 
     The red part of a bar is the share of positive values, the blue part that of negative ones.
@@ -99,19 +101,8 @@ def mean_bars(explanation: Explanation, *, target: int = 0, top: int = TOP, titl
     ----------
     explanation : Explanation
         The explanation of N rows with the same features.
-    target : int
-        Index of the target, if there are several.
-    top : int
-        The largest number of bars; the caption says how many features are left out.
-    title : str, optional
-        Replaces the class and its mean score.
-
-    Raises
-    ------
-    DataError
-        Some values are not finite.
-    ParameterError
-        ``top`` is not a positive int.
+    target, top
+        As for :func:`bars`.
     """
     check_top(top, "mean_bars")
     table = table_of(explanation, target)
@@ -125,34 +116,26 @@ def mean_bars(explanation: Explanation, *, target: int = 0, top: int = TOP, titl
         notes.append(f"The {len(table.names) - len(order)} weakest of {len(table.names)} features are left out.")
     details = ["Whiskers: one standard error of the mean over the rows."]
     with page.FIGURES:
-        body = _draw_means(table, order)
-    heading = title or words.class_of_rows(explanation, table)
-    found = [Caveat(warning, "") for warning in explanation.warnings]
-    return page.whole(heading, found, body, words.caption_of_rows(explanation, notes, details), charts.TEXT)
+        body = _draw_means(style, table, order)
+    return rows_page(style, table, body, notes, details)
 
 
-def check_top(top: object, function: str) -> None:
-    """Raise ParameterError unless ``top`` is a positive int."""
-    if not isinstance(top, int) or isinstance(top, bool) or top < 1:
-        raise ParameterError(f"The 'top' parameter of {function} must be an int in [1, inf). Got {top!r} instead.")
-
-
-def _draw_bars(row: Row, order: Array) -> Image.Image:
+def _draw_bars(style: Style, row: Row, order: Array) -> Image.Image:
     """The bars and their labels, without title and caption."""
     rows = charts.Rows(tuple(charts.label(row.names[i], row.shown[i]) for i in order))
     values = row.values[order]
     errors = np.zeros(len(order)) if row.errors is None else row.errors[order]
     numbers = [charts.signed(value) if row.values.min() < 0 else number_words(value) for value in values]
-    figure, axes = charts.rows_chart(rows)
-    _horizontal(axes, values - errors, values + errors, numbers)
-    colours = [hexadecimal(theme().up if value >= 0 else theme().down) for value in values]
+    figure, axes = charts.rows_chart(style, rows)
+    _horizontal(style, axes, values - errors, values + errors, numbers)
+    colours = [hexadecimal(style.up if value >= 0 else style.down) for value in values]
     axes.barh(rows.centres, values, color=colours, height=2 * _HALF, zorder=2)
-    _whiskers(axes, rows.centres, values, None if row.errors is None else errors)
-    _numbers(axes, rows.centres, values, errors, numbers)
+    _whiskers(style, axes, rows.centres, values, None if row.errors is None else errors)
+    _numbers(style, axes, rows.centres, values, errors, numbers)
     return page.figure_picture(figure)
 
 
-def _draw_means(table: Table, order: Array) -> Image.Image:
+def _draw_means(style: Style, table: Table, order: Array) -> Image.Image:
     """Bars of mean sizes, in a red and a blue part."""
     values, count = table.values[:, order], len(table.values)
     up, down = np.maximum(values, 0).mean(axis=0), np.maximum(-values, 0).mean(axis=0)
@@ -160,16 +143,16 @@ def _draw_means(table: Table, order: Array) -> Image.Image:
     errors = np.abs(values).std(axis=0) / np.sqrt(count)
     rows = charts.Rows(tuple(charts.label(table.names[i]) for i in order))
     numbers = [number_words(value) for value in whole]
-    figure, axes = charts.rows_chart(rows)
-    _horizontal(axes, np.zeros(len(order)), whole + errors, numbers)
-    axes.barh(rows.centres, up, color=hexadecimal(theme().up), height=2 * _HALF, zorder=2)
-    axes.barh(rows.centres, down, left=up, color=hexadecimal(theme().down), height=2 * _HALF, zorder=2)
-    _whiskers(axes, rows.centres, whole, errors)
-    _numbers(axes, rows.centres, whole, errors, numbers)
+    figure, axes = charts.rows_chart(style, rows)
+    _horizontal(style, axes, np.zeros(len(order)), whole + errors, numbers)
+    axes.barh(rows.centres, up, color=hexadecimal(style.up), height=2 * _HALF, zorder=2)
+    axes.barh(rows.centres, down, left=up, color=hexadecimal(style.down), height=2 * _HALF, zorder=2)
+    _whiskers(style, axes, rows.centres, whole, errors)
+    _numbers(style, axes, rows.centres, whole, errors, numbers)
     return page.figure_picture(figure)
 
 
-def _horizontal(axes: Axes, low: Floats, high: Floats, numbers: Sequence[str]) -> None:
+def _horizontal(style: Style, axes: Axes, low: Floats, high: Floats, numbers: Sequence[str]) -> None:
     """The horizontal axis of bars from zero, with room for their numbers."""
     wide = float(axes.bbox.width)
     room = max(map(charts.text_width, numbers)) + 2 * _APART
@@ -177,20 +160,20 @@ def _horizontal(axes: Axes, low: Floats, high: Floats, numbers: Sequence[str]) -
     before = room if (low < 0).any() else 2
     if least == most:
         least, most, before = -1.0, 1.0, 2
-    charts.number_axis(axes, *charts.limits(least, most, wide, before, room))
-    axes.axvline(0, color=hexadecimal(theme().faint), linewidth=1, zorder=4)
+    charts.number_axis(style, axes, *charts.limits(least, most, wide, before, room))
+    axes.axvline(0, color=hexadecimal(style.faint), linewidth=1, zorder=4)
 
 
-def _whiskers(axes: Axes, places: Floats, values: Floats, errors: Floats | None) -> None:
+def _whiskers(style: Style, axes: Axes, places: Floats, values: Floats, errors: Floats | None) -> None:
     if errors is None:
         return
-    ink, thin = hexadecimal(theme().ink), 1.2
+    ink, thin = hexadecimal(style.ink), 1.2
     axes.errorbar(
         values, places, xerr=errors, fmt="none", ecolor=ink, elinewidth=thin, capsize=3, capthick=thin, zorder=3
     )
 
 
-def _numbers(axes: Axes, places: Floats, values: Floats, errors: Floats, numbers: Sequence[str]) -> None:
+def _numbers(style: Style, axes: Axes, places: Floats, values: Floats, errors: Floats, numbers: Sequence[str]) -> None:
     """The number of each bar beyond its end and its whisker."""
     for place, value, error, number in zip(places, values, errors, numbers, strict=True):
         end = value - error if value < 0 else value + error
@@ -201,7 +184,7 @@ def _numbers(axes: Axes, places: Floats, values: Floats, errors: Floats, numbers
             textcoords="offset pixels",
             ha="right" if value < 0 else "left",
             va="center_baseline",
-            color=hexadecimal(theme().ink),
+            color=hexadecimal(style.ink),
             fontproperties=page.plot_font(9.5),
             zorder=5,
         )

@@ -11,7 +11,7 @@ import numpy as np
 
 from xaionnx.render import page
 from xaionnx.render.colours import number_words
-from xaionnx.render.themes import Colour, hexadecimal, theme
+from xaionnx.render.themes import Colour, Style, hexadecimal
 from xaionnx.typing import Floats
 
 if TYPE_CHECKING:
@@ -113,7 +113,14 @@ def _wrapped(text: str, width: int) -> list[str]:
 
 
 def rows_chart(
-    rows: Rows, *, head: int = 6, foot: int = FOOT, right: int = 16, strong: Sequence[int] = (), least: int = 0
+    style: Style,
+    rows: Rows,
+    *,
+    head: int = 6,
+    foot: int = FOOT,
+    right: int = 16,
+    strong: Sequence[int] = (),
+    least: int = 0,
 ) -> tuple[Figure, Axes]:
     """A figure with labels at the left and a plot beside them.
 
@@ -130,35 +137,36 @@ def rows_chart(
         The least width of the labels.
     """
     left = max(rows.width, least) + _GAP + 4
-    figure = blank(head + rows.height + foot)
-    axes = plot(figure, left, head, WIDTH - left - right, rows.height)
+    figure = blank(style, head + rows.height + foot)
+    axes = plot(style, figure, left, head, WIDTH - left - right, rows.height)
     axes.set_ylim(rows.height, 0)
     axes.set_yticks([])
     for number, (lines, centre) in enumerate(zip(rows.labels, rows.centres, strict=True)):
-        write(figure, "\n".join(lines), left - _GAP, head + centre, bold=number in strong, align="right")
+        write(style, figure, "\n".join(lines), left - _GAP, head + centre, bold=number in strong, align="right")
     return figure, axes
 
 
-def blank(height: float, width: float = WIDTH) -> Figure:
+def blank(style: Style, height: float, width: float = WIDTH) -> Figure:
     """An empty figure of a size in pixels."""
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(width / _DPI, height / _DPI), dpi=_DPI, facecolor=hexadecimal(theme().paper))
+    return Figure(figsize=(width / _DPI, height / _DPI), dpi=_DPI, facecolor=hexadecimal(style.paper))
 
 
-def plot(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
+def plot(style: Style, figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
     """Axes in the house style at a place of a figure, in pixels from its upper left corner."""
     wide, tall = figure.get_size_inches() * _DPI
     axes = figure.add_axes((left / wide, 1 - (top + height) / tall, width / wide, height / tall))
-    axes.set_facecolor(hexadecimal(theme().paper))
+    axes.set_facecolor(hexadecimal(style.paper))
     axes.set_axisbelow(True)
-    axes.tick_params(axis="both", length=0, colors=hexadecimal(theme().ink))
+    axes.tick_params(axis="both", length=0, colors=hexadecimal(style.ink))
     for side in axes.spines.values():
         side.set_visible(False)
     return axes
 
 
 def write(  # noqa: PLR0913 - a text, its place and its looks
+    style: Style,
     figure: Figure,
     text: str,
     x: float,
@@ -180,16 +188,16 @@ def write(  # noqa: PLR0913 - a text, its place and its looks
         va="bottom" if rotation else "center",
         linespacing=1.25,
         rotation=rotation,
-        color=hexadecimal(colour or theme().ink),
+        color=hexadecimal(colour or style.ink),
         fontproperties=page.plot_font(_POINTS, bold),
     )
 
 
-def number_axis(axes: Axes, low: float, high: float, most: int = 6) -> None:
+def number_axis(style: Style, axes: Axes, low: float, high: float, most: int = 6) -> None:
     """Numbers and grid lines of a horizontal axis from ``low`` to ``high``."""
     numbers_below(axes, low, high, most)
-    style_ticks(axes)
-    axes.grid(axis="x", color=hexadecimal(theme().grid), linewidth=0.8)
+    style_ticks(style, axes)
+    axes.grid(axis="x", color=hexadecimal(style.grid), linewidth=0.8)
 
 
 def numbers_below(axes: Axes, low: float, high: float, most: int) -> None:
@@ -208,11 +216,11 @@ def numbers_below(axes: Axes, low: float, high: float, most: int) -> None:
     )
 
 
-def style_ticks(axes: Axes) -> None:
+def style_ticks(style: Style, axes: Axes) -> None:
     """The house's font and ink for the numbers of both axes."""
     for tick in [*axes.get_xticklabels(), *axes.get_yticklabels()]:
         tick.set_fontproperties(page.plot_font(_POINTS))
-        tick.set_color(hexadecimal(theme().ink))
+        tick.set_color(hexadecimal(style.ink))
 
 
 def tick_words(marks: Sequence[float]) -> list[str]:

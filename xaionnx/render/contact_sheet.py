@@ -15,7 +15,7 @@ from xaionnx.render import page, words
 from xaionnx.render.colours import Scale, scale_of
 from xaionnx.render.maps import Extent, PixelMap, one_picture, one_sample, pixel_map
 from xaionnx.render.painting import Look, enlarged, painted
-from xaionnx.render.themes import theme
+from xaionnx.render.themes import LIGHT, Style
 from xaionnx.render.value_kinds import sense
 from xaionnx.typing import Array
 
@@ -41,6 +41,7 @@ def sheet(  # noqa: PLR0913 - options of a picture, all by keyword
     side: int = 300,
     stretched: bool = False,
     input: str | None = None,
+    style: Style = LIGHT,
 ) -> Image.Image:
     """A picture of photos with the attributions of several methods, each titled with method, class and score.
 
@@ -63,6 +64,8 @@ def sheet(  # noqa: PLR0913 - options of a picture, all by keyword
         factor to at least this size.
     target, sign, percentile, alpha, background, boundaries, top, input
         As in :func:`overlay`. Boundaries and top features are drawn in the panels of methods that worked on features.
+    style : Style
+        Colours of the page and length of the caption, as from :func:`style_of`.
 
     Returns
     -------
@@ -114,34 +117,37 @@ def sheet(  # noqa: PLR0913 - options of a picture, all by keyword
     for n in sample_numbers:
         shown = enlarged(photos[n], None, side)
         name = "photo" if alone else f"photo {n}"
-        panels.append(_panel(name, "", _reduce(shown, side), size))
+        panels.append(_panel(style, name, "", _reduce(shown, side), size))
         names = words.method_titles(records[n])
         for name, one, pixel_map_ in zip(names, records[n], maps[n], strict=True):
             scale = scales[_measure(one)]
             look_here = look if pixel_map_.labels is not None and pixel_map_.players is not None else _plain(look)
             heated = _reduce(painted(shown, pixel_map_, scale, look_here, "sheet"), side)
             subtitle = [words.class_and_score(one), *(words.against(one) if not alone else [])]
-            panels.append(_panel(name, ", ".join(subtitle), heated, size, scale, alpha, caveats(one)))
+            foot = page.scale_bar(style, scale, alpha, heated.width, size)
+            panels.append(_panel(style, name, ", ".join(subtitle), heated, size, foot, caveats(one)))
             drawn.append(words.Drawn(name, one, scale, pixel_map_))
     across = 1 + len(given)
     if alone:
         rows = -(-across // _ROW)
         across = min(columns or -(-across // rows), across)
-    body = page.grid(panels, across, size)
+    body = page.grid(style, panels, across, size)
     caption = page.beneath(
+        style,
         [
-            page.text_block(words.shared_reading(drawn, percentile, top), body.width, size),
-            page.text_block(words.advice(drawn), body.width, size, bold=True, colour=theme().warning),
+            page.text_block(style, words.shared_reading(drawn, percentile, top), body.width, size),
+            page.text_block(style, words.advice(drawn), body.width, size, bold=True, colour=style.warning),
             page.text_block(
+                style,
                 list(dict.fromkeys(words.made_by(one, alone=alone) for one in records[sample_numbers[0]])),
                 body.width,
                 max(12, round(0.85 * size)),
-                colour=theme().faint,
+                colour=style.faint,
             ),
         ],
         size // 2,
     )
-    return page.framed(page.beneath([body, caption], size), size)
+    return page.framed(style, page.beneath(style, [body, caption], size), size)
 
 
 def _measure(one: Explanation) -> tuple[str, str | None]:
@@ -180,25 +186,21 @@ def _reduce(pixels: Array, side: int) -> Image.Image:
 
 
 def _panel(
+    style: Style,
     name: str,
     subtitle: str,
     picture: Image.Image,
     size: int,
-    scale: Scale | None = None,
-    alpha: float = 1.0,
+    foot: Image.Image | None = None,
     off: Sequence[Caveat] = (),
 ) -> page.Panel:
     width = picture.width
-    heading = [page.text_block([name], width, round(1.1 * size), bold=True)]
+    heading = [page.text_block(style, [name], width, round(1.1 * size), bold=True)]
     if subtitle:
-        heading.append(page.text_block([subtitle], width, size))
+        heading.append(page.text_block(style, [subtitle], width, size))
     # Panels are narrow, so the advice is printed beneath the sheet.
-    heading.append(page.warning_band([Caveat(one.finding, "") for one in off], width, size))
-    foot = None
-    if scale is not None:
-        swatches = page.scale_swatches(scale, alpha, width)
-        foot = page.colour_bar(swatches, scale.low, scale.high, size, upright=False, ends=True)
-    return page.Panel(page.beneath(heading, size // 4), picture, foot)
+    heading.append(page.warning_band(style, [Caveat(one.finding, "") for one in off], width, size))
+    return page.Panel(page.beneath(style, heading, size // 4), picture, foot)
 
 
 def _plain(look: Look) -> Look:

@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from PIL import Image
 
-from xaionnx.caveats import Caveat, caveats
 from xaionnx.errors import DataError, ParameterError
 from xaionnx.explanation import Explanation
-from xaionnx.render import charts, page, words
-from xaionnx.render.bar_chart import check_top
+from xaionnx.render import charts, page
 from xaionnx.render.colours import number_words
 from xaionnx.render.maps import one_sample
-from xaionnx.render.tables import table_of
-from xaionnx.render.themes import hexadecimal, theme
+from xaionnx.render.result_page import rows_page, sample_page
+from xaionnx.render.tables import check_top, table_of
+from xaionnx.render.themes import LIGHT, Style, hexadecimal
 from xaionnx.typing import Floats
 
 if TYPE_CHECKING:
@@ -46,7 +45,7 @@ def interaction(
     target: int = 0,
     all_rows: bool = False,
     top: int = 12,
-    title: str | None = None,
+    style: Style = LIGHT,
 ) -> Image.Image:
     """A picture of the interaction of each pair of features, as a matrix of circles.
 
@@ -58,13 +57,10 @@ def interaction(
     explanation : Explanation
         A record with ``maps["interactions"]``, (N, P, P).
     sample, target : int
-        Index of the sample, and of the target if there are several.
     all_rows : bool
         Whether to draw the mean size over all rows.
     top : int
         The largest number of features, those with the strongest interactions.
-    title : str, optional
-        Replaces the class and its score.
 
     Raises
     ------
@@ -96,7 +92,7 @@ def interaction(
     off = np.abs(matrix - np.diag(np.diag(matrix)))
     order = np.argsort(-(off.sum(axis=1) + 1e-9 * np.abs(np.diag(matrix))), kind="stable")[:top]
     with page.FIGURES:
-        body = page.figure_picture(_circles(matrix[np.ix_(order, order)], [one.feature_names[i] for i in order]))
+        body = page.figure_picture(_circles(style, matrix[np.ix_(order, order)], [one.feature_names[i] for i in order]))
     left_out = len(matrix) - len(order)
     notes = [
         f"Circles: the mean size of {_entry(one)} over {explanation.samples:,} rows."
@@ -106,10 +102,8 @@ def interaction(
         f"The {left_out} features of {len(matrix)} with the weakest interactions are left out." if left_out else "",
     ]
     if all_rows:
-        heading = title or words.class_of_rows(explanation, table_of(explanation, target))
-        found = [Caveat(warning, "") for warning in explanation.warnings]
-        return page.whole(heading, found, body, words.caption_of_rows(explanation, notes), charts.TEXT)
-    return page.whole(title or words.class_and_score(one), caveats(one), body, words.caption(one, notes), charts.TEXT)
+        return rows_page(style, table_of(explanation, target), body, notes)
+    return sample_page(style, one, body, notes)
 
 
 def features_differ(explanation: Explanation) -> bool:
@@ -140,17 +134,17 @@ def _diagonal(one: Explanation, *, summed: bool) -> str:
     return f"The diagonal has the {singles}."
 
 
-def _circles(matrix: Floats, names: list[str]) -> Figure:
+def _circles(style: Style, matrix: Floats, names: list[str]) -> Figure:
     count = len(matrix)
     labels = [charts.condensed(charts.spaced(name), 300) for name in names]
     above = [charts.condensed(charts.spaced(name), _ABOVE) for name in names]
     left = max(map(charts.text_width, labels)) + 20
     head = max(map(charts.text_width, above)) + 16
     side = int(np.clip((charts.WIDTH - left - 110) / count, *_CELLS))
-    figure = charts.blank(head + side * count + 8)
-    axes = charts.plot(figure, left, head, side * count, side * count)
+    figure = charts.blank(style, head + side * count + 8)
+    axes = charts.plot(style, figure, left, head, side * count, side * count)
     axes.set(xlim=(0, count), ylim=(count, 0), xticks=[], yticks=[])
-    grid = hexadecimal(theme().grid)
+    grid = hexadecimal(style.grid)
     for k in range(count + 1):
         axes.axhline(k, color=grid, linewidth=0.8)
         axes.axvline(k, color=grid, linewidth=0.8)
@@ -158,22 +152,22 @@ def _circles(matrix: Floats, names: list[str]) -> Figure:
     rows, columns = np.indices(matrix.shape)
     sizes = np.abs(matrix) / largest
     points = (0.92 * side * 72 / figure.dpi) ** 2
-    colours = np.where(matrix.ravel() >= 0, hexadecimal(theme().up), hexadecimal(theme().down))
+    colours = np.where(matrix.ravel() >= 0, hexadecimal(style.up), hexadecimal(style.down))
     axes.scatter(
         columns.ravel() + 0.5, rows.ravel() + 0.5, s=points * sizes.ravel(), c=colours.tolist(), linewidths=0, zorder=3
     )
     for k, (name, short) in enumerate(zip(labels, above, strict=True)):
-        charts.write(figure, name, left - 10, head + (k + 0.5) * side, align="right")
-        charts.write(figure, short, left + (k + 0.5) * side, head - 6, align="center", rotation=90)
-    _legend(figure, left + side * count + 24, head + 4, largest, side)
+        charts.write(style, figure, name, left - 10, head + (k + 0.5) * side, align="right")
+        charts.write(style, figure, short, left + (k + 0.5) * side, head - 6, align="center", rotation=90)
+    _legend(style, figure, left + side * count + 24, head + 4, largest, side)
     return figure
 
 
-def _legend(figure: Figure, x: float, y: float, largest: float, side: int) -> None:
+def _legend(style: Style, figure: Figure, x: float, y: float, largest: float, side: int) -> None:
     """Two circles with the values that they stand for."""
     for number, share in enumerate((1.0, 0.25)):
-        axes = charts.plot(figure, x, y + number * (side + 6), side, side)
+        axes = charts.plot(style, figure, x, y + number * (side + 6), side, side)
         axes.set(xlim=(0, 1), ylim=(0, 1), xticks=[], yticks=[])
         points = (0.92 * side * 72 / figure.dpi) ** 2
-        axes.scatter([0.5], [0.5], s=points * share, c=hexadecimal(theme().plain), linewidths=0)
-        charts.write(figure, number_words(share * largest), x + side + 6, y + number * (side + 6) + side / 2)
+        axes.scatter([0.5], [0.5], s=points * share, c=hexadecimal(style.plain), linewidths=0)
+        charts.write(style, figure, number_words(share * largest), x + side + 6, y + number * (side + 6) + side / 2)

@@ -8,19 +8,16 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from xaionnx.caveats import Caveat
 from xaionnx.errors import ParameterError
 from xaionnx.explanation import Explanation
 from xaionnx.render import charts, page, words
-from xaionnx.render.bar_chart import check_top
 from xaionnx.render.colours import number_words, scale_of, sequential
-from xaionnx.render.tables import TOP, Table, subsample, table_of
-from xaionnx.render.themes import hexadecimal, theme
+from xaionnx.render.result_page import rows_page
+from xaionnx.render.tables import TOP, Table, check_top, subsample, table_of
+from xaionnx.render.themes import LIGHT, Style, hexadecimal
 from xaionnx.typing import Array, Floats
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -36,7 +33,7 @@ _MEANS: Final = 96
 _BAR: Final = 52
 
 
-def beeswarm(explanation: Explanation, *, target: int = 0, top: int = TOP, title: str | None = None) -> Image.Image:
+def beeswarm(explanation: Explanation, *, target: int = 0, top: int = TOP, style: Style = LIGHT) -> Image.Image:
     """A picture of all rows: a dot for each row and feature, at its attribution, coloured by the feature's value.
 
     Features are ordered by their mean size. Dots lie apart where they are dense, so that their number can be seen.
@@ -46,16 +43,8 @@ def beeswarm(explanation: Explanation, *, target: int = 0, top: int = TOP, title
     explanation : Explanation
         The explanation of N rows with the same features.
     target : int
-        Index of the target, if there are several.
     top : int
         The largest number of features; the rest is summed in one row of dots.
-    title : str, optional
-        Replaces the class and its mean score.
-
-    Returns
-    -------
-    PIL.Image.Image
-        RGB.
 
     Raises
     ------
@@ -83,21 +72,8 @@ def beeswarm(explanation: Explanation, *, target: int = 0, top: int = TOP, title
     details = ["Colours run from the 5th to the 95th percentile of the feature's values."] if coloured else []
     details.append("The numbers at the right are the mean size of the feature's values over all rows.")
     with page.FIGURES:
-        body = page.figure_picture(_beeswarm(table, drawn, top, coloured))
-    return _page(explanation, table, body, notes, details, title)
-
-
-def _page(
-    explanation: Explanation,
-    table: Table,
-    body: Image.Image,
-    notes: Sequence[str],
-    details: Sequence[str],
-    title: str | None,
-) -> Image.Image:
-    heading = title or words.class_of_rows(explanation, table)
-    found = [Caveat(warning, "") for warning in explanation.warnings]
-    return page.whole(heading, found, body, words.caption_of_rows(explanation, notes, details), charts.TEXT)
+        body = page.figure_picture(_beeswarm(style, table, drawn, top, coloured))
+    return rows_page(style, table, body, notes, details)
 
 
 def _split(table: Table, top: int) -> tuple[Array, Array]:
@@ -106,7 +82,7 @@ def _split(table: Table, top: int) -> tuple[Array, Array]:
     return (order, order[:0]) if len(order) <= top + 1 else (order[:top], order[top:])
 
 
-def _beeswarm(table: Table, drawn: Array, top: int, coloured: bool) -> Figure:
+def _beeswarm(style: Style, table: Table, drawn: Array, top: int, coloured: bool) -> Figure:
     shown, rest = _split(table, top)
     labels = [charts.label(table.names[i]) for i in shown]
     columns = [table.values[:, i] for i in shown]
@@ -115,11 +91,11 @@ def _beeswarm(table: Table, drawn: Array, top: int, coloured: bool) -> Figure:
         columns.append(table.values[:, rest].sum(axis=1))
     rows = charts.Rows(tuple(_padded(lines) for lines in labels))
     head, foot = 24, charts.FOOT + (_BAR if coloured else 0)
-    figure, axes = charts.rows_chart(rows, head=head, foot=foot, right=_MEANS)
+    figure, axes = charts.rows_chart(style, rows, head=head, foot=foot, right=_MEANS)
     every = np.concatenate([column[drawn] for column in columns])
     low, high = charts.limits(min(0.0, float(every.min())), max(0.0, float(every.max())), axes.bbox.width, 8, 8)
-    charts.number_axis(axes, low, high)
-    axes.axvline(0, color=hexadecimal(theme().faint), linewidth=1, zorder=1)
+    charts.number_axis(style, axes, low, high)
+    axes.axvline(0, color=hexadecimal(style.faint), linewidth=1, zorder=1)
     unit = (high - low) / float(axes.bbox.width)
     heights = rows.heights
     for number, (column, centre) in enumerate(zip(columns, rows.centres, strict=True)):
@@ -128,13 +104,13 @@ def _beeswarm(table: Table, drawn: Array, top: int, coloured: bool) -> Figure:
         numbers = np.full(len(drawn), np.nan)
         if number < len(shown):
             numbers[drawn < len(table.numbers)] = table.numbers[drawn[drawn < len(table.numbers)], shown[number]]
-        _dots(axes, x, y, numbers)
+        _dots(style, axes, x, y, numbers)
     right = charts.WIDTH - _MEANS
-    charts.write(figure, "mean |value|", charts.WIDTH - 6, 11, align="right", colour=theme().faint)
+    charts.write(style, figure, "mean |value|", charts.WIDTH - 6, 11, align="right", colour=style.faint)
     for column, centre in zip(columns, rows.centres, strict=True):
-        charts.write(figure, number_words(float(np.abs(column).mean())), right + 12, head + centre)
+        charts.write(style, figure, number_words(float(np.abs(column).mean())), right + 12, head + centre)
     if coloured:
-        _value_bar(figure, 16, head + rows.height + charts.FOOT + 14)
+        _value_bar(style, figure, 16, head + rows.height + charts.FOOT + 14)
     return figure
 
 
@@ -167,10 +143,10 @@ def spread(x: Floats, half: float) -> Floats:
     return places * (half / widest) if widest > half else places
 
 
-def low_to_high() -> npt.NDArray[np.float32]:
+def low_to_high(style: Style) -> npt.NDArray[np.float32]:
     """The colours of a feature's values, from low to high: visible on the page, and none of those of the signs."""
     colours = sequential("plasma")
-    return colours[8:216] if sum(theme().paper) > 384 else colours[56:248]
+    return colours[8:216] if sum(style.paper) > 384 else colours[56:248]
 
 
 def shares(numbers: Floats) -> Floats:
@@ -186,48 +162,48 @@ def shares(numbers: Floats) -> Floats:
     return np.asarray(np.clip((numbers - low) / (high - low), 0, 1))
 
 
-def dot_colours(numbers: Floats) -> npt.NDArray[np.float64]:
+def dot_colours(style: Style, numbers: Floats) -> npt.NDArray[np.float64]:
     """The colours (N, 3) in 0..1 of numbers from low to high; gray for words and missing values."""
-    place, ramp = shares(numbers), low_to_high()
+    place, ramp = shares(numbers), low_to_high(style)
     colours = np.empty((len(numbers), 3))
-    colours[:] = np.array(theme().plain) / 255
+    colours[:] = np.array(style.plain) / 255
     known = np.isfinite(place)
     colours[known] = ramp[np.rint(place[known] * (len(ramp) - 1)).astype(np.intp)] / 255
     return colours
 
 
-def _dots(axes: Axes, x: Floats, y: Floats, numbers: Floats) -> None:
+def _dots(style: Style, axes: Axes, x: Floats, y: Floats, numbers: Floats) -> None:
     """Dots of a feature; those without a number lie under the others."""
     order = np.argsort(np.isfinite(numbers), kind="stable")
     size = (_DOT * 72 / 120) ** 2
-    axes.scatter(x[order], y[order], s=size, c=dot_colours(numbers)[order], linewidths=0, zorder=3)
+    axes.scatter(x[order], y[order], s=size, c=dot_colours(style, numbers)[order], linewidths=0, zorder=3)
 
 
-def _value_bar(figure: Figure, left: float, top: float) -> None:
+def _value_bar(style: Style, figure: Figure, left: float, top: float) -> None:
     """The legend of a feature's values, from low to high, and of words and missing values."""
     before, after = "feature value  low", "high"
     x = left + charts.text_width(before) + 8
-    axes = charts.plot(figure, x, top, 150, 12)
-    axes.imshow(low_to_high()[None] / 255, aspect="auto")
+    axes = charts.plot(style, figure, x, top, 150, 12)
+    axes.imshow(low_to_high(style)[None] / 255, aspect="auto")
     axes.set_xticks([])
     axes.set_yticks([])
-    charts.write(figure, before, x - 8, top + 6, align="right")
-    charts.write(figure, after, x + 158, top + 6)
+    charts.write(style, figure, before, x - 8, top + 6, align="right")
+    charts.write(style, figure, after, x + 158, top + 6)
     gray = x + 158 + charts.text_width(after) + 30
-    legend = charts.plot(figure, gray, top, 12, 12)
-    legend.plot([0.5], [0.5], "o", color=hexadecimal(theme().plain), markersize=5)
+    legend = charts.plot(style, figure, gray, top, 12, 12)
+    legend.plot([0.5], [0.5], "o", color=hexadecimal(style.plain), markersize=5)
     legend.set(xlim=(0, 1), ylim=(0, 1), xticks=[], yticks=[])
-    charts.write(figure, "words, or missing", gray + 18, top + 6, colour=theme().faint)
+    charts.write(style, figure, "words, or missing", gray + 18, top + 6, colour=style.faint)
 
 
-def heatmap(explanation: Explanation, *, target: int = 0, top: int = TOP, title: str | None = None) -> Image.Image:
+def heatmap(explanation: Explanation, *, target: int = 0, top: int = TOP, style: Style = LIGHT) -> Image.Image:
     """A picture of all rows as columns of a heat map, similar ones side by side, with the prediction above.
 
     Rows are ordered by clustering their values (Ward linkage).
 
     Parameters
     ----------
-    explanation, target, top, title
+    explanation, target, top
         As for :func:`beeswarm`.
     """
     check_top(top, "heatmap")
@@ -241,10 +217,10 @@ def heatmap(explanation: Explanation, *, target: int = 0, top: int = TOP, title:
         words.drawn_rows(len(drawn), len(table.values)),
     ]
     with page.FIGURES:
-        figure, scale_words = _heatmap(table, drawn, top)
+        figure, scale_words = _heatmap(style, table, drawn, top)
         body = page.figure_picture(figure)
     details = ["Rows are ordered by Ward clustering of their values.", f"Colour scale: {scale_words}."]
-    return _page(explanation, table, body, notes, details, title)
+    return rows_page(style, table, body, notes, details)
 
 
 def clustered(values: Floats) -> Array:
@@ -260,7 +236,7 @@ def clustered(values: Floats) -> Array:
     return order if sums[:half].mean() <= sums[half:].mean() else order[::-1]
 
 
-def _heatmap(table: Table, drawn: Array, top: int) -> tuple[Figure, str]:
+def _heatmap(style: Style, table: Table, drawn: Array, top: int) -> tuple[Figure, str]:
     shown, rest = _split(table, top)
     labels = [charts.label(table.names[i]) for i in shown]
     cells = [table.values[drawn][:, i] for i in shown]
@@ -269,10 +245,10 @@ def _heatmap(table: Table, drawn: Array, top: int) -> tuple[Figure, str]:
         cells.append(table.values[drawn][:, rest].sum(axis=1))
     order = clustered(table.values[drawn])
     rows, above = charts.Rows(tuple(labels)), 92
-    figure, axes = charts.rows_chart(rows, head=above, foot=_BAR + 12, right=_MEANS, least=150)
+    figure, axes = charts.rows_chart(style, rows, head=above, foot=_BAR + 12, right=_MEANS, least=150)
     grid = np.stack(cells)[:, order]
     scale = scale_of(grid, "signed", 99.0, "heatmap")
-    colours = page.on_paper(scale, grid, 1.0)
+    colours = page.on_paper(style, scale, grid, 1.0)
     # One row of pixels for each feature, as high as its label.
     edges = np.concatenate([[0.0], np.cumsum(rows.heights)])
     for number in range(len(grid)):
@@ -286,25 +262,27 @@ def _heatmap(table: Table, drawn: Array, top: int) -> tuple[Figure, str]:
     axes.set_ylim(rows.height, 0)
     axes.set_xticks([])
     left, wide = float(axes.bbox.x0), float(axes.bbox.width)
-    _predictions(figure, left, wide, table, drawn[order])
-    charts.write(figure, "mean |value|", charts.WIDTH - 6, above - 12, align="right", colour=theme().faint)
+    _predictions(style, figure, left, wide, table, drawn[order])
+    charts.write(style, figure, "mean |value|", charts.WIDTH - 6, above - 12, align="right", colour=style.faint)
     every = [table.values[:, i] for i in shown] + ([table.values[:, rest].sum(axis=1)] if len(rest) else [])
     for values, centre in zip(every, rows.centres, strict=True):
-        charts.write(figure, number_words(float(np.abs(values).mean())), charts.WIDTH - _MEANS + 12, above + centre)
-    bar = charts.plot(figure, left + wide / 2 - 110, above + rows.height + 14, 220, 12)
-    bar.imshow(page.scale_swatches(scale, 1.0, 220)[None], aspect="auto")
+        charts.write(
+            style, figure, number_words(float(np.abs(values).mean())), charts.WIDTH - _MEANS + 12, above + centre
+        )
+    bar = charts.plot(style, figure, left + wide / 2 - 110, above + rows.height + 14, 220, 12)
+    bar.imshow(page.scale_swatches(style, scale, 1.0, 220)[None], aspect="auto")
     bar.set_yticks([])
     bar.set_xticks([0, 110, 219], [number_words(scale.low), "0", number_words(scale.high)])
-    charts.style_ticks(bar)
+    charts.style_ticks(style, bar)
     return figure, scale.words
 
 
-def _predictions(figure: Figure, left: float, wide: float, table: Table, order: Array) -> None:
+def _predictions(style: Style, figure: Figure, left: float, wide: float, table: Table, order: Array) -> None:
     """The predictions of rows in their order, and the base value, as lines above a heat map."""
-    axes = charts.plot(figure, left, 10, wide, 62)
+    axes = charts.plot(style, figure, left, 10, wide, 62)
     line = table.prediction[order]
     base = None if table.base is None else float(np.mean(table.base))
-    axes.plot(np.arange(len(order)), line, color=hexadecimal(theme().ink), linewidth=1.1)
+    axes.plot(np.arange(len(order)), line, color=hexadecimal(style.ink), linewidth=1.1)
     axes.set_xlim(-0.5, len(order) - 0.5)
     low, high = min(line.min(), base or line.min()), max(line.max(), base or line.max())
     low, high = charts.limits(float(low), float(high), 62, 4, 4)
@@ -312,14 +290,14 @@ def _predictions(figure: Figure, left: float, wide: float, table: Table, order: 
     axes.set_xticks([])
     marks = page.ticks(low, high, 3)
     axes.set_yticks([])
-    charts.write(figure, "prediction", left - 66, 40, align="right")
+    charts.write(style, figure, "prediction", left - 66, 40, align="right")
     for mark, text in zip(marks, charts.tick_words(marks), strict=True):
         y = 10 + 62 * (high - mark) / (high - low)
-        charts.write(figure, text, left - 8, y, align="right", colour=theme().faint)
-    axes.grid(axis="y", color=hexadecimal(theme().grid), linewidth=0.8)
+        charts.write(style, figure, text, left - 8, y, align="right", colour=style.faint)
+    axes.grid(axis="y", color=hexadecimal(style.grid), linewidth=0.8)
     if base is not None and low <= base <= high:
-        axes.axhline(base, color=hexadecimal(theme().faint), linewidth=1, linestyle=(0, (3, 3)))
-        charts.write(figure, "base", left + wide + 8, 10 + 62 * (high - base) / (high - low), colour=theme().faint)
+        axes.axhline(base, color=hexadecimal(style.faint), linewidth=1, linestyle=(0, (3, 3)))
+        charts.write(style, figure, "base", left + wide + 8, 10 + 62 * (high - base) / (high - low), colour=style.faint)
 
 
 def feature_number(explanation: Explanation, feature: str | int | None, order: Array) -> int:
@@ -353,7 +331,7 @@ def dependence(
     feature: str | int | None = None,
     colour: str | int | None = None,
     target: int = 0,
-    title: str | None = None,
+    style: Style = LIGHT,
 ) -> Image.Image:
     """A picture of one feature in all rows: its value against its attribution, coloured by another feature.
 
@@ -368,8 +346,6 @@ def dependence(
         else the one whose values go best with the attributions among rows of similar values of ``feature``.
     target : int
         Index of the target, if there are several.
-    title : str, optional
-        Replaces the class and its mean score.
     """
     table = table_of(explanation, target)
     chosen = feature_number(explanation, feature, table.order)
@@ -392,8 +368,8 @@ def dependence(
         by = "of the strongest interaction values" if measured else "whose values go best with the rest of the height"
         details.append(f"The colour is that of the feature {by}.")
     with page.FIGURES:
-        body = page.figure_picture(_dependence(explanation, table, chosen, other, drawn, raw))
-    return _page(explanation, table, body, notes, details, title)
+        body = page.figure_picture(_dependence(style, explanation, table, chosen, other, drawn, raw))
+    return rows_page(style, table, body, notes, details)
 
 
 def _stored(explanation: Explanation) -> int:
@@ -456,7 +432,13 @@ def partner_strengths(x: Floats, values: Floats, numbers: Floats) -> Floats:
 
 
 def _dependence(
-    explanation: Explanation, table: Table, chosen: int, other: int | None, drawn: Array, raw: tuple[Floats, list[str]]
+    style: Style,
+    explanation: Explanation,
+    table: Table,
+    chosen: int,
+    other: int | None,
+    drawn: Array,
+    raw: tuple[Floats, list[str]],
 ) -> Figure:
     x, categories = raw
     y = table.values[drawn, chosen]
@@ -467,19 +449,19 @@ def _dependence(
     below, turned, words_below = _words_below(categories)
     left, top, tall, missing = 84, 34, 380, bool(np.isnan(x).any())
     right = 16
-    figure = charts.blank(top + tall + below + 30 + (_BAR if other is not None else 6))
+    figure = charts.blank(style, top + tall + below + 30 + (_BAR if other is not None else 6))
     start = left + (74 if missing else 0)
-    axes = charts.plot(figure, start, top, charts.WIDTH - start - right, tall)
+    axes = charts.plot(style, figure, start, top, charts.WIDTH - start - right, tall)
     known = np.isfinite(x)
     low, high = charts.limits(min(0.0, float(y.min())), max(0.0, float(y.max())), tall, 10, 10)
     axes.set_ylim(low, high)
     marks = page.ticks(low, high, 7)
     axes.set_yticks(marks, ["" if missing else text for text in charts.tick_words(marks)])
-    axes.grid(axis="y", color=hexadecimal(theme().grid), linewidth=0.8)
-    axes.axhline(0, color=hexadecimal(theme().faint), linewidth=1, zorder=1)
+    axes.grid(axis="y", color=hexadecimal(style.grid), linewidth=0.8)
+    axes.axhline(0, color=hexadecimal(style.faint), linewidth=1, zorder=1)
     numbers = table.numbers[drawn, other] if other is not None else np.full(len(drawn), np.nan)
     # Any: a colour for all dots, or one for each.
-    colours: Any = dot_colours(numbers) if other is not None else hexadecimal(theme().down)
+    colours: Any = dot_colours(style, numbers) if other is not None else hexadecimal(style.down)
     place = x.copy()
     if categories:
         place = x + _jitter(len(x)) * 0.32
@@ -497,29 +479,29 @@ def _dependence(
     # Any: as above.
     pick: Any = colours[known] if other is not None else colours
     axes.scatter(place[known], y[known], s=9, c=pick, linewidths=0, zorder=3)
-    charts.style_ticks(axes)
+    charts.style_ticks(style, axes)
     if missing:
-        strip = charts.plot(figure, left, top, 60, tall)
+        strip = charts.plot(style, figure, left, top, 60, tall)
         strip.set_ylim(low, high)
         strip.set_xlim(-1, 1)
         strip.set_yticks(marks, charts.tick_words(marks))
         strip.set_xticks([0], ["missing"])
-        strip.grid(axis="y", color=hexadecimal(theme().grid), linewidth=0.8)
+        strip.grid(axis="y", color=hexadecimal(style.grid), linewidth=0.8)
         pick = colours[~known] if other is not None else colours
         strip.scatter(_jitter(len(x))[~known] * 0.7, y[~known], s=9, c=pick, linewidths=0, zorder=3)
-        charts.style_ticks(strip)
+        charts.style_ticks(style, strip)
     if turned:
         wide = float(axes.bbox.width)
         for number, word in enumerate(words_below):
             at = start + wide * (number + 0.6) / len(categories)
             place_of_word = top + tall + 8 + charts.text_width(word)
-            charts.write(figure, word, at, place_of_word, align="center", rotation=90)
+            charts.write(style, figure, word, at, place_of_word, align="center", rotation=90)
     name = charts.spaced(table.names[chosen])
-    charts.write(figure, charts.shortened(f"effect of {name} on the prediction", 820), 8, 14, colour=theme().faint)
+    charts.write(style, figure, charts.shortened(f"effect of {name} on the prediction", 820), 8, 14, colour=style.faint)
     middle = start + (charts.WIDTH - start - right) / 2
-    charts.write(figure, charts.shortened(f"{name}{unit}", 600), middle, top + tall + below + 14, align="center")
+    charts.write(style, figure, charts.shortened(f"{name}{unit}", 600), middle, top + tall + below + 14, align="center")
     if other is not None:
-        _partner_bar(figure, charts.spaced(table.names[other]), top + tall + below + 44)
+        _partner_bar(style, figure, charts.spaced(table.names[other]), top + tall + below + 44)
     return figure
 
 
@@ -540,14 +522,14 @@ def _jitter(count: int) -> Floats:
     return np.random.default_rng(1).uniform(-1, 1, count)
 
 
-def _partner_bar(figure: Figure, name: str, top: float) -> None:
+def _partner_bar(style: Style, figure: Figure, name: str, top: float) -> None:
     """The legend of the colours of a dependence plot."""
     text = charts.shortened(f"colour: {name}, low", 520)
     wide = charts.text_width(text) + 8 + 150 + 8 + charts.text_width("high")
     x = (charts.WIDTH - wide) / 2 + charts.text_width(text) + 8
-    axes = charts.plot(figure, x, top, 150, 12)
-    axes.imshow(low_to_high()[None] / 255, aspect="auto")
+    axes = charts.plot(style, figure, x, top, 150, 12)
+    axes.imshow(low_to_high(style)[None] / 255, aspect="auto")
     axes.set_xticks([])
     axes.set_yticks([])
-    charts.write(figure, text, x - 8, top + 6, align="right")
-    charts.write(figure, "high", x + 158, top + 6)
+    charts.write(style, figure, text, x - 8, top + 6, align="right")
+    charts.write(style, figure, "high", x + 158, top + 6)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import threading
-from collections.abc import Iterator, Sequence
-from contextvars import ContextVar
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, final
@@ -17,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from xaionnx.caveats import Caveat
 from xaionnx.render.colours import Scale, heat, number_words, over
-from xaionnx.render.themes import Colour, theme
+from xaionnx.render.themes import Colour, Style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -91,6 +89,7 @@ def wrapped(text: str, face: ImageFont.FreeTypeFont, width: int) -> list[str]:
 
 
 def text_block(
+    style: Style,
     paragraphs: Sequence[str],
     width: int,
     size: int,
@@ -103,44 +102,33 @@ def text_block(
     face = font(size, bold)
     lines = [line for paragraph in paragraphs for line in wrapped(paragraph, face, width)]
     step = round(1.32 * size)
-    block = Image.new("RGB", (width, step * len(lines)), paper or theme().paper)
+    block = Image.new("RGB", (width, step * len(lines)), paper or style.paper)
     draw = ImageDraw.Draw(block)
     for row, line in enumerate(lines):
         # Text is aligned to the ascender line, so that lines are evenly spaced whatever their letters.
-        draw.text((0, row * step + round(0.05 * size)), line, fill=colour or theme().ink, font=face, anchor="la")
+        draw.text((0, row * step + round(0.05 * size)), line, fill=colour or style.ink, font=face, anchor="la")
     return block
 
 
-def warning_band(found: Sequence[Caveat], width: int, size: int) -> Image.Image:
+def warning_band(style: Style, found: Sequence[Caveat], width: int, size: int) -> Image.Image:
     """The warnings about a result, in bold on amber, with advice; of height 0 if there are none."""
     if not found:
-        return Image.new("RGB", (width, 0), theme().paper)
+        return Image.new("RGB", (width, 0), style.paper)
     pad = max(4, round(0.5 * size))
     edge, inner = pad, width - 3 * pad
     rows = []
     for one in found:
         for text, bold in ((one.finding, True), (one.advice, False)):
-            rows.append(text_block([text], inner, size, bold=bold, colour=theme().warning, paper=theme().warning_paper))
-    band = Image.new("RGB", (width, sum(row.height for row in rows) + 2 * pad), theme().warning_paper)
-    band.paste(theme().warning, (0, 0, edge, band.height))
+            rows.append(
+                text_block(style, [text], inner, size, bold=bold, colour=style.warning, paper=style.warning_paper)
+            )
+    band = Image.new("RGB", (width, sum(row.height for row in rows) + 2 * pad), style.warning_paper)
+    band.paste(style.warning, (0, 0, edge, band.height))
     top = pad
     for row in rows:
         band.paste(row, (2 * pad, top))
         top += row.height
     return band
-
-
-_DETAILED: ContextVar[bool] = ContextVar("detailed", default=False)
-
-
-@contextlib.contextmanager
-def captions(detailed: bool) -> Iterator[None]:
-    """Whether captions that are drawn meanwhile say everything, or what a reader needs at once."""
-    token = _DETAILED.set(detailed)
-    try:
-        yield
-    finally:
-        _DETAILED.reset(token)
 
 
 @final
@@ -164,27 +152,28 @@ class Caption:
     in_full: str = ""
 
 
-def whole(title: str, found: Sequence[Caveat], body: Image.Image, text: Caption, size: int) -> Image.Image:
+def whole(
+    style: Style, title: str, found: Sequence[Caveat], body: Image.Image, text: Caption, size: int
+) -> Image.Image:
     """A page: title, warnings, picture and caption; ``size`` is the text height."""
-    detailed = _DETAILED.get()
-    notes = " ".join(filter(None, [*text.notes, *(text.details if detailed else ())]))
-    made_by = (text.in_full if detailed else "") or text.made_by
+    notes = " ".join(filter(None, [*text.notes, *(text.details if style.details else ())]))
+    made_by = (text.in_full if style.details else "") or text.made_by
     small = max(12, round(0.85 * size))
-    heading = text_block([title], body.width, round(1.25 * size), bold=True)
+    heading = text_block(style, [title], body.width, round(1.25 * size), bold=True)
     caption = [
-        text_block([notes], body.width, small),
-        text_block([made_by], body.width, small, colour=theme().faint),
+        text_block(style, [notes], body.width, small),
+        text_block(style, [made_by], body.width, small, colour=style.faint),
     ]
     gap = round(0.7 * size)
-    blocks = [heading, warning_band(found, body.width, size), body, beneath(caption, gap // 2)]
-    return framed(beneath(blocks, gap), size)
+    blocks = [heading, warning_band(style, found, body.width, size), body, beneath(style, caption, gap // 2)]
+    return framed(style, beneath(style, blocks, gap), size)
 
 
-def beneath(blocks: Sequence[Image.Image], gap: int) -> Image.Image:
+def beneath(style: Style, blocks: Sequence[Image.Image], gap: int) -> Image.Image:
     """Blocks stacked vertically, aligned left; blocks of height 0 add no gap."""
     kept = [b for b in blocks if b.height]
     size = max(b.width for b in kept), sum(b.height for b in kept) + gap * (len(kept) - 1)
-    page = Image.new("RGB", size, theme().paper)
+    page = Image.new("RGB", size, style.paper)
     top = 0
     for block in kept:
         page.paste(block, (0, top))
@@ -192,10 +181,12 @@ def beneath(blocks: Sequence[Image.Image], gap: int) -> Image.Image:
     return page
 
 
-def beside(blocks: Sequence[Image.Image], gap: int) -> Image.Image:
+def beside(style: Style, blocks: Sequence[Image.Image], gap: int) -> Image.Image:
     """Blocks side by side, aligned at the top."""
     page = Image.new(
-        "RGB", (sum(b.width for b in blocks) + gap * (len(blocks) - 1), max(b.height for b in blocks)), theme().paper
+        "RGB",
+        (sum(b.width for b in blocks) + gap * (len(blocks) - 1), max(b.height for b in blocks)),
+        style.paper,
     )
     left = 0
     for block in blocks:
@@ -214,7 +205,7 @@ class Panel:
     foot: Image.Image | None = None
 
 
-def grid(panels: Sequence[Panel], columns: int, gap: int) -> Image.Image:
+def grid(style: Style, panels: Sequence[Panel], columns: int, gap: int) -> Image.Image:
     """Panels in rows; the pictures of a row are aligned whatever the height of their headings."""
     rows = []
     for start in range(0, len(panels), columns):
@@ -222,17 +213,17 @@ def grid(panels: Sequence[Panel], columns: int, gap: int) -> Image.Image:
         tallest = max(panel.heading.height for panel in row)
         cells = []
         for panel in row:
-            heading = Image.new("RGB", (panel.picture.width, tallest), theme().paper)
+            heading = Image.new("RGB", (panel.picture.width, tallest), style.paper)
             heading.paste(panel.heading, (0, tallest - panel.heading.height))
             foot = [panel.foot] if panel.foot is not None else []
-            cells.append(beneath([heading, panel.picture, *foot], gap // 3))
-        rows.append(beside(cells, gap))
-    return beneath(rows, gap)
+            cells.append(beneath(style, [heading, panel.picture, *foot], gap // 3))
+        rows.append(beside(style, cells, gap))
+    return beneath(style, rows, gap)
 
 
-def framed(block: Image.Image, margin: int) -> Image.Image:
+def framed(style: Style, block: Image.Image, margin: int) -> Image.Image:
     """The block with a margin."""
-    page = Image.new("RGB", (block.width + 2 * margin, block.height + 2 * margin), theme().paper)
+    page = Image.new("RGB", (block.width + 2 * margin, block.height + 2 * margin), style.paper)
     page.paste(block, (margin, margin))
     return page
 
@@ -280,19 +271,25 @@ def figure_picture(figure: Figure) -> Image.Image:
     return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
 
 
-def on_paper(scale: Scale, values: Floats, alpha: float) -> Swatches:
+def on_paper(style: Style, scale: Scale, values: Floats, alpha: float) -> Swatches:
     """The colours of values on the background, (..., 3)."""
     colours, opacity = heat(scale.strength(values), scale.sign, alpha)
-    return over(np.broadcast_to(np.array(theme().paper, np.float32), colours.shape), colours, opacity)
+    return over(np.broadcast_to(np.array(style.paper, np.float32), colours.shape), colours, opacity)
 
 
-def scale_swatches(scale: Scale, alpha: float, length: int) -> Swatches:
+def scale_swatches(style: Style, scale: Scale, alpha: float, length: int) -> Swatches:
     """The colours of a scale from low to high on the background, (length, 3)."""
-    return on_paper(scale, np.linspace(scale.low, scale.high, length), alpha)
+    return on_paper(style, scale, np.linspace(scale.low, scale.high, length), alpha)
+
+
+def scale_bar(style: Style, scale: Scale, alpha: float, length: int, size: int) -> Image.Image:
+    """The horizontal colour bar of a scale, with numbers at its ends."""
+    swatches = scale_swatches(style, scale, alpha, length)
+    return colour_bar(style, swatches, scale.low, scale.high, size, upright=False, ends=True)
 
 
 def colour_bar(
-    swatches: Swatches, low: float, high: float, size: int, *, upright: bool, ends: bool = False
+    style: Style, swatches: Swatches, low: float, high: float, size: int, *, upright: bool, ends: bool = False
 ) -> Image.Image:
     """A colour bar with numbers, with one pixel per swatch from low to high.
 
@@ -321,25 +318,25 @@ def colour_bar(
     line = max(1, size // 14)
     widest = max((int(np.ceil(face.getlength(word))) for word in words), default=0)
     if upright:
-        block = Image.new("RGB", (thick + 2 * gap + widest, length), theme().paper)
+        block = Image.new("RGB", (thick + 2 * gap + widest, length), style.paper)
         block.paste(Image.fromarray(np.ascontiguousarray(np.repeat(swatches[::-1, None], thick, axis=1))), (0, 0))
         frame = (0, 0, thick - 1, length - 1)
     else:
-        block = Image.new("RGB", (length, thick + gap + round(1.25 * size)), theme().paper)
+        block = Image.new("RGB", (length, thick + gap + round(1.25 * size)), style.paper)
         block.paste(Image.fromarray(np.ascontiguousarray(np.repeat(swatches[None], thick, axis=0))), (0, 0))
         frame = (0, 0, length - 1, thick - 1)
     draw = ImageDraw.Draw(block)
-    draw.rectangle(frame, outline=theme().faint, width=line)
+    draw.rectangle(frame, outline=style.faint, width=line)
     for word, place in zip(words, places, strict=True):
         if upright:
             at = length - 1 - place
-            draw.line((thick, at, thick + gap - 1, at), fill=theme().faint, width=line)
+            draw.line((thick, at, thick + gap - 1, at), fill=style.faint, width=line)
             # The outermost numbers are moved inwards so that they are not cut off.
             middle = min(max(at, 0.55 * size), length - 0.55 * size)
-            draw.text((thick + 2 * gap, middle), word, fill=theme().ink, font=face, anchor="lm")
+            draw.text((thick + 2 * gap, middle), word, fill=style.ink, font=face, anchor="lm")
         else:
             half = face.getlength(word) / 2
-            draw.line((place, thick, place, thick + gap - 1), fill=theme().faint, width=line)
+            draw.line((place, thick, place, thick + gap - 1), fill=style.faint, width=line)
             middle = min(max(place, half), length - half)
-            draw.text((middle, thick + gap), word, fill=theme().ink, font=face, anchor="ma")
+            draw.text((middle, thick + gap), word, fill=style.ink, font=face, anchor="ma")
     return block

@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from xaionnx.caveats import caveats
 from xaionnx.errors import ParameterError
 from xaionnx.explanation import Explanation
 from xaionnx.render import page, words
 from xaionnx.render.colours import scale_of
 from xaionnx.render.maps import Extent, one_picture, one_sample, pixel_map
 from xaionnx.render.painting import Look, enlarged, painted, top_players
+from xaionnx.render.result_page import sample_page
+from xaionnx.render.themes import LIGHT, Style
 from xaionnx.render.value_kinds import sense
 from xaionnx.typing import Array
 
@@ -33,6 +34,7 @@ def overlay(  # noqa: PLR0913 - options of a picture, all by keyword
     title: str | None = None,
     stretched: bool = False,
     input: str | None = None,
+    style: Style = LIGHT,
 ) -> Image.Image:
     """A picture of one sample: the photo with its attribution as a heat map, a colour bar, a title and a caption.
 
@@ -79,6 +81,8 @@ def overlay(  # noqa: PLR0913 - options of a picture, all by keyword
         Whether the model's input has another aspect ratio, so that the map is stretched to cover the photo.
     input : str, optional
         The input to draw, if several have values that match the picture.
+    style : Style
+        Colours of the page and length of the caption, as from :func:`style_of`.
 
     Returns
     -------
@@ -116,11 +120,10 @@ def overlay(  # noqa: PLR0913 - options of a picture, all by keyword
 
     size = page.text_size(heated.width)
     gap = round(0.7 * size)
-    swatches = page.scale_swatches(scale, alpha, heated.height)
-    bar = page.colour_bar(swatches, scale.low, scale.high, size, upright=True)
+    swatches = page.scale_swatches(style, scale, alpha, heated.height)
+    bar = page.colour_bar(style, swatches, scale.low, scale.high, size, upright=True)
     row = [Image.fromarray(np.ascontiguousarray(shown))] if original else []
-    body = page.beside([*row, heated, bar], gap)
+    body = page.beside(style, [*row, heated, bar], gap)
     meaning, details = words.meaning_and_details(one, scale, found)
     notes = [meaning] if top is None else [f"Only the {top} strongest features are shown.", meaning]
-    caption = words.caption(one, notes, [details])
-    return page.whole(title or words.class_and_score(one), caveats(one), body, caption, size)
+    return sample_page(style, one, body, notes, [details], title=title, size=size)

@@ -16,8 +16,8 @@ from xaionnx.feature_names import names_of_columns
 from xaionnx.hooks import hook
 from xaionnx.registry import Registry
 from xaionnx.render.maps import one_sample
-from xaionnx.render.page import captions
-from xaionnx.render.themes import drawn_in
+from xaionnx.render.tables import has_rows
+from xaionnx.render.themes import LIGHT, Style, style_of
 from xaionnx.typing import Array
 
 
@@ -42,6 +42,7 @@ class Scene:
     chosen: bool = False
     all_rows: bool = False
     feature: str | int | None = None
+    style: Style = LIGHT
 
     def row_names(self, result: Explanation) -> Sequence[str] | None:
         """The names that were given, of each feature of the result or of each column; None if they do not match."""
@@ -82,6 +83,25 @@ class PictureKind(ABC):
     @abstractmethod
     def draw(cls, result: Explanation, scene: Scene) -> Image.Image:
         """The picture, RGB."""
+
+
+class RowsKind(PictureKind):
+    """A kind that draws several rows with the same features, drawn on request."""
+
+    needs: ClassVar[str] = "several rows with the same features"
+    of_rows: ClassVar[bool] = True
+
+    @classmethod
+    @hook
+    def applies(cls, result: Explanation, scene: Scene) -> bool:
+        """Whether there are several such rows."""
+        return result.samples > 1 and has_rows(result)
+
+    @classmethod
+    @hook
+    def suits(cls, result: Explanation, scene: Scene) -> bool:
+        """Whether it may be drawn if no kind is asked for."""
+        return False
 
 
 PICTURES: Final[Registry[PictureKind]] = Registry("picture kind", "xaionnx.render.pictures", PictureKind)
@@ -183,10 +203,10 @@ def picture(  # noqa: PLR0913 - options of a picture, all by keyword
         top,
         original,
         all_rows=sample is None,
+        style=style_of(theme, details),
     )
     scene = _with_display(replace(scene, chosen=input is not None, feature=feature), one)
-    with drawn_in(theme), captions(details):
-        return _choose_kind(explanation, kind, scene).draw(explanation, scene)
+    return _choose_kind(explanation, kind, scene).draw(explanation, scene)
 
 
 def draws_all_rows(explanation: Explanation) -> bool:

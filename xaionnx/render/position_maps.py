@@ -9,14 +9,14 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
-from xaionnx.caveats import caveats
 from xaionnx.errors import DataError, ParameterError
 from xaionnx.explanation import Explanation
-from xaionnx.render import page, words
+from xaionnx.render import page
 from xaionnx.render.colours import scale_of, sequential
 from xaionnx.render.maps import one_picture, one_sample
 from xaionnx.render.painting import enlarged, spread
-from xaionnx.render.themes import theme
+from xaionnx.render.result_page import sample_page
+from xaionnx.render.themes import LIGHT, Style
 from xaionnx.typing import Array
 
 Colours = npt.NDArray[np.uint8]
@@ -43,6 +43,7 @@ def positions(
     target: int = 0,
     labels: Sequence[str] | None = None,
     side: int = 300,
+    style: Style = LIGHT,
 ) -> Image.Image:
     """A picture of the effect of an occluder at each position: drop, probability, top class and activation.
 
@@ -62,6 +63,8 @@ def positions(
         Names of the K classes; numbers by default.
     side : int
         The shorter side of each map in pixels, at least 100.
+    style : Style
+        Colours of the page and length of the caption, as from :func:`style_of`.
 
     Returns
     -------
@@ -111,48 +114,50 @@ def positions(
         unit = side / min(photo.size)
         width, height = round(photo.width * unit), round(photo.height * unit)
         photo = photo.resize((width, height), Image.Resampling.LANCZOS)
-        panels.append(page.Panel(_heading("photo", "input of the model", width, size), photo))
+        panels.append(page.Panel(_heading(style, "photo", "input of the model", width, size), photo))
     for name, cells in maps.items():
         if name == "top_class":
-            colours, foot = _classes(cells, labels, width, size)
+            colours, foot = _classes(style, cells, labels, width, size)
         else:
-            colours, foot = _number_colours(name, cells, width, size)
+            colours, foot = _number_colours(style, name, cells, width, size)
         enlarged_map = Image.fromarray(np.ascontiguousarray(spread(colours, height, width)))
         # A map may be white at its edge, so a line marks its border.
-        ImageDraw.Draw(enlarged_map).rectangle((0, 0, width - 1, height - 1), outline=theme().faint)
-        panels.append(page.Panel(_heading(*_MAPS[name], width, size), enlarged_map, foot))
-    body = page.grid(panels, len(panels), size)
+        ImageDraw.Draw(enlarged_map).rectangle((0, 0, width - 1, height - 1), outline=style.faint)
+        panels.append(page.Panel(_heading(style, *_MAPS[name], width, size), enlarged_map, foot))
+    body = page.grid(style, panels, len(panels), size)
     rows, columns = next(iter(maps.values())).shape
     note = f"Each cell is one of {rows} x {columns} positions of the occluder."
     if "drop" in maps:
         note += " Red: covering this position lowers the prediction; blue: covering it raises the prediction."
-    return page.whole(words.class_and_score(one), caveats(one), body, words.caption(one, [note]), size)
+    return sample_page(style, one, body, [note], size=size)
 
 
-def _heading(name: str, subtitle: str, width: int, size: int) -> Image.Image:
-    first = page.text_block([name], width, round(1.1 * size), bold=True)
-    return page.beneath([first, page.text_block([subtitle], width, size)], 0)
+def _heading(style: Style, name: str, subtitle: str, width: int, size: int) -> Image.Image:
+    first = page.text_block(style, [name], width, round(1.1 * size), bold=True)
+    return page.beneath(style, [first, page.text_block(style, [subtitle], width, size)], 0)
 
 
-def _number_colours(name: str, cells: Array, width: int, size: int) -> tuple[Colours, Image.Image]:
+def _number_colours(style: Style, name: str, cells: Array, width: int, size: int) -> tuple[Colours, Image.Image]:
     """Colours (rows, columns, 3) of a map of numbers, and its colour bar."""
     values = cells.astype(np.float64)
     if name == "drop":
         scale = scale_of(values, "signed", 100, "positions")
-        swatches = page.scale_swatches(scale, 1.0, width)
-        colours = page.on_paper(scale, values, 1.0)
-        return colours, page.colour_bar(swatches, scale.low, scale.high, size, upright=False, ends=True)
+        swatches = page.scale_swatches(style, scale, 1.0, width)
+        colours = page.on_paper(style, scale, values, 1.0)
+        return colours, page.colour_bar(style, swatches, scale.low, scale.high, size, upright=False, ends=True)
     table = np.rint(sequential("viridis")).astype(np.uint8)
     low, high = float(values.min()), float(values.max())
     place = np.zeros(values.shape) if low == high else (values - low) / (high - low)
     swatches = table[np.arange(width) * 256 // width]
     if low == high:
         swatches = np.broadcast_to(table[0], (width, 3))
-    bar = page.colour_bar(swatches, low, high, size, upright=False, ends=True)
+    bar = page.colour_bar(style, swatches, low, high, size, upright=False, ends=True)
     return table[np.minimum((place * 256).astype(np.intp), 255)], bar
 
 
-def _classes(cells: Array, labels: Sequence[str] | None, width: int, size: int) -> tuple[Colours, Image.Image]:
+def _classes(
+    style: Style, cells: Array, labels: Sequence[str] | None, width: int, size: int
+) -> tuple[Colours, Image.Image]:
     """Colours (rows, columns, 3) of a map of class numbers, and its legend."""
     classes, counts = np.unique(cells, return_counts=True)
     if labels is not None and (classes.min() < 0 or classes.max() >= len(labels)):
@@ -172,7 +177,7 @@ def _classes(cells: Array, labels: Sequence[str] | None, width: int, size: int) 
     rest = order[len(_CLASSES) :]
     if len(rest):
         entries.append((_OTHERS, f"{len(rest)} further classes, {_share(counts[rest].sum(), cells.size)}"))
-    return colours, _legend(entries, width, size)
+    return colours, _legend(style, entries, width, size)
 
 
 def _share(count: int, of: int) -> str:
@@ -180,14 +185,14 @@ def _share(count: int, of: int) -> str:
     return "less than 1%" if percent < 1 else f"{percent:.0f}%"
 
 
-def _legend(entries: list[tuple[tuple[int, int, int], str]], width: int, size: int) -> Image.Image:
+def _legend(style: Style, entries: list[tuple[tuple[int, int, int], str]], width: int, size: int) -> Image.Image:
     chip, gap = round(0.8 * size), round(0.45 * size)
     blocks = []
     for colour, text in entries:
-        words_block = page.text_block([text], width - chip - gap, size, colour=theme().ink)
-        block = Image.new("RGB", (width, words_block.height), theme().paper)
+        words_block = page.text_block(style, [text], width - chip - gap, size, colour=style.ink)
+        block = Image.new("RGB", (width, words_block.height), style.paper)
         block.paste(words_block, (chip + gap, 0))
         top = round(0.2 * size)
-        ImageDraw.Draw(block).rectangle((0, top, chip - 1, top + chip - 1), fill=colour, outline=theme().faint)
+        ImageDraw.Draw(block).rectangle((0, top, chip - 1, top + chip - 1), fill=colour, outline=style.faint)
         blocks.append(block)
-    return page.beneath(blocks, 0)
+    return page.beneath(style, blocks, 0)

@@ -14,10 +14,9 @@ from xaionnx.caveats import caveats
 from xaionnx.errors import ParameterError
 from xaionnx.explanation import Explanation
 from xaionnx.render import charts, page, words
-from xaionnx.render.bar_chart import check_top
 from xaionnx.render.maps import one_sample
-from xaionnx.render.tables import row_of
-from xaionnx.render.themes import hexadecimal, theme
+from xaionnx.render.tables import check_top, row_of
+from xaionnx.render.themes import LIGHT, Style, hexadecimal
 from xaionnx.typing import Array, Floats
 
 if TYPE_CHECKING:
@@ -38,6 +37,7 @@ def row_sheet(
     sample: int | None = None,
     target: int = 0,
     top: int = 12,
+    style: Style = LIGHT,
 ) -> Image.Image:
     """A picture of the values that several methods give to the features of a row, and how alike their rankings are.
 
@@ -51,6 +51,8 @@ def row_sheet(
         Index of the target, if there are several.
     top : int
         The number of features, the first by the mean of their ranks over all methods.
+    style : Style
+        Colours of the page and length of the caption, as from :func:`style_of`.
 
     Returns
     -------
@@ -85,7 +87,11 @@ def row_sheet(
     titles = words.method_titles(shown)
     with page.FIGURES:
         body = page.beneath(
-            [_draw_bars(rows, titles, [values[order] for values in bars]), _draw_agreement(titles, agreement)],
+            style,
+            [
+                _draw_bars(style, rows, titles, [values[order] for values in bars]),
+                _draw_agreement(style, titles, agreement),
+            ],
             charts.TEXT,
         )
     count = len(sizes[0])
@@ -100,7 +106,7 @@ def row_sheet(
     found = list(dict.fromkeys(caveat for one in shown for caveat in caveats(one)))
     model = shown[0].provenance.get("model")
     made = " | ".join([*map(_made_by, shown), *([str(model)] if model else [])])
-    return page.whole(heading, found, body, page.Caption(list(filter(None, notes)), made), charts.TEXT)
+    return page.whole(style, heading, found, body, page.Caption(list(filter(None, notes)), made), charts.TEXT)
 
 
 def _made_by(one: Explanation) -> str:
@@ -122,46 +128,46 @@ def _labels(one: Explanation, order: Array, *, with_values: bool) -> list[tuple[
     return [charts.label(row.names[i], row.shown[i] if with_values else "", _LABEL) for i in order]
 
 
-def _draw_bars(rows: charts.Rows, titles: Sequence[str], values: Sequence[Floats]) -> Image.Image:
+def _draw_bars(style: Style, rows: charts.Rows, titles: Sequence[str], values: Sequence[Floats]) -> Image.Image:
     """A column of bars for each method, with the same features in the same order."""
     left = rows.width + 16
-    figure = charts.blank(_TITLE + rows.height + charts.FOOT, left + (_PANEL + _BESIDE) * len(values))
+    figure = charts.blank(style, _TITLE + rows.height + charts.FOOT, left + (_PANEL + _BESIDE) * len(values))
     for lines, centre in zip(rows.labels, rows.centres, strict=True):
-        charts.write(figure, "\n".join(lines), left - 12, _TITLE + centre, align="right")
+        charts.write(style, figure, "\n".join(lines), left - 12, _TITLE + centre, align="right")
     for number, (title, column) in enumerate(zip(titles, values, strict=True)):
         at = left + (_PANEL + _BESIDE) * number
-        charts.write(figure, f"{number + 1}  {charts.shortened(title, _PANEL - 6)}", at, _TITLE - 18, bold=True)
-        axes = charts.plot(figure, at, _TITLE, _PANEL, rows.height)
+        charts.write(style, figure, f"{number + 1}  {charts.shortened(title, _PANEL - 6)}", at, _TITLE - 18, bold=True)
+        axes = charts.plot(style, figure, at, _TITLE, _PANEL, rows.height)
         axes.set_ylim(rows.height, 0)
         axes.set_yticks([])
         low, high = charts.limits(min(0.0, column.min()), max(0.0, column.max()), _PANEL, 4, 4)
-        charts.number_axis(axes, low, high, 2)
-        colours = [hexadecimal(theme().up if value >= 0 else theme().down) for value in column]
+        charts.number_axis(style, axes, low, high, 2)
+        colours = [hexadecimal(style.up if value >= 0 else style.down) for value in column]
         axes.barh(rows.centres, column, color=colours, height=18, zorder=2)
-        axes.axvline(0, color=hexadecimal(theme().faint), linewidth=1, zorder=3)
+        axes.axvline(0, color=hexadecimal(style.faint), linewidth=1, zorder=3)
         for centre in rows.centres:
-            axes.axhline(centre, color=hexadecimal(theme().grid), linewidth=0.8, zorder=0)
+            axes.axhline(centre, color=hexadecimal(style.grid), linewidth=0.8, zorder=0)
     return page.figure_picture(figure)
 
 
-def _draw_agreement(titles: Sequence[str], agreement: Floats) -> Image.Image:
+def _draw_agreement(style: Style, titles: Sequence[str], agreement: Floats) -> Image.Image:
     """The matrix of correlations as shaded numbers, with the numbers of the methods above."""
     wide, tall = _CELL
     names = [f"{charts.shortened(title, _LABEL)}  {number + 1}" for number, title in enumerate(titles)]
     left = max(map(charts.text_width, [*names, "rank agreement"])) + 16
-    figure = charts.blank(_TITLE + tall * len(names), left + wide * len(names) + 8)
-    charts.write(figure, "rank agreement", left - 12, _TITLE - 16, bold=True, align="right")
-    axes = charts.plot(figure, left, _TITLE, wide * len(names), tall * len(names))
-    paper, ink = np.array(theme().paper), np.array(theme().ink)
+    figure = charts.blank(style, _TITLE + tall * len(names), left + wide * len(names) + 8)
+    charts.write(style, figure, "rank agreement", left - 12, _TITLE - 16, bold=True, align="right")
+    axes = charts.plot(style, figure, left, _TITLE, wide * len(names), tall * len(names))
+    paper, ink = np.array(style.paper), np.array(style.ink)
     shade = 0.75 * np.abs(np.nan_to_num(agreement))[..., None]
     axes.imshow((paper * (1 - shade) + ink * shade) / 255, aspect="auto")
     axes.set(xticks=[], yticks=[])
     for i, name in enumerate(names):
-        charts.write(figure, name, left - 12, _TITLE + tall * (i + 0.5), align="right")
-        charts.write(figure, str(i + 1), left + wide * (i + 0.5), _TITLE - 16, align="center")
+        charts.write(style, figure, name, left - 12, _TITLE + tall * (i + 0.5), align="right")
+        charts.write(style, figure, str(i + 1), left + wide * (i + 0.5), _TITLE - 16, align="center")
         for j, number in enumerate(agreement[i]):
             text = "none" if np.isnan(number) else f"{number:.2f}".replace("-", "−")
             at = left + wide * (j + 0.5), _TITLE + tall * (i + 0.5)
             dark = shade[i, j, 0] > 0.4
-            charts.write(figure, text, *at, align="center", colour=theme().paper if dark else theme().ink)
+            charts.write(style, figure, text, *at, align="center", colour=style.paper if dark else style.ink)
     return page.figure_picture(figure)

@@ -13,7 +13,7 @@ from PIL import Image
 
 from xaionnx.data.time_axis import TimeAxis
 from xaionnx.render import page
-from xaionnx.render.themes import hexadecimal, theme
+from xaionnx.render.themes import Style, hexadecimal
 from xaionnx.typing import Array, Floats
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def is_sound(signals: Floats, time: TimeAxis) -> bool:
     return fast and signals.shape[1] >= _SHORTEST and len(signals) <= _STEREO
 
 
-def draw_rows(rows: Rows) -> Image.Image:
+def draw_rows(style: Style, rows: Rows) -> Image.Image:
     """Rows of lines over their colours and, with many channels, a heat map beneath them."""
     from matplotlib.figure import Figure
 
@@ -110,17 +110,17 @@ def draw_rows(rows: Rows) -> Image.Image:
     mapped = 0 if apart or rows.same else max(200, min(600, 5 * count))
     below = [deep for deep in (mapped, _SPECTRUM if rows.sound else 0) if deep]
     height = lines * (tall + gap) - gap + sum(deep + _WIDE_GAP for deep in below) + BOTTOM
-    figure = Figure(figsize=(_WIDTH / 100, height / 100), dpi=100, facecolor=hexadecimal(theme().paper))
+    figure = Figure(figsize=(_WIDTH / 100, height / 100), dpi=100, facecolor=hexadecimal(style.paper))
     times, courses = _course(rows.signals, rows.steps)
     for row in range(lines):
-        axes = _box(figure, row * (tall + gap), tall)
+        axes = _box(style, figure, row * (tall + gap), tall)
         shown = courses[row : row + 1] if apart else courses
         low, high = _ends(shown)
-        plain = np.broadcast_to(np.array(theme().paper, np.uint8), rows.colours[:1].shape)
+        plain = np.broadcast_to(np.array(style.paper, np.uint8), rows.colours[:1].shape)
         _colour(axes, rows, rows.colours[row : row + 1] if apart or rows.same else plain, low, high)
         if apart or rows.same:
-            _divide(axes, rows, row)
-        _plot_lines(axes, rows.first + times * rows.unit, shown, apart and rows.steps == 1)
+            _divide(style, axes, rows, row)
+        _plot_lines(style, axes, rows.first + times * rows.unit, shown, apart and rows.steps == 1)
         name = rows.names[row] if apart else f"{count} channels"
         axes.set_ylabel(_label(name, 2 if tall >= _NUMBERED else 1), rotation=0, ha="right", va="center")
         axes.yaxis.set_label_coords(-50 / PLOT if tall >= _NUMBERED else -8 / PLOT, 0.5)
@@ -129,21 +129,21 @@ def draw_rows(rows: Rows) -> Image.Image:
             axes.set_yticks([])
     upper = lines * (tall + gap) - gap + _WIDE_GAP
     if mapped:
-        axes = _box(figure, upper, mapped)
+        axes = _box(style, figure, upper, mapped)
         _colour(axes, rows, rows.colours, count - 0.5, -0.5)
         marks = [int(place) for place in axes.get_yticks() if place in range(count)]
         axes.set_yticks(marks, [_label(rows.names[place]) for place in marks])
         upper += mapped + _WIDE_GAP
     if rows.sound:
-        axes = _box(figure, upper, _SPECTRUM)
-        _draw_spectrum(axes, rows)
+        axes = _box(style, figure, upper, _SPECTRUM)
+        _draw_spectrum(style, axes, rows)
     axes.tick_params(labelbottom=True)
     axes.set_xlabel(rows.time.label)
     _date(axes, rows)
     for one in figure.axes:
         for text in [*one.get_xticklabels(), *one.get_yticklabels(), one.xaxis.label, one.yaxis.label]:
             text.set_fontproperties(page.plot_font(8 if text is one.yaxis.label and tall < _NUMBERED else 10))
-            text.set_color(hexadecimal(theme().ink))
+            text.set_color(hexadecimal(style.ink))
     return page.figure_picture(figure)
 
 
@@ -169,13 +169,13 @@ def _course(rows: Floats, steps: int) -> tuple[Floats, Floats]:
     return np.repeat(np.minimum(middle, rows.shape[1] - 1), 2), ends.reshape(len(rows), -1)
 
 
-def _box(figure: Figure, upper: int, deep: int) -> Axes:
+def _box(style: Style, figure: Figure, upper: int, deep: int) -> Axes:
     height = figure.get_figheight() * 100
     axes = figure.add_axes((_LEFT / _WIDTH, 1 - (upper + deep) / height, PLOT / _WIDTH, deep / height))
     for side in axes.spines.values():
-        side.set_color(hexadecimal(theme().faint))
-    axes.set_facecolor(hexadecimal(theme().paper))
-    axes.tick_params(axis="both", colors=hexadecimal(theme().ink), length=3, labelbottom=False)
+        side.set_color(hexadecimal(style.faint))
+    axes.set_facecolor(hexadecimal(style.paper))
+    axes.tick_params(axis="both", colors=hexadecimal(style.ink), length=3, labelbottom=False)
     return axes
 
 
@@ -188,7 +188,7 @@ def _colour(axes: Axes, rows: Rows, pixels: page.Swatches, low: float, high: flo
     axes.set_ylim(low, high)
 
 
-def _divide(axes: Axes, rows: Rows, row: int) -> None:
+def _divide(style: Style, axes: Axes, rows: Rows, row: int) -> None:
     """Thin lines between the segments of a row, unless they are narrow."""
     if rows.labels is None:
         return
@@ -196,10 +196,10 @@ def _divide(axes: Axes, rows: Rows, row: int) -> None:
     if (len(cuts) + 1) * _NARROW > PLOT:
         return
     for cut in cuts:
-        axes.axvline(rows.first + (cut - 0.5) * rows.unit, color=hexadecimal(theme().faint), linewidth=0.5, alpha=0.6)
+        axes.axvline(rows.first + (cut - 0.5) * rows.unit, color=hexadecimal(style.faint), linewidth=0.5, alpha=0.6)
 
 
-def _draw_spectrum(axes: Axes, rows: Rows) -> None:
+def _draw_spectrum(style: Style, axes: Axes, rows: Rows) -> None:
     """The spectrogram of the first channel over its colours."""
     from scipy.signal import spectrogram
 
@@ -213,14 +213,14 @@ def _draw_spectrum(axes: Axes, rows: Rows) -> None:
     dark = (loud - loud.min()) / (np.ptp(loud) or 1)
     steps = np.minimum((centres * rate / rows.steps).astype(int), rows.colours.shape[1] - 1)
     colours = rows.colours[0, steps].astype(np.float64)
-    pixels = colours[None] * (1 - dark[..., None]) + np.array(theme().ink) * dark[..., None]
+    pixels = colours[None] * (1 - dark[..., None]) + np.array(style.ink) * dark[..., None]
     half = hop / rate / 2
     seconds = rows.unit * rate
     begin, end = ((place * seconds) + rows.first for place in (centres[0] - half, centres[-1] + half))
     extent = (begin, end, 0.0, frequencies[-1] / 1000)
     axes.imshow(np.rint(pixels).astype(np.uint8), extent=extent, aspect="auto", origin="lower")
     axes.set_xlim(rows.first - 0.5 * rows.unit, rows.first + (len(signal) - 0.5) * rows.unit)
-    _divide(axes, rows, 0)
+    _divide(style, axes, rows, 0)
     axes.set_ylabel("kHz", rotation=0, ha="right", va="center")
     axes.yaxis.set_label_coords(-50 / PLOT, 0.5)
 
@@ -250,18 +250,24 @@ _TICKS: Final = (
 _MOST_TICKS: Final = 7
 
 
-def _plot_lines(axes: Axes, times: Floats, lines: Floats, clear: bool) -> None:
+def _plot_lines(style: Style, axes: Axes, times: Floats, lines: Floats, clear: bool) -> None:
     """Draw lines with a halo if ``clear``, otherwise thin and semi-transparent."""
     from matplotlib.patheffects import Normal, Stroke
 
     # A halo of the paper makes a line visible on the darkest red.
-    halo = [Stroke(linewidth=3.0, foreground=hexadecimal(theme().paper), alpha=0.7), Normal()] if clear else []
+    halo = [Stroke(linewidth=3.0, foreground=hexadecimal(style.paper), alpha=0.7), Normal()] if clear else []
     # A single step has no line, so it is drawn as a dot.
     mark = "o" if lines.shape[1] == 1 else None
     width, alpha = (1.2, 1.0) if clear else (0.7, 0.75 / len(lines) ** 0.15)
     for line in lines:
         axes.plot(
-            times, line, color=hexadecimal(theme().ink), linewidth=width, alpha=alpha, marker=mark, path_effects=halo
+            times,
+            line,
+            color=hexadecimal(style.ink),
+            linewidth=width,
+            alpha=alpha,
+            marker=mark,
+            path_effects=halo,
         )
 
 

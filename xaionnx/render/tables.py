@@ -73,6 +73,12 @@ class Table:
         return np.argsort(-self.importance, kind="stable")
 
 
+def check_top(top: object, function: str) -> None:
+    """Raise ParameterError unless ``top`` is a positive int."""
+    if not isinstance(top, int) or isinstance(top, bool) or top < 1:
+        raise ParameterError(f"The 'top' parameter of {function} must be an int in [1, inf). Got {top!r} instead.")
+
+
 def row_of(
     explanation: Explanation,
     sample: int,

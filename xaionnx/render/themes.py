@@ -1,10 +1,9 @@
-"""Colours of pages: light for paper and slides, dark for dark notebooks and screens."""
+"""Styles of pages: light for paper and slides, dark for dark notebooks and screens; short captions or detailed ones."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Mapping
-from contextvars import ContextVar
+import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, final
 
@@ -15,8 +14,8 @@ Colour = tuple[int, int, int]
 
 @final
 @dataclass(frozen=True)
-class Theme:
-    """The colours of a page.
+class Style:
+    """The colours of a page, and how much its caption says.
 
     Attributes
     ----------
@@ -28,6 +27,8 @@ class Theme:
         Bars of positive and negative values.
     plain : (int, int, int)
         Marks without a value of their own, such as missing ones.
+    details : bool
+        Whether the caption says all about scales and parameters, rather than what a reader needs at once.
     """
 
     ink: Colour
@@ -39,10 +40,11 @@ class Theme:
     up: Colour
     down: Colour
     plain: Colour
+    details: bool = False
 
 
-THEMES: Final[Mapping[str, Theme]] = {
-    "light": Theme(
+THEMES: Final[Mapping[str, Style]] = {
+    "light": Style(
         (28, 28, 30),
         (104, 104, 110),
         (255, 255, 255),
@@ -53,7 +55,7 @@ THEMES: Final[Mapping[str, Theme]] = {
         (38, 112, 200),
         (158, 158, 164),
     ),
-    "dark": Theme(
+    "dark": Style(
         (236, 236, 240),
         (164, 164, 172),
         (24, 24, 27),
@@ -66,32 +68,26 @@ THEMES: Final[Mapping[str, Theme]] = {
     ),
 }
 
-# Of the picture that this thread draws. Every block of a page needs it, so it is no parameter of each.
-_DRAWN: ContextVar[Theme] = ContextVar("theme", default=THEMES["light"])
+LIGHT: Final = THEMES["light"]
 
 
-def theme() -> Theme:
-    """Return the theme of the picture that is being drawn."""
-    return _DRAWN.get()
-
-
-@contextlib.contextmanager
-def drawn_in(name: str) -> Iterator[None]:
-    """Draw in the theme of that name.
+def style_of(theme: str, details: bool = False) -> Style:
+    """Return the style of a theme.
 
     Raises
     ------
     ParameterError
         There is no such theme.
+
+    Examples
+    --------
+    >>> style_of("dark", details=True).paper
+    (24, 24, 27)
     """
-    if name not in THEMES:
+    if theme not in THEMES:
         known = ", ".join(map(repr, THEMES))
-        raise ParameterError(f"The 'theme' parameter of a picture must be one of {known}. Got {name!r} instead.")
-    token = _DRAWN.set(THEMES[name])
-    try:
-        yield
-    finally:
-        _DRAWN.reset(token)
+        raise ParameterError(f"The 'theme' parameter of a picture must be one of {known}. Got {theme!r} instead.")
+    return dataclasses.replace(THEMES[theme], details=bool(details))
 
 
 def hexadecimal(colour: Colour) -> str:

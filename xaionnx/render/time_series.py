@@ -8,7 +8,6 @@ from typing import Final
 import numpy as np
 from PIL import Image
 
-from xaionnx.caveats import caveats
 from xaionnx.data.time_axis import TimeAxis
 from xaionnx.errors import DataError, ParameterError
 from xaionnx.explanation import Arrays, Explanation
@@ -17,7 +16,9 @@ from xaionnx.render.colours import scale_of
 from xaionnx.render.layers import layer_of
 from xaionnx.render.maps import PixelMap, check_finite, one_sample
 from xaionnx.render.painting import strongest
+from xaionnx.render.result_page import sample_page
 from xaionnx.render.series_rows import BOTTOM, PLOT, ROWS, Rows, draw_rows, is_sound, strongest_of
+from xaionnx.render.themes import LIGHT, Style
 from xaionnx.render.value_kinds import sense
 from xaionnx.typing import Array, Floats
 
@@ -42,6 +43,7 @@ def series(  # noqa: PLR0913 - options of a picture, all by keyword
     top: int | None = None,
     title: str | None = None,
     input: str | None = None,
+    style: Style = LIGHT,
 ) -> Image.Image:
     """A picture of a series as lines over time, with its attribution as colours behind them, a title and a caption.
 
@@ -76,6 +78,8 @@ def series(  # noqa: PLR0913 - options of a picture, all by keyword
         Replaces the class and its score.
     input : str, optional
         The input to draw, if several have values.
+    style : Style
+        Colours of the page and length of the caption, as from :func:`style_of`.
 
     Returns
     -------
@@ -127,10 +131,12 @@ def series(  # noqa: PLR0913 - options of a picture, all by keyword
         notes.append(f"Only the {top} strongest features are shown.")
     # With several steps per column of pixels the strongest is drawn, so that none is lost.
     steps = -(-signals.shape[1] // PLOT)
-    colours = page.on_paper(scale, strongest_of(values, steps), _ALPHA)
+    colours = page.on_paper(style, scale, strongest_of(values, steps), _ALPHA)
     sound = is_sound(signals, axis) if spectrogram is None else spectrogram
     with page.FIGURES:
-        body = draw_rows(Rows(signals, colours, labels, steps, axis, found.joined == "same", found.labels, sound))
+        body = draw_rows(
+            style, Rows(signals, colours, labels, steps, axis, found.joined == "same", found.labels, sound)
+        )
     meaning, details = words.meaning_and_details(one, scale, found)
     notes.append(meaning)
     if 1 < len(signals) <= ROWS:
@@ -144,11 +150,15 @@ def series(  # noqa: PLR0913 - options of a picture, all by keyword
             f"Of every {steps} steps the strongest value is drawn, and the line from their least to their largest."
         )
     bar = page.colour_bar(
-        page.scale_swatches(scale, _ALPHA, body.height - BOTTOM), scale.low, scale.high, _TEXT, upright=True
+        style,
+        page.scale_swatches(style, scale, _ALPHA, body.height - BOTTOM),
+        scale.low,
+        scale.high,
+        _TEXT,
+        upright=True,
     )
-    body = page.beside([body, bar], _TEXT // 2)
-    caption = words.caption(one, notes, [details])
-    return page.whole(title or words.class_and_score(one), caveats(one), body, caption, _TEXT)
+    body = page.beside(style, [body, bar], _TEXT // 2)
+    return sample_page(style, one, body, notes, [details], title=title, size=_TEXT)
 
 
 def _series_values(one: Explanation, input: str | None, channel: int) -> tuple[PixelMap, bool]:

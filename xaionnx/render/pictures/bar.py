@@ -28,6 +28,8 @@ class Bar(PictureKind):
     def draw(cls, result: Explanation, scene: Scene) -> Image.Image:
         top = TOP if scene.top is None else scene.top
         if scene.all_rows and result.samples > 1 and has_rows(result):
-            return mean_bars(result, target=scene.target, top=top)
+            return mean_bars(result, target=scene.target, top=top, style=scene.style)
         names = scene.names if layer_of(result) is not None else scene.row_names(result)
-        return bars(result, names, sample=scene.sample, target=scene.target, top=top, input=scene.input)
+        return bars(
+            result, names, sample=scene.sample, target=scene.target, top=top, input=scene.input, style=scene.style
+        )

@@ -8,21 +8,15 @@ from PIL import Image
 
 from xaionnx.explanation import Explanation
 from xaionnx.render.many_rows import beeswarm
-from xaionnx.render.picture import PictureKind, Scene
-from xaionnx.render.tables import TOP, has_rows, is_tabular
+from xaionnx.render.picture import RowsKind, Scene
+from xaionnx.render.tables import TOP, is_tabular
 
 
 @final
-class Beeswarm(PictureKind):
+class Beeswarm(RowsKind):
     """A dot for each row and feature, at its attribution, coloured by the feature's value."""
 
     rank: ClassVar[int] = 22
-    needs: ClassVar[str] = "several rows with the same features"
-    of_rows: ClassVar[bool] = True
-
-    @classmethod
-    def applies(cls, result: Explanation, scene: Scene) -> bool:
-        return result.samples > 1 and has_rows(result)
 
     @classmethod
     def suits(cls, result: Explanation, scene: Scene) -> bool:
@@ -30,4 +24,4 @@ class Beeswarm(PictureKind):
 
     @classmethod
     def draw(cls, result: Explanation, scene: Scene) -> Image.Image:
-        return beeswarm(result, target=scene.target, top=TOP if scene.top is None else scene.top)
+        return beeswarm(result, target=scene.target, top=TOP if scene.top is None else scene.top, style=scene.style)

@@ -8,27 +8,21 @@ from PIL import Image
 
 from xaionnx.explanation import Explanation
 from xaionnx.render.many_rows import dependence
-from xaionnx.render.picture import PictureKind, Scene
-from xaionnx.render.tables import has_rows
+from xaionnx.render.picture import RowsKind, Scene
 
 
 @final
-class Dependence(PictureKind):
+class Dependence(RowsKind):
     """The value of one feature against its attribution, coloured by the feature that interacts most with it."""
 
     rank: ClassVar[int] = 24
     needs: ClassVar[str] = "several rows with the same features, and a record of the rows"
-    of_rows: ClassVar[bool] = True
 
     @classmethod
     def applies(cls, result: Explanation, scene: Scene) -> bool:
         rows = [one for one in result.display.values() if one.kind == "row" and len(one.array)]
-        return result.samples > 1 and bool(rows) and has_rows(result)
-
-    @classmethod
-    def suits(cls, result: Explanation, scene: Scene) -> bool:
-        return False
+        return bool(rows) and super().applies(result, scene)
 
     @classmethod
     def draw(cls, result: Explanation, scene: Scene) -> Image.Image:
-        return dependence(result, feature=scene.feature, target=scene.target)
+        return dependence(result, feature=scene.feature, target=scene.target, style=scene.style)

@@ -30,4 +30,4 @@ class Force(PictureKind):
     @classmethod
     def draw(cls, result: Explanation, scene: Scene) -> Image.Image:
         top = 10 if scene.top is None else scene.top
-        return force(result, sample=scene.sample, target=scene.target, top=top)
+        return force(result, sample=scene.sample, target=scene.target, top=top, style=scene.style)

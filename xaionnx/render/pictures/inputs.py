@@ -17,6 +17,7 @@ from xaionnx.render.colours import number_words
 from xaionnx.render.maps import one_sample
 from xaionnx.render.photo import overlay
 from xaionnx.render.picture import PictureKind, Scene
+from xaionnx.render.themes import Style
 from xaionnx.render.time_series import series
 from xaionnx.typing import Array
 
@@ -46,15 +47,19 @@ class Inputs(PictureKind):
         one = one_sample(result, scene.sample, scene.target, "picture")
         assert isinstance(one.values, dict)  # it applies
         drawn = [name for name in one.values if _is_drawn(one, name)]
-        panels = [_panel(one, name, scene) for name in drawn]
+        panels = [_panel(scene.style, one, name, scene) for name in drawn]
         if rest := [name for name in one.values if name not in drawn]:
-            panels.append(_bars(one, rest, scene))
+            panels.append(_bars(scene.style, one, rest, scene))
         gap = _TEXT
         wide = sum(panel.width for panel in panels) + gap * (len(panels) - 1) <= _WIDEST
-        body = page.beside(panels, gap) if wide else page.beneath(panels, gap)
-        heading = page.text_block([words.class_and_score(one)], body.width - 2 * gap, round(1.3 * _TEXT), bold=True)
-        found = page.warning_band(caveats(one), body.width - 2 * gap, _TEXT)
-        return page.beneath([page.framed(page.beneath([heading, found], gap // 2), gap), body], 0)
+        body = page.beside(scene.style, panels, gap) if wide else page.beneath(scene.style, panels, gap)
+        heading = page.text_block(
+            scene.style, [words.class_and_score(one)], body.width - 2 * gap, round(1.3 * _TEXT), bold=True
+        )
+        found = page.warning_band(scene.style, caveats(one), body.width - 2 * gap, _TEXT)
+        return page.beneath(
+            scene.style, [page.framed(scene.style, page.beneath(scene.style, [heading, found], gap // 2), gap), body], 0
+        )
 
 
 def _is_drawn(result: Explanation, name: str) -> bool:
@@ -63,7 +68,7 @@ def _is_drawn(result: Explanation, name: str) -> bool:
     return display is not None and display.kind in ("picture", "series") and len(display.array) > 0
 
 
-def _panel(one: Explanation, name: str, scene: Scene) -> Image.Image:
+def _panel(style: Style, one: Explanation, name: str, scene: Scene) -> Image.Image:
     """The picture of one input, with the sum of its values in its title."""
     part, display = _part(one, name), one.display[name]
     title = _title(part, name)
@@ -76,12 +81,15 @@ def _panel(one: Explanation, name: str, scene: Scene) -> Image.Image:
             time=display.time,
             sign=scene.sign,
             title=title,
+            style=style,
         )
     photo = scene.photo if scene.photo is not None and name == scene.input else display.picture()
-    return overlay(part, photo, sign=scene.sign, title=title, stretched=scene.stretched and name == scene.input)
+    return overlay(
+        part, photo, sign=scene.sign, title=title, stretched=scene.stretched and name == scene.input, style=style
+    )
 
 
-def _bars(one: Explanation, names: Sequence[str], scene: Scene) -> Image.Image:
+def _bars(style: Style, one: Explanation, names: Sequence[str], scene: Scene) -> Image.Image:
     """Bars of the elements or players of all other inputs."""
     found, labels = list[Array](), list[str]()
     for name in names:
@@ -102,7 +110,7 @@ def _bars(one: Explanation, names: Sequence[str], scene: Scene) -> Image.Image:
         labels += known or ([name] if len(values) == 1 else [f"{name}[{i}]" for i in range(len(values))])
     joined = _record(one, np.concatenate(found)[None])
     top = _TOP if scene.top is None else scene.top
-    return bars(joined, labels, top=top, title=_title(joined, ", ".join(names)))
+    return bars(joined, labels, top=top, title=_title(joined, ", ".join(names)), style=style)
 
 
 def _title(part: Explanation, name: str) -> str:

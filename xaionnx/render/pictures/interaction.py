@@ -36,4 +36,5 @@ class Interaction(PictureKind):
             target=scene.target,
             all_rows=scene.all_rows and result.samples > 1,
             top=12 if scene.top is None else scene.top,
+            style=scene.style,
         )

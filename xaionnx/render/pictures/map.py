@@ -36,4 +36,5 @@ class Map(PictureKind):
             original=scene.original,
             stretched=scene.stretched,
             input=scene.input if isinstance(result.values, dict) else None,
+            style=scene.style,
         )

@@ -43,4 +43,5 @@ class Series(PictureKind):
             sign=scene.sign,
             top=scene.top,
             input=scene.input,
+            style=scene.style,
         )

@@ -8,15 +8,15 @@ from typing import ClassVar, Final, final
 
 from PIL import Image, ImageDraw, ImageFont
 
-from xaionnx.caveats import caveats
 from xaionnx.explanation import Explanation
-from xaionnx.render import page, words
+from xaionnx.render import page
 from xaionnx.render.colours import Scale, heat
 from xaionnx.render.maps import one_sample
 from xaionnx.render.picture import PictureKind, Scene
+from xaionnx.render.result_page import sample_page
 from xaionnx.render.text_page import caption, visible
 from xaionnx.render.text_parts import Part, has_text, text_parts, text_scale
-from xaionnx.render.themes import theme
+from xaionnx.render.themes import Style
 
 _WIDTH: Final = 900
 _SIZE: Final = 21
@@ -42,17 +42,19 @@ class TextPicture(PictureKind):
         one = one_sample(result, scene.sample, scene.target, "picture")
         scale = text_scale(one, scene.sign)
         parts = text_parts(one, scale, scene.top)
-        body, cut = _body(parts, scale)
+        body, cut = _body(scene.style, parts, scale)
         notes = caption(one, scale, parts)
         if cut:
             notes.append(f"The picture ends after {_MOST_LINES} lines; the page in HTML has the whole text.")
-        swatches = page.scale_swatches(scale, _OPACITY, _BAR)
-        bars = [] if scale.empty else [page.colour_bar(swatches, scale.low, scale.high, _SIZE, upright=False)]
-        whole = page.beneath([body, *bars], _SIZE)
-        return page.whole(words.class_and_score(one), caveats(one), whole, words.caption(one, notes), _SIZE)
+        swatches = page.scale_swatches(scene.style, scale, _OPACITY, _BAR)
+        bars = (
+            [] if scale.empty else [page.colour_bar(scene.style, swatches, scale.low, scale.high, _SIZE, upright=False)]
+        )
+        whole = page.beneath(scene.style, [body, *bars], _SIZE)
+        return sample_page(scene.style, one, whole, notes, size=_SIZE)
 
 
-def _body(parts: Sequence[Part], scale: Scale) -> tuple[Image.Image, bool]:
+def _body(style: Style, parts: Sequence[Part], scale: Scale) -> tuple[Image.Image, bool]:
     """The text on lines, and whether it was cut."""
     face = page.font(_SIZE)
     step = round(1.6 * _SIZE)
@@ -60,33 +62,33 @@ def _body(parts: Sequence[Part], scale: Scale) -> tuple[Image.Image, bool]:
     cut = bool(boxes) and boxes[-1][1] >= _MOST_LINES
     boxes = [box for box in boxes if box[1] < _MOST_LINES]
     rows = 1 + max((box[1] for box in boxes), default=0)
-    image = Image.new("RGB", (_WIDTH, step * rows), theme().paper)
+    image = Image.new("RGB", (_WIDTH, step * rows), style.paper)
     draw = ImageDraw.Draw(image)
     for left, row, text, part in boxes:
         top = row * step
         if part.strength:
-            ground = _ground(part.strength, scale)
+            ground = _ground(style, part.strength, scale)
             width = face.getlength(text)
             draw.rounded_rectangle((left - 1, top + 2, left + width + 1, top + step - 4), radius=3, fill=ground)
         draw.text(
             (left, top + round(0.25 * _SIZE)),
             text,
-            fill=theme().ink if part.seen else theme().faint,
+            fill=style.ink if part.seen else style.faint,
             font=face,
             anchor="la",
         )
         if not part.seen and text.strip():
             middle = top + step // 2
-            draw.line((left, middle, left + face.getlength(text), middle), fill=theme().faint)
+            draw.line((left, middle, left + face.getlength(text), middle), fill=style.faint)
     return image, cut
 
 
-def _ground(strength: float, scale: Scale) -> tuple[int, int, int]:
+def _ground(style: Style, strength: float, scale: Scale) -> tuple[int, int, int]:
     """The colour behind a word, blended with the paper."""
     import numpy as np
 
     colours, opacity = heat(np.array([strength], np.float32), scale.sign, _OPACITY)
-    mixed = colours[0] * opacity[0] + np.array(theme().paper) * (1 - opacity[0])
+    mixed = colours[0] * opacity[0] + np.array(style.paper) * (1 - opacity[0])
     red, green, blue = np.rint(mixed).astype(int).tolist()
     return red, green, blue
 

@@ -31,4 +31,4 @@ class Waterfall(PictureKind):
     @classmethod
     def draw(cls, result: Explanation, scene: Scene) -> Image.Image:
         top = WATERFALL_TOP if scene.top is None else scene.top
-        return waterfall(result, sample=scene.sample, target=scene.target, top=top)
+        return waterfall(result, sample=scene.sample, target=scene.target, top=top, style=scene.style)
