@@ -31,6 +31,16 @@ def test_it_climbs_while_a_sample_gets_cheaper_and_settles_at_the_best(best):
     assert sum(size > best for size in asked) < 0.1 * len(asked)
 
 
+def test_other_work_on_the_machine_seldom_keeps_batches_of_short_samples_small():
+    rng, medians = np.random.default_rng(0), []
+    for _ in range(40):
+        # Each fifth run waits for some milliseconds.
+        pace = BatchSizeTuner.for_samples(80, None)
+        asked = walk(pace, lambda size: 2e-7 + (1e-5 + 3e-3 * (rng.random() < 0.2)) / size, runs=60)
+        medians.append(np.median(asked))
+    assert np.mean(np.array(medians) < 512) <= 0.1
+
+
 def test_where_all_sizes_cost_the_same_it_stays_small():
     asked = walk(BatchSizeTuner.for_samples(1000, None), lambda size: 0.05)
     assert np.median(asked) <= 8

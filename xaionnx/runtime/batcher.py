@@ -17,11 +17,15 @@ _START = 1
 _BATCH_BYTES = 64 * 2**20
 # Time per sample, relative to the size in use, below which a rival replaces it, and above which it is rejected.
 _GAIN, _LOSS = 0.97, 1.3
-# In shorter runs the overhead of the session dominates.
+# In shorter runs the overhead of the session dominates, and other work on the machine may take several times as long.
 _SHORT_S = 1e-3
+# What it takes to write the inputs of a batch and to read its outputs, whatever its size.
+_CALL_S = 5e-5
 # Shorter runs need not be interruptible by Ctrl-C.
 _BRIEF_S = 0.1
-_TURNS = 2
+_TURNS, _SHORT_TURNS = 2, 4
+# Runs of a size that are long before it is taken to be the size, and not other work on the machine.
+_LONG_RUNS = 3
 # Share of the largest value by which a row may differ in two batches of one size; of float16 if True.
 _REPEATED = {False: 1e-5, True: 2e-3}
 _FIRST_REST, _LONGEST_REST = 32, 1024
@@ -31,10 +35,10 @@ _FIRST_REST, _LONGEST_REST = 32, 1024
 class BatchSizeTuner:
     """Tunes the batch size for one model and one input shape during the work.
 
-    While runs are very short, the batch is quadrupled. Then the size in use alternates with the next larger or smaller
-    size, so that other load on the machine slows down both, and the faster one is kept. The comparison is repeated
-    after a pause, which doubles each time nothing changes. Only runs whose outputs are needed are timed, so tuning
-    costs no evaluations.
+    While runs are very short, the batch is quadrupled, until several runs of a size are long. Then the size in use
+    alternates with the next larger or smaller size, so that other load on the machine slows down both, and the faster
+    one is kept. The comparison is repeated after a pause, which doubles each time nothing changes. Only runs whose
+    outputs are needed are timed, so tuning costs no evaluations.
 
     Attributes
     ----------
@@ -48,6 +52,7 @@ class BatchSizeTuner:
     limit: int
     _rung: int = _START
     _growing: bool = True
+    _long_runs: int = 0
     # The sizes still to be compared, as indices of the ladder, and the times of the current comparison.
     _rivals: list[int] = field(default_factory=list)
     _times: dict[int, list[float]] = field(default_factory=dict)
@@ -85,13 +90,16 @@ class BatchSizeTuner:
             return
         if self._growing:
             self._known.add(turn)
-            if seconds < _SHORT_S and self._allowed(turn + 1):
+            self._long_runs = self._long_runs + 1 if seconds >= _SHORT_S else 0
+            if 0 < self._long_runs < _LONG_RUNS:
+                return
+            if self._long_runs == 0 and self._allowed(turn + 1):
                 self._rung = turn + 2 if self._allowed(turn + 2) else turn + 1
             else:
                 self._growing = False
                 self._rivals = self._neighbours()
         elif self._rivals:
-            self._compare(turn, seconds / size)
+            self._compare(turn, (seconds + _CALL_S) / size, _SHORT_TURNS if seconds < _SHORT_S else _TURNS)
         else:
             self._rest -= 1
             if self._rest <= 0:
@@ -114,7 +122,8 @@ class BatchSizeTuner:
             return rival
         return self._rung
 
-    def _compare(self, turn: int, seconds: float) -> None:
+    def _compare(self, turn: int, seconds: float, turns: int) -> None:
+        """Compare the time per sample of the size in use and of its rival, after ``turns`` runs of each."""
         rival = self._rivals[0]
         if turn not in self._known:
             self._known.add(turn)
@@ -123,9 +132,9 @@ class BatchSizeTuner:
         if turn != rival:
             return
         current, other = min(self._times[self._rung]), min(self._times[rival])
-        if other > _LOSS * current:
+        if other > _LOSS * current and (turns == _TURNS or len(self._times[rival]) >= turns):
             self._defeats[rival] = self._defeats.get(rival, 0) + 1
-        elif len(self._times[rival]) < _TURNS:
+        elif len(self._times[rival]) < turns:
             return
         self._times = {}
         if other < _GAIN * current:
