@@ -140,35 +140,100 @@ def random_bits(states, first, out):  # type: ignore[no-untyped-def]  # as for s
 
 
 @_compile
-def distinct(words, odd, table, first, which):  # type: ignore[no-untyped-def]  # as for select
-    """Number the sets of equal rows of words (N, W) in which (N,); first (N,) gets the first row of each set.
+def selections(x, baselines, members, labels, out):  # type: ignore[no-untyped-def]  # as for select
+    """x (R, E), baselines (R or 1, B, E), members (M, Q), labels (R or 1, E), out (R, M, B, E)."""
+    keep = np.empty(x.shape[1], np.bool_)
+    for r in range(out.shape[0]):
+        own = min(r, baselines.shape[0] - 1)
+        by = min(r, labels.shape[0] - 1)
+        for m in range(out.shape[1]):
+            for e in range(keep.shape[0]):
+                keep[e] = members[m, labels[by, e]]
+            for b in range(out.shape[2]):
+                for e in range(out.shape[3]):
+                    # Read both before choosing, as in select.
+                    present = x[r, e]
+                    removed = baselines[own, b, e]
+                    out[r, m, b, e] = present if keep[e] else removed
 
-    table (a power of two above N,) is filled with -1, and odd (W,) are odd factors.
+
+@_compile
+def _hash_elements(words, odd, out):  # type: ignore[no-untyped-def]  # as for select
+    """Write a hash of each word (N, E), with an odd factor for each column, into out (N, E)."""
+    for n in range(words.shape[0]):
+        for e in range(words.shape[1]):
+            part = np.uint64(words[n, e]) * odd[e]
+            # The high bits of a product depend on all bits of its factors: they are mixed into the low ones.
+            out[n, e] = (part ^ (part >> np.uint64(32))) * odd[e]
+
+
+@_compile
+def _number_of(mixed, rows, begin, count, table):  # type: ignore[no-untyped-def]  # as for select
+    """Return the number of the row from ``begin`` that equals row ``count``, else ``count``, which is put in a table.
+
+    rows (count + 1 or more, E), whose last has the hash ``mixed``; table: the numbers of rows, or -1.
     """
     mask = np.uint64(table.shape[0] - 1)
+    place = (mixed ^ (mixed >> np.uint64(29))) & mask
+    while table[place] >= 0:
+        held = table[place]
+        differs = held < begin
+        for e in range(rows.shape[1]):
+            differs |= rows[held, e] != rows[count, e]
+        if not differs:
+            return held
+        place = (place + np.uint64(1)) & mask
+    table[place] = count
+    return count
+
+
+@_compile
+def distinct_selections(parts, codes, odd, apart, table, rows, which):  # type: ignore[no-untyped-def]  # as for select
+    """Write each distinct input once into rows (R M B, E), and its number into which (R, M, B).
+
+    parts: x (R, E) and baselines (R or 1, B, E); codes: members (M, Q) and labels (R or 1, E). table (a power of two
+    above R M B,) is filled with -1, and odd (E + 1,) are odd factors. The hash of an input is the sum of those of its
+    elements, which are computed once for all inputs.
+    """
+    x, baselines = parts
+    members, labels = codes
+    keep = np.empty(x.shape[1], np.bool_)
+    own_hash, base_hash = np.empty(x.shape, np.uint64), np.empty(baselines.shape[1:], np.uint64)
+    _hash_elements(x, odd, own_hash)
     count = 0
-    for n in range(words.shape[0]):
-        mixed = np.uint64(0)
-        for w in range(words.shape[1]):
-            part = words[n, w] * odd[w]
-            part = part ^ (part >> np.uint64(32))
-            mixed = mixed + part * odd[w]
-        place = (mixed ^ (mixed >> np.uint64(29))) & mask
-        while True:
-            held = table[place]
-            if held < 0:
-                table[place] = count
-                first[count] = n
-                which[n] = count
-                count += 1
-                break
-            other = first[held]
-            same = True
-            for w in range(words.shape[1]):
-                if words[other, w] != words[n, w]:
-                    same = False
-                    break
-            if same:
-                which[n] = held
-                break
-            place = (place + np.uint64(1)) & mask
+    for r in range(x.shape[0]):
+        own = min(r, baselines.shape[0] - 1)
+        by = min(r, labels.shape[0] - 1)
+        if r == 0 or own > 0:
+            _hash_elements(baselines[own], odd, base_hash)
+        start = np.uint64(r) * odd[keep.shape[0]] if apart else np.uint64(0)
+        begin = count if apart else 0
+        for m in range(members.shape[0]):
+            for e in range(keep.shape[0]):
+                keep[e] = members[m, labels[by, e]]
+            for b in range(baselines.shape[1]):
+                mixed = start
+                for e in range(keep.shape[0]):
+                    present_hash = own_hash[r, e]
+                    removed_hash = base_hash[b, e]
+                    mixed += present_hash if keep[e] else removed_hash
+                # Written after the last: it counts if no equal input is found.
+                for e in range(keep.shape[0]):
+                    present = x[r, e]
+                    removed = baselines[own, b, e]
+                    rows[count, e] = present if keep[e] else removed
+                number = _number_of(mixed, rows, begin, count, table)
+                which[r, m, b] = number
+                if number == count:
+                    count += 1
+
+
+@_compile
+def add_draws(values, which, weights, out):  # type: ignore[no-untyped-def]  # as for select
+    """values (K, T), which (R, M, B), weights (B,), out (R, M, T) of zeros."""
+    for r in range(which.shape[0]):
+        for m in range(which.shape[1]):
+            for b in range(which.shape[2]):
+                number = which[r, m, b]
+                for t in range(values.shape[1]):
+                    out[r, m, t] += values[number, t] * weights[b]

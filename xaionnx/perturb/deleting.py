@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Hashable, Mapping
-from typing import TYPE_CHECKING, ClassVar, final
+from typing import TYPE_CHECKING, ClassVar, Self, final
 
 import numpy as np
 
@@ -56,8 +57,9 @@ class DeletedTokens(Removal):
             if name != sample.main and array.shape == sample.array.shape and name not in self._masks
         }
 
-    def read_from(self, selection: TargetSet, outputs: Mapping[str, Array]) -> None:
-        """Keep the elements of outputs (N, ...) that are read in their places while tokens are deleted.
+    @hook
+    def reading(self, selection: TargetSet, outputs: Mapping[str, Array]) -> Self:
+        """Return the same removal, which keeps the elements of outputs that are read in their places.
 
         Raises
         ------
@@ -66,7 +68,8 @@ class DeletedTokens(Removal):
         """
         length, last = self.sample.array.shape[0], int(np.flatnonzero(self._labels >= 0)[-1])
         shapes = {name: array.shape[1:] for name, array in outputs.items()}
-        by_token = [t for t in selection.terms if len(shapes[t.tensor]) > 1 and shapes[t.tensor][0] == length]
+        own = selection.of_sample(self.sample.number)
+        by_token = [t for t in own.terms if len(shapes[t.tensor]) > 1 and shapes[t.tensor][0] == length]
         for term in by_token:
             position = int((term.indices // math.prod(shapes[term.tensor][1:])).min())
             if position < last:
@@ -74,8 +77,10 @@ class DeletedTokens(Removal):
                     f"'{term.names[0]}' belongs to token {position} of '{term.tensor}', and baseline='delete' moves "
                     "tokens. Use baseline='mask', 'pad' or 'unk'."
                 )
-        self._causal = bool(by_token)
-        self._tokens_first = frozenset(term.tensor for term in by_token)
+        other = copy.copy(self)
+        other._causal = bool(by_token)
+        other._tokens_first = frozenset(term.tensor for term in by_token)
+        return other
 
     def at_end(self, name: str, output: Array) -> Array:
         """Return an output of a shortened text in the shape of that of the whole, its tokens at the end."""

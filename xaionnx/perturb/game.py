@@ -10,7 +10,7 @@ import numpy as np
 from xaionnx.errors import BudgetError, OutputError
 from xaionnx.perturb.appliers import Applier, applier
 from xaionnx.perturb.removal import Removal
-from xaionnx.perturb.short_rows import ShortRows, are_short
+from xaionnx.perturb.short_rows import NotFiniteError, ShortRows, are_short
 from xaionnx.runtime import progress
 from xaionnx.runtime.batch_runner import Feed
 from xaionnx.runtime.evaluations import Evaluations
@@ -37,6 +37,8 @@ class Game:
         The targets at the input, which have cost one evaluation before the game begins.
     explained : int, optional
         The number T of targets that are explained; the other W are watched. All by default.
+    weights : array (B,), optional
+        The weights of the baselines in means over them, which sum to 1; all are equal by default.
     budget : int, optional
         Maximum number of model evaluations, including the one at the input.
     applier : str
@@ -53,6 +55,7 @@ class Game:
         full: Array,
         *,
         explained: int | None = None,
+        weights: Array | None = None,
         budget: int | None = None,
         applier_kind: str = "auto",
         evaluations: Evaluations | None = None,
@@ -66,6 +69,7 @@ class Game:
         self.full = np.reshape(full[: self._explained].T, -1)
         self.full_watched = np.reshape(full[self._explained :].T, -1)
         self.budget = budget
+        self._weights = weights
         self._numbers = np.array([one.sample.number for one in removals])
         if evaluations is None:
             evaluations = Evaluations(self.removal.sample.count)
@@ -74,7 +78,7 @@ class Game:
         self._model = model
         self._name = model.name
         together = applier_kind == "auto" and are_short(model, removals)
-        self._rows = ShortRows(model, removals, selection) if together else None
+        self._rows = ShortRows(model, removals, selection, weights) if together else None
         self._applier = None if together else applier(model, self.removal, selection, applier_kind)
         self._empty: Array | None = None
 
@@ -197,48 +201,40 @@ class Game:
             )
         means = np.zeros((self.samples, count, self._all))
         if count and self._rows is not None:
-            self._add_blocks(self._rows, codes, means)
+            self._fill_blocks(self._rows, codes, means)
         elif count and self._applier is not None:
-            self._add_rows(self._applier, codes, means[0])
-        if self.removal.weights is None and draws > 1:
-            means /= draws
+            self._fill_rows(self._applier, codes, means[0])
         by_code, further = means.transpose(1, 0, 2), self._all - self._explained
         explained = by_code[:, :, : self._explained].reshape(count, self.targets)
         return explained, by_code[:, :, self._explained :].reshape(count, self.samples * further)
 
-    def _add_blocks(self, rows: ShortRows, codes: Array, total: Array) -> None:
-        """Add the values over the baselines to a total (R, M, T + W)."""
-        draws = self.removal.draws
-        weights = np.ones(draws) if self.removal.weights is None else self.removal.weights
-        for block in rows.evaluate(codes):
-            if not np.isfinite(block.values).all():
-                bad = np.argwhere(~np.isfinite(block.values).all(axis=(2, 3)))[0] + (
-                    block.samples.start,
-                    block.codes.start,
-                )
-                raise self._not_finite(int(bad[1]), int(bad[0]))
-            part = total[block.samples, block.codes]
-            # One after the other, so that the sums are the same in any company.
-            for draw in range(draws):
-                part += block.values[:, :, draw] * weights[draw]
-            spent = (block.codes.stop - block.codes.start) * draws
-            self._spent.add(self._numbers[block.samples], spent)
+    def _fill_blocks(self, rows: ShortRows, codes: Array, means: Array) -> None:
+        """Write the means over the baselines, (R, M, T + W)."""
+        try:
+            for block in rows.evaluate(codes):
+                means[block.samples, block.codes] = block.values
+                spent = (block.codes.stop - block.codes.start) * self.removal.draws
+                self._spent.add(self._numbers[block.samples], spent)
+        except NotFiniteError as error:
+            raise self._not_finite(error.code, error.sample) from None
 
-    def _add_rows(self, applied: Applier, codes: Array, total: Array) -> None:
-        """Add the values over the baselines to a total (M, T + W)."""
-        draws, weights = self.removal.draws, self.removal.weights
+    def _fill_rows(self, applied: Applier, codes: Array, means: Array) -> None:
+        """Write the means over the baselines, (M, T + W)."""
+        draws, weights = self.removal.draws, self._weights
         for rows, draw, values in applied.evaluate(codes):
             if not np.isfinite(values).all():
                 raise self._not_finite(int(rows[int(np.argmin(np.isfinite(values).all(axis=1)))]), 0)
             if draws == 1:
-                total[rows] = values
+                means[rows] = values
             else:
                 weighed = values if weights is None else values * weights[draw, None]
                 # Row by row, so that each coalition's sum has the same order for any batch size.
                 for t in range(self._all):
-                    np.add.at(total[:, t], rows, weighed[:, t])
+                    np.add.at(means[:, t], rows, weighed[:, t])
             self._spent.add(self._numbers, len(rows))
             progress.advance(len(rows))
+        if weights is None and draws > 1:
+            means /= draws
 
     def _not_finite(self, code: int, sample: int) -> OutputError:
         return OutputError(

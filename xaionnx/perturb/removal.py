@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, Self, final
 
 import numpy as np
@@ -25,10 +25,13 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
     from xaionnx.graph.builder import Builder
+    from xaionnx.targets.selection import TargetSet
 
 
 # For a larger basis, a Gather is preferable: it is slower but needs less memory.
 _LARGEST_BASIS = 2**24
+# Elements that are compared at once.
+_NUMBERS = 2**22
 
 
 class Removal(ABC):
@@ -41,15 +44,12 @@ class Removal(ABC):
         The players that can be absent.
     baseline : dict of arrays by input name, (B, ...)
         The values that replace absent players.
-    weights : array (B,) or None
-        The weights of the baselines in the mean of the outputs, which sum to 1; None if all are equal.
     """
 
     def __init__(self, sample: Sample, players: Players, baseline: Mapping[str, Array]) -> None:
         self.sample = sample
         self.players = players
         self.baseline = dict(baseline)
-        self.weights: Array | None = None
 
     @property
     def draws(self) -> int:
@@ -81,14 +81,26 @@ class Removal(ABC):
 
     @property
     @hook
-    def writes_shares(self) -> bool:
-        """Whether :meth:`shares` describes the inputs."""
+    def is_by_element(self) -> bool:
+        """Whether each element of an input is the sample's, the baseline's or a mixture of both."""
         return False
 
     @hook
-    def shares(self, codes: Array, name: str) -> Array:
-        """Return the share of the input at each of its L elements, bool or float (M, L); the rest is the baseline's."""
-        raise TypeError(f"{type(self).__name__} does not mix elements")
+    def element_labels(self, name: str) -> Array | None:
+        """Return the player of each element of an input, flattened, -1 if none; None if codes are no players."""
+        del name
+        return None
+
+    @hook
+    def kept_elements(self, codes: Array, name: str) -> Array:
+        """Return whether each of the L elements of an input is the sample's, bool (M, L), if codes are no players."""
+        raise TypeError(f"{type(self).__name__} does not select elements")
+
+    @hook
+    def reading(self, selection: TargetSet, outputs: Mapping[str, Array]) -> Self:
+        """Return the same removal for the targets of N samples, which are read from outputs (N, ...)."""
+        del selection, outputs
+        return self
 
     @final
     def of_sample(self, sample: Sample) -> Self:
@@ -98,11 +110,21 @@ class Removal(ABC):
         other.__dict__.update(self.__dict__, sample=sample)
         return other
 
-    @property
+    @classmethod
     @hook
-    def null_players(self) -> Array:
-        """Whether each player is equal in the sample and in all baselines, so that its removal is no change, (P,)."""
-        return np.zeros(self.players.count, dtype=bool)
+    def null_players_of(cls, removals: Sequence[Self]) -> Array:
+        """Return whether each player is equal in its sample and in all baselines, so that its removal is no change.
+
+        Parameters
+        ----------
+        removals : sequence of R Removal
+            With the same P players.
+
+        Returns
+        -------
+        (R, P) bool
+        """
+        return np.zeros((len(removals), removals[0].players.count), dtype=bool)
 
     @hook
     def of_players(self, players: Players) -> Self:
@@ -182,7 +204,6 @@ class _Partition(Removal):
         return self._labels[name]
 
     def element_labels(self, name: str) -> Array:
-        """Return the player of each element of an input, flattened."""
         return np.broadcast_to(self.players.maps[name], self.sample.x[name].shape).reshape(-1)
 
     def _flat_labels(self, name: str) -> Array:
@@ -349,29 +370,24 @@ class Select(_Partition):
 
     @property
     @hook
-    def writes_shares(self) -> bool:
+    def is_by_element(self) -> bool:
         # A string that holds several players, and steps that are interpolated, are no selection of elements.
         return not self.interpolated and self.players.parts is None
 
-    @property
+    @classmethod
     @hook
-    def null_players(self) -> Array:
-        if self.interpolated or self.players.parts is not None:
-            return super().null_players
-        varies = np.zeros(self.players.count + 1, dtype=bool)
-        for name in self.players.maps:
-            x = self.sample.x[name]
-            differs = (_bits(x) != _bits(self.baseline[name])).any(axis=0)
-            varies[self.element_labels(name)[differs.reshape(-1)]] = True
-        return ~varies[:-1]
-
-    @hook
-    def shares(self, codes: Array, name: str) -> Array:
-        labels = self.element_labels(name)
-        if labels.size and labels.min() < 0:
-            # The last column is that of label -1, of elements that are never removed.
-            codes = np.concatenate([codes, np.ones((len(codes), 1), dtype=bool)], axis=1)
-        return np.asarray(codes[:, labels])
+    def null_players_of(cls, removals: Sequence[Self]) -> Array:
+        first = removals[0]
+        if first.interpolated or first.players.parts is not None:
+            return np.zeros((len(removals), first.players.count), dtype=bool)
+        varies = np.zeros((len(removals), first.players.count + 1), dtype=bool)
+        for name in first.players.maps:
+            labels = first.element_labels(name)
+            for start, x, baseline in _pieces(removals, name):
+                differs = (_bits(x)[:, None] != _bits(baseline)).any(axis=1)
+                row, element = np.nonzero(differs.reshape(len(x), -1))
+                varies[start + row, labels[element]] = True
+        return ~varies[:, :-1]
 
     def _emit_mix(
         self, g: Builder, x: ir.Value, weights: ir.Value, baseline: ir.Value | None, dtype: DType
@@ -383,6 +399,16 @@ class Select(_Partition):
             kept = g.op("And", here, x)
             return kept if baseline is None else g.op("Or", kept, g.op("And", g.op("Not", here), baseline))
         return g.op("Where", here, x, dtype.type(0) if baseline is None else baseline)
+
+
+def _pieces(removals: Sequence[Removal], name: str) -> Iterator[tuple[int, Array, Array]]:
+    """Yield the number of the first of some samples, their input (n, ...), and its baselines (n or 1, B, ...)."""
+    size = max(1, _NUMBERS // max(1, removals[0].baseline[name].size))
+    for start in range(0, len(removals), size):
+        some = removals[start : start + size]
+        baselines = [one.baseline[name] for one in some]
+        same = all(baseline is baselines[0] for baseline in baselines)
+        yield start, np.stack([one.sample.x[name] for one in some]), baselines[0][None] if same else np.stack(baselines)
 
 
 def _bits(array: Array) -> Array:
@@ -410,13 +436,9 @@ class Mix(_Partition):
 
     @property
     @hook
-    def writes_shares(self) -> bool:
+    def is_by_element(self) -> bool:
         # Whole numbers are rounded.
         return all(self.sample.x[name].dtype.kind == "f" for name in self.players.maps)
-
-    @hook
-    def shares(self, codes: Array, name: str) -> Array:
-        return np.asarray(codes[:, self.element_labels(name)], dtype=np.float32)
 
     def _emit_mix(
         self, g: Builder, x: ir.Value, weights: ir.Value, baseline: ir.Value | None, dtype: DType

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Final, final
 
 import numpy as np
-from xaionnx_kernels.distinct import distinct_rows
+from xaionnx_kernels.selections import distinct_selections, mean_of_draws, selections
 
+from xaionnx.perturb.input_words import InputWords
 from xaionnx.perturb.removal import Removal
 from xaionnx.runtime import progress
 from xaionnx.runtime.model import Model
@@ -33,18 +34,18 @@ def are_short(model: Model, removals: Sequence[Removal]) -> bool:
     sizes = [array.size for name, array in sample.own.items()]
     if model.on_gpu or sum(sizes) > LONGEST or not sizes:
         return False
-    return not removals[0].sample.shared & removals[0].baseline.keys() and removals[0].writes_shares
+    return not removals[0].sample.shared & removals[0].baseline.keys() and removals[0].is_by_element
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class Block:
-    """The targets of some samples for some codes.
+    """The targets of some samples for some codes, averaged over the baselines.
 
     Attributes
     ----------
     samples, codes : slice
-    values : array (R, M, B, T)
+    values : array (R, M, T)
     """
 
     samples: slice
@@ -65,6 +66,8 @@ class ShortRows:
         Of samples with as many players.
     selection : TargetSet
         The T targets of the R samples.
+    weights : array (B,), optional
+        The weights of the baselines in means over them, which sum to 1; all are equal by default.
 
     Attributes
     ----------
@@ -72,96 +75,95 @@ class ShortRows:
         Inputs that were not run, since they are equal to others.
     """
 
-    def __init__(self, model: Model, removals: Sequence[Removal], selection: TargetSet) -> None:
+    def __init__(
+        self, model: Model, removals: Sequence[Removal], selection: TargetSet, weights: Array | None = None
+    ) -> None:
         self.repeats = 0
+        self._weights = weights
         self._model, self._removal, self._selection = model, removals[0], selection
-        same_players = all(one.players is removals[0].players for one in removals)
-        self._removals = removals[:1] if same_players else removals
         sample = removals[0].sample
-        self._x = {name: np.stack([one.sample.x[name] for one in removals]) for name in sample.own}
         self._shared = {name: array for name, array in sample.x.items() if name not in sample.own}
-        self._baseline: dict[str, Array] = {}
-        for name in removals[0].baseline:
-            each = [one.baseline[name] for one in removals]
-            same = all(array is each[0] for array in each)
-            self._baseline[name] = each[0][None] if same else np.stack(each)
+        x = {name: np.stack([one.sample.x[name] for one in removals]) for name in sample.own}
+        baseline = {name: _stacked([one.baseline[name] for one in removals]) for name in removals[0].baseline}
+        self._words = InputWords(x, baseline, removals[0].draws)
+        self._labels = self._words.labels(removals)
         self._uniform = selection.of_samples(np.array([0])) if selection.is_uniform else None
-        self._compares = all(array.dtype != object for array in self._x.values())
+        self._compares = True
 
     def evaluate(self, codes: Array) -> Iterator[Block]:
-        """Yield the targets in blocks; each sample has all codes and baselines."""
-        samples, draws = len(next(iter(self._x.values()))), self._removal.draws
-        elements = draws * sum(array[0].size for array in self._x.values())
-        some_codes = min(len(codes), max(1, _ELEMENTS // elements))
-        some = max(1, _ELEMENTS // (elements * some_codes))
+        """Yield the targets in blocks; each sample has all codes.
+
+        Raises
+        ------
+        NotFiniteError
+            A target is NaN or infinite.
+        """
+        samples, elements = self._words.x.shape
+        elements *= self._removal.draws
+        some_codes = min(len(codes), max(1, _ELEMENTS // max(1, elements)))
+        some = max(1, _ELEMENTS // max(1, elements * some_codes))
         for first in range(0, samples, some):
             which = slice(first, min(samples, first + some))
             for start in range(0, len(codes), some_codes):
                 part = slice(start, min(len(codes), start + some_codes))
-                inputs = {name: self._written(name, which, codes[part]) for name in self._x}
-                values = self._run(inputs, which.start, (part.stop - part.start) * draws)
-                shape = (which.stop - which.start, part.stop - part.start, draws, -1)
-                yield Block(which, part, values.reshape(shape))
+                rows, numbers = self._inputs(codes[part], which)
+                values = self._run(rows, numbers, which.start)
+                if not np.isfinite(values).all():
+                    sample, code = np.argwhere(~np.isfinite(values[numbers]).all(axis=(2, 3)))[0]
+                    raise NotFiniteError(which.start + int(sample), start + int(code))
+                yield Block(which, part, mean_of_draws(values, numbers, self._weights))
 
-    def _written(self, name: str, which: slice, codes: Array) -> Array:
-        """The inputs of the samples ``which`` for each code and baseline, (n, ...)."""
-        x, draws = self._x[name][which], self._removal.draws
-        flat = x.reshape(len(x), 1, 1, -1)
-        if name not in self._baseline:
-            repeated = np.broadcast_to(flat, (len(x), len(codes), draws, flat.shape[-1]))
-            # Inputs of no elements do not say how many they are.
-            return np.ascontiguousarray(repeated).reshape(len(x) * len(codes) * draws, *x.shape[1:])
-        baseline = self._baseline[name]
-        removed = baseline[which] if len(baseline) > 1 else baseline
-        removed = removed.reshape(len(removed), 1, draws, -1)
-        divided = self._removals[which] if len(self._removals) > 1 else self._removals
-        shares = np.stack([one.shares(codes, name) for one in divided])[:, :, None, :]
-        if shares.dtype == bool:
-            written = np.where(shares, flat, removed)
+    def _inputs(self, codes: Array, which: slice) -> tuple[Array, Array]:
+        """The inputs to run for the samples ``which``, as words (K, E), and the number of each input, (R, M, B)."""
+        words, removal = self._words, self._removal
+        x, baseline = words.x[which], words.baseline if len(words.baseline) == 1 else words.baseline[which]
+        if self._labels is None:
+            members, labels = words.kept(removal, codes)
         else:
-            weights = shares.astype(x.dtype)
-            written = flat * weights + removed * (1 - weights)
-            written = np.where(weights == 1, flat, written)
-            written = np.where(weights == 0, removed, written)
-        return np.ascontiguousarray(written).reshape(-1, *x.shape[1:])
+            members, labels = codes, self._labels if len(self._labels) == 1 else self._labels[which]
+        # The last column is that of label -1, of elements that are never removed.
+        members = np.concatenate([members, np.ones((len(members), 1), dtype=members.dtype)], axis=1)
+        labels = np.where(labels < 0, members.shape[1] - 1, labels)
+        if members.dtype != bool or not self._compares:
+            write = selections if members.dtype == bool else words.mixed
+            rows = write(x, baseline, members, labels)
+            return rows, np.arange(len(rows), dtype=np.int32).reshape(len(x), len(codes), removal.draws)
+        # Targets that differ by sample are read from other elements of equal outputs.
+        rows, numbers = distinct_selections(x, baseline, members, labels, apart=self._uniform is None)
+        self.repeats += numbers.size - len(rows)
+        self._compares = numbers.size < _TELLING or len(rows) <= _MOSTLY_DISTINCT * numbers.size
+        return rows, numbers
 
-    def _run(self, inputs: dict[str, Array], first_sample: int, each: int) -> Array:
-        """The targets (n, T) of inputs, of which each sample has ``each``."""
-        count = len(next(iter(inputs.values())))
-        numbers, which = self._distinct(inputs, count, each)
-        run = count if numbers is None else len(numbers)
+    def _run(self, rows: Array, numbers: Array, first_sample: int) -> Array:
+        """The targets (K, T) of the inputs; those of the samples have the ``numbers`` (R, M, B)."""
+        owners = np.empty(len(rows), dtype=np.intp)
+        if self._uniform is None:
+            owners[numbers] = np.arange(first_sample, first_sample + len(numbers))[:, None, None]
 
         def feed(start: int, stop: int) -> dict[str, Array]:
-            if numbers is None:
-                return {name: array[start:stop] for name, array in inputs.items()}
-            return {name: array[numbers[start:stop]] for name, array in inputs.items()}
+            return self._words.inputs(rows[start:stop])
 
-        values, done = np.empty((run, len(self._selection))), 0
-        for start, stop, outputs in self._model.batches(run, feed, self._selection.tensors, self._shared):
-            rows = np.arange(start, stop) if numbers is None else numbers[start:stop]
+        values, done = np.empty((len(rows), len(self._selection))), 0
+        for start, stop, outputs in self._model.batches(len(rows), feed, self._selection.tensors, self._shared):
             values[start:stop] = (
-                self._selection.select(outputs, first_sample + rows // each)
+                self._selection.select(outputs, owners[start:stop])
                 if self._uniform is None
                 else self._uniform.select(outputs)
             )
             # Equal inputs count as evaluated with the first of them.
-            progress.advance(stop * count // run - done)
-            done = stop * count // run
-        return values if which is None else values[which]
+            progress.advance(stop * numbers.size // len(rows) - done)
+            done = stop * numbers.size // len(rows)
+        return values
 
-    def _distinct(self, inputs: dict[str, Array], count: int, each: int) -> tuple[Array | None, Array | None]:
-        """The numbers of distinct inputs, and which of them each input is; None if all are run.
 
-        Targets of samples that differ are read from other elements, so that only inputs of one sample may be equal.
-        """
-        if not self._compares or count == 1:
-            return None, None
-        parts = list(inputs.values())
-        if self._uniform is None:
-            parts.append(np.arange(count) // each)
-        found = distinct_rows(parts)
-        if found is None or (count >= _TELLING and len(found[0]) > _MOSTLY_DISTINCT * count):
-            self._compares = found is None
-            return None, None
-        self.repeats += count - len(found[0])
-        return found
+class NotFiniteError(Exception):
+    """A target of a sample and a code is NaN or infinite; caught by the game, which knows their names."""
+
+    def __init__(self, sample: int, code: int) -> None:
+        super().__init__(sample, code)
+        self.sample, self.code = sample, code
+
+
+def _stacked(arrays: list[Array]) -> Array:
+    """Arrays (R, ...), or (1, ...) if all are the same one."""
+    return arrays[0][None] if all(array is arrays[0] for array in arrays) else np.stack(arrays)

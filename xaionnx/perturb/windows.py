@@ -238,10 +238,10 @@ class WindowOcclusion(Windowed):
         self.write(self.sample.array, codes, out[self.sample.main])
 
     @property
-    def writes_shares(self) -> bool:
+    def is_by_element(self) -> bool:
         return not self.interpolated and self.plane.is_flat and self.plane.view[0] == self.plane.view[-1] == 1
 
-    def shares(self, codes: Array, name: str) -> Array:
+    def kept_elements(self, codes: Array, name: str) -> Array:
         first = np.asarray(codes)[:, -1:]
         places = np.arange(self.plane.extent[-1])
         return np.asarray((places < first) | (places >= first + self.window[-1]))

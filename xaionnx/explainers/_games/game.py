@@ -25,7 +25,6 @@ from xaionnx.perturb import features as partitions
 from xaionnx.perturb.background import FromBackground
 from xaionnx.perturb.baseline import Baseline
 from xaionnx.perturb.baselines.background import REDUCTIONS
-from xaionnx.perturb.deleting import DeletedTokens
 from xaionnx.perturb.element_types import check_none_missing
 from xaionnx.perturb.features import Features
 from xaionnx.perturb.game import BySample, Game
@@ -230,13 +229,14 @@ class GameExplainer(FromBackground, Explainer):
         everybody = every[0].players
         null = np.zeros((len(every), everybody.count), dtype=bool)
         if self.null_players_get_zero:
-            null = np.array([removal.null_players for removal in every])
+            null = type(every[0]).null_players_of(every)
         # A game needs a player.
         played = ~null | (null.all(axis=1, keepdims=True) & (np.arange(everybody.count) == 0))
-        some = {row.tobytes(): row for row in played}
-        players = {key: everybody.only(row) for key, row in some.items()}
-        removals = [one.of_players(players[row.tobytes()]) for one, row in zip(every, played, strict=True)]
-        counts = played.sum(axis=1)
+        removals, counts = every, played.sum(axis=1)
+        if null.any():
+            some, which_some = np.unique(played, axis=0, return_inverse=True)
+            players = [everybody.only(row) for row in some]
+            removals = [one.of_players(players[n]) for one, n in zip(every, which_some.tolist(), strict=True)]
         for count in np.unique(counts):
             alike = np.flatnonzero(counts == count)
             size = 1 if len(alike) == 1 else self._together(resolved, removals[alike[0]])
@@ -244,10 +244,9 @@ class GameExplainer(FromBackground, Explainer):
                 own = alike[start : start + size]
                 game, result = self._play_together(resolved, which[own], [removals[n] for n in own], evaluations)
                 if null[own].any():
-                    numbers = [np.flatnonzero(row) for row in played[own]]
                     result = replace(
-                        _with_zeros(result, numbers, null[own]),
-                        diagnostics=self.renumbered(result.diagnostics, numbers[0]),
+                        _with_zeros(result, null[own]),
+                        diagnostics=self.renumbered(result.diagnostics, np.flatnonzero(played[own[0]])),
                     )
                 yield _Part(game, which[own], everybody, null[own].sum(axis=1).tolist(), result)
 
@@ -261,6 +260,7 @@ class GameExplainer(FromBackground, Explainer):
             removals,
             resolved.values[:, which],
             explained=resolved.count,
+            weights=self.replacing(removals[0].sample).weights,
             budget=self.max_evaluations(removals[0].draws),
             applier_kind=self.applier(),
             evaluations=evaluations,
@@ -283,25 +283,21 @@ class GameExplainer(FromBackground, Explainer):
         first = samples[0]
         same_players = len(samples) > 1 and first.text is None and self.shares_players(first)
         same_removal = same_players and self.replacing(first).is_shared(first)
-        one = self._bound_removal(resolved, first, 0)
+        one = self._bound_removal(resolved, first)
         size = self._together(resolved, one) if same_players else 1
         for start in range(0, len(samples), size):
             removals = [one] if start == 0 else []
             for n in range(start + len(removals), min(len(samples), start + size)):
-                bound = one.of_sample(samples[n]) if same_removal else self._bound_removal(resolved, samples[n], n)
+                bound = one.of_sample(samples[n]) if same_removal else self._bound_removal(resolved, samples[n])
                 removals.append(bound)
-            if len({removal.draws for removal in removals}) == 1:
+            if same_removal or len({removal.draws for removal in removals}) == 1:
                 yield np.arange(start, start + len(removals)), removals
             else:
                 yield from ((np.array([start + n]), [removal]) for n, removal in enumerate(removals))
 
-    def _bound_removal(self, resolved: ResolvedTargets, sample: Sample, number: int) -> Removal:
-        """The removal of a sample, with the weights of its baselines."""
-        removal = self.removal(sample)
-        removal.weights = self.replacing(sample).weights
-        if isinstance(removal, DeletedTokens):
-            removal.read_from(resolved.selection.of_sample(number), resolved.outputs)
-        return removal
+    def _bound_removal(self, resolved: ResolvedTargets, sample: Sample) -> Removal:
+        """The removal of a sample, for its targets."""
+        return self.removal(sample).reading(resolved.selection, resolved.outputs)
 
     def _together(self, resolved: ResolvedTargets, removal: Removal) -> int:
         """The number of samples whose games are played together."""
@@ -422,24 +418,17 @@ def _attribution(parts: Sequence[_Part]) -> Attribution:
     )
 
 
-def _with_zeros(result: GameResult, numbers: Sequence[Array], null: Array) -> GameResult:
-    """The result of R samples for all their players, from that of the players of these ``numbers``.
-
-    Parameters
-    ----------
-    result : GameResult
-    numbers : sequence of R int arrays (V,)
-    null : array (R, P)
-        Whether each player is a null player.
-    """
+def _with_zeros(result: GameResult, null: Array) -> GameResult:
+    """The result of R samples for all their players, from that of their players that are not ``null``, (R, P)."""
+    targets = len(result.values) // len(null)
+    # Of a sample without other players, one null player was played.
+    own = np.repeat(~null, targets, axis=0)
+    some = own.any(axis=1)
 
     def widened(array: Array) -> Array:
         every = np.zeros((len(array), *[null.shape[1]] * (array.ndim - 1)))
-        targets = len(array) // len(null)
-        for row, values in enumerate(array):
-            sample = row // targets
-            if not null[sample].all():
-                every[row][np.ix_(*[numbers[sample]] * (array.ndim - 1))] = values
+        where = own if array.ndim == 2 else own[:, :, None] & own[:, None, :]
+        every[where] = array[some].reshape(-1)
         return every
 
     return replace(
