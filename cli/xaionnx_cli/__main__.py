@@ -28,12 +28,21 @@ def main() -> None:
             signal.signal(getattr(signal, name), signal.SIG_IGN)
 
 
+# Exit codes from here on are those of a command that a signal has stopped.
+_SIGNALS = 128
+
+
 def _leave_at_once(code: object) -> None:
-    """End the process if onnxruntime goes on with what was stopped, for which the interpreter would wait."""
+    """End the process if work goes on that was stopped, for which the interpreter would wait.
+
+    Such as a run of onnxruntime, or a thread that reads a large table; what was finished is saved.
+    """
     session = sys.modules.get("xaionnx.runtime.session")
-    if session is None or not session.has_abandoned():
+    abandoned = session is not None and session.has_abandoned()
+    if not abandoned and not (isinstance(code, int) and code > _SIGNALS):
         return
-    atexit.unregister(session.wait_for_abandoned)
+    if session is not None:
+        atexit.unregister(session.wait_for_abandoned)
     # Temporary files are removed.
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):

@@ -1,4 +1,4 @@
-"""The inputs that a run refused or that failed, and the sentences about them."""
+"""The inputs that a run refused or that failed, or its methods, and the sentences about them."""
 
 from __future__ import annotations
 
@@ -15,6 +15,11 @@ _MAX_ALIKE: Final = 5
 class Refusals:
     """The inputs without a result, each with its error.
 
+    Parameters
+    ----------
+    what : str
+        What is counted.
+
     Attributes
     ----------
     errors : list of XaionnxError
@@ -22,7 +27,8 @@ class Refusals:
         Those of the JSON document: ``input``, ``row`` and ``message``.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, what: str = "inputs") -> None:
+        self._what = what
         self.errors: list[XaionnxError] = []
         self.entries: list[Document] = []
 
@@ -40,7 +46,7 @@ class Refusals:
         for entry in self.entries:
             alike.setdefault(entry["message"].replace(entry["input"], ""), []).append(entry)
         word = "refused" if all(isinstance(error, DataError) for error in self.errors) else "failed"
-        lines = [f"{count} of {count + done} inputs {word}:"]
+        lines = [f"{count} of {count + done} {self._what} {word}:"]
         for group in alike.values():
             shown = group if len(group) <= _MAX_ALIKE else group[:1]
             lines += [f"  {entry['message']}" for entry in shown]

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from xaionnx.data.row_numbers import RowNumbers
     from xaionnx.explainer import Explainer
     from xaionnx.typing import Document, Floats
+    from xaionnx_cli._refusals import Refusals
 
 # Options that are passed on to each method that has a parameter of this name.
 _PASSED_ON: Final = ("background", "background_size", "budget", "seed")
@@ -66,21 +67,20 @@ class Request:
 @click.option("--timeout", type=Seconds(), metavar="SECONDS", help=TIMEOUT_HELP)
 @click.option("--force", is_flag=True, help=_overwriting.HELP)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout and nothing else.")
-def command(**given: OptionValue) -> None:
+def command(**given: OptionValue) -> int:
     """Explain inputs by several methods, and tell how alike their rankings of the features are.
 
     \b
     xaionnx compare MODEL.onnx TABLE.csv --rows 17 --methods kernel_shap,lime,saliency -o sheet.png
 
     For one sample the sizes of its values are ranked, for several the mean sizes. Background, budget and seed go to
-    those methods that have such a parameter. All other parameters are the defaults.
+    those methods that have such a parameter. All other parameters are the defaults. If a method fails or the command is
+    stopped, those that were done before and after are compared.
     """
     from xaionnx import InputSpec, Model, discovery
-    from xaionnx.agreement import rank_agreement
-    from xaionnx_cli import _report, _targets
-    from xaionnx_cli._deadline import time_limit, time_limit_between_runs
-    from xaionnx_cli._messages import write_lines
-    from xaionnx_cli._progress import progress_bar
+    from xaionnx_cli import _targets
+    from xaionnx_cli._deadline import time_limit
+    from xaionnx_cli._refusals import Refusals
 
     request = Request(**given)
     names = _method_names(request.methods)
@@ -91,17 +91,82 @@ def command(**given: OptionValue) -> None:
         model = Model.load(request.model, request.device, timeout_s=request.timeout, spec=spec)
         target = _targets.read_targets((request.target,) if request.target else (), None, model)
     inputs = model.read(Path(request.inputs), rows=request.rows)
-    with progress_bar() as bar, time_limit_between_runs(request.timeout, "A method", bar):
-        results = [_explained(method, model, inputs, target) for method in methods]
-    agreement = rank_agreement(results, 0 if results[0].samples == 1 else None)
-    if place is not None:
-        from xaionnx import render
+    results: list[Explanation] = []
+    failed = Refusals("methods")
+    try:
+        _explain_by_each(methods, model, inputs, target, request, results, failed)
+    except KeyboardInterrupt as stop:
+        if results:
+            _conclude(request, place, inputs, results, failed, complete=False)
+            where = "" if place is None else f" and saved in {place}"
+            stop.args = (f"{len(results)} of {len(methods)} methods are done{where}",)
+        raise
+    _conclude(request, place, inputs, results, failed, complete=True)
+    return failed.exit_code(len(results))
 
-        render.save(_sheet(results, inputs, request.top), place)
-    if request.as_json:
-        sys.stdout.write(_report.dump_json(_document(request, results, agreement)) + "\n")
-    else:
-        write_lines(_lines(request, results, agreement))
+
+def _explain_by_each(
+    methods: Sequence[Explainer],
+    model: Model,
+    inputs: Inputs,
+    target: OptionValue,
+    request: Request,
+    results: list[Explanation],
+    failed: Refusals,
+) -> None:
+    """Add the results of the methods, and what those that failed say.
+
+    Raises
+    ------
+    XaionnxError
+        The first method failed: nothing is lost by saying so at once.
+    """
+    from xaionnx_cli._deadline import time_limit_between_runs
+    from xaionnx_cli._failures import OF_ROWS, translated
+    from xaionnx_cli._progress import progress_bar
+
+    with progress_bar() as bar:
+        for method in methods:
+            try:
+                with time_limit_between_runs(request.timeout, method.name(), bar):
+                    bound = method.bind(model)
+                    results.append(bound.explain(bound.request(model, inputs, target)))
+            except OF_ROWS as error:
+                if not results:
+                    raise
+                failed.add(method.name(), None, translated(error))
+
+
+def _conclude(
+    request: Request,
+    place: Path | None,
+    inputs: Inputs,
+    results: Sequence[Explanation],
+    failed: Refusals,
+    *,
+    complete: bool,
+) -> None:
+    """Draw, and print the agreement of the methods that are done."""
+    from xaionnx.agreement import rank_agreement
+    from xaionnx_cli import _report
+    from xaionnx_cli._interrupts import held
+    from xaionnx_cli._messages import write_lines
+    from xaionnx_cli._printer import Printer
+
+    with held():
+        agreement = rank_agreement(results, 0 if results[0].samples == 1 else None)
+        if place is not None:
+            from xaionnx import render
+
+            render.save(_sheet(results, inputs, request.top), place)
+        for line in failed.lines(len(results)):
+            Printer.error(line)
+        if request.as_json:
+            document = _document(request, results, agreement)
+            document |= {"complete": complete, "failed": failed.entries}
+            sys.stdout.write(_report.dump_json(document) + "\n")
+        else:
+            write_lines(_lines(request, results, agreement))
 
 
 def _method_names(given: str) -> list[str]:
@@ -143,11 +208,6 @@ def _place(request: Request) -> Path | None:
     read = (request.model, request.inputs, request.spec, request.background)
     _overwriting.check_replaceable(place, "picture", _overwriting.real_paths(filter(None, read)), request.force)
     return place
-
-
-def _explained(method: Explainer, model: Model, inputs: Inputs, target: OptionValue) -> Explanation:
-    bound = method.bind(model)
-    return bound.explain(bound.request(model, inputs, target))
 
 
 def _sheet(results: Sequence[Explanation], inputs: Inputs, top: int) -> Image.Image:

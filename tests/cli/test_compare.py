@@ -10,6 +10,7 @@ from PIL import Image
 
 import xaionnx
 from xaionnx.agreement import rank_agreement
+from xaionnx.explainers.kernel_shap import KernelShap
 
 MODEL, TABLE = "models/german_credit_mlp.onnx", "models/data/german_credit.csv"
 METHODS = ("kernel_shap", "feature_ablation", "saliency")
@@ -66,3 +67,31 @@ def test_what_cannot_be_compared_is_one_sentence(run, words, said):
     assert found.exit_code in (2, 3, 4)
     assert said in found.stderr
     assert len(found.stderr.strip().splitlines()) == 1
+
+
+def test_a_method_that_fails_leaves_the_others(run, tmp_path):
+    place = tmp_path / "sheet.png"
+    words = ("--rows", "9", "--methods", "saliency,grad_cam,input_x_gradient", "-o", place, "--json")
+    found = run("compare", MODEL, TABLE, *words)
+    assert found.exit_code == 4
+    assert "1 of 3 methods failed" in found.stderr
+    document = json.loads(found.stdout)
+    assert document["methods"] == ["saliency", "input_x_gradient"]
+    assert "class activation maps need a picture" in document["failed"][0]["message"]
+    assert place.exists()
+
+
+def test_an_interrupt_leaves_the_methods_that_are_done(run, tmp_path, monkeypatch):
+    def interrupted(method, game):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(KernelShap, "estimate", interrupted)
+    place = tmp_path / "sheet.png"
+    words = ("--rows", "9", "--methods", "saliency,input_x_gradient,kernel_shap", "--json", "-o", place)
+    found = run("compare", MODEL, TABLE, *words)
+    assert found.exit_code == 130
+    assert found.stderr.strip() == f"xaionnx: interrupted; 2 of 3 methods are done and saved in {place}."
+    document = json.loads(found.stdout)
+    assert document["complete"] is False
+    assert document["methods"] == ["saliency", "input_x_gradient"]
+    assert place.exists()

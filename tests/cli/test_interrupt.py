@@ -209,3 +209,14 @@ EntryPoint("xaionnx", {_console_script()!r}, "console_scripts").load()()
     process = start("-c", code)
     out, told = process.communicate(timeout=60)
     assert (process.returncode, out, told) == (130, "", "xaionnx: interrupted.\n")
+
+
+def test_a_thread_that_still_reads_is_not_waited_for(start):
+    code = (
+        "import sys, time; from concurrent.futures import ThreadPoolExecutor; import xaionnx_cli.app as app;"
+        "from xaionnx_cli.__main__ import main; ThreadPoolExecutor(1).submit(time.sleep, 60);"
+        "app.main = lambda **_: sys.exit(130); main()"
+    )
+    process = start("-c", code)
+    process.communicate(timeout=30)
+    assert process.returncode == 130

@@ -17,6 +17,7 @@ from tests.oracles.trees import coalition_worths, shapley
 from tests.tolerances import Tolerance, assert_close
 from xaionnx import Model, Target
 from xaionnx.errors import ParameterError, UnsupportedModelError
+from xaionnx.explainers.tree_shap import TreeShap
 from xaionnx.typing import Array
 
 FOLDER = Path("tests/goldens/trees")
@@ -174,6 +175,16 @@ def load(node: onnx.NodeProto, kind: int = TensorProto.FLOAT, version: int = 3) 
     path = Path(tempfile.mkdtemp()) / "trees.onnx"
     onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=10), path)
     return Model.load(path)
+
+
+def test_rows_do_not_compare_with_each_other_where_the_file_has_covers() -> None:
+    model, x = stump("BRANCH_LEQ", 0, nodes_hitrates=[4.0, 1.0, 3.0]), np.float32([[0.0, 0.0], [1.0, 0.0]])
+    method = TreeShap(perturbation="path_dependent")
+    assert not method.compares_samples
+    assert TreeShap().compares_samples
+    together = xaionnx.explain(model, x, method)
+    np.testing.assert_allclose(together.values, [[-0.75, 0.0], [0.25, 0.0]], rtol=1e-6)
+    np.testing.assert_array_equal(xaionnx.explain(model, x[1:], method).values, together.values[1:])
 
 
 @pytest.mark.parametrize("missing", [0, 1])

@@ -22,6 +22,7 @@ from xaionnx.explainers._games.importance import (
     read_label_file,
 )
 from xaionnx.explainers._games.layer_units import layer_path
+from xaionnx.explainers._games.student import student
 from xaionnx.explainers.feature_ablation import FeatureAblation
 from xaionnx.explanation import Explanation, ValueKind
 from xaionnx.parameters import free, integer, random_seed
@@ -66,7 +67,8 @@ class FeaturePermutation(ByFeatures, Explainer):
         value_i = metric(f(X)) - mean over draws of metric(f(X with feature i permuted))
 
     with the permutations of scikit-learn's ``permutation_importance`` for ``random_state=seed`` and
-    ``n_repeats=draws``. ``prediction`` is the metric; ``standard_error`` that of the mean over draws, None for one;
+    ``n_repeats=draws``. ``prediction`` is the metric; ``standard_error`` that of the mean over draws, widened by
+    Student's t as they are few, None for one;
     ``maps["deviation"]`` the standard deviation over draws (N, P), ``maps["importances"]`` each of them (N, P, draws).
 
     Parameters
@@ -205,7 +207,7 @@ class FeaturePermutation(ByFeatures, Explainer):
         def repeated(array: Array) -> Array:
             return np.broadcast_to(array[:, None], (len(array), count, *array.shape[1:]))
 
-        error = None if self.draws < 2 else repeated(deviation / np.sqrt(self.draws - 1))
+        error = None if self.draws < 2 else repeated(student(self.draws - 1) * deviation / np.sqrt(self.draws - 1))
         return Attribution(
             {name: repeated(spread[name]) for name in players.maps},
             players=PlayerValues(

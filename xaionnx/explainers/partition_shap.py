@@ -32,12 +32,13 @@ class PartitionShap(HasBudget, ByFeatures, GameExplainer):
     if it is balanced, where Shapley values take 2^P.
 
     If the budget allows it, all coalitions of the hierarchy are evaluated and the values are exact. Otherwise groups
-    are divided from the whole down, each in an equal number of its contexts: coalitions of other groups, of those that
-    were evaluated for the group above. Up to three parts of a group are tried in all coalitions, more in an order and
-    its reverse. What a sample lacks to the group's value is shared equally by its parts, so that the sums stay exact.
+    are divided from the whole down, each in an equal number of its contexts, coalitions of other groups. The first
+    group that has too many takes a sample without replacement; the groups below go on with one of the contexts that
+    each of these became, so that no coalition is evaluated twice and the draws stay independent. Up to three parts of a
+    group are tried in all coalitions, more in an order and its reverse. What a draw lacks to the group's value is
+    shared equally by its parts, so that the sums stay exact.
 
-    ``standard_error`` is that of the contexts drawn for a player's groups, and 0 where all were evaluated. Contexts are
-    drawn at equal distances, so it may be up to twice too large. Diagnostics:
+    ``standard_error`` is that of a mean over these draws, and 0 where all contexts were evaluated. Diagnostics:
     ``completeness_gap``, the sum of the values minus f(x) - f(all removed), only rounding error; ``hierarchy``, what it
     is made of: ``correlation``, ``positions``, ``features`` or ``flat``; ``groups``, the first 100 from the whole down,
     by target, each as its players and its value; ``stopped_by``: ``enumeration`` or ``budget``.

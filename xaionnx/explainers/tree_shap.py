@@ -99,7 +99,8 @@ class TreeShap(Explainer):
 
     @property
     def compares_samples(self) -> bool:
-        return self.background is None
+        # The covers of the file say all that the other rows would.
+        return self.background is None and self.perturbation == "interventional"
 
     def check_model(self, dry_run: DryRun) -> dict[str, str | None]:
         tree_source(dry_run.model, default_output(dry_run.model))

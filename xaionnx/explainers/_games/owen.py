@@ -32,7 +32,7 @@ _COUNTLESS: Final = 2**62
 _FEW_PARTS: Final = 3
 # The fewest contexts that give a standard error.
 _FEWEST: Final = 2
-# Weight, in contexts, of the mean variance of a level, to which the variance of each part is shrunk.
+# Weight, in draws, of the mean variance of a level, to which the variance of each part is shrunk.
 _PRIOR: Final = 5
 _STREAM: Final = 0x40
 
@@ -48,29 +48,119 @@ class _Contexts:
     without, joined : arrays (C, T)
         The values of the game for each, and with the group added.
     shares : array (C,)
-        Their probabilities.
+        Their weights in a mean, which add up to 1.
+    inclusion : array (C,)
+        The probability with which a sample has each of them; 0 if orders were drawn, too many to meet one twice.
     complete : bool
         Whether they are all that there are.
-    missing : float
-        The share of all contexts of which none was drawn, if they were drawn from all.
     """
 
     rows: Array
     without: Array
     joined: Array
     shares: Array
+    inclusion: Array
     complete: bool
-    missing: float = 1.0
 
     __repr__ = short_repr
 
-    def drawn(self, count: int, start: float) -> _Contexts:
-        """``count`` of them, equally spaced along the sum of their probabilities from a random ``start`` in [0, 1)."""
-        places = (np.arange(count) + start) / count * self.shares.sum()
-        chosen = np.minimum(np.searchsorted(np.cumsum(self.shares), places, side="right"), len(self.shares) - 1)
+    def sample(self, count: int, start: float, order: Array) -> _Contexts:
+        """``count`` of them in proportion to their shares.
+
+        Those with a share of 1 / ``count`` or more, and of the others, in this order, equally spaced ones.
+        """
+        certain = np.zeros(len(self.shares), dtype=bool)
+        left, rest = count, 1.0
+        while left and (new := ~certain & (left * self.shares >= rest)).any():
+            certain |= new
+            left, rest = count - int(certain.sum()), 1 - float(self.shares[certain].sum())
+        sure, order = np.flatnonzero(certain), order[~certain[order]]
+        found = self._spaced(left, start, order)
+        inclusion = np.minimum(1.0, left * self.shares[found] / rest)
+        return self._of(
+            np.concatenate([sure, found]),
+            np.concatenate([self.shares[sure], np.full(left, rest / max(1, left))]),
+            np.concatenate([np.ones(len(sure)), inclusion]),
+        )
+
+    def repeated(self, count: int, start: float) -> _Contexts:
+        """``count`` of them, each about as often as its share says."""
+        found = self._spaced(count, start, np.arange(len(self.shares)))
+        return self._of(found, np.full(count, 1 / count), np.zeros(count))
+
+    def _spaced(self, count: int, start: float, order: Array) -> Array:
+        ends = np.cumsum(self.shares[order])
+        places = (np.arange(count) + start) / max(1, count) * (ends[-1] if len(ends) else 0)
+        return order[np.minimum(np.searchsorted(ends, places, side="right"), len(order) - 1)]
+
+    def one_of_each(self, uniform: Array) -> _Contexts:
+        """One of the contexts that each of the contexts above became, for random numbers (n,) in [0, 1)."""
+        count = len(uniform)
+        ends = np.cumsum(self.shares.reshape(count, -1), axis=1)
+        size = ends.shape[1]
+        chosen = np.minimum((ends <= uniform[:, None] * ends[:, -1:]).sum(axis=1), size - 1) + np.arange(count) * size
+        return self._of(chosen, ends[:, -1], self.inclusion[chosen])
+
+    def _of(self, chosen: Array, shares: Array, inclusion: Array) -> _Contexts:
         part = self.rows[chosen], self.without[chosen], self.joined[chosen]
-        missing = max(0.0, 1 - count / len(self.rows)) if self.complete else 1.0
-        return _Contexts(*part, np.full(count, 1 / count), complete=False, missing=missing)
+        return _Contexts(*part, shares, inclusion, complete=False)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class _Draws:
+    """What each of n contexts says of the value of a group, which is their mean.
+
+    Contexts are drawn for the first group that has too many of them; the groups below it go on from these, each with
+    one of the contexts that each became. So the values of different draws are independent at all levels.
+
+    Attributes
+    ----------
+    values : array (n, T)
+    weights : array (n,)
+        Those of the mean.
+    inclusion : array (n,)
+        The probabilities with which the contexts were drawn, which come without replacement.
+    further : array (T,)
+        The variance of the mean that is due to what was drawn below, as far as ``inclusion`` leaves it out.
+    neighbours : bool
+        Whether draws that follow each other are alike, since the same contexts were drawn several times in turn.
+    """
+
+    values: Array
+    weights: Array
+    inclusion: Array
+    further: Array
+    neighbours: bool
+
+    __repr__ = short_repr
+
+    @property
+    def count(self) -> int:
+        """The number of contexts that might have been others."""
+        return int((self.inclusion < 1).sum())
+
+    @property
+    def mean(self) -> Array:
+        """The value (T,) of the group."""
+        return np.asarray(self.weights @ self.values)
+
+    @property
+    def variance(self) -> Array:
+        """The variance (T,) of the mean: Hajek's approximation for unequal probabilities without replacement."""
+        if self.neighbours:
+            drawn = np.square(np.diff(self.values, axis=0)).sum(axis=0) / (2 * len(self.values) ** 2)
+        else:
+            drawn = _squares(self.values, (1 - self.inclusion) * np.square(self.weights), self.count)
+        return np.asarray(drawn + self.further)
+
+
+def _squares(values: Array, weights: Array, count: int) -> Array:
+    """The weighted sum of squares (T,) of values (n, T), of which ``count`` are free, about their weighted mean."""
+    total = weights.sum()
+    if not total:
+        return np.zeros(values.shape[1])
+    return np.asarray(weights @ np.square(values - weights @ values / total) * count / max(1, count - 1))
 
 
 @final
@@ -147,8 +237,9 @@ class OwenValues:
         self._game, self._seed = game, seed
         self.values = {whole: game.full - game.empty}
         self.variances = {whole: np.zeros(game.targets)}
-        nobody = np.zeros((1, game.players), dtype=bool)
-        self._contexts = {whole: _Contexts(nobody, game.empty[None], game.full[None], np.ones(1), complete=True)}
+        nobody, sure = np.zeros((1, game.players), dtype=bool), np.ones(1)
+        self._contexts = {whole: _Contexts(nobody, game.empty[None], game.full[None], sure, sure, complete=True)}
+        self._draws: dict[Group, _Draws] = {}
         self._number = self._drawn = 0
         remaining = [*steps]
         while remaining:
@@ -162,53 +253,80 @@ class OwenValues:
         rows = np.concatenate([one.rows for one in ways])
         outputs = evaluate(self._game, lambda start, stop: rows[start:stop], 0, len(rows))
         ends = np.cumsum([len(one.rows) for one in ways])[:-1]
-        gains = [one.take(part) for one, part in zip(ways, np.split(outputs, ends), strict=True)]
-        spreads = [_spread(each, one.contexts) for each, one in zip(gains, ways, strict=True)]
-        sampled = [spread.mean() for spread, step in zip(spreads, level, strict=True) if not step.complete]
-        for number, step in enumerate(level):
-            typical = float(np.mean(sampled)) if sampled else 0.0
-            self._share(step, ways[number].contexts, gains[number], spreads[number], typical)
-            for place, part in enumerate(step.group.parts):
-                if part.parts:
-                    self._contexts[part] = ways[number].before(place)
+        drawn: list[Group] = []
+        for step, one, part in zip(level, ways, np.split(outputs, ends), strict=True):
+            if step.complete:
+                self._share_all(step.group, one.contexts, one.take(part))
+            else:
+                self._share_drawn(step.group, one.contexts, one.take(part))
+                drawn += step.group.parts
+            for place, below in enumerate(step.group.parts):
+                if below.parts:
+                    self._contexts[below] = one.before(place)
             del self._contexts[step.group]
+        self._add_variances(drawn)
 
     def _ways(self, step: Step) -> _Ways:
         contexts, players = self._contexts[step.group], self._game.players
         if not step.complete:
-            self._drawn += 1
-            start = float(counter.uniform(self._seed, _STREAM, self._drawn, self._drawn + 1, 1)[0, 0])
-            contexts = contexts.drawn(step.draws, start)
+            contexts = self._sampled(step, contexts)
         if not step.by_orders:
             return _AllWays(step.group, contexts, players)
         first, self._number = self._number, self._number + 2 * step.draws
         orders = permutations(self._seed, first, self._number, len(step.group.parts), "antithetic")
-        return _Orders(step.group, replace(contexts, missing=1.0), players, orders)
+        return _Orders(step.group, contexts, players, orders)
 
-    def _share(self, step: Step, contexts: _Contexts, gains: Array, spread: Array, typical: float) -> None:
-        """Divide the value of a group among its parts, so that theirs add up to it."""
-        count, parts = len(gains), len(step.group.parts)
+    def _sampled(self, step: Step, contexts: _Contexts) -> _Contexts:
+        """The contexts in which a group is divided; the first of a branch that are drawn begin its draws."""
+        if not contexts.complete:
+            return contexts.one_of_each(self._uniform(step.draws))
+        count, start = step.draws, float(self._uniform(1)[0])
+        if several := step.by_orders and len(contexts.rows) < count:
+            drawn = contexts.repeated(count, start)
+        else:
+            # In a random order, so that they are a sample without replacement.
+            drawn = contexts.sample(count, start, self._uniform(len(contexts.rows)).argsort(kind="stable"))
+        if step.by_orders:
+            drawn = replace(drawn, inclusion=np.zeros(count))
+        known = np.broadcast_to(self.values[step.group], (count, self._game.targets))
+        no_more, neighbours = np.zeros(self._game.targets), several and len(contexts.rows) > 1
+        self._draws[step.group] = _Draws(known, drawn.shares, drawn.inclusion, no_more, neighbours)
+        return drawn
+
+    def _uniform(self, count: int) -> Array:
+        self._drawn += 1
+        return np.asarray(counter.uniform(self._seed, _STREAM, self._drawn, self._drawn + 1, count)[0])
+
+    def _share_all(self, group: Group, contexts: _Contexts, gains: Array) -> None:
+        """Divide the value of a group among its parts by all contexts, so that theirs add up to it."""
         means = np.tensordot(contexts.shares, gains, 1)
-        rest = self.values[step.group] - means.sum(axis=1)
-        inherited = self.variances[step.group] / parts**2
-        variances = np.zeros_like(means)
-        if not step.complete:
-            degrees = count - 1 + _PRIOR
-            shrunk = np.maximum(spread, (spread * (count - 1) + typical * _PRIOR) / degrees)
-            variances = student(degrees) ** 2 * shrunk / count
-        for number, part in enumerate(step.group.parts):
-            self.values[part] = means[:, number] + rest / parts
-            self.variances[part] = variances[:, number] + inherited
+        rest = self.values[group] - means.sum(axis=1)
+        for number, part in enumerate(group.parts):
+            self.values[part] = means[:, number] + rest / len(group.parts)
+            self.variances[part] = np.zeros(len(means))
 
+    def _share_drawn(self, group: Group, contexts: _Contexts, gains: Array) -> None:
+        """Divide what each draw says of the value of a group among its parts, so that theirs add up to it."""
+        above, parts = self._draws.pop(group), len(group.parts)
+        own = gains - gains.mean(axis=2, keepdims=True)
+        new = np.maximum(0.0, above.inclusion - contexts.inclusion) * np.square(above.weights)
+        for number, part in enumerate(group.parts):
+            further = above.further / parts**2 + _squares(own[:, :, number], new, len(own))
+            self._draws[part] = replace(above, values=own[:, :, number] + above.values / parts, further=further)
+            self.values[part] = self._draws[part].mean
 
-def _spread(gains: Array, contexts: _Contexts) -> Array:
-    """The variance (T, m) over contexts of what each part adds, less its equal share of what the group adds.
-
-    From differences of neighbours, as contexts at equal distances differ in what comes first among the parts above.
-    """
-    own = gains - gains.mean(axis=2, keepdims=True)
-    variance = np.square(np.diff(own, axis=0)).sum(axis=0) / max(1, 2 * (len(own) - 1))
-    return np.asarray(contexts.missing * variance)
+    def _add_variances(self, drawn: Sequence[Group]) -> None:
+        """The variances of groups of a level, those from few draws shrunk to their mean and widened."""
+        if not drawn:
+            return
+        found = np.stack([self._draws[group].variance for group in drawn], axis=1)
+        typical = found.mean(axis=1)
+        for group, variance in zip(drawn, found.T, strict=True):
+            free = max(0, self._draws[group].count - 1)
+            shrunk = np.maximum(variance, (variance * free + typical * _PRIOR) / (free + _PRIOR))
+            self.variances[group] = student(free + _PRIOR) ** 2 * shrunk
+            if not group.parts:
+                del self._draws[group]
 
 
 class _Ways(ABC):
@@ -281,6 +399,7 @@ class _AllWays(_Ways):
             values[0].reshape(-1, values[0].shape[2]),
             values[1].reshape(-1, values[0].shape[2]),
             (contexts.shares[:, None] * weights).reshape(-1),
+            (contexts.inclusion[:, None] * weights).reshape(-1),
             contexts.complete,
         )
 
@@ -313,4 +432,4 @@ class _Orders(_Ways):
         ends = [np.take_along_axis(self._values, place + step, axis=2)[:, :, 0] for step in (0, 1)]
         without, joined = (end.reshape(-1, end.shape[2]) for end in ends)
         shares = np.repeat(self.contexts.shares / 2, 2)
-        return _Contexts(rows.reshape(-1, rows.shape[2]), without, joined, shares, complete=False)
+        return _Contexts(rows.reshape(-1, rows.shape[2]), without, joined, shares, 0 * shares, complete=False)
