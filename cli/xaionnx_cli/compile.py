@@ -67,6 +67,14 @@ def _common() -> list[click.Parameter]:
             "NAME is the input (default: the explained one).",
         ),
         click.Option(
+            ["--max-added-mb"],
+            type=click.FloatRange(0, min_open=True),
+            default=256.0,
+            show_default=True,
+            metavar="MB",
+            help="The most megabytes that the explanation may add to the model, such as by the tables of tree_shap.",
+        ),
+        click.Option(
             ["--spec"], metavar="FILE", help="The InputSpec to use instead of the .toml file beside the model."
         ),
         timeout_option(),
@@ -84,6 +92,7 @@ class Request:
     target: str | None
     output: str | None
     shapes: tuple[str, ...]
+    max_added_mb: float
     spec: str | None
     timeout: float | None
     force: bool
@@ -93,6 +102,7 @@ class Request:
 def _compile(kind: type[Explainer], **given: OptionValue) -> int:
     from xaionnx import InputSpec, Model, compilation, parameters
     from xaionnx.errors import ParameterError
+    from xaionnx.explainers import ClosedForm
     from xaionnx.targets.in_graph import Chosen
     from xaionnx.targets.scores import default_output, default_shape
     from xaionnx_cli import _report, _targets
@@ -113,15 +123,17 @@ def _compile(kind: type[Explainer], **given: OptionValue) -> int:
     with time_limit(request.timeout, f"Opening {request.model}"):
         opened = Model.load(request.model, "cpu", timeout_s=request.timeout, spec=spec)
     explained = default_shape(opened)[1:]
-    if target is None and request.output is None and sum(size != 1 for size in explained) > 1:
+    every = issubclass(kind, ClosedForm)
+    if not every and target is None and request.output is None and sum(size != 1 for size in explained) > 1:
         raise _report.no_top_class_error(opened, default_output(opened), explained)
     sizes = dict(_size(text, opened.input().name) for text in request.shapes)
+    asked: TargetLike = None
     if target == "input":
-        asked: TargetLike = Chosen(request.output)
-    else:
+        asked = target if every else Chosen(request.output)
+    elif target is not None or request.output is not None or not every:
         asked = _targets.read_targets(() if target is None else (target,), request.output, opened)
     with time_limit_between_runs(request.timeout, f"Compiling {request.model}"):
-        made = compilation.compile(opened, kind(**settings), asked, shapes=sizes)
+        made = compilation.compile(opened, kind(**settings), asked, shapes=sizes, max_added_mb=request.max_added_mb)
     check_weights_replaceable(place, made.files(place)[1:], request.force)
     files = made.save(place)
     if request.as_json:

@@ -332,6 +332,20 @@ class ShapTables:
             self._add_deep(int(position), x, values, chunks, out)
             done()
 
+    def leaf_tables(self) -> Iterator[tuple[Ints, Floats, Floats]]:
+        """Yield the tables K and K + N of leaves, some at a time, with where those of each position begin, or -1.
+
+        Raises
+        ------
+        ValueError
+            A path has so many players that it has no table.
+        """
+        if len(self._deep):
+            raise ValueError(f"a path has {self._trees.most_players} players, and tables are made for at most {_LARGE}")
+        for plan in self._plans:
+            part = self._tables(plan)
+            yield part.at, part.tables[0], part.tables[1]
+
     def _add_part(self, part: _Part, x: Floats, values: Floats, rows: Ints, out: Floats, pairs: Floats | None) -> None:
         from xaionnx_kernels import _tree_loops
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Unpack, final
+from typing import TYPE_CHECKING, BinaryIO, Final, Unpack, final
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from xaionnx.data.model_writing import write_model
 from xaionnx.data.sample import Sample
 from xaionnx.errors import InputMismatchError, ParameterError, UnknownNameError, UnsupportedModelError, UsageError
 from xaionnx.explainer import Explainer
-from xaionnx.explainers import ChoosesLayer, Compilable
+from xaionnx.explainers import ChoosesLayer, ClosedForm, Compilable
 from xaionnx.gradients.graph import REFERENCE, similarity_error, with_activation
 from xaionnx.graph.serialize import to_bytes
 from xaionnx.layers.branches import branch_groups
@@ -47,6 +47,9 @@ if TYPE_CHECKING:
 
 # Prefix of the metadata keys of a compiled file.
 _KEY = "xaionnx."
+MAX_ADDED_MB: Final = 256.0
+"""How many megabytes the explanation may add to the model, by default."""
+
 # Elements of an output that a layer must serve if the class is chosen when the file runs.
 _ELEMENTS = 64
 
@@ -64,7 +67,8 @@ class Compiled:
         The file of the model.
     inputs, outputs : tuple of TensorInfo
         The outputs are those of the model, the attribution of each explained input, the explained class if the target
-        is one, the target's value, and the method's diagnostics.
+        is one, the target's value, and the method's diagnostics; of an exact method ``shap_values`` (N, P, C), of P
+        features and C classes, and ``base_values`` (C,).
     facts : dict of str to str
         The metadata of the file: method, parameters, target, source and its hash.
     fixed : tuple of str
@@ -141,6 +145,7 @@ def compile(
     target: TargetLike = None,
     *,
     shapes: Mapping[str, Sequence[int]] | None = None,
+    max_added_mb: float = MAX_ADDED_MB,
     **settings: Unpack[Settings],
 ) -> Compiled:
     """One ONNX graph that returns the prediction and its attribution, for onnxruntime without xaionnx.
@@ -149,13 +154,16 @@ def compile(
     ----------
     model : Model or path
     method : str or Explainer
-        A gradient method that can be compiled, such as ``saliency``, by name or with its parameters.
+        A method that can be compiled, such as ``saliency`` or ``tree_shap``, by name or with its parameters.
     target : optional
         The target, as in :func:`xaionnx.explain`, the top class of each sample if None; or ``"input"``: the class is
-        given at each run by a further input ``target``, (N,) int64.
+        given at each run by a further input ``target``, (N,) int64. Exact methods such as ``tree_shap`` return the
+        values of all classes if None, and of those in a list.
     shapes : mapping of str to sequence of int, optional
         The size of one sample of an input, without the batch axis, if it is free in the model. A gradient graph is
         valid for one size, which the file declares.
+    max_added_mb : float
+        The most megabytes that the explanation may add to the model, which limits the tables of ``tree_shap``.
     **settings
         Parameters of the method, if it is given by name.
 
@@ -166,9 +174,12 @@ def compile(
     Raises
     ------
     UnsupportedModelError
-        The method cannot be compiled, an op has no rule, or the model is already a compiled file. InputMismatchError A
-        free size is not given, or does not match. ParameterError, UnknownNameError The target or a parameter is
-        invalid.
+        The method cannot be compiled, an op has no rule, the model is already a compiled file, or more than
+        ``max_added_mb`` would be added to it.
+    InputMismatchError
+        A free size is not given, or does not match.
+    ParameterError, UnknownNameError
+        The target or a parameter is invalid.
 
     Examples
     --------
@@ -181,18 +192,39 @@ def compile(
     >>> session.run(["attribution"], {"x": np.float32([[3, 2, 1]])})[0]
     array([[ 3.,  4., -3.]], dtype=float32)
     """
-    from xaionnx.compilation.assembly import Differentiated, assemble
-
     explainer = discovery.configured(method, settings)
-    if not isinstance(explainer, Compilable):
+    if not isinstance(explainer, Compilable | ClosedForm):
         raise _not_a_graph(explainer.name())
-    if getattr(explainer, "gradient", "auto") not in ("auto", "graph"):
-        raise ParameterError("A compiled file contains the gradient graph. Leave 'gradient' out, or give 'graph'.")
+    if not max_added_mb > 0:
+        raise ParameterError(f"The 'max_added_mb' parameter must be a positive number. Got {max_added_mb!r} instead.")
     loaded = model if isinstance(model, Model) else Model.load(model, "cpu")
     if any(entry.key == f"{_KEY}method" for entry in loaded.file.proto.metadata_props):
         raise UnsupportedModelError(f"{loaded.name} is already a compiled file. Compile the original model.")
     explainer = explainer.bind(loaded)
-    sizes = _sizes(loaded, shapes or {})
+    if isinstance(explainer, ClosedForm):
+        from xaionnx.compilation.closed_form import closed_form
+
+        proto, facts = closed_form(loaded, explainer, target, shapes or {}, max_added_mb * 1e6)
+        return _finished(proto, loaded, {**_facts(loaded, explainer, facts.pop("target"), {}), **facts}, ())
+    made = _of_gradients(loaded, explainer, target, shapes or {})
+    added = (made.proto.ByteSize() - loaded.graph.ByteSize()) / 1e6
+    if added > max_added_mb:
+        raise UnsupportedModelError(
+            f"{explainer.name()} adds {added:,.0f} MB to {loaded.name}, and at most {max_added_mb:,.0f} MB may be "
+            "added (max_added_mb, --max-added-mb)."
+        )
+    return made
+
+
+def _of_gradients(
+    loaded: Model, explainer: Explainer, target: TargetLike, shapes: Mapping[str, Sequence[int]]
+) -> Compiled:
+    """A gradient method, which is bound to the model, as one graph with it."""
+    from xaionnx.compilation.assembly import Differentiated, assemble
+
+    if getattr(explainer, "gradient", "auto") not in ("auto", "graph"):
+        raise ParameterError("A compiled file contains the gradient graph. Leave 'gradient' out, or give 'graph'.")
+    sizes = _sizes(loaded, shapes)
     rows = first_rows(loaded, shapes=sizes)
     explained = _target(explainer, loaded, target).bind(loaded, rows)
     # Its tensors are part of the file, but no outputs of it.
@@ -218,16 +250,19 @@ def compile(
     differentiated = Differentiated(proto, out, wrt)
     proto = assemble(differentiated, loaded, explainer, aim, sample, chosen=isinstance(explained, Chosen))
     fixed = {info.name: sizes[info.name] for info in loaded.inputs if info.name in sizes}
-    facts = _facts(loaded, explainer, aim.words, fixed)
-    _add_metadata(proto, loaded, facts)
-    return Compiled(
-        proto, loaded.file, _tensor_infos(proto.graph.input), _tensor_infos(proto.graph.output), facts, tuple(fixed)
-    )
+    return _finished(proto, loaded, _facts(loaded, explainer, aim.words, fixed), tuple(fixed))
+
+
+def _finished(proto: onnx.ModelProto, model: Model, facts: dict[str, str], fixed: tuple[str, ...]) -> Compiled:
+    """The graph with its metadata."""
+    _add_metadata(proto, model, facts)
+    inputs, outputs = _tensor_infos(proto.graph.input), _tensor_infos(proto.graph.output)
+    return Compiled(proto, model.file, inputs, outputs, facts, fixed)
 
 
 def methods() -> list[str]:
     """Names of the methods that can be compiled."""
-    return [name for name in discovery.methods() if issubclass(discovery.method(name), Compilable)]
+    return [name for name in discovery.methods() if issubclass(discovery.method(name), Compilable | ClosedForm)]
 
 
 def method(name: str) -> type[Explainer]:
@@ -246,7 +281,7 @@ def method(name: str) -> type[Explainer]:
     'Saliency'
     """
     kind = discovery.method(name)
-    if issubclass(kind, Compilable):
+    if issubclass(kind, Compilable | ClosedForm):
         return kind
     raise _not_a_graph(name)
 
@@ -341,9 +376,10 @@ def _locations(proto: onnx.ModelProto) -> list[onnx.StringStringEntryProto]:
 
 
 def _facts(model: Model, method: Explainer, target: str, fixed: Mapping[str, Sequence[int]]) -> dict[str, str]:
+    resolved = {**method.resolved_parameters(), **({"gradient": "graph"} if isinstance(method, Compilable) else {})}
     facts = {
         "method": method.name(),
-        "parameters": json.dumps(recorded_parameters(method, {**method.resolved_parameters(), "gradient": "graph"})),
+        "parameters": json.dumps(recorded_parameters(method, resolved)),
         "target": target,
         "source": model.name,
         "source_sha256": model.sha256,

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from xaionnx.explainers._cams.channels import ByChannel
     from xaionnx.explainers._cams.classes import ByClassScores
     from xaionnx.explainers._cams.gradient_cam import ByLayerGradient, CamFormula
+    from xaionnx.explainers._closed_form import ClosedForm, GraphValues
     from xaionnx.explainers._games.game import ByFeatures, GameExplainer, GameResult
     from xaionnx.explainers._games.sampling import WithinBudget
     from xaionnx.explainers._gradients.compilable import ChoosesLayer, Compilable, Emitted, Rows, Traced
@@ -42,12 +43,14 @@ __all__ = [
     "CamFormula",
     "CamOps",
     "ChoosesLayer",
+    "ClosedForm",
     "Compilable",
     "Emitted",
     "FromBaseline",
     "GameExplainer",
     "GameResult",
     "GradientExplainer",
+    "GraphValues",
     "PlanesT",
     "Points",
     "Propagation",
@@ -68,11 +71,13 @@ _MODULES = {
     "CamOps": "_cams.cam_ops",
     "ByClassScores": "_cams.classes",
     "ChoosesLayer": "_gradients.compilable",
+    "ClosedForm": "_closed_form",
     "Compilable": "_gradients.compilable",
     "Emitted": "_gradients.compilable",
     "FromBaseline": "_gradients.paths",
     "GameExplainer": "_games.game",
     "GameResult": "_games.game",
+    "GraphValues": "_closed_form",
     "GradientExplainer": "_gradients.gradient",
     "PlanesT": "_cams.cam_ops",
     "Points": "_gradients.gradient",

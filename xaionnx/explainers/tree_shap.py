@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, ClassVar, Final, final
 
 from xaionnx import parameters
 from xaionnx.attribution import Attribution
+from xaionnx.errors import ParameterError
 from xaionnx.explainer import Explainer
+from xaionnx.explainers._closed_form import GraphValues
 from xaionnx.explainers._trees.compute import TreeGame
 from xaionnx.explainers._trees.raw_score import RawScore
 from xaionnx.explainers._trees.source import tree_source
@@ -15,6 +17,7 @@ from xaionnx.explanation import ValueKind
 from xaionnx.perturb import background as backgrounds
 from xaionnx.perturb import features as partitions
 from xaionnx.request import Request
+from xaionnx.runtime.model import Model
 from xaionnx.targets.scores import default_output
 from xaionnx.targets.target import Target
 from xaionnx.typing import BackgroundLike, FeaturesLike
@@ -118,3 +121,23 @@ class TreeShap(Explainer):
         elif background is None:
             background = game.own_rows()
         return game.attribution(background, covers, interactions=self.interactions)
+
+    def every_target(self, model: Model, output: str | None) -> list[Target]:
+        tensor = output or default_output(model)
+        count = tree_source(model, tensor).outer.shape[1]
+        return [Target.index(k, output=output) for k in range(count)]
+
+    def in_graph(self, request: Request, prefix: str, limit: float) -> GraphValues:
+        from xaionnx.explainers._trees.in_graph import tree_values
+
+        if self.interactions:
+            raise ParameterError("A compiled file holds no interactions. Leave 'interactions' out.")
+        game = TreeGame.of(request, self.features)
+        background = game.background(self.background, request)
+        covers = game.covers(background) if self.perturbation == "path_dependent" else None
+        if covers is None and background is None:
+            raise ParameterError(
+                "A compiled tree_shap compares each row with background rows, which become part of the file. Give "
+                "some, as in background='rows.csv' (--background), or use perturbation='path_dependent'."
+            )
+        return tree_values(game, background, covers, prefix, limit)

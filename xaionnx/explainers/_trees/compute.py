@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final, final
 
 import numpy as np
-from xaionnx_kernels.trees import ShapTables
+from xaionnx_kernels.trees import Paths, ShapTables
 
 from xaionnx.attribution import Attribution, PlayerValues
 from xaionnx.errors import ParameterError, UnsupportedModelError
@@ -123,6 +123,11 @@ class TreeGame:
                 f"computed as they are written. Use {GAMES}."
             )
 
+    def dtype(self, tensor: str) -> np.dtype[np.generic]:
+        """The type of a tensor of features."""
+        known = self.request.feeds if tensor in self.request.feeds else self.resolved.outputs
+        return known[tensor].dtype
+
     def background(self, given: BackgroundLike, request: Request) -> BackgroundTable | None:
         """The background rows as the trees read them; None if none are given."""
         if given is None:
@@ -192,23 +197,26 @@ class TreeGame:
                 f"tree_shap cannot give interactions of {self.request.model.name}: {error}. Group features "
                 "(features=), or leave interactions out."
             ) from error
-        margins, constant = self.source.margins()
-        combined, shift = self._combinations(margins, constant)
+        combined, shift = self.combinations()
         groups = RowGroups.of(combined)
         values, pairs = shap_values(self.joined, tables, self.table, groups, count, interactions)
         base = np.empty((len(self.table), combined.shape[2]))
-        if covers is None:
-            assert background is not None
-            sums = self.sums if background.own else self.joined.raw(background.table)
-            mean = np.average(sums, axis=0, weights=weights)
-            base[:] = np.einsum("nct,c->nt", combined, mean)
-        else:
-            for rows, each in zip(groups.rows, groups.combined, strict=True):
-                base[rows] = mean_by_share(trees, covers, self.joined.leaf_values(each))
+        for rows, each in zip(groups.rows, groups.combined, strict=True):
+            base[rows] = self.base(trees, each, background, covers)
         return self._recorded(values[..., :count], pairs, base + shift, background, covers)
 
-    def _combinations(self, margins: Array, constant: Array) -> tuple[Array, Array]:
+    def base(self, trees: Paths, combined: Array, background: BackgroundTable | None, covers: Array | None) -> Array:
+        """The mean (T,) of combinations (C, T) of the sums where all players are absent."""
+        if covers is not None:
+            return mean_by_share(trees, covers, self.joined.leaf_values(combined))
+        assert background is not None
+        sums = self.sums if background.own else self.joined.raw(background.table)
+        mean: Array = np.average(sums, axis=0, weights=background.weights) @ combined
+        return mean
+
+    def combinations(self) -> tuple[Array, Array]:
         """The weights (N, C, T) of the sums in each target, and what is added to them (N, T)."""
+        margins, constant = self.source.margins()
         weights = np.zeros((len(self.table), len(margins), self.resolved.count))
         shift = np.zeros((len(self.table), self.resolved.count))
         for t, term in enumerate(self.resolved.terms):
