@@ -131,7 +131,7 @@ def test_what_the_file_says_of_itself(tmp_path):
     assert json.loads(facts["xaionnx.features"])[1] == "duration_in_month"
     assert json.loads(facts["xaionnx.targets"]) == ["bad (0)", "good (1)"]
     assert facts["xaionnx.explained"] == "identity"
-    assert json.loads(facts["xaionnx.parameters"])["background"]["rows"]["shape"] == [50, 20]
+    assert json.loads(facts["xaionnx.parameters"])["background"]["rows"]["features"]["shape"] == [50, 20]
     with pytest.raises(UnsupportedModelError, match="already a compiled file"):
         xaionnx.compile(file, "tree_shap", background=CREDIT)
 
