@@ -26,11 +26,14 @@ TREES: Final = (CLASSIFIER, REGRESSOR, NEWEST)
 MODES: Final = ("BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT", "BRANCH_EQ", "BRANCH_NEQ", "BRANCH_MEMBER")
 """The comparisons of a split, in the order of the numbers that TreeEnsemble gives them."""
 
-_MEMBER: Final = MODES.index("BRANCH_MEMBER")
+MEMBER: Final = MODES.index("BRANCH_MEMBER")
+"""The number of the comparison with a set."""
+
 # Nodes of all trees, after those that several share were repeated.
 _MOST_NODES: Final = 2**24
 _AGGREGATES: Final = ("AVERAGE", "SUM", "MIN", "MAX")
-_TRANSFORMS: Final = ("NONE", "SOFTMAX", "LOGISTIC", "SOFTMAX_ZERO", "PROBIT")
+# In the order of onnxruntime, which the outputs follow; ai.onnx.ml 5 says SOFTMAX is 1 and LOGISTIC 2.
+_TRANSFORMS: Final = ("NONE", "LOGISTIC", "SOFTMAX", "SOFTMAX_ZERO", "PROBIT")
 
 
 @final
@@ -183,7 +186,7 @@ def _read_by_ids(r: _Reader) -> TreeEnsemble:
     words = r.words("nodes_modes")
     if not count or len(words) != count:
         raise r.refusal(f"'nodes_modes' has {len(words):,} entries where {count:,} are needed")
-    unknown = sorted({*words} - {*MODES[:_MEMBER], "LEAF"})
+    unknown = sorted({*words} - {*MODES[:MEMBER], "LEAF"})
     if unknown:
         raise r.refusal(f"there is no comparison '{unknown[0]}'")
     numbers = {word: number for number, word in enumerate(MODES)} | {"LEAF": 0}
@@ -236,7 +239,7 @@ def _read_newest(r: _Reader) -> TreeEnsemble:
     targets = r.number("n_targets", 1)
     leaf_targets = _weight_targets(r, r.numbers("leaf_targetids", len(weight)), targets)
     mode = r.numbers("nodes_modes", inner).astype(np.int8)
-    if not inner or mode.min() < 0 or mode.max() > _MEMBER:
+    if not inner or mode.min() < 0 or mode.max() > MEMBER:
         raise r.refusal("'nodes_modes' has no comparisons, or one that does not exist")
     leaves = [np.zeros(0, dtype=np.int64)]
     children = []
@@ -332,10 +335,10 @@ def _members(r: _Reader, mode: Array) -> tuple[Array, Array]:
     listed = r.numbers("membership_values").astype(np.float64)
     ends = np.flatnonzero(np.isnan(listed))
     sets = [part[~np.isnan(part)] for part in np.split(listed, ends)][: len(ends)]
-    if len(sets) != int((mode == _MEMBER).sum()):
-        raise r.refusal(f"'membership_values' has {len(sets)} sets for {int((mode == _MEMBER).sum())} nodes")
+    if len(sets) != int((mode == MEMBER).sum()):
+        raise r.refusal(f"'membership_values' has {len(sets)} sets for {int((mode == MEMBER).sum())} nodes")
     sizes = np.zeros(len(mode) + 1, dtype=np.int32)
-    sizes[1:][mode == _MEMBER] = [len(one) for one in sets]
+    sizes[1:][mode == MEMBER] = [len(one) for one in sets]
     return np.cumsum(sizes, dtype=np.int32), np.concatenate([np.zeros(0), *sets])
 
 
@@ -360,6 +363,10 @@ def _checked(r: _Reader, found: TreeEnsemble) -> TreeEnsemble:
         levels.append(frontier)
     if not reached.all():
         raise r.refusal("some of its nodes cannot be reached from a root")
+    entries = found.weight_node.astype(np.int64) * max(1, found.targets) + found.weight_target
+    if len(np.unique(entries)) < len(entries):
+        # Of which onnxruntime takes the first or the sum, by the number of targets.
+        raise r.refusal("a leaf has two weights for a target")
     return found if (parents <= 1).all() else _repeated(found, levels)
 
 

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from xaionnx.errors import UnsupportedModelError
-from xaionnx.explainers._trees.source import GAMES
+from xaionnx.explainers._trees.scores import GAMES
 from xaionnx.graph.dependence import DependenceWalk, Elements
 from xaionnx.layers.graph_facts import graph_fact
 from xaionnx.perturb.players import Players

@@ -15,7 +15,8 @@ from xaionnx.explainers._games.interaction_indices import matrix_facts
 from xaionnx.explainers._trees.columns import NOBODY, players_of_features
 from xaionnx.explainers._trees.forest import JoinedForest, RowGroups, absent, combine, mean_by_share, shap_values
 from xaionnx.explainers._trees.raw_score import RAW
-from xaionnx.explainers._trees.source import GAMES, TreeSource, tree_source
+from xaionnx.explainers._trees.scores import GAMES
+from xaionnx.explainers._trees.source import TreeSource, tree_source
 from xaionnx.layers.graph_facts import graph_fact
 from xaionnx.perturb.baseline import Baseline
 from xaionnx.perturb.baselines.background import Background
@@ -24,10 +25,12 @@ from xaionnx.perturb.players import Players
 from xaionnx.request import Request
 from xaionnx.short_repr import short_repr
 from xaionnx.targets.resolve import ResolvedTargets
-from xaionnx.typing import Array, BackgroundLike, Document
+from xaionnx.typing import Array, BackgroundLike, Document, Feeds
 
 # How far the sums may be from the model's own output: single precision over a thousand trees.
 _APART: Final = 1e-4
+# Rows with values of both a sample and a background row for which the sums are compared with the output.
+_MIXED: Final = 64
 
 
 @final
@@ -99,27 +102,31 @@ class TreeGame:
         game = cls(
             request, resolved, source, joined, players, np.concatenate(owner), table, joined.raw(table)
         )  # fmt: skip
-        game.check_outputs()
+        game.check_outputs("sample", game.sums, resolved.outputs[source.tensor])
         return game
 
-    def check_outputs(self) -> None:
-        """Check that the sums of the trees give the model's own output.
+    def check_outputs(self, rows: str, sums: Array, outputs: Array) -> None:
+        """Check that the sums of the trees for some rows give the model's own outputs.
 
         Raises
         ------
         UnsupportedModelError
             They do not.
         """
-        own = self.resolved.outputs[self.source.tensor]
-        own = own.reshape(len(own), -1).astype(np.float64)
-        found = self.source.outputs(self.sums)
+        own = outputs.reshape(len(outputs), -1).astype(np.float64)
+        found = self.source.outputs(sums)
+        if found.shape != own.shape:
+            raise UnsupportedModelError(
+                f"The trees of {self.request.model.name} give {found.shape[1]} numbers for '{self.source.tensor}', and "
+                f"onnxruntime {own.shape[1]}. Use {GAMES}."
+            )
         scale = 1 + np.abs(own) + np.abs(self.joined.weight).max(initial=0)
-        far = np.abs(found - own) > _APART * scale
+        far = ~(np.abs(found - own) <= _APART * scale)
         if far.any():
             n, element = np.argwhere(far)[0]
             raise UnsupportedModelError(
                 f"The sums of the trees of {self.request.model.name} give {found[n, element]:.6g} for '"
-                f"{self.source.tensor}' of sample {n}, and onnxruntime {own[n, element]:.6g}: the file's trees are not "
+                f"{self.source.tensor}' of {rows} {n}, and onnxruntime {own[n, element]:.6g}: the file's trees are not "
                 f"computed as they are written. Use {GAMES}."
             )
 
@@ -143,9 +150,31 @@ class TreeGame:
             name: rows[name] if name in rows else x if name in model.shared else np.repeat(x[:1], count, axis=0)
             for name, x in request.feeds.items()
         }
-        inner = [name for name in self.joined.inputs if name not in feeds]
-        outputs = model.with_outputs(inner).run(feeds, inner) if inner else {}
-        return BackgroundTable(self.joined.table({**feeds, **outputs}), bound.weights, bound)
+        table = self._table_of(feeds, "background row")
+        self._check_mixed_rows(feeds)
+        return BackgroundTable(table, bound.weights, bound)
+
+    def _table_of(self, feeds: Feeds, rows: str) -> Array:
+        """The features of other rows, for which the sums of the trees are compared with the model's outputs, too."""
+        fetched = [*dict.fromkeys(n for n in (*self.joined.inputs, self.source.tensor) if n not in feeds)]
+        outputs = self.request.model.with_outputs(fetched).run(feeds, fetched)
+        table = self.joined.table({**feeds, **outputs})
+        self.check_outputs(rows, self.joined.raw(table), outputs[self.source.tensor])
+        return table
+
+    def _check_mixed_rows(self, background: Feeds) -> None:
+        """Check the sums of some rows with values of both samples and background rows, as coalitions have."""
+        rng = np.random.default_rng(0)
+        count = min(len(background[name]) for name in self.players.maps)
+        sample, other = rng.integers(len(self.table), size=_MIXED), rng.integers(count, size=_MIXED)
+        present = rng.random((_MIXED, self.players.count)) < 0.5
+        feeds = {name: x if name in self.request.model.shared else x[other] for name, x in background.items()}
+        for name, labels in self.players.maps.items():
+            x = self.request.feeds[name]
+            flat = np.broadcast_to(labels, x.shape[1:]).reshape(-1)
+            inside = (present[:, np.maximum(flat, 0)] & (flat >= 0)).reshape(_MIXED, *x.shape[1:])
+            feeds[name] = np.where(inside, x[sample], background[name][other])
+        self._table_of(feeds, "mixed row")
 
     def own_rows(self) -> BackgroundTable:
         """The explained rows as the background.
@@ -162,6 +191,7 @@ class TreeGame:
                 "perturbation='path_dependent'."
             )
         rows = {name: self.request.feeds[name] for name in self.players.maps}
+        self._check_mixed_rows(self.request.feeds)
         only = rows[next(iter(rows))] if len(rows) == 1 else rows
         return BackgroundTable(self.table, None, Background(only), own=True)
 

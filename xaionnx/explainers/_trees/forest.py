@@ -10,8 +10,10 @@ from typing import Final, final
 import numpy as np
 from xaionnx_kernels.trees import MOST_PLAYERS, Background, Cover, Forest, Paths, ShapTables, paths, raw_sums, reached
 
-from xaionnx.errors import UnsupportedModelError
-from xaionnx.explainers._trees.source import GAMES, TreeSource
+from xaionnx.errors import InputMismatchError, UnsupportedModelError
+from xaionnx.explainers._trees.scores import GAMES
+from xaionnx.explainers._trees.source import TreeSource
+from xaionnx.graph.tree_ensembles import MEMBER
 from xaionnx.runtime import progress
 from xaionnx.short_repr import short_repr
 from xaionnx.typing import Array, Feeds
@@ -102,6 +104,13 @@ class JoinedForest:
         """Return the features that are compared, (N, F), from the tensors of features.
 
         Whole numbers become float32, as onnxruntime compares them.
+
+        Raises
+        ------
+        UnsupportedModelError
+            A feature that is compared is not there.
+        InputMismatchError
+            A feature that is compared with a set of numbers is no whole number.
         """
         parts = []
         for name, used in zip(self.inputs, self.used, strict=True):
@@ -114,7 +123,24 @@ class JoinedForest:
                 )
             taken = table[:, used]
             parts.append(taken if taken.dtype.kind == "f" and taken.itemsize >= 4 else taken.astype(np.float32))
-        return np.ascontiguousarray(np.concatenate(parts, axis=1))
+        table = np.ascontiguousarray(np.concatenate(parts, axis=1))
+        self._check_members(table)
+        return table
+
+    def _check_members(self, table: Array) -> None:
+        columns = np.unique(self.forest.feature[self.forest.mode == MEMBER])
+        with np.errstate(invalid="ignore"):
+            broken = np.isfinite(table[:, columns]) & (table[:, columns] != np.floor(table[:, columns]))
+        if broken.any():
+            row, column = np.argwhere(broken)[0]
+            ends = np.cumsum([len(used) for used in self.used])
+            at = int(np.searchsorted(ends, columns[column], side="right"))
+            feature = np.concatenate(self.used)[columns[column]]
+            raise InputMismatchError(
+                f"The trees compare feature {feature} of '{self.inputs[at]}' with sets of whole numbers, and row {row} "
+                f"has {table[row, columns[column]]:.6g} there, of which onnxruntime finds some in sets that lack them. "
+                "Give the number of a category."
+            )
 
     def leaf_values(self, combined: Array) -> Array:
         """Return the weights of the leaves, (M, T), of combinations (C, T) of the sums."""

@@ -11,7 +11,8 @@ import onnx
 from onnx import helper, numpy_helper
 
 from xaionnx.errors import ParameterError, UnsupportedModelError
-from xaionnx.explainers._trees.source import GAMES, TreeSource, tree_source
+from xaionnx.explainers._trees.scores import GAMES
+from xaionnx.explainers._trees.source import TreeSource, tree_source
 from xaionnx.graph.adapt import import_default_ops
 from xaionnx.graph.tree_ensembles import ML, NEWEST, REGRESSOR, TreeEnsemble
 from xaionnx.runtime.model import Model

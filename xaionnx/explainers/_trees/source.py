@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, final
 
@@ -11,35 +10,15 @@ import onnx
 from onnx import TensorProto, helper
 
 from xaionnx.errors import UnsupportedModelError
+from xaionnx.explainers._trees.scores import GAMES, node_scores
 from xaionnx.graph.affine import AffineTrace, Stage, affine_trace
 from xaionnx.graph.cut import cut
-from xaionnx.graph.tree_ensembles import CLASSIFIER, REGRESSOR, TreeEnsemble, tree_ensembles
+from xaionnx.graph.tree_ensembles import TreeEnsemble, tree_ensembles
 from xaionnx.layers.graph_facts import graph_fact
 from xaionnx.runtime.model import Model
 from xaionnx.short_repr import short_repr
 from xaionnx.targets.selection import activate
 from xaionnx.typing import Array
-
-GAMES: Final = "exact_shapley or kernel_shap"
-_TYPES: Final = {np.dtype(np.float32): TensorProto.FLOAT, np.dtype(np.float64): TensorProto.DOUBLE}
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class NodeScores:
-    """The scores (N, S) of one ensemble from its sums (N, K) without base values: ``f(sums @ weights + constant)``.
-
-    Attributes
-    ----------
-    weights : array (K, S)
-    constant : array (S,)
-    link : str
-        ``identity``, ``logistic`` or ``softmax``.
-    """
-
-    weights: Array
-    constant: Array
-    link: str
 
 
 @final
@@ -127,7 +106,7 @@ def _find(model: Model, tensor: str) -> TreeSource:
             "method for any model, such as kernel_shap."
         )
     outputs = {ensemble.output: number for number, (_, ensemble) in enumerate(known)}
-    scores = [node_scores(ensemble, node, model) for node, ensemble in known]
+    scores = [node_scores(ensemble, node.name, model.name) for node, ensemble in known]
     linked = [name for name, number in outputs.items() if scores[number].link != "identity"]
     trace = affine_trace(model.view, tensor, outputs, linked)
     chosen = sorted(outputs[name] for name in trace.sources)
@@ -163,59 +142,6 @@ def _around_links(
     first = np.concatenate([before for before, _ in befores], axis=1)
     second = np.concatenate([constant_ for _, constant_ in befores])
     return weights @ first, constant @ first + second, outer, shift
-
-
-def node_scores(ensemble: TreeEnsemble, node: onnx.NodeProto, model: Model) -> NodeScores:
-    """Return how the scores of a node follow from the sums of its trees, as onnxruntime computes them.
-
-    Raises
-    ------
-    UnsupportedModelError
-        The scores are no sums, as those of a minimum, or have a transform without a margin.
-    """
-
-    def refuse(reason: str) -> UnsupportedModelError:
-        return UnsupportedModelError(
-            f"{ensemble.op} '{node.name or ensemble.output}' of {model.name} {reason}, so its output is no sum over "
-            f"trees. Use {GAMES}."
-        )
-
-    if ensemble.aggregate in ("MIN", "MAX") and len(ensemble.roots) > 1:
-        raise refuse(f"takes the {ensemble.aggregate} over its trees")
-    post = ensemble.post_transform
-    if ensemble.op == CLASSIFIER:
-        return _classifier_scores(ensemble, refuse)
-    count = ensemble.targets
-    if ensemble.op == REGRESSOR and count == 1 and post in ("LOGISTIC", "SOFTMAX", "SOFTMAX_ZERO"):
-        post = "NONE"  # onnxruntime leaves it out
-    base = np.broadcast_to(ensemble.base, (count,)) if len(ensemble.base) in (1, count) else np.zeros(count)
-    return NodeScores(np.eye(count), np.array(base), _link(post, refuse))
-
-
-def _classifier_scores(ensemble: TreeEnsemble, refuse: Callable[[str], UnsupportedModelError]) -> NodeScores:
-    count, base, post = ensemble.targets, ensemble.base, ensemble.post_transform
-    ids = np.unique(ensemble.weight_target)
-    if count == 1 or (count == 2 and ids.tolist() == [0]):
-        # One score for two classes.
-        column = np.zeros((count, 1))
-        column[0] = 1.0
-        total = float(base[0]) if len(base) == 1 else float(base[1]) if len(base) == 2 else 0.0
-        if len(base) < 2 and not (ensemble.weight < 0).any() and count == 2:
-            return NodeScores(column @ [[-1.0, 1.0]], np.array([1 - total, total]), "identity")
-        weights = column @ [[-1.0, 1.0]]
-        link = "logistic" if post == "LOGISTIC" else "identity"
-        return NodeScores(weights, np.array([-total, total]), link if len(base) < 2 else _link(post, refuse))
-    bases = np.array(base) if len(base) == count else np.zeros(count)
-    if len(base) == 1 and count == 2:
-        bases[0] = base[0]
-    return NodeScores(np.eye(count), bases, _link(post, refuse))
-
-
-def _link(post: str, refuse: Callable[[str], UnsupportedModelError]) -> str:
-    known = {"NONE": "identity", "LOGISTIC": "logistic", "SOFTMAX": "softmax"}
-    if post not in known:
-        raise refuse(f"has the post transform {post}")
-    return known[post]
 
 
 def _affine_map(model: Model, names: list[str], sizes: list[int], tensor: str) -> tuple[Array, Array]:
