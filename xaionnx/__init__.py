@@ -31,12 +31,14 @@ if TYPE_CHECKING:
     from xaionnx import autodiff as autodiff
     from xaionnx import compilation as compilation
     from xaionnx import errors as errors
+    from xaionnx import evaluation as evaluation
     from xaionnx import explainers as explainers
     from xaionnx import gradients as gradients
     from xaionnx import methods as methods
     from xaionnx import patterns as patterns
     from xaionnx import render as render
     from xaionnx.compilation import Compiled, compile
+    from xaionnx.evaluation import Scores, evaluate
     from xaionnx.gradients.finite_differences import FiniteDifferences
     from xaionnx.methods import Settings
 
@@ -49,9 +51,11 @@ __all__ = [
     "FiniteDifferences",
     "InputSpec",
     "Model",
+    "Scores",
     "Target",
     "__version__",
     "compile",
+    "evaluate",
     "explain",
     "show_progress",
 ]
@@ -113,9 +117,22 @@ def explain(
 _LATER = {
     "Compiled": "xaionnx.compilation",
     "FiniteDifferences": "xaionnx.gradients.finite_differences",
+    "Scores": "xaionnx.evaluation",
     "compile": "xaionnx.compilation",
+    "evaluate": "xaionnx.evaluation",
 }
-_ROOMS = ("autodiff", "compilation", "discovery", "errors", "explainers", "gradients", "methods", "patterns", "render")
+_ROOMS = (
+    "autodiff",
+    "compilation",
+    "discovery",
+    "errors",
+    "evaluation",
+    "explainers",
+    "gradients",
+    "methods",
+    "patterns",
+    "render",
+)
 
 
 def __getattr__(name: str) -> Any:  # a module, a class or a function

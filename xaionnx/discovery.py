@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from xaionnx import parameters
-from xaionnx.errors import ParameterError, UnknownNameError
 from xaionnx.explainer import Explainer
 from xaionnx.registry import Registry
 
@@ -44,22 +42,4 @@ def configured(given: str | Explainer, settings: Mapping[str, object]) -> Explai
     ParameterError
         A parameter is invalid, settings come with a method that is configured already, or this is not a method.
     """
-    if isinstance(given, str):
-        kind = method(given)
-        known = parameters.declared(kind)
-        for name in settings:
-            if name not in known:
-                raise UnknownNameError.among(f"parameter of {given}", name, known)
-        return kind(**settings)
-    if isinstance(given, type) and issubclass(given, Explainer):
-        name = given.__name__
-        raise ParameterError(f"The 'method' parameter got the class {name}. Give a method: {name}(), or its name.")
-    if not isinstance(given, Explainer):
-        raise ParameterError(
-            f"The 'method' parameter must be the name of a method, or an Explainer. Got {given!r} instead."
-        )
-    if settings:
-        raise ParameterError(
-            f"Parameters of {type(given).__name__} belong in its constructor. Got {', '.join(settings)} as well."
-        )
-    return given
+    return METHODS.configured(given, settings)

@@ -314,9 +314,9 @@ def _head(name: str, dtype: DType, shape: tuple[int, ...]) -> bytes:
     return f"{name}{dtype}{shape}".encode()
 
 
-def recorded_parameters(explainer: Explainer, resolved: Mapping[str, object]) -> Document:
-    """The parameters of a method as JSON values; entries of ``resolved`` replace them."""
-    known = {name: resolved.get(name, getattr(explainer, name)) for name in parameters.declared(type(explainer))}
+def recorded_parameters(owner: object, resolved: Mapping[str, object]) -> Document:
+    """The parameters of a method or a metric as JSON values; entries of ``resolved`` replace them."""
+    known = {name: resolved.get(name, getattr(owner, name)) for name in parameters.declared(type(owner))}
     return {name: _as_json(value) for name, value in known.items()}
 
 

@@ -10,12 +10,13 @@ import functools
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from types import ModuleType
 from typing import Any, Generic, Protocol, TypeVar, final
 
+from xaionnx import parameters
 from xaionnx.errors import ParameterError, UnknownNameError
 
 Kind = TypeVar("Kind")
@@ -25,9 +26,9 @@ Kind_co = TypeVar("Kind_co", covariant=True)
 @final
 @dataclass(frozen=True)
 class Registry(Generic[Kind]):
-    """The classes defined in the files of a package, one per file, by file name.
+    """The classes defined in the files of a package and of the packages in it, one per file, by file name.
 
-    Files whose names begin with an underscore are ignored.
+    Files and packages whose names begin with an underscore are ignored.
 
     Attributes
     ----------
@@ -58,8 +59,9 @@ class Registry(Generic[Kind]):
         UnknownNameError
             There is none; the message lists the nearest names.
         """
-        if name in _module_names(self.package):
-            kind: type[Kind] = _concrete_class(importlib.import_module(f"{self.package}.{name}"), self.base)
+        files = _module_names(self.package)
+        if name in files:
+            kind: type[Kind] = _concrete_class(importlib.import_module(files[name]), self.base)
             return kind
         for entry in self._entries():
             if entry.name == name:
@@ -70,6 +72,39 @@ class Registry(Generic[Kind]):
     def kinds(self) -> list[type[Kind]]:
         """Return all classes, sorted by name."""
         return [self.find(name) for name in self.names()]
+
+    def configured(self, given: object, settings: Mapping[str, object]) -> Kind:
+        """Return the object with its parameters, from its name and ``settings``; one that is given is returned as is.
+
+        Raises
+        ------
+        UnknownNameError
+            There is no such name or parameter.
+        ParameterError
+            A parameter is invalid, settings come with an object that has its parameters, or this is no such object.
+        """
+        word, article = self.word, "an" if self.base.__name__[0] in "AEIOU" else "a"
+        if isinstance(given, str):
+            kind = self.find(given)
+            known = parameters.declared(kind)
+            for name in settings:
+                if name not in known:
+                    raise UnknownNameError.among(f"parameter of {given}", name, known)
+            return kind(**settings)
+        if isinstance(given, type) and issubclass(given, self.base):
+            name = given.__name__
+            raise ParameterError(f"The '{word}' parameter got the class {name}. Give a {word}: {name}(), or its name.")
+        if not isinstance(given, self.base):
+            raise ParameterError(
+                f"The '{word}' parameter must be the name of a {word}, or {article} {self.base.__name__}. "
+                f"Got {given!r} instead."
+            )
+        if settings:
+            raise ParameterError(
+                f"Parameters of {type(given).__name__} belong in its constructor. Got {', '.join(settings)} as well."
+            )
+        configured: Kind = given  # type: ignore[assignment]  # of its base class
+        return configured
 
     def _entries(self) -> list[_Entry]:
         return list(entry_points(group=self.group)) if self.group else []
@@ -193,13 +228,19 @@ def number(text: str | None) -> tuple[float, ...]:
 
 def modules(package: str) -> list[ModuleType]:
     """Import and return the public modules of a package, sorted by name."""
-    return [importlib.import_module(f"{package}.{name}") for name in _module_names(package)]
+    return [importlib.import_module(name) for name in _module_names(package).values()]
 
 
 @functools.cache
-def _module_names(package: str) -> tuple[str, ...]:
-    paths = importlib.import_module(package).__path__
-    return tuple(module.name for module in pkgutil.iter_modules(paths) if not module.name.startswith("_"))
+def _module_names(package: str) -> dict[str, str]:
+    """Return the full names of the modules by their file names, sorted."""
+    found: dict[str, str] = {}
+    for module in pkgutil.iter_modules(importlib.import_module(package).__path__):
+        if module.name.startswith("_"):
+            continue
+        full = f"{package}.{module.name}"
+        found |= _module_names(full) if module.ispkg else {module.name: full}
+    return dict(sorted(found.items()))
 
 
 @functools.cache

@@ -16,6 +16,7 @@ from xaionnx.targets.scores import (
     probabilities_called_logits,
     quantity,
     refuse_rows,
+    to_probability,
 )
 from xaionnx.targets.selection import TargetSet, TargetTerm
 from xaionnx.targets.target import Target
@@ -85,6 +86,17 @@ class ResolvedTargets:
         count = sum(self.sizes[:given])
         selection = TargetSet(self.selection.terms[:count])
         return replace(self, selection=selection, values=self.values[:count], sizes=self.sizes[:given])
+
+    def as_probabilities(self) -> ResolvedTargets:
+        """Return the targets with the probability of the class in place of each logit; others stay as they are."""
+        terms = [
+            replace(term, activation=to_probability(self.outputs[term.tensor], term.tensor, self.model), quantity=None)
+            if self._quantity(term) == "logit"
+            else term
+            for term in self.selection.terms
+        ]
+        selection = TargetSet(terms)
+        return replace(self, selection=selection, values=selection.select(self.outputs).T)
 
     def renamed(self, tensor: str, name: str) -> ResolvedTargets:
         """Return the targets read from a tensor of another name."""

@@ -218,6 +218,21 @@ class GameExplainer(FromBackground, Explainer):
             return found
         return replace(found, parameters={**found.parameters, "baseline": self.replacing(samples[0])})
 
+    @final
+    def game(self, resolved: ResolvedTargets, sample: Sample, evaluations: Evaluations) -> Game:
+        """The game of one sample with the resolved targets of its batch, without a budget."""
+        removal = self._bound_removal(resolved, sample, sample.number)
+        _check_mixed(resolved.model, [removal])
+        return Game(
+            resolved.model,
+            resolved.selection.of_sample(sample.number),
+            removal,
+            resolved.values[:, [sample.number]],
+            explained=resolved.count,
+            applier_kind=self.applier(),
+            evaluations=evaluations,
+        )
+
     def _played(
         self, resolved: ResolvedTargets, which: Array, every: Sequence[Removal], evaluations: Evaluations
     ) -> Iterator[_Part]:

@@ -1,0 +1,172 @@
+"""Evidence: the attributions that a metric judges, with the model and the samples."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final, final
+
+import numpy as np
+
+from xaionnx.data.inputs import Inputs
+from xaionnx.data.sample import Sample
+from xaionnx.errors import ParameterError
+from xaionnx.explainer import Explainer
+from xaionnx.explanation import Explanation
+from xaionnx.perturb.players import Players
+from xaionnx.request import Request
+from xaionnx.runtime.model import Model
+from xaionnx.short_repr import short_repr
+from xaionnx.targets.resolve import FixedTerms, ResolvedTargets
+from xaionnx.typing import Array, Feeds
+
+# Values that lower the target where they are positive.
+_TURNED: Final = ("hindrance",)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """The attributions of N samples to one target each, and what is needed to judge them.
+
+    Attributes
+    ----------
+    request : Request
+        The model, the samples and the target.
+    explanation : Explanation
+        The record of the attributions, samples first.
+    explainer : Explainer or None
+        The method, bound to the model; None if only its record was given.
+    masks : array of bool (N, ...) or None
+        The true places, broadcasting to the positions of the explained input.
+    """
+
+    request: Request
+    explanation: Explanation
+    explainer: Explainer | None = None
+    masks: Array | None = None
+
+    __repr__ = short_repr
+
+    @property
+    def model(self) -> Model:
+        """The model."""
+        return self.request.model
+
+    @property
+    def samples(self) -> list[Sample]:
+        """The N samples."""
+        return self.request.samples
+
+    @property
+    def resolved(self) -> ResolvedTargets:
+        """The target at the samples."""
+        return self.request.resolved
+
+    @cached_property
+    def attributions(self) -> dict[str, Array]:
+        """The values by input name, float64 (N, ...), turned so that positive ones raise the target.
+
+        Raises
+        ------
+        ParameterError
+            The values are those of a layer.
+        """
+        values = self.explanation.values
+        named = values if isinstance(values, dict) else {self.request.main: values}
+        sign = -1.0 if self.explanation.value_kind in _TURNED else 1.0
+        for name, array in named.items():
+            known = self.request.feeds.get(name)
+            if known is None or array.shape != known.shape:
+                raise ParameterError(
+                    f"The values of {self.explanation.method} are those of a tensor inside the model, and metrics "
+                    "judge values of its inputs. Explain the inputs."
+                )
+        return {name: sign * np.asarray(array, dtype=np.float64) for name, array in named.items()}
+
+    def place_values(self, n: int) -> Array:
+        """The values of sample ``n`` at the positions of the explained input, summed over all other axes.
+
+        A row of a table has a position for each column.
+        """
+        sample = self.samples[n]
+        array, found = np.asarray(self.attributions[sample.main][n]), sample.positions()
+        if found is None:
+            return array
+        others = tuple(axis for axis in range(array.ndim) if axis not in found.axes)
+        return np.asarray(array.sum(axis=others))
+
+    def player_means(self, n: int, players: Players) -> Array:
+        """The mean of the values over the elements of each player of sample ``n``, (P,): an order of the players."""
+        values = {name: array[n] for name, array in self.attributions.items()}
+        ones = {name: np.ones_like(array) for name, array in values.items()}
+        return sums_by_player(players.maps, values) / np.maximum(sums_by_player(players.maps, ones), 1)
+
+    def player_sums(self, n: int, players: Players) -> Array:
+        """The sum of the values of each player of sample ``n``, (P,).
+
+        The value of a group of the method is first divided evenly among its elements, so that their sum is the value.
+        """
+        values, groups = {name: array[n] for name, array in self.attributions.items()}, self.explanation.features
+        if groups is not None and self.explanation.feature_values is not None:
+            named = groups if isinstance(groups, dict) else {self.request.main: groups}
+            labels = {name: array[min(n, len(array) - 1)] for name, array in named.items() if name in values}
+            sizes = sums_by_player(labels, {name: np.ones_like(values[name]) for name in labels})
+            for name, array in labels.items():
+                values[name] = values[name] / np.where(array >= 0, sizes[array], 1)
+        return sums_by_player(players.maps, values)
+
+    def explain(self, feeds: Feeds, rows: Array, model: Model | None = None) -> dict[str, Array]:
+        """The attributions of other inputs by the same method, for the targets of the samples ``rows``.
+
+        Parameters
+        ----------
+        feeds : dict of arrays (M, ...) by input name
+        rows : array of int (M,)
+            The sample that each input belongs to: its target is that of the sample.
+        model : Model, optional
+            Another model with the same inputs and outputs.
+
+        Returns
+        -------
+        dict of arrays of float64 (M, ...) by input name
+
+        Raises
+        ------
+        ParameterError
+            There is a record, but no method.
+        """
+        if self.explainer is None:
+            raise ParameterError(
+                f"Changed inputs are explained again, and of {self.explanation.method} there is only a record. Give "
+                "the method in place of its Explanation."
+            )
+        targets = FixedTerms.of_rows(self.resolved, rows)
+        request = Request(self.model if model is None else model, Inputs(dict(feeds)), targets[0])
+        explanation = self.explainer.explain(request).samples_first()
+        self.request.evaluations.add(rows, 1)
+        return Evidence(request, explanation, self.explainer).attributions
+
+
+def sums_by_player(labels: Feeds, values: Feeds) -> Array:
+    """Return the sum of the values with each label 0 to P - 1, over all inputs, (P,).
+
+    Parameters
+    ----------
+    labels : dict of arrays of int by input name
+        Broadcast to the values; -1 belongs to no player.
+    values : dict of arrays by input name
+
+    Examples
+    --------
+    >>> sums_by_player({"x": np.array([1, 0, -1, 1])}, {"x": np.array([1.0, 2, 3, 4])})
+    array([2., 5.])
+    """
+    count = 1 + max(int(array.max(initial=-1)) for array in labels.values())
+    sums = np.zeros(count)
+    for name, array in labels.items():
+        if name in values:
+            each = np.broadcast_to(array, values[name].shape)
+            inside = each >= 0
+            sums += np.bincount(each[inside], weights=values[name][inside], minlength=count)
+    return sums

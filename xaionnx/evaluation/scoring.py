@@ -1,0 +1,173 @@
+"""Scoring: the scores of one method by one metric."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from xaionnx import discovery
+from xaionnx.errors import DataError, ParameterError
+from xaionnx.evaluation.controls import CONTROLS
+from xaionnx.evaluation.evidence import Evidence
+from xaionnx.evaluation.metric import METRICS, Measure, Metric
+from xaionnx.evaluation.scores import Scores
+from xaionnx.explainer import Explainer
+from xaionnx.explanation import Explanation
+from xaionnx.record import recorded_parameters
+from xaionnx.request import Request
+from xaionnx.runtime import progress
+from xaionnx.runtime.model import Model
+from xaionnx.typing import Array, InputLike, ModelLike, TargetLike
+
+
+def metrics() -> list[str]:
+    """Return the names of all metrics, including those of other packages (entry points ``xaionnx.metrics``)."""
+    return METRICS.names()
+
+
+def evaluate(  # noqa: PLR0913 - options of a public function, by keyword
+    model: ModelLike,
+    x: InputLike,
+    method: str | Explainer | Explanation,
+    metric: str | Metric,
+    target: TargetLike = None,
+    *,
+    masks: Array | None = None,
+    controls: Sequence[str] = ("random",),
+    seed: int = 0,
+    **settings: object,
+) -> Scores:
+    """Score the explanations of a batch of samples by a metric, beside controls that explain nothing.
+
+    Parameters
+    ----------
+    model : Model or path
+    x : array (N, ...) or anything that :func:`xaionnx.explain` reads
+    method : str, Explainer or Explanation
+        The method, or its record for the same samples and target.
+    metric : str or Metric
+        The name of a metric, or the metric with its parameters.
+    target : optional
+        One target, as in :func:`xaionnx.explain`.
+    masks : array of bool (N, ...), optional
+        The true places, for metrics of localisation: broadcasts to the positions of the explained input.
+    controls : sequence of str
+        The controls: ``random`` values, the input's own ``edges``, the map of ``other_class``.
+    seed : int
+        The seed of the controls.
+    **settings
+        Parameters of the metric, if it is given by name.
+
+    Returns
+    -------
+    Scores
+        With ``values`` (N,), the ``interval`` of their mean, and ``controls``.
+
+    Raises
+    ------
+    UnknownNameError
+        There is no such method, metric, control or parameter.
+    ParameterError
+        A parameter is invalid, several targets are given, or the record is of other samples or another target.
+    XaionnxError
+        See :mod:`xaionnx.errors`.
+
+    Examples
+    --------
+    >>> from models import planted
+    >>> linear = planted.load(planted.linear([[4.0, 3.0, 2.0, 1.0]]))
+    >>> scores = evaluate(linear, np.ones((1, 4), np.float32), "input_x_gradient", "deletion")
+    >>> scores.values.tolist(), scores.curves["target"].tolist()
+    ([3.75], [[10.0, 6.0, 3.0, 1.0, 0.0]])
+    """
+    judge = METRICS.configured(metric, settings)
+    opened = model if isinstance(model, Model) else Model.load(model)
+    with progress.bar():
+        evidence = _evidence(opened, x, method, target, masks, judge)
+        scores = _scores(judge, evidence)
+        found = {}
+        for name in controls:
+            control = CONTROLS.find(name)(judged=evidence.explainer, seed=seed)
+            explanation = control.explain(evidence.request).samples_first()
+            found[name] = _scores(judge, dataclasses.replace(evidence, explanation=explanation, explainer=control))
+    return dataclasses.replace(scores, controls=found)
+
+
+def _evidence(
+    model: Model,
+    x: InputLike,
+    method: str | Explainer | Explanation,
+    target: TargetLike,
+    masks: Array | None,
+    judge: Metric,
+) -> Evidence:
+    if isinstance(method, Explanation):
+        if method.several_targets:
+            raise ParameterError(
+                "A metric judges one target, and this Explanation has several. Take one: result['name']."
+            )
+        request, explainer, explanation = Request(model, x, target), None, method.samples_first()
+        _check_same(request, explanation)
+    else:
+        explainer = discovery.configured(method, {}).bind(model)
+        request = explainer.request(model, x, target)
+        if request.several:
+            raise ParameterError("A metric judges one target at a time. Got a list of targets instead.")
+        explanation = explainer.explain(request).samples_first()
+    if "masks" in judge.needs and masks is None:
+        raise ParameterError(f"The metric '{judge.name()}' needs the true places. Give masks, (N, ...) of bool.")
+    return Evidence(request, explanation, explainer, masks)
+
+
+def _check_same(request: Request, explanation: Explanation) -> None:
+    """Check that a record explains the samples and the target of a request."""
+    if explanation.samples != len(request.samples):
+        raise DataError(f"The Explanation has {explanation.samples} samples, and x has {len(request.samples)}.")
+    close = np.isclose(explanation.prediction, request.resolved.prediction[0], rtol=1e-3, atol=1e-5)
+    if (explanation.target == request.resolved.names[0]).all() and close.all():
+        return
+    n = int(np.flatnonzero((explanation.target != request.resolved.names[0]) | ~close)[0])
+    raise ParameterError(
+        f"The Explanation is of {explanation.target[n]} = {explanation.prediction[n]:.4g} at sample {n}, and this call "
+        f"of {request.resolved.names[0][n]} = {request.resolved.prediction[0][n]:.4g}. Give the same model, samples "
+        "and target."
+    )
+
+
+def _scores(judge: Metric, evidence: Evidence) -> Scores:
+    began, before = time.perf_counter(), evidence.request.evaluations.rows.copy()
+    measure = judge.measure(evidence)
+    _check_bounds(judge, measure)
+    return Scores(
+        judge.name(),
+        evidence.explanation.method,
+        measure.values,
+        judge.direction,
+        judge.bounds,
+        measure.reasons,
+        measure.curves,
+        diagnostics={
+            "evaluations": (evidence.request.evaluations.rows - before).tolist(),
+            "seconds": round(time.perf_counter() - began, 6),
+        },
+        provenance={
+            "metric": _settings(judge),
+            **measure.facts,
+            "target": evidence.explanation.target.tolist(),
+            "explanation": dict(evidence.explanation.provenance),
+        },
+    )
+
+
+def _check_bounds(judge: Metric, measure: Measure) -> None:
+    """Check that scores are within the bounds that the metric declares: a fault of the metric otherwise."""
+    known = measure.values[np.isfinite(measure.values)]
+    low, high = judge.bounds
+    assert ((known >= low - 1e-6) & (known <= high + 1e-6)).all(), f"{judge.name()} scored outside {judge.bounds}"
+
+
+def _settings(judge: Metric) -> Mapping[str, object]:
+    return {"name": judge.name(), **recorded_parameters(judge, {})}

@@ -1,0 +1,97 @@
+"""Curves of the target while features are removed or inserted one after the other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Final, final
+
+import numpy as np
+
+from xaionnx.evaluation.metric import SampleMeasure, undefined
+from xaionnx.hooks import hook
+from xaionnx.metrics._removal import ByRemoval
+from xaionnx.parameters import integer
+from xaionnx.perturb.game import Game
+from xaionnx.typing import Array
+
+# Steps of a curve if none are given; a picture of 224 x 224 pixels then has a line of pixels a step.
+_STEPS: Final = 224
+# Numbers of coalitions that are held at once.
+_NUMBERS: Final = 2**24
+
+NO_ORDER: Final = "all values are equal, so that they give no order"
+"""Why a curve is not defined."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemovalCurve(ByRemoval):
+    """A metric of the curve of the target while features are removed or inserted, the most relevant first.
+
+    Equal values are taken in the order of the features.
+    """
+
+    inserts: ClassVar[bool] = False
+    """Whether features are inserted into the baseline, rather than removed from the input."""
+
+    steps: int | None = integer(
+        None, "number of steps of equal size; one a feature, and at most 224, if not given", low=1, optional=True
+    )
+
+    @final
+    def score(self, game: Game, values: Array) -> SampleMeasure:
+        if values.min() == values.max():
+            return undefined(NO_ORDER)
+        counts = step_counts(game.players, self.steps)
+        curve = removal_curve(game, most_relevant_first(values), counts, inserts=self.inserts)
+        value, reason = self.summary(counts / game.players, curve)
+        return SampleMeasure(value, reason, {"share": counts / game.players, "target": curve})
+
+    @hook
+    def summary(self, shares: Array, curve: Array) -> tuple[float, str]:
+        """The score of a curve (K,) at shares (K,) of the features from 0 to 1, and a reason if there is none."""
+        return area(shares, curve), ""
+
+
+def step_counts(players: int, steps: int | None) -> Array:
+    """Return how many players are changed at each step, from none to all, in steps as equal as can be.
+
+    Examples
+    --------
+    >>> step_counts(10, 4)
+    array([ 0,  2,  5,  8, 10])
+    """
+    count = min(players, _STEPS if steps is None else steps)
+    return np.unique(np.round(np.arange(count + 1) * players / count).astype(np.int64))
+
+
+def most_relevant_first(values: Array) -> Array:
+    """Return the players by falling value; equal ones in their order.
+
+    Examples
+    --------
+    >>> most_relevant_first(np.array([1.0, 3.0, 3.0]))
+    array([1, 2, 0])
+    """
+    return np.argsort(-values, kind="stable")
+
+
+def removal_curve(game: Game, order: Array, counts: Array, *, inserts: bool = False) -> Array:
+    """Return the target (K,) with the first ``counts`` players of an order removed, or present alone if ``inserts``."""
+    rank = np.empty(game.players, dtype=np.int64)
+    rank[order] = np.arange(game.players)
+    curve, size = np.empty(len(counts)), max(1, _NUMBERS // game.players)
+    for start in range(0, len(counts), size):
+        some = counts[start : start + size, None]
+        curve[start : start + size] = game.values((rank < some) if inserts else (rank >= some))[:, 0]
+    return curve
+
+
+def area(shares: Array, curve: Array) -> float:
+    """Return the area under a curve over shares from 0 to 1, by the trapezoidal rule.
+
+    Examples
+    --------
+    >>> area(np.linspace(0, 1, 5), np.array([10.0, 6, 3, 1, 0]))
+    3.75
+    """
+    return float(np.trapezoid(curve, shares))

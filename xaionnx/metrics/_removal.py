@@ -1,0 +1,79 @@
+"""The base of metrics that remove features and look at the target."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import Final, final
+
+from xaionnx.data.sample import Sample
+from xaionnx.evaluation.evidence import Evidence
+from xaionnx.evaluation.metric import Measure, Metric, SampleMeasure, measured
+from xaionnx.explainers.feature_ablation import FeatureAblation
+from xaionnx.hooks import hook
+from xaionnx.parameters import choice, random_seed
+from xaionnx.perturb import baseline as baselines
+from xaionnx.perturb import features as partitions
+from xaionnx.perturb.background import FromBackground
+from xaionnx.perturb.features import DefaultFeatures, Features
+from xaionnx.perturb.game import Game
+from xaionnx.perturb.players import Players
+from xaionnx.targets.resolve import ResolvedTargets
+from xaionnx.typing import Array, BaselineLike, FeaturesLike
+
+_POSITIONS: Final = DefaultFeatures("pixels", "pixels")
+
+
+def quantity_parameter(default: str) -> str:
+    """Return a dataclass field for what a metric evaluates."""
+    return choice(default, ("target", "probability"), "what is evaluated: the target, or the probability of its class")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ByRemoval(FromBackground, Metric):
+    """A metric that plays one game per sample: features are removed, and the target is evaluated."""
+
+    features: FeaturesLike = partitions.parameter(
+        "what is removed", "pixels of pictures, segments of series, words, and elements of other inputs,"
+    )
+    baseline: BaselineLike = baselines.parameter("replacement for removed features")
+    quantity: str = quantity_parameter("target")
+    seed: int = random_seed("seed of all random draws")
+
+    @final
+    def measure(self, evidence: Evidence) -> Measure:
+        resolved = evidence.resolved.as_probabilities() if self.quantity == "probability" else evidence.resolved
+        return measured([self._score(evidence, resolved, n) for n in range(len(evidence.samples))])
+
+    def _score(self, evidence: Evidence, resolved: ResolvedTargets, n: int) -> SampleMeasure:
+        sample = evidence.samples[n]
+        ablation = FeatureAblation(
+            features=self.partition,
+            baseline=self.default_baseline(sample) if self.replacement is None else self.baseline,
+            background=self.background,
+            background_size=self.background_size,
+            seed=self.seed,
+        )
+        game = ablation.bind(evidence.model).game(resolved, sample, evidence.request.evaluations)
+        return self.score(game, self.player_values(evidence, n, game.removal.players))
+
+    @hook
+    def default_baseline(self, sample: Sample) -> BaselineLike:
+        """The baseline of a sample if none is given."""
+        del sample
+        return None
+
+    @property
+    @hook
+    def partition(self) -> Features:
+        """The features that are removed."""
+        return _POSITIONS if self.features is None else Features.of(self.features)
+
+    @hook
+    def player_values(self, evidence: Evidence, n: int, players: Players) -> Array:
+        """The value (P,) of each player of sample ``n``: an order of the players, unless overridden."""
+        return evidence.player_means(n, players)
+
+    @abstractmethod
+    def score(self, game: Game, values: Array) -> SampleMeasure:
+        """The score of the values (P,) of the players of one sample."""

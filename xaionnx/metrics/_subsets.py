@@ -1,0 +1,68 @@
+"""The base of metrics that compare the sum of the values of removed features with the drop of the target."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Final
+
+import numpy as np
+
+from xaionnx.evaluation.evidence import Evidence
+from xaionnx.evaluation.metric import SampleMeasure, undefined
+from xaionnx.evaluation.scores import Direction
+from xaionnx.metrics._removal import ByRemoval
+from xaionnx.perturb.game import Game
+from xaionnx.perturb.players import Players
+from xaionnx.typing import Array
+
+# Numbers of coalitions that are held at once.
+_NUMBERS: Final = 2**24
+
+
+@dataclass(frozen=True, kw_only=True)
+class BySums(ByRemoval):
+    """A metric of the correlation between sums of values and drops of the target.
+
+    For a linear model and its exact contributions every drop is the sum of the values of the removed features, and any
+    correlation is 1.
+    """
+
+    direction: ClassVar[Direction] = "higher"
+    bounds: ClassVar[tuple[float, float]] = (-1.0, 1.0)
+
+    def player_values(self, evidence: Evidence, n: int, players: Players) -> Array:
+        return evidence.player_sums(n, players)
+
+
+def drops(game: Game, removed: Array) -> Array:
+    """Return the drops (M,) of the target when features are removed, as bool (M, P)."""
+    found, size = np.empty(len(removed)), max(1, _NUMBERS // game.players)
+    for start in range(0, len(removed), size):
+        found[start : start + size] = game.full[0] - game.values(~removed[start : start + size])[:, 0]
+    return found
+
+
+def random_subsets(players: int, size: int, count: int, seed: int) -> Array:
+    """Return ``count`` random subsets of ``size`` players, bool (count, players); subset i depends on (seed, i)."""
+    chosen = np.zeros((count, players), dtype=bool)
+    for i in range(count):
+        chosen[i, np.random.default_rng([seed, i]).choice(players, size, replace=False)] = True
+    return chosen
+
+
+def correlated(sums: Array, changes: Array, *, ranks: bool = False) -> SampleMeasure:
+    """Return Pearson's correlation of two arrays (M,), or Spearman's of their ranks; undefined if one is constant.
+
+    Examples
+    --------
+    >>> correlated(np.array([4.0, 3, 1, 2]), np.array([4.0, 3, 2, 1])).value
+    0.8
+    """
+    if ranks:
+        from scipy.stats import rankdata
+
+        sums, changes = rankdata(sums), rankdata(changes)
+    for array, what in ((sums, "the sums of the values"), (changes, "the drops of the target")):
+        if len(array) < 2 or np.ptp(array) <= 1e-12 * max(1.0, np.abs(array).max()):
+            return undefined(f"{what} are all equal, so that there is no correlation")
+    return SampleMeasure(round(float(np.corrcoef(sums, changes)[0, 1]), 12))

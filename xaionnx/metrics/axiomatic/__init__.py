@@ -1,0 +1,1 @@
+"""Axiomatic: whether the values satisfy an axiom."""

@@ -1,0 +1,1 @@
+"""Complexity: whether few features hold most of the values."""

@@ -1,0 +1,1 @@
+"""Faithfulness: whether the values follow what the model does when features are removed."""

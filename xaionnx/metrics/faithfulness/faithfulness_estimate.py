@@ -1,0 +1,52 @@
+"""Faithfulness estimate: the value of each feature against the drop when it alone is removed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+import numpy as np
+
+from xaionnx.evaluation.metric import SampleMeasure
+from xaionnx.metrics._subsets import BySums, correlated, drops
+from xaionnx.perturb import features as partitions
+from xaionnx.perturb.features import DefaultFeatures, Features
+from xaionnx.perturb.game import Game
+from xaionnx.typing import Array, FeaturesLike
+
+_CELLS = DefaultFeatures("grid:7", "superpixels")
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class FaithfulnessEstimate(BySums):
+    """Pearson's correlation, over the features i, between their values and the drops when each is removed alone::
+
+        corr over i of ( phi_i ,  f(x) - f(x without i) )
+
+    Features are 7 x 7 cells of a picture, since removing one of its pixels changes little.
+
+    References
+    ----------
+    Alvarez-Melis and Jaakkola, Towards robust interpretability with self-explaining neural networks, NeurIPS 2018,
+    arXiv:1806.07538, section 5.2.
+
+    Examples
+    --------
+    >>> import numpy as np, xaionnx
+    >>> from models import planted
+    >>> model = planted.load(planted.linear([[4.0, 3.0, 2.0, 1.0]]))
+    >>> xaionnx.evaluate(model, np.ones((1, 4), np.float32), "input_x_gradient", "faithfulness_estimate").values
+    array([1.])
+    """
+
+    reference: ClassVar[str] = "Alvarez-Melis and Jaakkola 2018, arXiv:1806.07538"
+
+    features: FeaturesLike = partitions.parameter("the features", "7 x 7 cells of pictures, elements of other inputs,")
+
+    @property
+    def partition(self) -> Features:
+        return _CELLS if self.features is None else Features.of(self.features)
+
+    def score(self, game: Game, values: Array) -> SampleMeasure:
+        return correlated(values, drops(game, np.eye(game.players, dtype=bool)))

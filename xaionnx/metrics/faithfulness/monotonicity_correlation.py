@@ -1,0 +1,53 @@
+"""Monotonicity correlation: ranks of the values against the spread of the target when a feature is drawn again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Final, final
+
+import numpy as np
+
+from xaionnx.evaluation.metric import SampleMeasure
+from xaionnx.metrics._subsets import BySums, correlated, drops
+from xaionnx.perturb import features as partitions
+from xaionnx.perturb.features import DefaultFeatures, Features
+from xaionnx.perturb.game import Game
+from xaionnx.typing import Array, FeaturesLike
+
+_CELLS: Final = DefaultFeatures("grid:7", "superpixels")
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class MonotonicityCorrelation(BySums):
+    """Spearman's correlation, over the features i, between \\|phi_i\\| and how uncertain the target is without i::
+
+        corr over i of ( |phi_i| ,  (f(x) - f(x without i))^2 )
+
+    The paper takes the mean of the square over values of feature i drawn from its distribution. Here the target is
+    averaged over the baselines first, so that one baseline gives the paper's number for that value.
+
+    References
+    ----------
+    Nguyen and Martínez, On quantitative aspects of model interpretability, 2020, arXiv:2007.07584, section 3.1.
+
+    Examples
+    --------
+    >>> import numpy as np, xaionnx
+    >>> from models import planted
+    >>> model = planted.load(planted.linear([[4.0, 3.0, 2.0, 1.0]]))
+    >>> xaionnx.evaluate(model, np.ones((1, 4), np.float32), "input_x_gradient", "monotonicity_correlation").values
+    array([1.])
+    """
+
+    reference: ClassVar[str] = "Nguyen and Martínez 2020, arXiv:2007.07584"
+
+    features: FeaturesLike = partitions.parameter("the features", "7 x 7 cells of pictures, elements of other inputs,")
+
+    @property
+    def partition(self) -> Features:
+        return _CELLS if self.features is None else Features.of(self.features)
+
+    def score(self, game: Game, values: Array) -> SampleMeasure:
+        squares = np.square(drops(game, np.eye(game.players, dtype=bool)))
+        return correlated(np.abs(values), squares, ranks=True)

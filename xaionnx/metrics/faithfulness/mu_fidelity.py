@@ -1,0 +1,54 @@
+"""Mu-fidelity: ranks of the values of random subsets of cells against those of the drops."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+from xaionnx.evaluation.metric import SampleMeasure
+from xaionnx.metrics._subsets import BySums, correlated, drops, random_subsets
+from xaionnx.parameters import integer, real
+from xaionnx.perturb import features as partitions
+from xaionnx.perturb.features import DefaultFeatures, Features
+from xaionnx.perturb.game import Game
+from xaionnx.typing import Array, FeaturesLike
+
+_CELLS = DefaultFeatures("grid:9", "superpixels")
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class MuFidelity(BySums):
+    """Spearman's correlation, over random subsets of cells, between their values and the drop of the target.
+
+    It is ``faithfulness_correlation`` by ranks, over 9 x 9 cells of a picture, as in Fel et al. 2021; Bhatt et al., who
+    name it, correlate the numbers themselves.
+
+    References
+    ----------
+    Bhatt, Weller and Moura, Evaluating and aggregating feature-based model explanations, IJCAI 2020, arXiv:2005.00631;
+    Fel, Cadene, Chalvidal, Cord, Vigouroux and Serre, Look at the variance, NeurIPS 2021, arXiv:2111.04138.
+
+    Examples
+    --------
+    >>> import numpy as np, xaionnx
+    >>> from models import planted
+    >>> model = planted.load(planted.linear([[4.0, 3.0, 2.0, 1.0]]))
+    >>> xaionnx.evaluate(model, np.ones((1, 4), np.float32), "input_x_gradient", "mu_fidelity").values
+    array([1.])
+    """
+
+    reference: ClassVar[str] = "Bhatt et al. 2020, arXiv:2005.00631; Fel et al. 2021, arXiv:2111.04138"
+
+    features: FeaturesLike = partitions.parameter("the features", "9 x 9 cells of pictures, elements of other inputs,")
+    share: float = real(0.5, "share of the features in a subset", low=0, low_open=True, high=1)
+    subsets: int = integer(200, "number of random subsets", low=2)
+
+    @property
+    def partition(self) -> Features:
+        return _CELLS if self.features is None else Features.of(self.features)
+
+    def score(self, game: Game, values: Array) -> SampleMeasure:
+        size = max(1, round(self.share * game.players))
+        removed = random_subsets(game.players, size, self.subsets, self.seed)
+        return correlated(removed @ values, drops(game, removed), ranks=True)

@@ -1,0 +1,73 @@
+"""Sensitivity-n: values of subsets of n features against the drop when they are removed, for several n."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from math import comb
+from typing import ClassVar, final
+
+import numpy as np
+
+from xaionnx.evaluation.metric import SampleMeasure, undefined
+from xaionnx.metrics._subsets import BySums, correlated, drops, random_subsets
+from xaionnx.parameters import integer
+from xaionnx.perturb.game import Game
+from xaionnx.typing import Array
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class SensitivityN(BySums):
+    """The mean over n of Pearson's correlation between the sum of n values and the drop when these are removed::
+
+        mean over n of  corr over |S| = n of ( sum over i in S of phi_i ,  f(x) - f(x with S removed) )
+
+    The correlation is of one sample, over its subsets: all of size n if there are at most ``subsets``, else random
+    ones. ``n`` is one size; if not given, six sizes from 1 to four fifths of the features, evenly spaced in their
+    logarithm. Sizes where all drops or all sums are equal are left out; curves has them all.
+
+    References
+    ----------
+    Ancona, Ceolini, Öztireli and Gross, Towards better understanding of gradient-based attribution methods for deep
+    neural networks, ICLR 2018, arXiv:1711.06104, section 3.
+
+    Examples
+    --------
+    >>> import numpy as np, xaionnx
+    >>> from models import planted
+    >>> model = planted.load(planted.linear([[4.0, 3.0, 2.0, 1.0]]))
+    >>> xaionnx.evaluate(model, np.ones((1, 4), np.float32), "input_x_gradient", "sensitivity_n", n=2).values
+    array([1.])
+    """
+
+    reference: ClassVar[str] = "Ancona et al. 2018, arXiv:1711.06104"
+
+    n: int | None = integer(None, "size of the subsets; six sizes if not given", low=1, optional=True)
+    subsets: int = integer(100, "largest number of subsets of each size", low=2)
+
+    def score(self, game: Game, values: Array) -> SampleMeasure:
+        sizes = _sizes(game.players) if self.n is None else [min(self.n, game.players)]
+        each = []
+        for size in sizes:
+            removed = self._of_size(game.players, size)
+            each.append(correlated(removed @ values, drops(game, removed)))
+        found = np.array([one.value for one in each])
+        curves = {"size": np.array(sizes, dtype=float), "correlation": found}
+        if not np.isfinite(found).any():
+            return SampleMeasure(undefined("").value, each[0].reason, curves)
+        return SampleMeasure(float(np.nanmean(found)), "", curves)
+
+    def _of_size(self, players: int, size: int) -> Array:
+        if comb(players, size) > self.subsets:
+            return random_subsets(players, size, self.subsets, self.seed)
+        chosen = np.zeros((comb(players, size), players), dtype=bool)
+        for row, members in enumerate(combinations(range(players), size)):
+            chosen[row, list(members)] = True
+        return chosen
+
+
+def _sizes(players: int) -> Sequence[int]:
+    largest = max(1, players * 4 // 5)
+    return np.unique(np.geomspace(1, largest, 6).round().astype(int)).tolist()

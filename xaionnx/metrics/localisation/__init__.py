@@ -1,0 +1,1 @@
+"""Localisation: whether the values lie at the true places."""

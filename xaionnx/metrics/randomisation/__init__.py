@@ -1,0 +1,1 @@
+"""Randomisation: whether the values depend on the weights and on the target."""

@@ -1,0 +1,1 @@
+"""Robustness: whether similar inputs get similar explanations."""
