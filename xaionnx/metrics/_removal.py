@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Final, final
+from typing import ClassVar, final
 
 from xaionnx.data.sample import Sample
 from xaionnx.evaluation.evidence import Evidence
@@ -21,8 +21,6 @@ from xaionnx.perturb.players import Players
 from xaionnx.targets.resolve import ResolvedTargets
 from xaionnx.typing import Array, BaselineLike, FeaturesLike
 
-_POSITIONS: Final = DefaultFeatures("pixels", "pixels")
-
 
 def quantity_parameter(default: str) -> str:
     """Return a dataclass field for what a metric evaluates."""
@@ -32,6 +30,9 @@ def quantity_parameter(default: str) -> str:
 @dataclass(frozen=True, kw_only=True)
 class ByRemoval(FromBackground, Metric):
     """A metric that plays one game per sample: features are removed, and the target is evaluated."""
+
+    default_features: ClassVar[Features] = DefaultFeatures("pixels", "pixels")
+    """What is removed if no features are given."""
 
     features: FeaturesLike = partitions.parameter(
         "what is removed", "pixels of pictures, segments of series, words, and elements of other inputs,"
@@ -48,7 +49,7 @@ class ByRemoval(FromBackground, Metric):
     def _score(self, evidence: Evidence, resolved: ResolvedTargets, n: int) -> SampleMeasure:
         sample = evidence.samples[n]
         ablation = FeatureAblation(
-            features=self.partition,
+            features=self.default_features if self.features is None else self.features,
             baseline=self.default_baseline(sample) if self.replacement is None else self.baseline,
             background=self.background,
             background_size=self.background_size,
@@ -62,12 +63,6 @@ class ByRemoval(FromBackground, Metric):
         """The baseline of a sample if none is given."""
         del sample
         return None
-
-    @property
-    @hook
-    def partition(self) -> Features:
-        """The features that are removed."""
-        return _POSITIONS if self.features is None else Features.of(self.features)
 
     @hook
     def player_values(self, evidence: Evidence, n: int, players: Players) -> Array:

@@ -14,8 +14,6 @@ from xaionnx.perturb.features import DefaultFeatures, Features
 from xaionnx.perturb.game import Game
 from xaionnx.typing import Array, FeaturesLike
 
-_CELLS = DefaultFeatures("grid:7", "superpixels")
-
 
 @final
 @dataclass(frozen=True, kw_only=True)
@@ -41,12 +39,9 @@ class FaithfulnessEstimate(BySums):
     """
 
     reference: ClassVar[str] = "Alvarez-Melis and Jaakkola 2018, arXiv:1806.07538"
+    default_features: ClassVar[Features] = DefaultFeatures("grid:7", "superpixels")
 
     features: FeaturesLike = partitions.parameter("the features", "7 x 7 cells of pictures, elements of other inputs,")
-
-    @property
-    def partition(self) -> Features:
-        return _CELLS if self.features is None else Features.of(self.features)
 
     def score(self, game: Game, values: Array) -> SampleMeasure:
         return correlated(values, drops(game, np.eye(game.players, dtype=bool)))

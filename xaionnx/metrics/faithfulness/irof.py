@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar, Final, final
+from typing import ClassVar, final
 
 from xaionnx.data.sample import Sample
 from xaionnx.evaluation.scores import Direction
@@ -14,8 +14,6 @@ from xaionnx.perturb import baseline as baselines
 from xaionnx.perturb import features as partitions
 from xaionnx.perturb.features import DefaultFeatures, Features
 from xaionnx.typing import Array, BaselineLike, FeaturesLike
-
-_SEGMENTS: Final = DefaultFeatures("superpixels", "superpixels")
 
 
 @final
@@ -45,16 +43,13 @@ class Irof(RemovalCurve):
     direction: ClassVar[Direction] = "higher"
     bounds: ClassVar[tuple[float, float]] = (-math.inf, math.inf)
     reference: ClassVar[str] = "Rieger and Hansen 2020, arXiv:2003.08747"
+    default_features: ClassVar[Features] = DefaultFeatures("superpixels", "superpixels")
 
     features: FeaturesLike = partitions.parameter(
         "the segments", "superpixels of pictures and elements of other inputs,"
     )
     baseline: BaselineLike = baselines.parameter("replacement for removed segments; the mean colour of pictures")
     quantity: str = quantity_parameter("probability")
-
-    @property
-    def partition(self) -> Features:
-        return _SEGMENTS if self.features is None else Features.of(self.features)
 
     def default_baseline(self, sample: Sample) -> BaselineLike:
         found = None if sample.text is not None else sample.positions()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Final, final
+from typing import ClassVar, final
 
 import numpy as np
 
@@ -13,8 +13,6 @@ from xaionnx.perturb import features as partitions
 from xaionnx.perturb.features import DefaultFeatures, Features
 from xaionnx.perturb.game import Game
 from xaionnx.typing import Array, FeaturesLike
-
-_CELLS: Final = DefaultFeatures("grid:7", "superpixels")
 
 
 @final
@@ -41,12 +39,9 @@ class MonotonicityCorrelation(BySums):
     """
 
     reference: ClassVar[str] = "Nguyen and Martínez 2020, arXiv:2007.07584"
+    default_features: ClassVar[Features] = DefaultFeatures("grid:7", "superpixels")
 
     features: FeaturesLike = partitions.parameter("the features", "7 x 7 cells of pictures, elements of other inputs,")
-
-    @property
-    def partition(self) -> Features:
-        return _CELLS if self.features is None else Features.of(self.features)
 
     def score(self, game: Game, values: Array) -> SampleMeasure:
         squares = np.square(drops(game, np.eye(game.players, dtype=bool)))

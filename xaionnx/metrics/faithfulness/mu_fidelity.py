@@ -13,8 +13,6 @@ from xaionnx.perturb.features import DefaultFeatures, Features
 from xaionnx.perturb.game import Game
 from xaionnx.typing import Array, FeaturesLike
 
-_CELLS = DefaultFeatures("grid:9", "superpixels")
-
 
 @final
 @dataclass(frozen=True, kw_only=True)
@@ -39,14 +37,11 @@ class MuFidelity(BySums):
     """
 
     reference: ClassVar[str] = "Bhatt et al. 2020, arXiv:2005.00631; Fel et al. 2021, arXiv:2111.04138"
+    default_features: ClassVar[Features] = DefaultFeatures("grid:9", "superpixels")
 
     features: FeaturesLike = partitions.parameter("the features", "9 x 9 cells of pictures, elements of other inputs,")
     share: float = real(0.5, "share of the features in a subset", low=0, low_open=True, high=1)
     subsets: int = integer(200, "number of random subsets", low=2)
-
-    @property
-    def partition(self) -> Features:
-        return _CELLS if self.features is None else Features.of(self.features)
 
     def score(self, game: Game, values: Array) -> SampleMeasure:
         size = max(1, round(self.share * game.players))

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar, Final, final
+from typing import ClassVar, final
 
 from xaionnx.evaluation.scores import Direction
 from xaionnx.metrics._curves import RemovalCurve
 from xaionnx.perturb import features as partitions
 from xaionnx.perturb.features import DefaultFeatures, Features
 from xaionnx.typing import Array, FeaturesLike
-
-_REGIONS: Final = DefaultFeatures("windows:9", "superpixels")
 
 
 @final
@@ -43,14 +41,11 @@ class RegionPerturbation(RemovalCurve):
     direction: ClassVar[Direction] = "higher"
     bounds: ClassVar[tuple[float, float]] = (-math.inf, math.inf)
     reference: ClassVar[str] = "Samek et al. 2017, arXiv:1509.06321"
+    default_features: ClassVar[Features] = DefaultFeatures("windows:9", "superpixels")
 
     features: FeaturesLike = partitions.parameter(
         "the regions", "windows of 9 x 9 pixels and elements of other inputs,"
     )
-
-    @property
-    def partition(self) -> Features:
-        return _REGIONS if self.features is None else Features.of(self.features)
 
     def summary(self, shares: Array, curve: Array) -> tuple[float, str]:
         return float((curve[0] - curve).mean()), ""

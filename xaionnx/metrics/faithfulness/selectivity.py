@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar, Final, final
+from typing import ClassVar, final
 
 from xaionnx.evaluation.scores import Direction
 from xaionnx.metrics._curves import RemovalCurve
 from xaionnx.perturb import features as partitions
 from xaionnx.perturb.features import DefaultFeatures, Features
 from xaionnx.typing import FeaturesLike
-
-_REGIONS: Final = DefaultFeatures("grid:7", "superpixels")
 
 
 @final
@@ -39,11 +37,8 @@ class Selectivity(RemovalCurve):
     direction: ClassVar[Direction] = "lower"
     bounds: ClassVar[tuple[float, float]] = (-math.inf, math.inf)
     reference: ClassVar[str] = "Montavon et al. 2018, arXiv:1706.07979"
+    default_features: ClassVar[Features] = DefaultFeatures("grid:7", "superpixels")
 
     features: FeaturesLike = partitions.parameter(
         "the regions", "7 x 7 cells of pictures and elements of other inputs,"
     )
-
-    @property
-    def partition(self) -> Features:
-        return _REGIONS if self.features is None else Features.of(self.features)

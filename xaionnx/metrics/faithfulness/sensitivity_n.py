@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from math import comb
@@ -68,6 +67,6 @@ class SensitivityN(BySums):
         return chosen
 
 
-def _sizes(players: int) -> Sequence[int]:
+def _sizes(players: int) -> list[int]:
     largest = max(1, players * 4 // 5)
-    return np.unique(np.geomspace(1, largest, 6).round().astype(int)).tolist()
+    return sorted({round(float(size)) for size in np.geomspace(1, largest, 6)})
