@@ -230,6 +230,26 @@ def mean_picture(height: int, width: int, channels: int = 1) -> onnx.ModelProto:
     return _model("mean_picture", nodes, {"x": [channels, height, width]}, {"y": [1]}, {"one": np.array([1])})
 
 
+def any_pixel(size: int) -> onnx.ModelProto:
+    """(N, 1, size, size) to (N, 1): 1 if any pixel is not 0, else 0."""
+    return _extreme("any_pixel", "ReduceMax", size)
+
+
+def no_pixel_is_zero(size: int) -> onnx.ModelProto:
+    """(N, 1, size, size) to (N, 1): 1 if no pixel is 0, else 0."""
+    return _extreme("no_pixel_is_zero", "ReduceMin", size)
+
+
+def _extreme(name: str, op: str, size: int) -> onnx.ModelProto:
+    nodes = [
+        _node("Abs", "x", "sizes"),
+        _node(op, "sizes", "extreme", {"axes": [1, 2], "keepdims": 0}),
+        _node(op, "extreme", "number", {"axes": [1], "keepdims": 1}),
+        _node("Sign", "number", "y"),
+    ]
+    return _model(name, nodes, {"x": [1, size, size]}, {"y": [1]}, {})
+
+
 def second_order() -> onnx.ModelProto:
     """(N, 5) to (N, 1): d0 d2 + d1 + d2 + d2 d3; d4 is a null player.
 

@@ -116,7 +116,7 @@ class Evidence:
                 values[name] = values[name] / np.where(array >= 0, sizes[array], 1)
         return sums_by_player(players.maps, values)
 
-    def explain(self, feeds: Feeds, rows: Array, model: Model | None = None) -> dict[str, Array]:
+    def explain(self, feeds: Feeds, rows: Array, model: Model | None = None) -> Evidence:
         """The attributions of other inputs by the same method, for the targets of the samples ``rows``.
 
         Parameters
@@ -126,10 +126,6 @@ class Evidence:
             The sample that each input belongs to: its target is that of the sample.
         model : Model, optional
             Another model with the same inputs and outputs.
-
-        Returns
-        -------
-        dict of arrays of float64 (M, ...) by input name
 
         Raises
         ------
@@ -144,8 +140,13 @@ class Evidence:
         targets = FixedTerms.of_rows(self.resolved, rows)
         request = Request(self.model if model is None else model, Inputs(dict(feeds)), targets[0])
         explanation = self.explainer.explain(request).samples_first()
-        self.request.evaluations.add(rows, 1)
-        return Evidence(request, explanation, self.explainer).attributions
+        np.add.at(self.request.evaluations.rows, rows, request.evaluations.rows)
+        return Evidence(request, explanation, self.explainer)
+
+    @property
+    def flat(self) -> Array:
+        """The values of each sample over all inputs in one line, float64 (N, F)."""
+        return np.concatenate([array.reshape(len(array), -1) for array in self.attributions.values()], axis=1)
 
 
 def sums_by_player(labels: Feeds, values: Feeds) -> Array:

@@ -43,13 +43,13 @@ class RemovalCurve(ByRemoval):
             return undefined(NO_ORDER)
         counts = step_counts(game.players, self.steps)
         curve = removal_curve(game, most_relevant_first(values), counts, inserts=self.inserts)
-        value, reason = self.summary(counts / game.players, curve)
+        value, reason = self.summary(counts, curve)
         return SampleMeasure(value, reason, {"share": counts / game.players, "target": curve})
 
     @hook
-    def summary(self, shares: Array, curve: Array) -> tuple[float, str]:
-        """The score of a curve (K,) at shares (K,) of the features from 0 to 1, and a reason if there is none."""
-        return area(shares, curve), ""
+    def summary(self, counts: Array, curve: Array) -> tuple[float, str]:
+        """The score of a curve (K,) with ``counts`` (K,) features changed, and a reason if there is none."""
+        return area(counts, curve), ""
 
 
 def step_counts(players: int, steps: int | None) -> Array:
@@ -86,12 +86,12 @@ def removal_curve(game: Game, order: Array, counts: Array, *, inserts: bool = Fa
     return curve
 
 
-def area(shares: Array, curve: Array) -> float:
-    """Return the area under a curve over shares from 0 to 1, by the trapezoidal rule.
+def area(counts: Array, curve: Array) -> float:
+    """Return the area under a curve over the share of features that are changed, by the trapezoidal rule.
 
     Examples
     --------
-    >>> area(np.linspace(0, 1, 5), np.array([10.0, 6, 3, 1, 0]))
+    >>> area(np.arange(5), np.array([10.0, 6, 3, 1, 0]))
     3.75
     """
-    return float(np.trapezoid(curve, shares))
+    return float(np.trapezoid(curve, counts / counts[-1]))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import combinations
+from math import comb
 from typing import ClassVar, Final
 
 import numpy as np
@@ -42,8 +44,21 @@ def drops(game: Game, removed: Array) -> Array:
     return found
 
 
-def random_subsets(players: int, size: int, count: int, seed: int) -> Array:
-    """Return ``count`` random subsets of ``size`` players, bool (count, players); subset i depends on (seed, i)."""
+def subsets_of_size(players: int, size: int, count: int, seed: int) -> Array:
+    """Return all subsets of ``size`` players if there are at most ``count``, else ``count`` random ones, bool (M, players).
+
+    Random subset i depends on (seed, i) alone.
+
+    Examples
+    --------
+    >>> subsets_of_size(3, 2, 10, 0).astype(int).tolist()
+    [[1, 1, 0], [1, 0, 1], [0, 1, 1]]
+    """
+    if comb(players, size) <= count:
+        members = np.array(list(combinations(range(players), size)))
+        everyone = np.zeros((len(members), players), dtype=bool)
+        np.put_along_axis(everyone, members, True, axis=1)
+        return everyone
     chosen = np.zeros((count, players), dtype=bool)
     for i in range(count):
         chosen[i, np.random.default_rng([seed, i]).choice(players, size, replace=False)] = True

@@ -808,14 +808,20 @@ class Model:
         """
         cache = self._state.derived
         if key not in cache:
-            self.share_weights()
-            graph = rewrite(self.graph)
-            state = _State(self._state.sessions.derived(), purposes=dict(self.purposes))
-            model = replace(self, graph=graph, deployed=None, is_derived=True, _state=state)
-            session = model._session()
-            inputs, outputs = (tuple(map(TensorInfo.of, values)) for values in (session.inputs, session.outputs))
-            cache[key] = replace(model, inputs=inputs, outputs=outputs, shared=self.shared | shared)
+            cache[key] = self.rewritten(rewrite, shared)
         return cache[key]
+
+    def rewritten(
+        self, rewrite: Callable[[onnx.ModelProto], onnx.ModelProto], shared: frozenset[str] = frozenset()
+    ) -> Model:
+        """Return a model over a rewritten graph, as :meth:`derived` does, without keeping it."""
+        self.share_weights()
+        graph = rewrite(self.graph)
+        state = _State(self._state.sessions.derived(), purposes=dict(self.purposes))
+        model = replace(self, graph=graph, deployed=None, is_derived=True, _state=state)
+        session = model._session()
+        inputs, outputs = (tuple(map(TensorInfo.of, values)) for values in (session.inputs, session.outputs))
+        return replace(model, inputs=inputs, outputs=outputs, shared=self.shared | shared)
 
     def latest(self, key: Hashable, make: Callable[[], T]) -> T:
         """Return ``make()``, kept until another key is asked for; equal keys must mean equal results.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar, final
 
 from xaionnx.evaluation.metric import SampleMeasure
-from xaionnx.metrics._subsets import BySums, correlated, drops, random_subsets
+from xaionnx.metrics._subsets import BySums, correlated, drops, subsets_of_size
 from xaionnx.parameters import integer
 from xaionnx.perturb.game import Game
 from xaionnx.typing import Array
@@ -38,9 +38,11 @@ class FaithfulnessCorrelation(BySums):
     size: int | None = integer(
         None, "number of features in a subset; a fifth of them if not given", low=1, optional=True
     )
-    subsets: int = integer(100, "number of random subsets", low=2)
+    subsets: int = integer(
+        100, "largest number of subsets: all of that size if there are no more, else random ones", low=2
+    )
 
     def score(self, game: Game, values: Array) -> SampleMeasure:
         size = min(game.players, max(1, game.players // 5) if self.size is None else self.size)
-        removed = random_subsets(game.players, size, self.subsets, self.seed)
+        removed = subsets_of_size(game.players, size, self.subsets, self.seed)
         return correlated(removed @ values, drops(game, removed))

@@ -55,7 +55,7 @@ class Irof(RemovalCurve):
         found = None if sample.text is not None else sample.positions()
         return "mean" if found is not None and found.is_picture else None
 
-    def summary(self, shares: Array, curve: Array) -> tuple[float, str]:
+    def summary(self, counts: Array, curve: Array) -> tuple[float, str]:
         if curve[0] <= 0:
             return math.nan, f"the target is {curve[0]:.4g} at the input, and shares of it need a positive one"
-        return 1 - area(shares, curve / curve[0]), ""
+        return 1 - area(counts, curve / curve[0]), ""

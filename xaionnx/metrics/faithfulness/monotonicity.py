@@ -38,7 +38,7 @@ class Monotonicity(RemovalCurve):
     bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
     reference: ClassVar[str] = "Arya et al. 2019, arXiv:1909.03012"
 
-    def summary(self, shares: Array, curve: Array) -> tuple[float, str]:
+    def summary(self, counts: Array, curve: Array) -> tuple[float, str]:
         # Removing the most relevant first passes the same coalitions from the other end.
         rises = curve[:-1] - curve[1:]
         return float((rises >= -1e-6 * np.abs(curve).max()).mean()), ""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar, final
 
 from xaionnx.evaluation.metric import SampleMeasure
-from xaionnx.metrics._subsets import BySums, correlated, drops, random_subsets
+from xaionnx.metrics._subsets import BySums, correlated, drops, subsets_of_size
 from xaionnx.parameters import integer, real
 from xaionnx.perturb import features as partitions
 from xaionnx.perturb.features import DefaultFeatures, Features
@@ -41,9 +41,11 @@ class MuFidelity(BySums):
 
     features: FeaturesLike = partitions.parameter("the features", "9 x 9 cells of pictures, elements of other inputs,")
     share: float = real(0.5, "share of the features in a subset", low=0, low_open=True, high=1)
-    subsets: int = integer(200, "number of random subsets", low=2)
+    subsets: int = integer(
+        200, "largest number of subsets: all of that size if there are no more, else random ones", low=2
+    )
 
     def score(self, game: Game, values: Array) -> SampleMeasure:
         size = max(1, round(self.share * game.players))
-        removed = random_subsets(game.players, size, self.subsets, self.seed)
+        removed = subsets_of_size(game.players, size, self.subsets, self.seed)
         return correlated(removed @ values, drops(game, removed), ranks=True)

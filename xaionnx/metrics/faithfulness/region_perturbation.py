@@ -47,5 +47,5 @@ class RegionPerturbation(RemovalCurve):
         "the regions", "windows of 9 x 9 pixels and elements of other inputs,"
     )
 
-    def summary(self, shares: Array, curve: Array) -> tuple[float, str]:
+    def summary(self, counts: Array, curve: Array) -> tuple[float, str]:
         return float((curve[0] - curve).mean()), ""

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import combinations
-from math import comb
 from typing import ClassVar, final
 
 import numpy as np
 
 from xaionnx.evaluation.metric import SampleMeasure, undefined
-from xaionnx.metrics._subsets import BySums, correlated, drops, random_subsets
+from xaionnx.metrics._subsets import BySums, correlated, drops, subsets_of_size
 from xaionnx.parameters import integer
 from xaionnx.perturb.game import Game
 from xaionnx.typing import Array
@@ -50,21 +48,13 @@ class SensitivityN(BySums):
         sizes = _sizes(game.players) if self.n is None else [min(self.n, game.players)]
         each = []
         for size in sizes:
-            removed = self._of_size(game.players, size)
+            removed = subsets_of_size(game.players, size, self.subsets, self.seed)
             each.append(correlated(removed @ values, drops(game, removed)))
         found = np.array([one.value for one in each])
         curves = {"size": np.array(sizes, dtype=float), "correlation": found}
         if not np.isfinite(found).any():
             return SampleMeasure(undefined("").value, each[0].reason, curves)
         return SampleMeasure(float(np.nanmean(found)), "", curves)
-
-    def _of_size(self, players: int, size: int) -> Array:
-        if comb(players, size) > self.subsets:
-            return random_subsets(players, size, self.subsets, self.seed)
-        chosen = np.zeros((comb(players, size), players), dtype=bool)
-        for row, members in enumerate(combinations(range(players), size)):
-            chosen[row, list(members)] = True
-        return chosen
 
 
 def _sizes(players: int) -> list[int]:

@@ -1,0 +1,131 @@
+"""The base of metrics that explain inputs near each sample."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar, Final, NamedTuple, final
+
+import numpy as np
+
+from xaionnx.errors import InputMismatchError
+from xaionnx.evaluation.evidence import Evidence
+from xaionnx.evaluation.metric import Measure, Metric, SampleMeasure, measured, undefined
+from xaionnx.gradients.value_ranges import value_ranges
+from xaionnx.hooks import hook
+from xaionnx.parameters import choice, integer, random_seed, real
+from xaionnx.targets.scores import flat
+from xaionnx.typing import Array
+
+# Numbers of inputs that are explained at once.
+_NUMBERS: Final = 2**23
+# The least size that is divided by, and the least change.
+_LEAST, _LEAST_CHANGE = 1e-6, 1e-3
+
+
+class Point(NamedTuple):
+    """What a metric compares: values, inputs, outputs and the representation, each (F,), or (D, F) for D neighbours."""
+
+    values: Array
+    x: Array
+    outputs: Array
+    representation: Array
+
+
+@dataclass(frozen=True, kw_only=True)
+class ByNeighbours(Metric):
+    """A metric that compares the explanation of a sample with those of inputs near it, for the same target.
+
+    Neighbours are drawn from a cube around the sample, ``uniform`` or among its ``corners``. Its half side is
+    ``radius`` times the range of the input: from black to white, ``max(|x_j|, 1)`` for column j of a row, else from the
+    lowest to the highest value.
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ("method",)
+
+    draws: int = integer(10, "number of neighbours of each sample", low=1)
+    radius: float = real(
+        0.02, "half side of the cube of neighbours, as a share of the input's range", low=0, low_open=True
+    )
+    neighbours: str = choice("uniform", ("uniform", "corners"), "where in the cube neighbours lie")
+    seed: int = random_seed("seed of the neighbours")
+
+    @final
+    def measure(self, evidence: Evidence) -> Measure:
+        here, count = self._point(evidence), len(evidence.samples)
+        near = [self._point(one) for one in self._neighbours(evidence)]
+        joined = Point(*(np.concatenate(each).reshape(self.draws, count, -1) for each in zip(*near, strict=True)))
+        each = []
+        for n in range(count):
+            own = Point(*(array[n] for array in here))
+            each.append(self.score(own, Point(*(array[:, n] for array in joined))))
+        return measured(each)
+
+    @abstractmethod
+    def score(self, here: Point, near: Point) -> SampleMeasure:
+        """The score of a sample, from itself and its neighbours."""
+
+    @hook
+    def representation(self, evidence: Evidence) -> Array:
+        """The inner values (N, F) that the metric compares; none by default."""
+        return np.zeros((len(evidence.samples), 0))
+
+    def _point(self, evidence: Evidence) -> Point:
+        outputs = flat(evidence.resolved.outputs[evidence.resolved.terms[0].tensor]).astype(np.float64)
+        feeds = [evidence.request.feeds[name] for name in evidence.attributions]
+        x = np.concatenate([array.reshape(len(array), -1).astype(np.float64) for array in feeds], axis=1)
+        return Point(evidence.flat, x, outputs, self.representation(evidence))
+
+    def _neighbours(self, evidence: Evidence) -> Iterator[Evidence]:
+        """The evidence of neighbours, all samples of one draw before those of the next."""
+        feeds, count = evidence.request.feeds, len(evidence.samples)
+        names = [name for name in evidence.attributions if feeds[name].dtype.kind == "f"]
+        if not names:
+            raise InputMismatchError(
+                f"{type(self).__name__} explains inputs near each sample, and the explained inputs hold whole numbers "
+                "or text, which have no near ones."
+            )
+        numbers = sum(feeds[name].size for name in names)
+        at_once = min(self.draws, max(1, _NUMBERS // max(1, numbers)))
+        for start in range(0, self.draws, at_once):
+            draws = range(start, min(start + at_once, self.draws))
+            moved = {n: a if n in evidence.model.shared else np.concatenate([a] * len(draws)) for n, a in feeds.items()}
+            for number, name in enumerate(names):
+                steps = [self._step(evidence, name, (draw, number, n)) for draw in draws for n in range(count)]
+                moved[name] = (moved[name] + np.stack(steps)).astype(feeds[name].dtype)
+            yield evidence.explain(moved, np.tile(np.arange(count), len(draws)))
+
+    def _step(self, evidence: Evidence, name: str, key: tuple[int, int, int]) -> Array:
+        """The step from sample ``key[2]`` to its neighbour ``key[0]`` in one input."""
+        sample = evidence.samples[key[2]]
+        rng, shape = np.random.default_rng([self.seed, *key]), sample.x[name].shape
+        unit = rng.choice([-1.0, 1.0], shape) if self.neighbours == "corners" else rng.uniform(-1, 1, shape)
+        return np.asarray(self.radius * value_ranges(sample, name) * unit)
+
+
+def norm(array: Array) -> Array:
+    """Return the Euclidean norm along the last axis."""
+    return np.asarray(np.sqrt(np.square(array).sum(axis=-1)))
+
+
+def same_class(here: Point, near: Point) -> Array:
+    """Return which neighbours (D,) have the same highest output as the sample."""
+    return np.asarray(near.outputs.argmax(axis=-1) == here.outputs.argmax())
+
+
+def relative(moved: Array, here: Array) -> Array:
+    """Return changes divided by what they change, element by element; elements near 0 are taken as 1e-6."""
+    size = np.where(np.abs(here) < _LEAST, np.where(here < 0, -_LEAST, _LEAST), here)
+    return np.asarray((moved - here) / size)
+
+
+def highest_ratio(here: Point, near: Point, changes: Array) -> SampleMeasure:
+    """Return the largest relative change of the values over changes (D, F), among neighbours of the same class."""
+    same = same_class(here, near)
+    if not same.any():
+        return undefined("every neighbour has another class: lower the radius")
+    if not here.values.any():
+        return undefined("all values are 0")
+    ratios = norm(relative(near.values, here.values)) / np.maximum(norm(changes), _LEAST_CHANGE)
+    return SampleMeasure(float(ratios[same].max()))

@@ -1,0 +1,69 @@
+"""The base of metrics that compare the values with the true places."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+import numpy as np
+
+from xaionnx.errors import DataError
+from xaionnx.evaluation.evidence import Evidence
+from xaionnx.evaluation.metric import Measure, Metric, SampleMeasure, measured, undefined
+from xaionnx.typing import Array
+
+
+@dataclass(frozen=True, kw_only=True)
+class ByTruth(Metric):
+    """A metric of the values at the positions of a sample, and a mask of the true ones.
+
+    The values of a position are summed over channels. The metric is not defined for a sample whose mask is empty.
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ("masks",)
+
+    @final
+    def measure(self, evidence: Evidence) -> Measure:
+        return measured([self._score(evidence, n) for n in range(len(evidence.samples))])
+
+    def _score(self, evidence: Evidence, n: int) -> SampleMeasure:
+        values = evidence.place_values(n)
+        inside = true_places(evidence, n, values.shape)
+        if not inside.any():
+            return undefined("no place is true")
+        return self.score(values, inside)
+
+    @abstractmethod
+    def score(self, values: Array, inside: Array) -> SampleMeasure:
+        """The score of values at the positions, with the true ones, bool, of the same shape."""
+
+
+def true_places(evidence: Evidence, n: int, shape: tuple[int, ...]) -> Array:
+    """Return the mask of sample ``n`` at its positions of this shape.
+
+    Raises
+    ------
+    DataError
+        The masks are not of bool, or do not fit the samples.
+    """
+    masks = np.asarray(evidence.masks)
+    if masks.dtype.kind != "b" or len(masks) != len(evidence.samples):
+        raise DataError(
+            f"Masks are arrays of bool with one entry for each of {len(evidence.samples)} samples. Got {masks.dtype} "
+            f"of the shape {masks.shape} instead."
+        )
+    mask = masks[n]
+    # Masks of pictures often have an axis for the channel.
+    squeezed: Array = mask.reshape(shape) if mask.size == np.prod(shape) else mask
+    if squeezed.shape != shape:
+        raise DataError(f"A mask must have the shape {shape} of the positions of the input. Got {mask.shape} instead.")
+    return squeezed
+
+
+def share_inside(parts: Array, inside: Array) -> SampleMeasure:
+    """Return the share of the sum of parts, none of them negative, that lies at true places."""
+    total = parts.sum()
+    if total <= 0:
+        return undefined("no value counts: none is positive, or all are 0")
+    return SampleMeasure(min(1.0, float(parts[inside].sum() / total)))

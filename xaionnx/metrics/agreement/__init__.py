@@ -1,0 +1,1 @@
+"""Agreement: how alike the explanations of two methods are."""

@@ -1,0 +1,67 @@
+"""Input invariance: how far the values change when the inputs and the model are shifted alike."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+import numpy as np
+
+from xaionnx.errors import InputMismatchError
+from xaionnx.evaluation.evidence import Evidence
+from xaionnx.evaluation.metric import Measure, Metric, SampleMeasure, measured, undefined
+from xaionnx.evaluation.scores import Direction
+from xaionnx.gradients.value_ranges import value_ranges
+from xaionnx.graph.shift import with_shifted_input
+from xaionnx.metrics._neighbours import norm
+from xaionnx.parameters import real
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class InputInvariance(Metric):
+    """The relative change of the values when x becomes x + s and the model f(x - s), whose output is the same::
+
+        |phi of f(x - s) at x + s  -  phi of f at x| / |phi of f at x|
+
+    The shift s of the explained input is ``shift`` times its range, the same for all elements. A slope does not change;
+    a product of slope and input does, and so does a method with a fixed baseline, such as zero: whether that is a fault
+    depends on whether zero means something.
+
+    References
+    ----------
+    Kindermans et al., The (un)reliability of saliency methods, 2017, arXiv:1711.00867.
+
+    Examples
+    --------
+    >>> import numpy as np, xaionnx
+    >>> from models import planted
+    >>> model = planted.load(planted.linear([[4.0, 3.0, 2.0, 1.0]]))
+    >>> x = np.ones((1, 4), np.float32)
+    >>> [xaionnx.evaluate(model, x, name, "input_invariance").mean for name in ("saliency", "input_x_gradient")]
+    [0.0, 1.0]
+    """
+
+    direction: ClassVar[Direction] = "lower"
+    bounds: ClassVar[tuple[float, float]] = (0.0, math.inf)
+    reference: ClassVar[str] = "Kindermans et al. 2017, arXiv:1711.00867"
+    needs: ClassVar[tuple[str, ...]] = ("method",)
+
+    shift: float = real(1.0, "size of the shift, as a share of the input's range")
+
+    def measure(self, evidence: Evidence) -> Measure:
+        name, feeds = evidence.request.main, dict(evidence.request.feeds)
+        if feeds[name].dtype.kind != "f":
+            raise InputMismatchError(f"Input '{name}' has type {feeds[name].dtype}, which cannot be shifted.")
+        ranges = max(float(np.max(value_ranges(sample, name))) for sample in evidence.samples)
+        step = np.asarray(self.shift * ranges, dtype=feeds[name].dtype)
+        model = evidence.model.rewritten(lambda graph: with_shifted_input(graph, name, step))
+        feeds[name] = feeds[name] + step
+        other, each = evidence.explain(feeds, np.arange(len(evidence.samples)), model).flat, []
+        for before, after in zip(evidence.flat, other, strict=True):
+            length = norm(before)
+            each.append(
+                SampleMeasure(float(norm(after - before) / length)) if length else undefined("all values are 0")
+            )
+        return measured(each)

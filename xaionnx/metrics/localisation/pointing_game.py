@@ -1,0 +1,48 @@
+"""Pointing game: whether the highest value lies at a true place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+import numpy as np
+
+from xaionnx.evaluation.metric import SampleMeasure
+from xaionnx.evaluation.scores import Direction
+from xaionnx.metrics._truth import ByTruth
+from xaionnx.parameters import integer
+from xaionnx.typing import Array
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class PointingGame(ByTruth):
+    """1 where the highest value lies at a true place or within ``tolerance`` positions of one, else 0.
+
+    Of several highest values the first counts. The paper allows 15 pixels; the default allows none.
+
+    References
+    ----------
+    Zhang, Bargal, Lin, Brandt, Shen and Sclaroff, Top-down neural attention by excitation backprop, IJCV 126, 2018,
+    arXiv:1608.00507.
+
+    Examples
+    --------
+    >>> import numpy as np, xaionnx
+    >>> from models import planted
+    >>> model = planted.load(planted.linear([[4.0, 3.0, 2.0, 1.0]]))
+    >>> x, masks = np.ones((1, 4), np.float32), np.array([[True, True, False, False]])
+    >>> xaionnx.evaluate(model, x, "input_x_gradient", "pointing_game", masks=masks).values
+    array([1.])
+    """
+
+    direction: ClassVar[Direction] = "higher"
+    bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
+    reference: ClassVar[str] = "Zhang et al. 2018, arXiv:1608.00507"
+
+    tolerance: int = integer(0, "largest distance to a true place that counts as a hit, in positions", low=0)
+
+    def score(self, values: Array, inside: Array) -> SampleMeasure:
+        highest = np.unravel_index(int(values.argmax()), values.shape)
+        distances = np.sqrt(np.square(np.argwhere(inside) - np.array(highest)).sum(axis=1))
+        return SampleMeasure(float(distances.min() <= self.tolerance))

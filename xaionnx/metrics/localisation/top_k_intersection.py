@@ -1,0 +1,50 @@
+"""Top-k intersection: the share of the highest values at true places."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+import numpy as np
+
+from xaionnx.evaluation.metric import SampleMeasure
+from xaionnx.evaluation.scores import Direction
+from xaionnx.metrics._curves import most_relevant_first
+from xaionnx.metrics._truth import ByTruth
+from xaionnx.parameters import integer
+from xaionnx.typing import Array
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class TopKIntersection(ByTruth):
+    """The share of the ``k`` highest values that lie at true places. Of equal values the first count.
+
+    If not given, k is the number of true places, and the score that of ``relevance_rank_accuracy``.
+
+    References
+    ----------
+    Theiner, Müller-Budack and Ewerth, Interpretable semantic photo geolocation, WACV 2022, arXiv:2104.14995.
+
+    Examples
+    --------
+    >>> import numpy as np, xaionnx
+    >>> from models import planted
+    >>> model = planted.load(planted.linear([[4.0, 3.0, 2.0, 1.0]]))
+    >>> x, masks = np.ones((1, 4), np.float32), np.array([[True, True, False, False]])
+    >>> xaionnx.evaluate(model, x, "input_x_gradient", "top_k_intersection", masks=masks).values
+    array([1.])
+    """
+
+    direction: ClassVar[Direction] = "higher"
+    bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
+    reference: ClassVar[str] = "Theiner et al. 2022, arXiv:2104.14995"
+
+    k: int | None = integer(
+        None, "number of highest values; that of the true places if not given", low=1, optional=True
+    )
+
+    def score(self, values: Array, inside: Array) -> SampleMeasure:
+        k = min(values.size, int(inside.sum()) if self.k is None else self.k)
+        highest = most_relevant_first(values.reshape(-1))[:k]
+        return SampleMeasure(float(np.mean(inside.reshape(-1)[highest])))

@@ -1,0 +1,68 @@
+"""Parameter randomisation: how alike the explanations stay while the weights are randomised."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+import numpy as np
+
+from xaionnx.evaluation.evidence import Evidence
+from xaionnx.evaluation.metric import Measure, Metric, SampleMeasure, measured
+from xaionnx.evaluation.scores import Direction
+from xaionnx.metrics import _similarity
+from xaionnx.metrics._randomised import ORDERS, randomised_models
+from xaionnx.parameters import choice, integer, random_seed
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class ParameterRandomisation(Metric):
+    """The mean similarity of the explanation to itself while the weights of the file are randomised layer by layer.
+
+    A method that explains the model changes with it: lower is better, and a map that stays the same is made from the
+    input alone. Randomised weights keep their numbers in another order, whatever their type. The curve has the
+    similarity after each of ``steps`` layers, the first alone and the last with all others; the layers are in the
+    record. The unchanged model, whose similarity is 1, is no part of the mean.
+
+    References
+    ----------
+    Adebayo, Gilmer, Muelly, Goodfellow, Hardt and Kim, Sanity checks for saliency maps, NeurIPS 2018, arXiv:1810.03292,
+    where weights are drawn again from the initial distribution.
+
+    Examples
+    --------
+    >>> import numpy as np, xaionnx
+    >>> from models import planted
+    >>> model = planted.load(planted.linear([[4.0, 3.0, 2.0, 1.0]]))
+    >>> scores = xaionnx.evaluate(model, np.ones((1, 4), np.float32), "saliency", "parameter_randomisation", seed=0)
+    >>> bool(scores.values[0] < 1)
+    True
+    """
+
+    direction: ClassVar[Direction] = "lower"
+    bounds: ClassVar[tuple[float, float]] = (-1.0, 1.0)
+    reference: ClassVar[str] = "Adebayo et al. 2018, arXiv:1810.03292"
+    needs: ClassVar[tuple[str, ...]] = ("method",)
+
+    order: str = choice("top_down", ORDERS, "which layers are randomised: from the outputs, from the inputs, or each")
+    steps: int | None = integer(10, "number of layers at which maps are compared", low=1, optional=True)
+    similarity: str = _similarity.parameter()
+    sign: str = _similarity.sign_parameter()
+    weights_seed: int = random_seed("seed of the random weights")
+
+    def measure(self, evidence: Evidence) -> Measure:
+        rows, layers, found = np.arange(len(evidence.samples)), [], []
+        for layer, model in randomised_models(evidence.model, self.order, self.steps, self.weights_seed):
+            other = evidence.explain(evidence.request.feeds, rows, model)
+            layers.append(layer)
+            found.append([one.value for one in _similarity.similarities(evidence, other, self.similarity, self.sign)])
+        curves = np.array(found).T
+        each = []
+        for curve in curves:
+            known = curve[np.isfinite(curve)]
+            value = float(known.mean()) if len(known) else float("nan")
+            reason = "" if len(known) else "all values of an explanation are equal"
+            each.append(SampleMeasure(value, reason, {"similarity": curve}))
+        measure = measured(each)
+        return Measure(measure.values, measure.reasons, measure.curves, {"layers": layers})

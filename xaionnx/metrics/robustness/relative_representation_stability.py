@@ -1,0 +1,74 @@
+"""Relative representation stability: relative changes of the explanation over those of a layer."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+import numpy as np
+
+from xaionnx import parameters
+from xaionnx.errors import UnsupportedModelError
+from xaionnx.evaluation.evidence import Evidence
+from xaionnx.evaluation.metric import SampleMeasure
+from xaionnx.evaluation.scores import Direction
+from xaionnx.graph.random_weights import weighted_layers
+from xaionnx.metrics._neighbours import ByNeighbours, Point, highest_ratio, relative
+from xaionnx.runtime.model import Model
+from xaionnx.typing import Array
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class RelativeRepresentationStability(ByNeighbours):
+    """The largest quotient of the relative changes of the values and of a layer among neighbours of the same class::
+
+        max over x' of  | (phi - phi') / phi |  /  max(| (h - h') / h |, 1e-3)
+
+    with h the values of a layer, by default the input of the last layer with weights. Divisions are element by element,
+    with elements below 1e-6 in size taken as 1e-6.
+
+    References
+    ----------
+    Agarwal, Johnson, Pawelczyk, Krishna, Saxena, Zitnik and Lakkaraju, Rethinking stability for attribution-based
+    explanations, 2022, arXiv:2203.06877, equation 4.
+
+    Examples
+    --------
+    >>> import numpy as np, xaionnx
+    >>> from models import planted
+    >>> model = planted.load(planted.linear([[4.0, 3.0, 2.0, 1.0]]))
+    >>> x = np.ones((1, 4), np.float32)
+    >>> xaionnx.evaluate(model, x, "input_x_gradient", "relative_representation_stability").values.round(3)
+    array([1.])
+    """
+
+    direction: ClassVar[Direction] = "lower"
+    bounds: ClassVar[tuple[float, float]] = (0.0, math.inf)
+    reference: ClassVar[str] = "Agarwal et al. 2022, arXiv:2203.06877"
+
+    layer: str | None = parameters.name("tensor to compare; the input of the last layer with weights if not given")
+
+    def representation(self, evidence: Evidence) -> Array:
+        model = evidence.model
+        layer = last_representation(model) if self.layer is None else self.layer
+        found = model.with_outputs([layer]).run(evidence.request.feeds, [layer])[layer]
+        return np.asarray(found.reshape(len(evidence.samples), -1), dtype=np.float64)
+
+    def score(self, here: Point, near: Point) -> SampleMeasure:
+        return highest_ratio(here, near, relative(near.representation, here.representation))
+
+
+def last_representation(model: Model) -> str:
+    """Return the input of the last layer with weights.
+
+    Raises
+    ------
+    UnsupportedModelError
+        No layer has weights.
+    """
+    for layer in weighted_layers(model.view):
+        node = model.view.producers[layer.output]
+        return str(next(name for name in node.input if name not in model.view.constants))
+    raise UnsupportedModelError(f"No layer of {model.name} has weights. Name the layer to compare.")
