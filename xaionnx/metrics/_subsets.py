@@ -45,7 +45,7 @@ def drops(game: Game, removed: Array) -> Array:
 
 
 def subsets_of_size(players: int, size: int, count: int, seed: int) -> Array:
-    """Return all subsets of ``size`` players if there are at most ``count``, else ``count`` random ones, bool (M, players).
+    """Return all subsets of ``size`` players, bool (M, players), or ``count`` random ones if there are more.
 
     Random subset i depends on (seed, i) alone.
 

@@ -38,9 +38,7 @@ class FaithfulnessCorrelation(BySums):
     size: int | None = integer(
         None, "number of features in a subset; a fifth of them if not given", low=1, optional=True
     )
-    subsets: int = integer(
-        100, "largest number of subsets: all of that size if there are no more, else random ones", low=2
-    )
+    subsets: int = integer(100, "largest number of subsets; random ones if there are more", low=2)
 
     def score(self, game: Game, values: Array) -> SampleMeasure:
         size = min(game.players, max(1, game.players // 5) if self.size is None else self.size)

@@ -41,9 +41,7 @@ class MuFidelity(BySums):
 
     features: FeaturesLike = partitions.parameter("the features", "9 x 9 cells of pictures, elements of other inputs,")
     share: float = real(0.5, "share of the features in a subset", low=0, low_open=True, high=1)
-    subsets: int = integer(
-        200, "largest number of subsets: all of that size if there are no more, else random ones", low=2
-    )
+    subsets: int = integer(200, "largest number of subsets; random ones if there are more", low=2)
 
     def score(self, game: Game, values: Array) -> SampleMeasure:
         size = max(1, round(self.share * game.players))
