@@ -9,6 +9,7 @@ from typing import ClassVar, Final, NamedTuple, final
 
 import numpy as np
 
+from xaionnx.data.sample import Sample
 from xaionnx.errors import InputMismatchError
 from xaionnx.evaluation.evidence import Evidence
 from xaionnx.evaluation.metric import Measure, Metric, SampleMeasure, measured, undefined
@@ -92,13 +93,12 @@ class ByNeighbours(Metric):
             draws = range(start, min(start + at_once, self.draws))
             moved = {n: a if n in evidence.model.shared else np.concatenate([a] * len(draws)) for n, a in feeds.items()}
             for number, name in enumerate(names):
-                steps = [self._step(evidence, name, (draw, number, n)) for draw in draws for n in range(count)]
+                steps = [self._step(evidence.samples[n], name, (draw, number)) for draw in draws for n in range(count)]
                 moved[name] = (moved[name] + np.stack(steps)).astype(feeds[name].dtype)
             yield evidence.explain(moved, np.tile(np.arange(count), len(draws)))
 
-    def _step(self, evidence: Evidence, name: str, key: tuple[int, int, int]) -> Array:
-        """The step from sample ``key[2]`` to its neighbour ``key[0]`` in one input."""
-        sample = evidence.samples[key[2]]
+    def _step(self, sample: Sample, name: str, key: tuple[int, int]) -> Array:
+        """The step from a sample to its neighbour ``key[0]`` in the input number ``key[1]``."""
         rng, shape = np.random.default_rng([self.seed, *key]), sample.x[name].shape
         unit = rng.choice([-1.0, 1.0], shape) if self.neighbours == "corners" else rng.uniform(-1, 1, shape)
         return np.asarray(self.radius * value_ranges(sample, name) * unit)

@@ -27,6 +27,27 @@ def quantity_parameter(default: str) -> str:
     return choice(default, ("target", "probability"), "what is evaluated: the target, or the probability of its class")
 
 
+@final
+@dataclass(frozen=True)
+class Cells(Features):
+    """At most ``count`` by ``count`` cells of a picture, segments of a series, words, and elements of other inputs."""
+
+    count: int
+
+    def resolved(self, sample: Sample) -> Features:
+        found = None if sample.text is not None else sample.positions()
+        if found is None or not found.is_picture:
+            return DefaultFeatures("pixels", "superpixels").resolved(sample)
+        height, width = found.extent
+        return Features.grid(min(self.count, height), min(self.count, width))
+
+    def label_maps(self, sample: Sample) -> dict[str, Array]:
+        return self.resolved(sample).label_maps(sample)
+
+    def are_shared(self, sample: Sample) -> bool:
+        return self.resolved(sample).are_shared(sample)
+
+
 @dataclass(frozen=True, kw_only=True)
 class ByRemoval(FromBackground, Metric):
     """A metric that plays one game per sample: features are removed, and the target is evaluated."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 from typing import final
 
@@ -10,12 +11,13 @@ import numpy as np
 from xaionnx.attribution import Attribution
 from xaionnx.evaluation.controls import Control
 from xaionnx.request import Request
+from xaionnx.typing import Array
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
 class Random(Control):
-    """Independent standard normal values for each element, from the seed and the number of the sample."""
+    """Independent standard normal values for each element, from the seed and the input itself, in any batch."""
 
     @property
     def words(self) -> str:
@@ -23,10 +25,11 @@ class Random(Control):
 
     def compute(self, request: Request) -> Attribution:
         values = {}
-        for number, (name, first) in enumerate(request.samples[0].data.items()):
-            each = [
-                np.random.default_rng([self.seed, n, number]).standard_normal(first.shape)
-                for n in range(len(request.samples))
-            ]
+        for name in request.samples[0].data:
+            each = [self._drawn(sample.x[name]) for sample in request.samples]
             values[name] = np.stack(each)[None].astype(np.float32)
         return Attribution(values)
+
+    def _drawn(self, x: Array) -> Array:
+        content = repr(x.tolist()).encode() if x.dtype == object else np.ascontiguousarray(x).tobytes()
+        return np.random.default_rng([self.seed, zlib.crc32(content)]).standard_normal(x.shape)

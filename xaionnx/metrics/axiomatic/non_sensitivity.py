@@ -10,9 +10,10 @@ import numpy as np
 
 from xaionnx.evaluation.metric import SampleMeasure
 from xaionnx.evaluation.scores import Direction
+from xaionnx.metrics._removal import Cells
 from xaionnx.metrics._subsets import BySums, drops
 from xaionnx.parameters import real
-from xaionnx.perturb.features import DefaultFeatures, Features
+from xaionnx.perturb.features import Features
 from xaionnx.perturb.game import Game
 from xaionnx.typing import Array
 
@@ -42,7 +43,7 @@ class NonSensitivity(BySums):
     direction: ClassVar[Direction] = "lower"
     bounds: ClassVar[tuple[float, float]] = (0.0, math.inf)
     reference: ClassVar[str] = "Nguyen and Martínez 2020, arXiv:2007.07584"
-    default_features: ClassVar[Features] = DefaultFeatures("grid:7", "superpixels")
+    default_features: ClassVar[Features] = Cells(7)
 
     tolerance: float = real(1e-6, "share of the largest value or change that counts as 0", low=0, high=1)
 

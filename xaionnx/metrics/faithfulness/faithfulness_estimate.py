@@ -8,9 +8,10 @@ from typing import ClassVar, final
 import numpy as np
 
 from xaionnx.evaluation.metric import SampleMeasure
+from xaionnx.metrics._removal import Cells
 from xaionnx.metrics._subsets import BySums, correlated, drops
 from xaionnx.perturb import features as partitions
-from xaionnx.perturb.features import DefaultFeatures, Features
+from xaionnx.perturb.features import Features
 from xaionnx.perturb.game import Game
 from xaionnx.typing import Array, FeaturesLike
 
@@ -39,7 +40,7 @@ class FaithfulnessEstimate(BySums):
     """
 
     reference: ClassVar[str] = "Alvarez-Melis and Jaakkola 2018, arXiv:1806.07538"
-    default_features: ClassVar[Features] = DefaultFeatures("grid:7", "superpixels")
+    default_features: ClassVar[Features] = Cells(7)
 
     features: FeaturesLike = partitions.parameter("the features", "7 x 7 cells of pictures, elements of other inputs,")
 

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import ClassVar, final
 
 from xaionnx.evaluation.metric import SampleMeasure
+from xaionnx.metrics._removal import Cells
 from xaionnx.metrics._subsets import BySums, correlated, drops, subsets_of_size
 from xaionnx.parameters import integer, real
 from xaionnx.perturb import features as partitions
-from xaionnx.perturb.features import DefaultFeatures, Features
+from xaionnx.perturb.features import Features
 from xaionnx.perturb.game import Game
 from xaionnx.typing import Array, FeaturesLike
 
@@ -37,7 +38,7 @@ class MuFidelity(BySums):
     """
 
     reference: ClassVar[str] = "Bhatt et al. 2020, arXiv:2005.00631; Fel et al. 2021, arXiv:2111.04138"
-    default_features: ClassVar[Features] = DefaultFeatures("grid:9", "superpixels")
+    default_features: ClassVar[Features] = Cells(9)
 
     features: FeaturesLike = partitions.parameter("the features", "9 x 9 cells of pictures, elements of other inputs,")
     share: float = real(0.5, "share of the features in a subset", low=0, low_open=True, high=1)

@@ -103,7 +103,7 @@ class Road(Metric):
         axes = positions.axes
         planes = np.moveaxis(sample.array.astype(np.float64), axes, (-2, -1))
         filled = impute(planes.reshape(-1, *removed.shape), removed).reshape(planes.shape)
-        rng = np.random.default_rng([self.seed, sample.number, number])
+        rng = np.random.default_rng([self.seed, number])
         filled += self.noise * rng.standard_normal(filled.shape) * removed
         return np.moveaxis(filled, (-2, -1), axes).astype(sample.array.dtype)
 

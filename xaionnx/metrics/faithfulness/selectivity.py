@@ -8,8 +8,9 @@ from typing import ClassVar, final
 
 from xaionnx.evaluation.scores import Direction
 from xaionnx.metrics._curves import RemovalCurve
+from xaionnx.metrics._removal import Cells
 from xaionnx.perturb import features as partitions
-from xaionnx.perturb.features import DefaultFeatures, Features
+from xaionnx.perturb.features import Features
 from xaionnx.typing import FeaturesLike
 
 
@@ -37,7 +38,7 @@ class Selectivity(RemovalCurve):
     direction: ClassVar[Direction] = "lower"
     bounds: ClassVar[tuple[float, float]] = (-math.inf, math.inf)
     reference: ClassVar[str] = "Montavon et al. 2018, arXiv:1706.07979"
-    default_features: ClassVar[Features] = DefaultFeatures("grid:7", "superpixels")
+    default_features: ClassVar[Features] = Cells(7)
 
     features: FeaturesLike = partitions.parameter(
         "the regions", "7 x 7 cells of pictures and elements of other inputs,"
