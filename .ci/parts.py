@@ -66,6 +66,21 @@ def help() -> str:
 
 
 @part
+def metrics() -> str:
+    """The metrics by category, with what is better and their sources."""
+    from xaionnx.evaluation.metric import METRICS
+
+    better = {"higher": "higher", "lower": "lower", "none": ""}
+    lines = ["| metric | category | what it says | better | source |", "|---|---|---|---|---|"]
+    for kind in sorted(METRICS.kinds(), key=lambda kind: (kind.category(), kind.name())):
+        module = sys.modules[kind.__module__]
+        says = (module.__doc__ or "").partition(": ")[2].rstrip(".")
+        row = (f"`{kind.name()}`", kind.category(), says, better[kind.direction], kind.reference)
+        lines.append("| " + " | ".join(row) + " |")
+    return "\n".join(lines)
+
+
+@part
 def families() -> str:
     """The methods by family, with links to their files."""
     import methods as site

@@ -221,14 +221,26 @@ class GameExplainer(FromBackground, Explainer):
     @final
     def game(self, resolved: ResolvedTargets, sample: Sample, evaluations: Evaluations) -> Game:
         """The game of one sample with the resolved targets of its batch, without a budget."""
-        removal = self._bound_removal(resolved, sample, sample.number)
+        removal = self._bound_removal(resolved, sample)
         _check_mixed(resolved.model, [removal])
+        return self._game(resolved, np.array([sample.number]), [removal], None, evaluations)
+
+    def _game(
+        self,
+        resolved: ResolvedTargets,
+        which: Array,
+        removals: Sequence[Removal],
+        budget: int | None,
+        evaluations: Evaluations,
+    ) -> Game:
         return Game(
             resolved.model,
-            resolved.selection.of_sample(sample.number),
-            removal,
-            resolved.values[:, [sample.number]],
+            resolved.selection.of_samples(which),
+            removals,
+            resolved.values[:, which],
             explained=resolved.count,
+            weights=self.replacing(removals[0].sample).weights,
+            budget=budget,
             applier_kind=self.applier(),
             evaluations=evaluations,
         )
@@ -269,17 +281,7 @@ class GameExplainer(FromBackground, Explainer):
         self, resolved: ResolvedTargets, which: Array, removals: Sequence[Removal], evaluations: Evaluations
     ) -> tuple[Game, GameResult]:
         """The game of samples that are played together, and its result."""
-        game = Game(
-            resolved.model,
-            resolved.selection.of_samples(which),
-            removals,
-            resolved.values[:, which],
-            explained=resolved.count,
-            weights=self.replacing(removals[0].sample).weights,
-            budget=self.max_evaluations(removals[0].draws),
-            applier_kind=self.applier(),
-            evaluations=evaluations,
-        )
+        game = self._game(resolved, which, removals, self.max_evaluations(removals[0].draws), evaluations)
         planned = self._planned(game)
         progress.expect(planned * game.samples)
         before = game.evaluations
