@@ -9,7 +9,6 @@ import numpy as np
 
 from xaionnx.evaluation.metric import SampleMeasure, undefined
 from xaionnx.hooks import hook
-from xaionnx.metrics._removal import ByRemoval
 from xaionnx.parameters import integer
 from xaionnx.perturb.game import Game
 from xaionnx.typing import Array
@@ -24,8 +23,8 @@ NO_ORDER: Final = "all values are equal, so that they give no order"
 
 
 @dataclass(frozen=True, kw_only=True)
-class RemovalCurve(ByRemoval):
-    """A metric of the curve of the target while features are removed or inserted, the most relevant first.
+class RemovalCurve:
+    """Makes a metric one of the curve of the target while features are removed or inserted, the most relevant first.
 
     Equal values are taken in the order of the features.
     """

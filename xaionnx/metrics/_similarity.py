@@ -75,5 +75,5 @@ def _structural(one: Array, other: Array) -> SampleMeasure:
     if window < 3:
         return undefined(f"SSIM needs maps of at least 3 positions along each axis, and these have {one.shape}")
     unit = [(array - array.min()) / np.ptp(array) for array in (one, other)]
-    found = structural_similarity(*unit, win_size=window, data_range=1.0)  # type: ignore[no-untyped-call]
+    found = structural_similarity(*unit, win_size=window, data_range=1.0)  # type: ignore[no-untyped-call]  # scikit-image has no types
     return SampleMeasure(float(found))

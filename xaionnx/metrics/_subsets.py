@@ -12,7 +12,6 @@ import numpy as np
 from xaionnx.evaluation.evidence import Evidence
 from xaionnx.evaluation.metric import SampleMeasure, undefined
 from xaionnx.evaluation.scores import Direction
-from xaionnx.metrics._removal import ByRemoval
 from xaionnx.perturb.game import Game
 from xaionnx.perturb.players import Players
 from xaionnx.typing import Array
@@ -22,8 +21,8 @@ _NUMBERS: Final = 2**24
 
 
 @dataclass(frozen=True, kw_only=True)
-class BySums(ByRemoval):
-    """A metric of the correlation between sums of values and drops of the target.
+class BySums:
+    """Makes a metric one of the correlation between sums of values and drops of the target.
 
     For a linear model and its exact contributions every drop is the sum of the values of the removed features, and any
     correlation is 1.

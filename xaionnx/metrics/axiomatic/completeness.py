@@ -10,6 +10,7 @@ import numpy as np
 
 from xaionnx.evaluation.metric import SampleMeasure
 from xaionnx.evaluation.scores import Direction
+from xaionnx.metrics._removal import ByRemoval
 from xaionnx.metrics._subsets import BySums
 from xaionnx.perturb.game import Game
 from xaionnx.typing import Array
@@ -17,7 +18,7 @@ from xaionnx.typing import Array
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Completeness(BySums):
+class Completeness(BySums, ByRemoval):
     """The distance between the sum of the values and the change of the target from the baseline to the input::
 
         | sum over i of phi_i - (f(x) - f(baseline)) |

@@ -10,7 +10,7 @@ import numpy as np
 
 from xaionnx.evaluation.metric import SampleMeasure
 from xaionnx.evaluation.scores import Direction
-from xaionnx.metrics._removal import Cells
+from xaionnx.metrics._removal import ByRemoval, Cells
 from xaionnx.metrics._subsets import BySums, drops
 from xaionnx.parameters import real
 from xaionnx.perturb.features import Features
@@ -20,7 +20,7 @@ from xaionnx.typing import Array
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class NonSensitivity(BySums):
+class NonSensitivity(BySums, ByRemoval):
     """The number of features of which exactly one holds: their value is 0, or the target does not depend on them.
 
     A value is 0 if its size is at most ``tolerance`` times the largest one, and a feature without effect one whose

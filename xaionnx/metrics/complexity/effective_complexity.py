@@ -10,13 +10,14 @@ import numpy as np
 
 from xaionnx.evaluation.scores import Direction
 from xaionnx.metrics._curves import RemovalCurve
+from xaionnx.metrics._removal import ByRemoval
 from xaionnx.parameters import real
 from xaionnx.typing import Array
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class EffectiveComplexity(RemovalCurve):
+class EffectiveComplexity(RemovalCurve, ByRemoval):
     """The smallest number of features, by falling value, that keep the target while all others are removed::
 
         min k such that  (f(x) - f(first k alone))^2 / f(x)^2  <=  tolerance

@@ -8,12 +8,12 @@ from typing import ClassVar, final
 
 from xaionnx.evaluation.scores import Direction
 from xaionnx.metrics._curves import RemovalCurve
-from xaionnx.metrics._removal import quantity_parameter
+from xaionnx.metrics._removal import ByRemoval, quantity_parameter
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Deletion(RemovalCurve):
+class Deletion(RemovalCurve, ByRemoval):
     """The area under the curve of the target while features are removed, the most relevant first.
 
     With s_k the share of the features that are removed at step k and f_k the target there, by the trapezoidal rule::

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar, final
 
 from xaionnx.evaluation.metric import SampleMeasure
+from xaionnx.metrics._removal import ByRemoval
 from xaionnx.metrics._subsets import BySums, correlated, drops, subsets_of_size
 from xaionnx.parameters import integer
 from xaionnx.perturb.game import Game
@@ -14,7 +15,7 @@ from xaionnx.typing import Array
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class FaithfulnessCorrelation(BySums):
+class FaithfulnessCorrelation(BySums, ByRemoval):
     """Pearson's correlation, over random subsets S of a fixed size, between their values and the drop of the target::
 
         corr over S of ( sum over i in S of phi_i ,  f(x) - f(x with S removed) )

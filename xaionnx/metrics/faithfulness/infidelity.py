@@ -11,6 +11,7 @@ import numpy as np
 from xaionnx.errors import ParameterError
 from xaionnx.evaluation.metric import SampleMeasure
 from xaionnx.evaluation.scores import Direction
+from xaionnx.metrics._removal import ByRemoval
 from xaionnx.metrics._subsets import BySums, drops
 from xaionnx.parameters import choice, flag, integer
 from xaionnx.perturb.game import Game
@@ -22,7 +23,7 @@ _ALL = 10
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Infidelity(BySums):
+class Infidelity(BySums, ByRemoval):
     """The mean squared difference between the sum of removed values and the drop of the target::
 
         infidelity = mean over I of ( sum over i in I of phi_i - (f(x) - f(x with I removed)) )^2

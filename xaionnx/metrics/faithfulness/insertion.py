@@ -9,14 +9,14 @@ from typing import ClassVar, final
 from xaionnx.data.sample import Sample
 from xaionnx.evaluation.scores import Direction
 from xaionnx.metrics._curves import RemovalCurve
-from xaionnx.metrics._removal import quantity_parameter
+from xaionnx.metrics._removal import ByRemoval, quantity_parameter
 from xaionnx.perturb import baseline as baselines
 from xaionnx.typing import BaselineLike
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Insertion(RemovalCurve):
+class Insertion(RemovalCurve, ByRemoval):
     """The area under the curve of the target while features are inserted into a baseline, the most relevant first.
 
     As published, a picture starts blurred by a kernel of 11 x 11 pixels (``baseline`` ``rise_blur``), since edges of

@@ -9,7 +9,7 @@ from typing import ClassVar, final
 from xaionnx.data.sample import Sample
 from xaionnx.evaluation.scores import Direction
 from xaionnx.metrics._curves import RemovalCurve, area
-from xaionnx.metrics._removal import quantity_parameter
+from xaionnx.metrics._removal import ByRemoval, quantity_parameter
 from xaionnx.perturb import baseline as baselines
 from xaionnx.perturb import features as partitions
 from xaionnx.perturb.features import DefaultFeatures, Features
@@ -18,7 +18,7 @@ from xaionnx.typing import Array, BaselineLike, FeaturesLike
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Irof(RemovalCurve):
+class Irof(RemovalCurve, ByRemoval):
     """Iterative removal of features: the area over the curve of the target as a share of that of the input::
 
         IROF = 1 - area under f_k / f_0

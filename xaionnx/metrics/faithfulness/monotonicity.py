@@ -9,12 +9,13 @@ import numpy as np
 
 from xaionnx.evaluation.scores import Direction
 from xaionnx.metrics._curves import RemovalCurve
+from xaionnx.metrics._removal import ByRemoval
 from xaionnx.typing import Array
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Monotonicity(RemovalCurve):
+class Monotonicity(RemovalCurve, ByRemoval):
     """The share of steps at which the target does not fall while features enter the baseline, the least relevant first.
 
     It is 1 where every step keeps or raises the target, which the paper calls monotonic. Steps are compared to a

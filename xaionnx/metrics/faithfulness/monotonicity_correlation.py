@@ -8,7 +8,7 @@ from typing import ClassVar, final
 import numpy as np
 
 from xaionnx.evaluation.metric import SampleMeasure
-from xaionnx.metrics._removal import Cells
+from xaionnx.metrics._removal import ByRemoval, Cells
 from xaionnx.metrics._subsets import BySums, correlated, drops
 from xaionnx.perturb import features as partitions
 from xaionnx.perturb.features import Features
@@ -18,7 +18,7 @@ from xaionnx.typing import Array, FeaturesLike
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class MonotonicityCorrelation(BySums):
+class MonotonicityCorrelation(BySums, ByRemoval):
     """Spearman's correlation, over the features i, between \\|phi_i\\| and how uncertain the target is without i::
 
         corr over i of ( |phi_i| ,  (f(x) - f(x without i))^2 )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar, final
 
 from xaionnx.evaluation.metric import SampleMeasure
-from xaionnx.metrics._removal import Cells
+from xaionnx.metrics._removal import ByRemoval, Cells
 from xaionnx.metrics._subsets import BySums, correlated, drops, subsets_of_size
 from xaionnx.parameters import integer, real
 from xaionnx.perturb import features as partitions
@@ -17,7 +17,7 @@ from xaionnx.typing import Array, FeaturesLike
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class MuFidelity(BySums):
+class MuFidelity(BySums, ByRemoval):
     """Spearman's correlation, over random subsets of cells, between their values and the drop of the target.
 
     It is ``faithfulness_correlation`` by ranks, over 9 x 9 cells of a picture, as in Fel et al. 2021; Bhatt et al., who

@@ -8,11 +8,12 @@ from typing import ClassVar, final
 
 from xaionnx.evaluation.scores import Direction
 from xaionnx.metrics._curves import RemovalCurve
+from xaionnx.metrics._removal import ByRemoval
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class PixelFlipping(RemovalCurve):
+class PixelFlipping(RemovalCurve, ByRemoval):
     """The area under the curve of the target, as it is explained, while features are removed, the most relevant first.
 
     The curve is that of ``deletion``, of the score rather than the probability. Its start, where nothing is removed,

@@ -8,6 +8,7 @@ from typing import ClassVar, final
 
 from xaionnx.evaluation.scores import Direction
 from xaionnx.metrics._curves import RemovalCurve
+from xaionnx.metrics._removal import ByRemoval
 from xaionnx.perturb import features as partitions
 from xaionnx.perturb.features import DefaultFeatures, Features
 from xaionnx.typing import Array, FeaturesLike
@@ -15,7 +16,7 @@ from xaionnx.typing import Array, FeaturesLike
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class RegionPerturbation(RemovalCurve):
+class RegionPerturbation(RemovalCurve, ByRemoval):
     """The area over the perturbation curve (AOPC): the mean drop while regions are removed, the most relevant first::
 
         AOPC = 1 / (L + 1)  sum over k = 0 .. L of  f(x) - f(x with the first k regions removed)

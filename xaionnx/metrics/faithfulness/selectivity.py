@@ -8,7 +8,7 @@ from typing import ClassVar, final
 
 from xaionnx.evaluation.scores import Direction
 from xaionnx.metrics._curves import RemovalCurve
-from xaionnx.metrics._removal import Cells
+from xaionnx.metrics._removal import ByRemoval, Cells
 from xaionnx.perturb import features as partitions
 from xaionnx.perturb.features import Features
 from xaionnx.typing import FeaturesLike
@@ -16,7 +16,7 @@ from xaionnx.typing import FeaturesLike
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Selectivity(RemovalCurve):
+class Selectivity(RemovalCurve, ByRemoval):
     """The area under the curve of the target while regions are removed one by one, the most relevant first.
 
     The curve is that of ``pixel_flipping``, of regions: by default 7 x 7 cells of a picture.

@@ -8,6 +8,7 @@ from typing import ClassVar, final
 import numpy as np
 
 from xaionnx.evaluation.metric import SampleMeasure, undefined
+from xaionnx.metrics._removal import ByRemoval
 from xaionnx.metrics._subsets import BySums, correlated, drops, subsets_of_size
 from xaionnx.parameters import integer
 from xaionnx.perturb.game import Game
@@ -16,7 +17,7 @@ from xaionnx.typing import Array
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class SensitivityN(BySums):
+class SensitivityN(BySums, ByRemoval):
     """The mean over n of Pearson's correlation between the sum of n values and the drop when these are removed::
 
         mean over n of  corr over |S| = n of ( sum over i in S of phi_i ,  f(x) - f(x with S removed) )
