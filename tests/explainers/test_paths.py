@@ -124,13 +124,14 @@ def test_blur_ig_of_pictures(digits, digit):
     assert np.max(fine) < 0.02
 
 
-@pytest.mark.parametrize(("shape", "axes"), [((9,), (0,)), ((2, 9), (1,)), ((4, 5, 3), (0, 1)), ((3, 4, 5), (1, 2)),
-                                             ((2, 3, 4, 5), (1, 2, 3))],
-                         ids=["signal", "channels of a signal", "NHWC", "NCHW", "volume"])  # fmt: skip
-def test_blur_ig_blurs_along_neighbours(shape, axes):
+@pytest.mark.parametrize(("shape", "axes", "roles"), [((9,), (0,), "N T"), ((2, 9), (1,), "N F T"),
+                                                      ((4, 5, 3), (0, 1), None), ((3, 4, 5), (1, 2), None),
+                                                      ((2, 3, 4, 5), (1, 2, 3), "N C D H W")],
+                         ids=["series", "channels of a series", "NHWC", "NCHW", "volume"])  # fmt: skip
+def test_blur_ig_blurs_along_neighbours(shape, axes, roles):
     rng = np.random.default_rng(9)
     w, x = rng.normal(size=shape), rng.normal(size=(1, *shape)).astype(np.float32)
-    model = planted.load(planted.linear(w[None]))
+    model = planted.load(planted.linear(w[None]), axes=roles)
     found = xaionnx.explain(model, x, BlurIG(max_sigma=2.0, steps=3), 0)
     # For a linear model the attribution is w times the part that the blur removes, with any number of steps.
     blurred = gaussian_filter(x[0].astype(float), 2.0, axes=axes, mode="reflect")
@@ -138,10 +139,25 @@ def test_blur_ig_blurs_along_neighbours(shape, axes):
     assert_close(found.diagnostics["completeness_gap"], 0, Tolerance.DEEP)
 
 
+@pytest.mark.parametrize(
+    ("shape", "roles", "said"),
+    [
+        ((6,), None, "'x' is a row of a table, whose columns are no neighbours. Use integrated_gradients"),
+        ((6, 1), None, "neither the graph nor names of dimensions say which axes are positions"),
+        ((2, 9), None, "neither the graph nor names of dimensions say which axes are positions"),
+        ((3, 1, 1), "N C H W", "'x' has a single position"),
+    ],
+)
+def test_blur_ig_refuses_what_has_no_neighbours(shape, roles, said):
+    model = planted.load(planted.linear(np.ones((1, *shape))), axes=roles)
+    with pytest.raises(InputMismatchError, match=said):
+        xaionnx.explain(model, np.ones((1, *shape), np.float32), "blur_ig")
+
+
 def test_blur_ig_refuses_a_table():
     model = Model.load("models/german_credit_mlp.onnx")
     width = model.input().shape[1]
-    with pytest.raises(InputMismatchError, match=r"BlurIG needs a picture, a signal or a volume, but .* is a table"):
+    with pytest.raises(InputMismatchError, match=r"BlurIG needs a picture, a series or a volume, but .* of a table"):
         xaionnx.explain(model, np.zeros((1, width), np.float32), "blur_ig")
 
 

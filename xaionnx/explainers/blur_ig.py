@@ -18,6 +18,7 @@ from xaionnx.explanation import ValueKind
 from xaionnx.gradients.target_gradients import TargetGradients
 from xaionnx.layers.embeddings import gradient_tensors
 from xaionnx.parameters import integer, real
+from xaionnx.perturb.element_types import is_row
 from xaionnx.typing import Array
 
 if TYPE_CHECKING:
@@ -34,8 +35,8 @@ class BlurIG(GradientExplainer):
 
         value_i = - integral over s from 0 to max_sigma of df/dz_i (z(s)) * dz_i(s)/ds,     z(s) = G(s) * x
 
-    where G(s) is a Gaussian with standard deviation s pixels, over height and width of a picture, the last axis of a
-    signal (T) or (C, T), or all axes except the first of a volume. The input is mirrored at its borders, so it blurs to
+    where G(s) is a Gaussian with standard deviation s pixels, over height and width of a picture, along a series,
+    or over all positions of a volume. The input is mirrored at its borders, so it blurs to
     its mean. No baseline is needed: ``baseline_prediction`` is f(z(max_sigma)).
 
     The paper sums df/dz at z(s_k) times dz/ds times the step. Here dz/ds times the step is the difference of
@@ -48,7 +49,7 @@ class BlurIG(GradientExplainer):
 
     Notes
     -----
-    When to use: Pictures and signals for which no colour or constant is a neutral baseline.
+    When to use: Pictures and series for which no colour or constant is a neutral baseline.
 
     When not to use: Tables and text, which have no neighbours to blur with. The map is as grainy as that of other pixel
     gradients; ``xrai`` or a class activation map shows regions.
@@ -60,13 +61,13 @@ class BlurIG(GradientExplainer):
     Raises
     ------
     InputMismatchError
-        The input is a table or text, which has no neighbours to blur with.
+        The input is a table or text, which has no neighbours to blur with, or nothing says which axes are positions.
 
     Examples
     --------
     >>> import numpy as np, xaionnx
     >>> from models import planted
-    >>> model = planted.load(planted.linear([[1.0, 1.0, -1.0, 1.0]]))
+    >>> model = planted.load(planted.linear([[1.0, 1.0, -1.0, 1.0]]), axes="N T")
     >>> found = xaionnx.explain(model, np.float32([[0, 0, 8, 0]]), BlurIG())
     >>> found.values.round(2)
     array([[-2., -2., -6., -2.]], dtype=float32)
@@ -81,9 +82,11 @@ class BlurIG(GradientExplainer):
 
     def check_model(self, dry_run: DryRun) -> dict[str, str | None]:
         remarks = super().check_model(dry_run)
+        read = set(gradient_tensors(dry_run.model))
+        if embedded := sorted(read - {info.name for info in dry_run.model.inputs}):
+            raise _of_text(embedded[0])
         if dry_run.sample is not None:
-            # The shape of embedded tokens is known only with the first sample.
-            for name in dry_run.sample.own.keys() & set(gradient_tensors(dry_run.model)):
+            for name in dry_run.sample.own.keys() & read:
                 _axes(dry_run.sample, name)
         return remarks
 
@@ -145,13 +148,30 @@ class BlurIG(GradientExplainer):
 
 
 def _axes(sample: Sample, name: str) -> tuple[int, ...]:
-    """The axes along which an input has neighbours."""
-    shape = sample.x[name].shape if name in sample.x else ()
-    kind = sample.spec.kind if sample.spec is not None and name == sample.main else "array"
-    if not shape or kind in ("table", "text"):
-        what = kind if kind in ("table", "text") else "number or embedding"
+    """The axes along which an input has neighbours.
+
+    Raises
+    ------
+    InputMismatchError
+        There are none, or a single position, which blurs to itself.
+    """
+    if name not in sample.purposes or sample.text is not None:
+        raise _of_text(name)
+    if is_row(sample, name):
         raise InputMismatchError(
-            f"BlurIG needs a picture, a signal or a volume, but '{name}' is a {what}. Use integrated_gradients."
+            f"BlurIG needs a picture, a series or a volume, but '{name}' is a row of a table, whose columns are no "
+            "neighbours. Use integrated_gradients."
         )
-    found = sample.positions(name) if name in sample.x else None
-    return found.axes if found is not None else (0,) if len(shape) == 1 else tuple(range(1, len(shape)))
+    found = sample.placed("BlurIG", name)
+    if all(found.shape[axis] == 1 for axis in found.axes):
+        raise InputMismatchError(
+            f"BlurIG needs neighbours, but '{name}' has a single position. Use integrated_gradients."
+        )
+    return found.axes
+
+
+def _of_text(name: str) -> InputMismatchError:
+    return InputMismatchError(
+        f"BlurIG needs a picture, a series or a volume, but '{name}' is the embedding of tokens, which have no "
+        "neighbours to blur with. Use integrated_gradients."
+    )
