@@ -36,6 +36,28 @@ class PlayerValues:
 
 @final
 @dataclass(frozen=True, eq=False)
+class DataSet:
+    """What is explained of all samples together, by an attribution with N = 1.
+
+    Attributes
+    ----------
+    names : sequence of T str
+        The targets in words, such as ``roc_auc over 300 samples``.
+    prediction : array (T,)
+        Their values for the samples as they are.
+    quantity : str or None
+        The quantity of the targets; that of single samples if None.
+    """
+
+    names: Sequence[str]
+    prediction: Array
+    quantity: str | None = None
+
+    __repr__ = short_repr
+
+
+@final
+@dataclass(frozen=True, eq=False)
 class Attribution:
     """The attributions of T targets for N samples.
 
@@ -58,6 +80,8 @@ class Attribution:
     facts : mapping
         Further entries of the provenance: ``layer`` or ``seen_at``, ``approximations``, and ``adds_up_to``, which is
         ``target`` if the values sum to the target itself rather than to its change from a baseline.
+    data_set : DataSet or None
+        What is explained, if it is all samples together: N is 1 in all arrays then.
     """
 
     values: Mapping[str, Array]
@@ -68,6 +92,7 @@ class Attribution:
     diagnostics: Facts = field(default_factory=dict)
     parameters: Facts = field(default_factory=dict)
     facts: Facts = field(default_factory=dict)
+    data_set: DataSet | None = None
 
     __repr__ = short_repr
 

@@ -75,6 +75,12 @@ class Explainer(ABC):
     @hook
     def compares_samples(self) -> bool:
         """Whether the values of a sample depend on the other samples of its batch."""
+        return self.explains_together
+
+    @property
+    @hook
+    def explains_together(self) -> bool:
+        """Whether all samples are explained together, in a record with N = 1."""
         return False
 
     @hook  # noqa: B027 - by default there is nothing to refuse
@@ -191,12 +197,7 @@ class Explainer(ABC):
     @final
     def explain(self, request: Request) -> Explanation:
         """The explanation of a request. The method must be bound to the model, see :meth:`bind`."""
-        return self.concluded(record(self, request, self._attribution(request)))
-
-    @hook
-    def concluded(self, explanation: Explanation) -> Explanation:
-        """The record that is returned, by default the given one; of a data set as a whole, one with N = 1."""
-        return explanation
+        return record(self, request, self._attribution(request))
 
     @property
     @hook

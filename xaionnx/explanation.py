@@ -130,9 +130,11 @@ class Explanation:
         kind = self.value_kind
         means = "" if kind is None else f", {kind}: {MEANINGS.get(kind, '')}"
         several = f", {len(self.target)} targets" if self.several_targets else ""
+        together = self.diagnostics.get("samples")
+        count = self.samples if together is None else together
+        words = f"{count:,} sample{'' if count == 1 else 's'}{'' if together is None else ' together'}"
         lines = [
-            f"Explanation by {self.method}{f' of {model}' if model else ''}, "
-            f"{self.samples} sample{'' if self.samples == 1 else 's'}{several}",
+            f"Explanation by {self.method}{f' of {model}' if model else ''}, {words}{several}",
             f"  target   {'; '.join(targets)}",
             f"  values   {shapes}{means}",
         ]

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         ModelLike,
         NeuronLike,
         NoiseLike,
+        PairsLike,
         PatternsLike,
         RowsLike,
         TargetLike,
@@ -60,7 +61,9 @@ class Settings(TypedDict, total=False):
     channels: Literal["max", "sum"] | int | None
     class_maps: bool
     composite: str | Composite
+    conditional: bool
     contrast: int | str | None
+    correlated: float | None
     delta: float
     discard: float
     donors: RowsLike
@@ -98,6 +101,8 @@ class Settings(TypedDict, total=False):
     noise: NoiseLike
     order: int
     overlap: Literal["mean", "sum"]
+    pair_points: int
+    pairs: PairsLike
     patches: Literal["auto", "scores", "alone", "covered"]
     patterns: PatternsLike
     perturbation: Literal["interventional", "path_dependent"]
@@ -500,14 +505,14 @@ def dependence(
     *,
     background: BackgroundLike = None,
     background_size: int = 10000,
-    baseline: BaselineLike = None,
-    background_reduction: Literal["sample", "kmeans"] = "sample",
-    seed: int = 0,
     features: FeaturesLike = None,
     layer: str | None = None,
     points: int = 20,
+    pairs: PairsLike = None,
+    pair_points: int = 10,
+    seed: int = 0,
 ) -> Explanation:
-    """How far the target is above the mean of its curve over a feature, and the curves themselves.
+    """How much the mean target varies with each feature, and the curves that say how, for all samples together.
 
     See :class:`~xaionnx.explainers.dependence.Dependence`.
     """
@@ -518,12 +523,12 @@ def dependence(
         target,
         background=background,
         background_size=background_size,
-        baseline=baseline,
-        background_reduction=background_reduction,
-        seed=seed,
         features=features,
         layer=layer,
         points=points,
+        pairs=pairs,
+        pair_points=pair_points,
+        seed=seed,
     )
 
 
@@ -686,6 +691,8 @@ def feature_permutation(
     donors: RowsLike = None,
     metric: MetricLike = None,
     labels: LabelsLike = None,
+    correlated: float | None = None,
+    conditional: bool = False,
     seed: int = 0,
 ) -> Explanation:
     """The drop of the target when player i takes its values from another sample of the batch.
@@ -703,6 +710,8 @@ def feature_permutation(
         donors=donors,
         metric=metric,
         labels=labels,
+        correlated=correlated,
+        conditional=conditional,
         seed=seed,
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import platform
+import re
 from collections.abc import Iterator, Mapping
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Final
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from xaionnx import parameters
+from xaionnx.data.display import Display
 from xaionnx.data.sample import Positions, Sample
 from xaionnx.displays import displays
 from xaionnx.explanation import Arrays, Explanation
@@ -41,7 +43,7 @@ _FLAT: Final = 0.02
 
 def record(explainer: Explainer, request: Request, attribution: Attribution) -> Explanation:
     """The explanation of a request: the attribution, its cost, and all that is needed to repeat it."""
-    resolved = request.resolved
+    resolved, whole = request.resolved, attribution.data_set
     attribution = with_words(attribution, request.samples, explainer.value_kind)
 
     def axis(array: Array) -> Array:
@@ -66,13 +68,14 @@ def record(explainer: Explainer, request: Request, attribution: Attribution) -> 
     maps = {**attribution.maps, **{f"standard_error_{name}": array for name, array in errors.items()}}
     arithmetic, in_floats = _arithmetic(request, attribution)
     spent = request.evaluations
+    evaluations = spent.rows.tolist() if whole is None else [int(spent.rows.sum())]
     return Explanation(
         method=explainer.name(),
         values=axis(values[only_name])
         if only_name is not None
         else {name: axis(array) for name, array in values.items()},
-        target=axis(resolved.names),
-        prediction=axis(resolved.prediction),
+        target=axis(resolved.names if whole is None else np.array(whole.names)[:, None]),
+        prediction=axis(resolved.prediction if whole is None else np.asarray(whole.prediction)[:, None]),
         baseline_prediction=None if attribution.baseline is None else axis(attribution.baseline),
         feature_values=None if players is None else axis(players.values),
         features=None
@@ -83,12 +86,12 @@ def record(explainer: Explainer, request: Request, attribution: Attribution) -> 
         ),
         standard_error=error,
         maps={key: axis(array) for key, array in maps.items()},
-        display=displays(request),
+        display=displays(request) if whole is None else _columns_alone(request),
         diagnostics={
-            "evaluations": spent.rows.tolist(),
+            "evaluations": evaluations,
             **({"gradients": spent.gradients.tolist()} if spent.gradients.any() else {}),
             "seconds": request.seconds,
-            **_findings(resolved, request.several),
+            **(_findings(resolved, request.several) if whole is None else {"samples": len(request.samples)}),
             **{
                 key: _by_sample(value, request.several)
                 for key, value in {**attribution.diagnostics, **in_floats}.items()
@@ -96,8 +99,9 @@ def record(explainer: Explainer, request: Request, attribution: Attribution) -> 
         },
         provenance={
             **_provenance(explainer, request),
+            **(_together(request) if whole is not None else {}),
             **({"sample_axes": moved} if moved else {}),
-            "quantity": _quantity(resolved),
+            "quantity": _quantity(resolved) if whole is None or whole.quantity is None else whole.quantity,
             **({"not_logits": doubtful} if (doubtful := resolved.called_logits) else {}),
             **_left_as_is(request, attribution),
             **_zero_by_default(explainer, request, attribution),
@@ -109,6 +113,34 @@ def record(explainer: Explainer, request: Request, attribution: Attribution) -> 
             **text_facts(request, attribution),
         },
     )
+
+
+def _together(request: Request) -> Document:
+    """Entries of the provenance with one entry a sample, of all samples together: one hash, and the common file."""
+    digest = hashlib.sha256("".join(map(_sha256, request.samples)).encode()).hexdigest()
+    found: Document = {"input_sha256": [digest]}
+    given = request.inputs.provenance()
+    files = list(dict.fromkeys(without_row(name) for name in given.get("inputs", ())))
+    hashes = list(dict.fromkeys(given.get("file_sha256", ())))
+    if files:
+        found |= {"inputs": [", ".join(files)], "file_sha256": [hashes[0] if len(hashes) == 1 else None]}
+    return found
+
+
+def without_row(name: str) -> str:
+    """Return the file of a sample's name, without the number of its row.
+
+    Examples
+    --------
+    >>> without_row("rows.csv[17]"), without_row("series.csv:3"), without_row("cat.png")
+    ('rows.csv', 'series.csv', 'cat.png')
+    """
+    return re.sub(r"(\[\d+\]|:\d+)$", "", name)
+
+
+def _columns_alone(request: Request) -> dict[str, Display]:
+    """The names, units and words of the columns, without any row; of other inputs nothing is kept."""
+    return {name: one.some([]) for name, one in displays(request).items() if one.kind == "row"}
 
 
 def _arithmetic(request: Request, attribution: Attribution) -> tuple[Document, dict[str, Array]]:

@@ -68,6 +68,12 @@ def texts_of(samples: list[Sample]) -> tuple[Text, ...]:
     return texts if len(texts) == len(samples) else ()
 
 
+def left_columns(samples: list[Sample]) -> dict[str, Array]:
+    """The cells of a batch in the columns of a table that the model does not read."""
+    names = [name for name in samples[0].left if all(name in sample.left for sample in samples)]
+    return {name: np.array([sample.left[name] for sample in samples]) for name in names}
+
+
 def stack_feeds(samples: list[Sample], shared: frozenset[str]) -> dict[str, Array]:
     """The feeds of a batch; inputs without a batch axis are taken from the first sample."""
     first = samples[0].feeds

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import itertools
-import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,7 +16,7 @@ from xaionnx.data.spec import InputSpec
 from xaionnx.errors import DataError, UnsupportedModelError, UsageError
 from xaionnx.explainer import Explainer
 from xaionnx.explanation import Explanation
-from xaionnx.record import recorded_parameters
+from xaionnx.record import recorded_parameters, without_row
 from xaionnx.request import Request
 from xaionnx.runtime.model import Model
 from xaionnx.targets.kinds.top import Top
@@ -27,7 +26,7 @@ from xaionnx.targets.target import Target
 from xaionnx.typing import Document
 from xaionnx_cli import _progress, _report, _samples, _targets
 from xaionnx_cli._archive import REQUEST, request_sha256
-from xaionnx_cli._batches import Batches, stack_feeds, texts_of
+from xaionnx_cli._batches import Batches, left_columns, stack_feeds, texts_of
 from xaionnx_cli._deadline import paused, time_limit, time_limit_between_runs
 from xaionnx_cli._destination import Destination
 from xaionnx_cli._failures import OF_ROWS, Failures, translated
@@ -247,7 +246,7 @@ class _Job:
             The only row failed, or every row would fail for this reason.
         """
         try:
-            inputs = Inputs(stack_feeds(batch, self.model.shared), texts=texts_of(batch))
+            inputs = Inputs(stack_feeds(batch, self.model.shared), texts=texts_of(batch), left=left_columns(batch))
             with self._limited(bar):
                 request = self.method.request(self.model, inputs, self.target, self.reports)
                 if len(batch) == 1:
@@ -264,8 +263,9 @@ class _Job:
         tops = _report.top_classes(request)
         if result.samples < len(batch):
             # One record of a data set as a whole stands at the place of its first row.
-            name = re.sub(r"(\[\d+\]|:\d+)$", "", batch[0].name)
-            batch, tops = [dataclasses.replace(batch[0], name=name, several=False)], [[]]
+            name = ", ".join(dict.fromkeys(without_row(sample.name) for sample in batch))
+            origin = batch[0].provenance | {"inputs": [name]}
+            batch, tops = [dataclasses.replace(batch[0], name=name, several=False, provenance=origin)], [[]]
         records = [_sample_record(result, n, sample.provenance) for n, sample in enumerate(batch)]
         self.results.add(batch, records, tops)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from xaionnx.data.files import Refusal, is_file
@@ -12,7 +12,7 @@ from xaionnx.data.row_numbers import RowNumbers
 from xaionnx.data.tokens import Text
 from xaionnx.errors import UnknownNameError, UsageError
 from xaionnx.runtime.model import Model
-from xaionnx.typing import Array, Document
+from xaionnx.typing import Array, Document, Facts
 
 # The file of one input. A path may contain the sign too, but hardly before its folders.
 _PAIR = re.compile(r"([^=/\\]+)=(.+)")
@@ -26,7 +26,7 @@ _FINE = 64
 class Sample:
     """One sample: its feeds with a batch axis of 1, and for a picture the part that the model sees, (H, W, 3).
 
-    ``text`` is what it was made of, if it is text.
+    ``text`` is what it was made of, if it is text, and ``left`` the cells of the columns that the model does not read.
 
     ``provenance`` goes into its record. ``number`` is its position among the ``count`` samples known so far;
     ``several`` is whether its file or the command has more than one. ``place`` is its position in the results, ``file``
@@ -45,6 +45,7 @@ class Sample:
     place: int = 0
     file: str = ""
     request: str | None = None
+    left: Facts = field(default_factory=dict)
 
 
 Reading = tuple[list[Sample], tuple[Refusal, ...], tuple[str, ...]]
@@ -128,6 +129,7 @@ def read(
             display,
             {**origin, "inputs": [name], "file_sha256": [digest]},
             text,
+            left={column: cells[n] for column, cells in found.left.items()},
         )
         for n, (name, digest, display, text) in enumerate(zip(found.names, found.sha256s, displays, texts, strict=True))
     ]

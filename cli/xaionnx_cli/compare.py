@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from xaionnx_cli._refusals import Refusals
 
 # Options that are passed on to each method that has a parameter of this name.
-_PASSED_ON: Final = ("background", "background_size", "budget", "seed")
+_PASSED_ON: Final = ("background", "background_size", "budget", "seed", "metric", "labels")
 _SUFFIXES: Final = (".png", ".jpg", ".jpeg")
 
 
@@ -42,6 +42,8 @@ class Request:
     background_size: int | None
     budget: int | None
     seed: int | None
+    metric: str | None
+    labels: str | None
     top: int
     device: str
     spec: str | None
@@ -61,6 +63,8 @@ class Request:
 @click.option("--background-size", type=click.IntRange(1), metavar="INT", help="How many of these rows are used.")
 @click.option("--budget", type=click.IntRange(1), metavar="INT", help="Maximum number of model evaluations per sample.")
 @click.option("--seed", type=click.IntRange(0), metavar="INT", help="Seed of all random draws.")
+@click.option("--metric", metavar="NAME", help="What feature_permutation explains, such as roc_auc; needs --labels.")
+@click.option("--labels", metavar="COLUMN", help="Labels for it: a column of the table, FILE.npy or FILE.csv:COLUMN.")
 @click.option("--top", type=click.IntRange(1), default=12, show_default=True, help="Features of a table to draw.")
 @click.option("--device", default="auto", metavar="NAME", help="The device: auto, cpu, cuda, ...  [default: auto]")
 @click.option("--spec", metavar="FILE", help="The InputSpec to use instead of the .toml file beside the model.")
@@ -73,9 +77,17 @@ def command(**given: OptionValue) -> int:
     \b
     xaionnx compare MODEL.onnx TABLE.csv --rows 17 --methods kernel_shap,lime,saliency -o sheet.png
 
-    For one sample the sizes of its values are ranked, for several the mean sizes. Background, budget and seed go to
-    those methods that have such a parameter. All other parameters are the defaults. If a method fails or the command is
-    stopped, those that were done before and after are compared.
+    For one sample the sizes of its values are ranked. For several it is the importance of features for all of them:
+    the mean sizes of their values, or the values of methods that explain all samples together, such as dependence,
+    and feature_permutation with a metric:
+
+    \b
+    xaionnx compare FOREST.onnx TABLE.csv --methods tree_shap,feature_permutation,dependence --metric roc_auc
+        --labels COLUMN --background TABLE.csv -o importance.png
+
+    Background, budget, seed, metric and labels go to those methods that have such a parameter. All other parameters
+    are the defaults. If a method fails or the command is stopped, those that were done before and after are
+    compared.
     """
     from xaionnx import InputSpec, Model, discovery
     from xaionnx_cli import _targets
@@ -154,7 +166,7 @@ def _conclude(
     from xaionnx_cli._printer import Printer
 
     with held():
-        agreement = rank_agreement(results, 0 if results[0].samples == 1 else None)
+        agreement = rank_agreement(results, 0 if all(one.samples == 1 for one in results) else None)
         if place is not None:
             from xaionnx import render
 
@@ -235,7 +247,8 @@ def _lines(request: Request, results: Sequence[Explanation], agreement: Floats) 
     """The table of agreements, with the mean of each method's agreements with the others."""
     names = [result.method for result in results]
     wide = max(map(len, names))
-    samples = f"{results[0].samples:,} sample{'' if results[0].samples == 1 else 's'}"
+    count = max(one.diagnostics.get("samples", one.samples) for one in results)
+    samples = f"{count:,} sample{'' if count == 1 else 's'}"
     lines = [f"{request.inputs}: {samples}, rank agreement (Spearman) of the sizes of values"]
     lines.append(f"  {'':{wide}}  " + "  ".join(f"{number + 1:>5}" for number in range(len(names))) + "   mean")
     for number, (name, row) in enumerate(zip(names, agreement, strict=True)):

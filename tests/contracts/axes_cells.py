@@ -154,6 +154,12 @@ REFUSALS = (
         _models("pictures", "volumes", "series", "recurrent", "attention", "tokens", "rows"),
     ),
     Refusal(
+        "columns and the numbers of tokens have no neighbours to blur with",
+        "BlurIG needs a picture, a series or a volume",
+        frozenset({"blur_ig"}),
+        _models("tokens", "rows"),
+    ),
+    Refusal(
         "regions are those of pictures and volumes",
         "XRAI divides pictures and volumes into regions",
         frozenset({"xrai"}),
@@ -239,10 +245,13 @@ def settings(method: str, model: Model, case: Case) -> dict[str, Any]:
         chosen["features"] = blocks(case, halved=method not in OF_FEW)
     if method in OF_LAYERS:
         chosen["layer"] = case.layer
-    if "donors" in known:
-        rows = case.inputs(4, seed=9)
+    if "donors" in known or method == "dependence":
         # Rows of data have their samples first.
-        chosen["donors"] = rows[None] if case.sample_axis is None else np.moveaxis(rows, case.sample_axis, 0)
+        if case.sample_axis is None:
+            rows = np.stack([case.inputs(1, seed=seed) for seed in range(4)])
+        else:
+            rows = np.moveaxis(case.inputs(4, seed=9), case.sample_axis, 0)
+        chosen["background" if method == "dependence" else "donors"] = rows
     if "neuron" in known:
         chosen["neuron"] = f"{case.layer}:{','.join(map(str, np.argwhere(case.layer_seen)[0]))}"
     if "patterns" in known:
@@ -261,7 +270,7 @@ def target_of(method: str, case: Case) -> int:
 def explained(method: str, name: str, count: int = 1) -> Outcome:
     """Explain samples of a model, one if it takes no more, and hold the values against what it reads."""
     case = ZOO[name]
-    count = 1 if case.is_single else count
+    count = 1 if case.is_single or method == "dependence" else count
     model, feeds, k = planted.load(case.proto), case.feeds(count), target_of(method, case)
     target = Target.index((*case.target[:-1], k)) if isinstance(case.target, tuple) else k
     x = feeds if len(feeds) > 1 else feeds["x"]

@@ -66,8 +66,6 @@ class Setting:
     noise: str = "batch"
 
 
-# Maps that are means over the samples, as they are meant to be.
-MEANS = ("partial_dependence", "ale")
 REFERENCE = Setting("reference", noise="")
 SETTINGS = (
     Setting("batch of 1", batch_size=1),
@@ -115,9 +113,6 @@ def made(method: str, name: str) -> xaionnx.Explainer:
         options["features"] = xaionnx.Features.columns([list(range(10)), list(range(10, 13))])
     if "baseline" in known and name in ROWS:
         options["baseline"] = xaionnx.Baseline.background(samples(name)[1:4] / 2)
-    if method == "dependence":
-        # Otherwise it takes the rows that are explained together.
-        options["background"] = samples(name)
     if "donors" in known:
         options["donors"] = samples(name)[::-1].copy()
     if "patterns" in known:
@@ -157,7 +152,7 @@ def _arrays(found: Explanation) -> dict[str, Array]:
     """The arrays of a record whose first axis is that of the samples."""
     values = found.values if isinstance(found.values, dict) else {"": found.values}
     arrays = {f"values {key}": np.asarray(array) for key, array in values.items()}
-    arrays |= {f"map {key}": np.asarray(array) for key, array in found.maps.items() if key not in MEANS}
+    arrays |= {f"map {key}": np.asarray(array) for key, array in found.maps.items()}
     for key in ("feature_values", "standard_error", "prediction", "baseline_prediction"):
         array = getattr(found, key)
         for more, one in array.items() if isinstance(array, dict) else [("", array)]:

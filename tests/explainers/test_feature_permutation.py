@@ -234,6 +234,52 @@ def test_labels_from_files_and_by_name(tmp_path, credit):
         xaionnx.explain(model, rows[:50], FeaturePermutation(labels=f"{tmp_path / 'labels.csv'}:trut", **settings))
 
 
+def test_labels_from_a_column_of_the_table_that_the_model_does_not_read(credit):
+    """The file has the column creditability, which the spec ignores."""
+    model, rows = credit
+    settings = {"metric": "roc_auc", "draws": 2}
+    named = xaionnx.explain(
+        model, "models/data/german_credit.csv", FeaturePermutation(labels="creditability", **settings)
+    )
+    read = FeaturePermutation(labels="models/data/german_credit.csv:creditability", **settings)
+    np.testing.assert_array_equal(named.values, xaionnx.explain(model, rows, read).values)
+    assert named.provenance["inputs"] == ["models/data/german_credit.csv"]
+    assert named.samples == 1
+    assert named.diagnostics["samples"] == 1000
+    with pytest.raises(xaionnx.errors.UnknownNameError, match=r"No column of the table .* named 'credibility'"):
+        xaionnx.explain(model, "models/data/german_credit.csv", FeaturePermutation(labels="credibility", **settings))
+
+
+def test_copies_of_a_column_are_permuted_together_or_add_nothing():
+    """Two copies of a column that a model adds, and one that is alone."""
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(2, 600))
+    x = np.stack([a, a + 0.01 * rng.normal(size=600), b], axis=1).astype(np.float32)
+    model = planted.load(planted.linear([[1.0, 1.0, 1.0]]))
+    given = {"metric": "neg_mean_squared_error", "labels": x.sum(axis=1), "draws": 5}
+    apart = xaionnx.explain(model, x, FeaturePermutation(**given))
+    together = xaionnx.explain(model, x, FeaturePermutation(correlated=0.8, **given))
+    assert together.features.tolist() == [[0, 0, 1]]
+    # Permuting z of variance 1 costs 2 in squares; of two equal columns that move together 4 times that.
+    assert_close(apart.feature_values[0] / 2, [1, 1, 1], Tolerance.ORDER_ONE, 2e4)
+    assert_close(together.feature_values[0] / 2, [4, 1], Tolerance.ORDER_ONE, 4e4)
+    beyond = xaionnx.explain(model, x, FeaturePermutation(conditional=True, **given))
+    assert beyond.feature_values[0, :2].max() < 0.1
+    assert beyond.feature_values[0, 2] > 1.5
+    assert beyond.diagnostics["subgroups"][0][0] > 4
+    with pytest.raises(ParameterError, match="'correlated' parameter of FeaturePermutation needs a 'metric'"):
+        FeaturePermutation(correlated=0.8)
+
+
+def test_permutations_within_groups_stay_within_them():
+    from xaionnx.explainers._games.importance import _permutations
+
+    groups = np.array([0, 1, 0, 1, 2, 0])
+    for taken in _permutations(groups, 5, np.random.RandomState(0)):
+        assert sorted(taken.tolist()) == list(range(6))
+        np.testing.assert_array_equal(groups[taken], groups)
+
+
 def test_a_record_of_a_data_set_survives_its_file_and_is_drawn(tmp_path, credit):
     model, rows = credit
     labels = (rows[:60, 1] > 20).astype(int)

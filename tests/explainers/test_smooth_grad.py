@@ -73,9 +73,7 @@ def copies(squares_noise, seed, draws, x):
     return np.stack([x + (deviation[:, None] * one).astype(np.float32) for one in noise])
 
 
-@pytest.mark.parametrize(
-    "method", ["integrated_gradients", "saliency", "feature_ablation", "lime", "guided_ig"]
-)
+@pytest.mark.parametrize("method", ["integrated_gradients", "saliency", "feature_ablation", "lime", "guided_ig"])
 @pytest.mark.parametrize("target", [0, [0, Target.sum()]])
 def test_any_method_is_joined_over_the_copies_one_by_one(squares, method, target):
     x = np.array([[2, -1, 0.5], [1, 3, -2]], dtype=np.float32)

@@ -11,9 +11,10 @@ from tests import tiny
 from tests.tiny import normal
 from xaionnx import Model, Target, discovery
 
-# They need attention, few features, patterns, or trees.
+# They need attention, several samples with the same features, few features, patterns, or trees.
 OTHERS = {
-    "attention_relevance", "attention_rollout", "exact_shapley", "pattern_attribution", "pattern_net", "tree_shap",
+    "attention_relevance", "attention_rollout", "dependence", "exact_shapley", "pattern_attribution", "pattern_net",
+    "tree_shap",
 }  # fmt: skip
 SCORES = """c = Conv <kernel_shape = [3, 3], pads = [1, 1, 1, 1]> (x, k)
     r = Relu(c)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +48,8 @@ class InputBatch:
         Steps per second of series, if files of sound state it.
     columns : tuple of str
         Names of the columns of a table in the order of the tensor; empty if neither file nor spec names them.
+    left : dict of arrays (N,) by column name
+        The cells of a table's columns that the spec ignores.
     """
 
     x: Array
@@ -58,6 +60,7 @@ class InputBatch:
     conversion: str | None = None
     rate: float | None = None
     columns: tuple[str, ...] = ()
+    left: Mapping[str, Array] = field(default_factory=dict)
 
     __repr__ = short_repr
 
@@ -75,6 +78,7 @@ class _Part:
     converted: bool = False
     rate: float | None = None
     columns: tuple[str, ...] = ()
+    left: Mapping[str, Array] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -188,6 +192,11 @@ def read_inputs(  # noqa: PLR0913 - options, all by keyword
         conversion=_conversion_words(spec, parts[0]) if any(part.converted for part in parts) else None,
         rate=parts[0].rate,
         columns=parts[0].columns if all(part.columns == parts[0].columns for part in parts) else (),
+        left={
+            name: np.concatenate([part.left[name] for part in parts])
+            for name in parts[0].left
+            if all(name in part.left for part in parts)
+        },
     )
     return batch, refusals
 
@@ -207,8 +216,8 @@ def _read_source(source: Path | InMemory, path: Path, reading: _Reading) -> tupl
         table, refused = read_table(path, spec, reading.nan, reading.batch_first, dtype, reading.chosen)
         names = [f"{path}[{row}]" for row in table.rows]
         values = table.values.astype(dtype, copy=False) if is_array else table.values
-        part = _Part(str(path), values, [], names, table.notes, table.sha256, not is_array, columns=table.columns)
-        return part, refused
+        part = _Part(str(path), values, [], names, table.notes, table.sha256, not is_array)
+        return dataclasses.replace(part, columns=table.columns, left=table.left), refused
     if is_array:
         file = read_array(path, spec.name)
         return _array_part(path, reading, dataclasses.replace(file, array=reading.batch_first(file.array)))

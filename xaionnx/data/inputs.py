@@ -67,6 +67,8 @@ class Inputs:
         One per sample, if they are text.
     columns : dict of tuple of str by input name
         The columns of a table that each input took, in its order.
+    left : dict of arrays (N,) by column name
+        The columns of a table that no input takes.
     samples_first : frozenset of str
         Inputs that were read with the samples on their first axis, wherever the file has them.
     """
@@ -82,6 +84,7 @@ class Inputs:
     rate: float | None = None
     texts: tuple[Text, ...] = ()
     columns: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    left: Facts = field(default_factory=dict)
     samples_first: frozenset[str] = frozenset()
 
     __repr__ = short_repr
@@ -264,6 +267,7 @@ def _read_files(given: Array | Convertible, spec: InputSpec, main: Declared, rea
         spec.guessed and batch.conversion is not None,
         rate=batch.rate,
         columns={main.name: batch.columns} if batch.columns else {},
+        left=batch.left,
         samples_first=frozenset({main.name}),
     )
 
@@ -307,6 +311,7 @@ def _read_table(
         guessed=bool(unnamed),
         # Numbers of columns are no names.
         columns={p.input: p.columns for p in parts if not all(name.isdecimal() for name in p.columns)},
+        left=rows.left,
         samples_first=frozenset(rows.arrays),
     )
 

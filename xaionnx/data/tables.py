@@ -127,12 +127,15 @@ class Rows:
     notes : tuple of str
     refused : list of Refusal
         The invalid rows, in order.
+    left : dict of arrays (N,) by column name
+        The cells of the columns that no input takes.
     """
 
     arrays: dict[str, Array]
     kept: tuple[int, ...]
     notes: tuple[str, ...]
     refused: list[Refusal] = field(default_factory=list)
+    left: Mapping[str, Array] = field(default_factory=dict)
 
     __repr__ = short_repr
 
@@ -153,6 +156,8 @@ class Table:
         Conversions that were made.
     sha256 : str
         Hash of the file.
+    left : dict of arrays (N,) by column name
+        The cells of the columns that the spec ignores.
     """
 
     values: Array
@@ -160,6 +165,7 @@ class Table:
     rows: tuple[int, ...]
     notes: tuple[str, ...]
     sha256: str
+    left: Mapping[str, Array] = field(default_factory=dict)
 
     __repr__ = short_repr
 
@@ -219,7 +225,7 @@ def read_table(
     part = Part("", np.dtype(dtype), columns, (len(columns),))
     rows = convert_cells(cells, [part], spec, lambda _: nan)
     numbers = tuple(cells.numbers[row] for row in rows.kept)
-    return Table(rows.arrays[""], columns, numbers, rows.notes, cells.sha256 or ""), rows.refused
+    return Table(rows.arrays[""], columns, numbers, rows.notes, cells.sha256 or "", rows.left), rows.refused
 
 
 def _read_array(
@@ -420,7 +426,9 @@ def convert_cells(cells: Cells, parts: Sequence[Part], spec: Columns, nan: Calla
         arrays = {name: array[kept] for name, array in arrays.items()}
     for taken, count in missing.items():
         notes |= dict.fromkeys(missing_note(count, taken, "cells"))
-    return Rows(arrays, tuple(kept), tuple(notes), refused)
+    taken_columns = {name for part in parts for name in part.columns}
+    left = {name: column.values[kept] for name, column in cells.columns.items() if name not in taken_columns}
+    return Rows(arrays, tuple(kept), tuple(notes), refused, left)
 
 
 def check_columns(cells: Cells, wanted: Sequence[str], spec: Columns) -> None:

@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import ClassVar, Self, final
 
 import numpy as np
 
-from xaionnx.attribution import Attribution, PlayerValues
+from xaionnx.attribution import Attribution, DataSet, PlayerValues
 from xaionnx.data.sample import Sample
 from xaionnx.errors import InputMismatchError, ParameterError
 from xaionnx.explainer import Explainer
+from xaionnx.explainers._games.curves import Data
+from xaionnx.explainers._games.data_set import Rows
+from xaionnx.explainers._games.dependent_columns import correlated_groups, subgroups
 from xaionnx.explainers._games.game import ByFeatures
-from xaionnx.explainers._games.importance import (
-    check_labels,
-    check_metric,
-    metric_name,
-    permutation_importance,
-    read_label_file,
-)
+from xaionnx.explainers._games.importance import Scored, check_metric, metric_name, permutation_importance
+from xaionnx.explainers._games.label_columns import check_labels, is_label_file, labels_of, read_label_file
 from xaionnx.explainers._games.layer_units import layer_path
 from xaionnx.explainers._games.student import student
 from xaionnx.explainers.feature_ablation import FeatureAblation
-from xaionnx.explanation import Explanation, ValueKind
-from xaionnx.parameters import free, integer, random_seed
+from xaionnx.explanation import ValueKind
+from xaionnx.parameters import flag, free, integer, random_seed, real
 from xaionnx.perturb.baseline import Baseline
 from xaionnx.perturb.baselines.by_input import ByInput
 from xaionnx.perturb.features import Features
+from xaionnx.perturb.players import Players
 from xaionnx.request import Request
 from xaionnx.runtime.model import Model
 from xaionnx.typing import Array, LabelsLike, MetricLike, RowsLike
@@ -62,14 +61,20 @@ class FeaturePermutation(ByFeatures, Explainer):
     With ``donors``, rows of data, each player and draw takes one of them at random, the same for all samples, whatever
     the batch.
 
-    With ``metric`` and ``labels`` it is Breiman's importance for the data set as a whole, one record with N = 1::
+    With ``metric`` and ``labels`` it is Breiman's importance for all samples together, in a record with N = 1::
 
         value_i = metric(f(X)) - mean over draws of metric(f(X with feature i permuted))
 
     with the permutations of scikit-learn's ``permutation_importance`` for ``random_state=seed`` and
-    ``n_repeats=draws``. ``prediction`` is the metric; ``standard_error`` that of the mean over draws, widened by
-    Student's t as they are few, None for one;
-    ``maps["deviation"]`` the standard deviation over draws (N, P), ``maps["importances"]`` each of them (N, P, draws).
+    ``n_repeats=draws``. ``prediction`` is the metric, ``diagnostics["samples"]`` the number of samples;
+    ``standard_error`` that of the mean over draws, widened by Student's t as they are few, None for one;
+    ``maps["deviation"]`` the standard deviation over draws (1, P), ``maps["importances"]`` each of them (1, P, draws). Of a target only its tensor counts, which has the
+    outputs that the metric reads.
+
+    Permuting a column that others tell of makes impossible rows, and each of several copies seems unimportant. With
+    ``correlated`` such columns are permuted together, as one feature. With ``conditional`` a column is permuted within
+    subgroups of samples, the leaves of a tree that predicts it from the other columns: the value is then what it adds
+    to them; ``diagnostics["subgroups"]`` counts them.
 
     Parameters
     ----------
@@ -78,7 +83,13 @@ class FeaturePermutation(ByFeatures, Explainer):
         classes are handed to it as probabilities, and as the most probable class; a single one as a regression, unless
         it is the probability of one of two classes.
     labels : array (N,), or file
-        Numbers or names of classes, or values. As a file, .npy or a column of a CSV file: FILE.csv:COLUMN.
+        Numbers or names of classes, or values. As a file, .npy or a column of a CSV file: FILE.csv:COLUMN. As a name, a
+        column of the table that is explained, which the model does not read.
+    correlated : float, optional
+        Columns are grouped by average linkage of their association in pairs: the size of the rank correlation of
+        numbers, Cramer's V of words, the correlation ratio of both.
+    conditional : bool
+        Whether to permute within subgroups.
 
     Notes
     -----
@@ -90,6 +101,8 @@ class FeaturePermutation(ByFeatures, Explainer):
     References
     ----------
     Breiman, Random forests, Machine Learning 45, 2001, doi:10.1023/A:1010933404324, section 10.
+    Molnar, König, Bischl and Casalicchio, Model-agnostic feature importance and effects with dependent features: a
+    conditional subgroup approach, Data Mining and Knowledge Discovery 38, 2024, arXiv:2006.04628, for ``conditional``.
     Fisher, Rudin and Dominici, All models are wrong, but many are useful, JMLR 20, 2019, arXiv:1801.01489.
 
     Examples
@@ -126,9 +139,20 @@ class FeaturePermutation(ByFeatures, Explainer):
     )
     labels: LabelsLike = free(
         None,
-        "an array (N,) or a file",
-        "the labels that the metric compares with: a .npy file, or a column of a CSV file, FILE.csv:COLUMN",
+        "an array (N,), a file or the name of a column",
+        "the labels that the metric compares with: a column of the table, a .npy file, or FILE.csv:COLUMN",
         resolver=check_labels,
+    )
+    correlated: float | None = real(
+        None,
+        "for a metric: permute columns together that are associated by at least this, as by a rank correlation",
+        low=0.0,
+        high=1.0,
+        low_open=True,
+        optional=True,
+    )
+    conditional: bool = flag(
+        False, "for a metric: permute a column only among samples that are alike in the columns that tell of it"
     )
     seed: int = random_seed("seed of the permutations")
 
@@ -145,29 +169,19 @@ class FeaturePermutation(ByFeatures, Explainer):
         if self.metric is not None and (self.donors is not None or self.layer is not None):
             given = "donors" if self.donors is not None else "layer"
             raise ParameterError(f"The '{given}' parameter of FeaturePermutation must be None with a metric.")
+        if self.metric is None and (self.correlated is not None or self.conditional):
+            given = "correlated" if self.correlated is not None else "conditional"
+            raise ParameterError(f"The '{given}' parameter of FeaturePermutation needs a 'metric' and 'labels'.")
 
     def bind(self, model: Model) -> Self:
         bound = super().bind(model)
-        if isinstance(bound.labels, str | os.PathLike):
-            bound = replace(bound, labels=read_label_file(os.fspath(bound.labels)))
+        if isinstance(bound.labels, str | Path) and is_label_file(bound.labels):
+            bound = replace(bound, labels=read_label_file(bound.labels))
         return bound
 
-    def concluded(self, explanation: Explanation) -> Explanation:
-        if self.metric is None:
-            return explanation
-        count, diagnostics = explanation.samples, explanation.diagnostics
-        return replace(
-            explanation.sample(0),
-            target=np.array([f"{metric_name(self.metric)} over {count:,} samples"]),
-            prediction=np.array([diagnostics["metric"]]),
-            diagnostics={
-                **explanation.sample(0).diagnostics,
-                "evaluations": [sum(diagnostics["evaluations"])],
-                "samples": count,
-            },
-            provenance={**explanation.provenance, "quantity": "metric", "feature_names": [*explanation.feature_names]},
-            display={},
-        )
+    @property
+    def explains_together(self) -> bool:
+        return self.metric is not None
 
     def compute(self, request: Request) -> Attribution:
         if self.metric is not None:
@@ -187,36 +201,53 @@ class FeaturePermutation(ByFeatures, Explainer):
         return replace(attribution, parameters={**attribution.parameters, "donors": self.donors})
 
     def _importance(self, request: Request) -> Attribution:
-        """The importances for the whole batch, as the values of each sample; `concluded` keeps one."""
+        """The importance of the features for all samples together."""
         if request.several:
             raise ParameterError(
                 "A metric of FeaturePermutation is that of all outputs together. Give no list of targets."
             )
-        each = [Features.of(self.features).players(sample) for sample in request.samples]
-        players, count = each[0], len(each)
-        if any(not np.array_equal(one.maps[name], players.maps[name]) for one in each for name in players.maps):
-            raise ParameterError(
-                "The samples have different features, which cannot be permuted over them. Give the same features to "
-                "all, such as a grid or a label map."
-            )
-        labels = np.asarray(self.labels)
-        found = permutation_importance(request, players, self.metric, labels, self.draws, self.seed)
-        values, deviation = found.drops.mean(axis=1)[None], found.drops.std(axis=1)[None]
-        spread = players.spread(values, request.samples[0].x)
-
-        def repeated(array: Array) -> Array:
-            return np.broadcast_to(array[:, None], (len(array), count, *array.shape[1:]))
-
-        error = None if self.draws < 2 else repeated(student(self.draws - 1) * deviation / np.sqrt(self.draws - 1))
+        rows = Rows.of(request, self.features, None)
+        data = Data(rows, request.feeds)
+        players = rows.players
+        if self.correlated is not None:
+            columns = [data.column(player) for player in range(players.count)]
+            group = correlated_groups(columns, self.correlated).astype(np.int32)
+            players = Players.of({name: group[labels] for name, labels in players.maps.items()}, players.features)
+        scored = Scored(request, self.metric, labels_of(self.labels, request))
+        strata = self._strata(request, rows, players) if self.conditional else None
+        found = permutation_importance(request, players, scored, self.draws, self.seed, strata)
+        values, deviation = found.drops.mean(axis=1)[None, None], found.drops.std(axis=1)[None, None]
+        spread = players.spread(values[:, 0], request.samples[0].x)
+        error = None if self.draws < 2 else student(self.draws - 1) * deviation / np.sqrt(self.draws - 1)
+        name = metric_name(self.metric)
         return Attribution(
-            {name: repeated(spread[name]) for name in players.maps},
-            players=PlayerValues(
-                repeated(values), {name: labels[None] for name, labels in players.maps.items()}, error
-            ),
-            maps={"deviation": repeated(deviation), "importances": repeated(found.drops[None])},
-            diagnostics={"players": [players.count] * count, "metric": found.metric},
-            parameters={"features": players.features, "metric": metric_name(self.metric)},
+            {name: spread[name][:, None] for name in players.maps},
+            players=PlayerValues(values, {name: labels[None] for name, labels in players.maps.items()}, error),
+            maps={"deviation": deviation, "importances": found.drops[None, None]},
+            diagnostics={
+                "players": [players.count],
+                "metric": found.metric,
+                **({} if strata is None else {"subgroups": [[len(np.unique(groups)) for groups in strata]]}),
+            },
+            parameters={"features": players.features, "metric": name},
+            data_set=DataSet([f"{name} over {rows.count:,} samples"], np.array([found.metric]), "metric"),
         )
+
+    def _strata(self, request: Request, rows: Rows, players: Players) -> list[Array]:
+        """For each player the subgroups of samples in which it says little of the other columns."""
+        elements = replace(rows, players=Features.of("elements").players(request.samples[0]))
+        data = Data(elements, request.feeds)
+        columns = [data.column(element) for element in range(elements.players.count)]
+        found = []
+        for player in range(players.count):
+            own = np.concatenate(
+                [
+                    np.broadcast_to(elements.players.maps[name], labels.shape)[labels == player]
+                    for name, labels in players.maps.items()
+                ]
+            )
+            found.append(subgroups(columns, own.tolist(), self.seed))
+        return found
 
 
 @final

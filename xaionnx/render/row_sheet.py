@@ -44,7 +44,7 @@ def row_sheet(
     Parameters
     ----------
     explanations : sequence of Explanation
-        Explanations of the same N rows, with the same features.
+        Explanations of the same N rows, each alone or all together, with the same features.
     sample : int, optional
         The row. If None and there are several, each bar is the mean size of a feature's values over all rows.
     target : int
@@ -77,7 +77,7 @@ def row_sheet(
     check_top(top, "row_sheet")
     if len(explanations) < 2:
         raise ParameterError("A row sheet compares at least two explanations.")
-    sample = 0 if sample is None and explanations[0].samples == 1 else sample
+    sample = 0 if sample is None and all(one.samples == 1 for one in explanations) else sample
     agreement = rank_agreement(explanations, sample, target)
     shown = [one_sample(one, sample or 0, target if one.several_targets else 0, "row_sheet") for one in explanations]
     sizes = [importance(one, sample, target) for one in explanations]
@@ -95,14 +95,17 @@ def row_sheet(
             charts.TEXT,
         )
     count = len(sizes[0])
+    together = " and ".join(t for t, one in zip(titles, explanations, strict=True) if "samples" in one.diagnostics)
     notes = [
-        "Bars: the mean size of a feature's values over all rows, for each method on its own scale."
+        "Bars: the mean size of a feature's values over all rows, for each method on its own scale"
+        + (f"; by {together} its value for all rows together." if together else ".")
         if sample is None
         else "Red values raise the prediction, blue ones lower it; each method has its own scale.",
         f"The {len(order)} of {count} features that come first in the mean of all ranks." if count > len(order) else "",
         "Rank agreement: Spearman correlation of the sizes, 1 for the same order, 0 for unrelated ones.",
     ]
-    heading = words.class_and_score(shown[0]) if sample is not None else f"{explanations[0].samples:,} rows"
+    rows_in_all = max(one.diagnostics.get("samples", one.samples) for one in explanations)
+    heading = words.class_and_score(shown[0]) if sample is not None else f"{rows_in_all:,} rows"
     found = list(dict.fromkeys(caveat for one in shown for caveat in caveats(one)))
     model = shown[0].provenance.get("model")
     made = " | ".join([*map(_made_by, shown), *([str(model)] if model else [])])

@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import csv
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final, TypeAlias, final
+from typing import Any, TypeAlias, final
 
 import numpy as np
 
-from xaionnx.data.arrays import read_array
-from xaionnx.data.files import read_text
 from xaionnx.errors import InputMismatchError, ParameterError, UnknownNameError
 from xaionnx.perturb.players import Players
 from xaionnx.request import Request
 from xaionnx.runtime import progress
-from xaionnx.runtime.model import Model
 from xaionnx.short_repr import short_repr
 from xaionnx.targets.scores import class_number, class_scores, to_probability
-from xaionnx.typing import Array, LabelsLike, MetricLike
+from xaionnx.typing import Array, MetricLike
 
 # A scorer of scikit-learn: of an estimator, inputs and labels.
 Scorer: TypeAlias = Callable[[Any, Any, Array], float]
-_SUFFIXES: Final = (".npy", ".npz")
 
 
 def check_metric(given: MetricLike) -> object:
@@ -52,57 +46,6 @@ def metric_name(given: MetricLike) -> str:
     return str(getattr(function, "__name__", type(given).__name__))
 
 
-def check_labels(given: LabelsLike) -> object:
-    """The labels as an array; a path of a file as it is.
-
-    Raises
-    ------
-    ParameterError
-        They are neither.
-    """
-    if given is None or isinstance(given, str | Path):
-        return given
-    array = np.asarray(given)
-    if array.dtype.kind not in "fiubUO" or array.ndim != 1:
-        raise ParameterError(
-            "The 'labels' parameter of FeaturePermutation must be an array (N,) with the label of each sample, or a "
-            f"file. Got {array.dtype} of shape {array.shape} instead."
-        )
-    return array
-
-
-def read_label_file(given: str | Path) -> Array:
-    """The labels of a .npy file, or of a column of a CSV file: FILE.csv:COLUMN.
-
-    Raises
-    ------
-    DataError, ParameterError
-        The file cannot be read, or has no such column.
-    """
-    path, _, column = str(given).partition(".csv:")
-    if not column:
-        if Path(given).suffix not in _SUFFIXES:
-            raise ParameterError(
-                "The 'labels' parameter of FeaturePermutation must be a .npy file, or a column of a CSV file, as "
-                f"FILE.csv:COLUMN. Got '{given}' instead."
-            )
-        return np.asarray(check_labels(read_array(given).array))
-    text = read_text(Path(f"{path}.csv"), f"The labels '{path}.csv'", f"There is no file '{path}.csv' with labels.")
-    rows = [*csv.reader(text.splitlines())]
-    header = rows[0] if rows else []
-    if column not in header:
-        raise UnknownNameError.among(f"column of {path}.csv", column, header)
-    words = [row[header.index(column)] for row in rows[1:] if row]
-    try:
-        return np.array([int(word) for word in words])
-    except ValueError:
-        pass
-    try:
-        return np.array([float(word) for word in words])
-    except ValueError:
-        return np.array(words)
-
-
 @final
 @dataclass(frozen=True, eq=False)
 class Importance:
@@ -121,39 +64,43 @@ class Importance:
 
 
 def permutation_importance(
-    request: Request, players: Players, metric: MetricLike, labels: Array, repeats: int, seed: int
+    request: Request, players: Players, scored: Scored, repeats: int, seed: int, strata: Sequence[Array] | None = None
 ) -> Importance:
     """The drop of a metric when the values of a player are permuted over the samples, ``repeats`` times each.
 
-    The permutations are those of scikit-learn's ``permutation_importance`` with ``random_state=seed``.
-
-    Raises
-    ------
-    InputMismatchError
-        The numbers of labels and samples differ.
-    ParameterError
-        The metric does not fit the labels or the outputs.
+    The permutations are those of scikit-learn's ``permutation_importance`` with ``random_state=seed``. With ``strata``,
+    the numbers (N,) of the groups of samples for each player, values are permuted within each group.
     """
-    count, tensor, model = len(request.samples), request.tensors[0], request.model
-    if len(labels) != count:
-        raise InputMismatchError(f"There are {len(labels):,} labels for {count:,} samples. Give one for each sample.")
-    scored = _Scored(model, tensor, metric, labels)
-    whole = scored(np.asarray(request.resolved.outputs[tensor]))
+    count, model = len(request.samples), request.model
+    whole = scored(np.asarray(request.resolved.outputs[scored.tensor]))
     # As scikit-learn does: one seed for all columns, drawn from the given one.
     column_seed = np.random.RandomState(seed % 2**32).randint(np.iinfo(np.int32).max + 1)
     progress.expect(players.count * repeats * count)
     drops = np.empty((players.count, repeats))
     for player in range(players.count):
-        order, shuffler = np.arange(count), np.random.RandomState(column_seed)
-        taken = np.arange(count)
-        for repeat in range(repeats):
-            shuffler.shuffle(order)
-            taken = taken[order]
-            outputs = model.run(_permuted(request, players, player, taken), [tensor])[tensor]
+        groups = np.zeros(count, dtype=int) if strata is None else strata[player]
+        orders = _permutations(groups, repeats, np.random.RandomState(column_seed))
+        for repeat, taken in enumerate(orders):
+            outputs = model.run(_permuted(request, players, player, taken), [scored.tensor])[scored.tensor]
             drops[player, repeat] = whole - scored(np.asarray(outputs))
             request.evaluations.add(np.arange(count))
             progress.advance(count)
     return Importance(whole, drops)
+
+
+def _permutations(groups: Array, repeats: int, shuffler: np.random.RandomState) -> Iterator[Array]:
+    """The samples from which values are taken, each a permutation of the one before, within the groups."""
+    members = [np.flatnonzero(groups == group) for group in np.unique(groups)]
+    orders = [np.arange(len(own)) for own in members]
+    taken = np.arange(len(groups))
+    for _ in range(repeats):
+        moved = np.arange(len(groups))
+        for own, order in zip(members, orders, strict=True):
+            # scikit-learn shuffles one array on and on.
+            shuffler.shuffle(order)
+            moved[own] = own[order]
+        taken = taken[moved]
+        yield taken
 
 
 def _permuted(request: Request, players: Players, player: int, taken: Array) -> dict[str, Array]:
@@ -167,11 +114,24 @@ def _permuted(request: Request, players: Players, player: int, taken: Array) -> 
 
 
 @final
-class _Scored:
-    """A scorer of scikit-learn on outputs of a model."""
+class Scored:
+    """A scorer of scikit-learn on outputs of a model.
 
-    def __init__(self, model: Model, tensor: str, metric: MetricLike, labels: Array) -> None:
-        self._model, self._tensor = model, tensor
+    Raises
+    ------
+    InputMismatchError
+        The numbers of labels and samples differ.
+    ParameterError
+        The metric does not fit the labels or the outputs.
+    """
+
+    def __init__(self, request: Request, metric: MetricLike, labels: Array) -> None:
+        count = len(request.samples)
+        if len(labels) != count:
+            raise InputMismatchError(
+                f"There are {len(labels):,} labels for {count:,} samples. Give one for each sample."
+            )
+        self._model, self.tensor = request.model, request.tensors[0]
         self._metric: Scorer = check_metric(metric)  # type: ignore[assignment]  # checked
         self._name = metric_name(metric)
         self._labels = labels
@@ -198,8 +158,8 @@ class _Scored:
     def _estimator(self, outputs: Array) -> tuple[object, Array]:
         from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 
-        scores = class_scores(outputs, self._tensor).astype(np.float64)
-        activation = to_probability(outputs, self._tensor, self._model)
+        scores = class_scores(outputs, self.tensor).astype(np.float64)
+        activation = to_probability(outputs, self.tensor, self._model)
         binary = scores.shape[1] == 1 and self._labels.dtype.kind in "iub" and set(np.unique(self._labels)) <= {0, 1}
 
         class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # without types
@@ -241,7 +201,7 @@ class _Scored:
         if labels.dtype.kind == "f" and np.array_equal(labels, np.round(labels)):
             labels = labels.astype(np.int64)
         each = {
-            label: class_number(label, count, self._tensor, self._model, "labels")
+            label: class_number(label, count, self.tensor, self._model, "labels")
             for label in np.unique(labels).tolist()
         }
         return np.array([each[label] for label in labels.tolist()])
