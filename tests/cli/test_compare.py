@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.stats import rankdata
 
 import xaionnx
 from xaionnx.agreement import rank_agreement
@@ -40,6 +41,23 @@ def test_all_rows_and_a_document(run):
     assert document["methods"] == ["saliency", "input_x_gradient"]
     assert np.shape(document["explanations"][0]["values"]) == (5, 20)
     assert document["rank_agreement"][0][0] == pytest.approx(1)
+
+
+def test_the_importance_for_all_rows_by_methods_of_rows_and_of_data_sets(run, tmp_path):
+    place = tmp_path / "importance.png"
+    words = ("--methods", "feature_ablation,feature_permutation,dependence", "--metric", "roc_auc")
+    more = ("--labels", "creditability", "--background", TABLE, "--background-size", "3", "--rows", "0-79")
+    found = run("compare", MODEL, TABLE, *words, *more, "-t", "good", "-o", place, "--json")
+    assert found.exit_code == 0, found.stderr
+    document = json.loads(found.stdout)
+    assert [np.shape(one["values"]) for one in document["explanations"]] == [(80, 20), (1, 20), (1, 20)]
+    assert document["explanations"][1]["target"] == ["roc_auc over 80 samples"]
+    assert document["explanations"][2]["provenance"]["inputs"] == [TABLE]
+    sizes = [np.abs(one["feature_values"]).mean(axis=0) for one in document["explanations"]]
+    known = np.corrcoef([rankdata(one) for one in sizes])
+    np.testing.assert_allclose(document["rank_agreement"], known, atol=1e-6)
+    with Image.open(place) as image:
+        assert image.width > 600
 
 
 def test_a_photo_becomes_a_sheet_of_maps(run, tmp_path):

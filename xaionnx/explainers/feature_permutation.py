@@ -68,8 +68,8 @@ class FeaturePermutation(ByFeatures, Explainer):
     with the permutations of scikit-learn's ``permutation_importance`` for ``random_state=seed`` and
     ``n_repeats=draws``. ``prediction`` is the metric, ``diagnostics["samples"]`` the number of samples;
     ``standard_error`` that of the mean over draws, widened by Student's t as they are few, None for one;
-    ``maps["deviation"]`` the standard deviation over draws (1, P), ``maps["importances"]`` each of them (1, P, draws). Of a target only its tensor counts, which has the
-    outputs that the metric reads.
+    ``maps["deviation"]`` the standard deviation over draws (1, P), ``maps["importances"]`` each of them (1, P, draws).
+    Of a target only its tensor counts, which has the outputs that the metric reads.
 
     Permuting a column that others tell of makes impossible rows, and each of several copies seems unimportant. With
     ``correlated`` such columns are permuted together, as one feature. With ``conditional`` a column is permuted within

@@ -27,6 +27,8 @@ _PANEL: Final = 150
 _BESIDE: Final = 30
 _TITLE: Final = 44
 _CELL: Final = (64, 34)
+# Meanings of values without direction.
+_UNDIRECTED: Final = ("importance", "sensitivity", "spread")
 # The widest label.
 _LABEL: Final = 290
 
@@ -82,34 +84,52 @@ def row_sheet(
     shown = [one_sample(one, sample or 0, target if one.several_targets else 0, "row_sheet") for one in explanations]
     sizes = [importance(one, sample, target) for one in explanations]
     bars = sizes if sample is None else [row_of(one, 0, 0, "row_sheet").values for one in shown]
+    directed = [one.value_kind not in _UNDIRECTED for one in shown]
     order = _first_by_rank(sizes)[:top]
     rows = charts.Rows(tuple(_labels(shown[0], order, with_values=sample is not None)))
     titles = words.method_titles(shown)
+    explained = [_with_metric(one, title) for one, title in zip(shown, titles, strict=True)]
     with page.FIGURES:
         body = page.beneath(
             style,
             [
-                _draw_bars(style, rows, titles, [values[order] for values in bars]),
-                _draw_agreement(style, titles, agreement),
+                _draw_bars(style, rows, titles, [values[order] for values in bars], directed),
+                _draw_agreement(style, explained, agreement),
             ],
             charts.TEXT,
         )
     count = len(sizes[0])
-    together = " and ".join(t for t, one in zip(titles, explanations, strict=True) if "samples" in one.diagnostics)
+    together = " and ".join(t for t, one in zip(explained, explanations, strict=True) if "samples" in one.diagnostics)
     notes = [
         "Bars: the mean size of a feature's values over all rows, for each method on its own scale"
         + (f"; by {together} its value for all rows together." if together else ".")
         if sample is None
-        else "Red values raise the prediction, blue ones lower it; each method has its own scale.",
+        else "Red values raise the prediction, blue ones lower it"
+        + ("; grey ones have no direction. " if not all(directed) else ". ")
+        + "Each method has its own scale.",
         f"The {len(order)} of {count} features that come first in the mean of all ranks." if count > len(order) else "",
         "Rank agreement: Spearman correlation of the sizes, 1 for the same order, 0 for unrelated ones.",
     ]
     rows_in_all = max(one.diagnostics.get("samples", one.samples) for one in explanations)
-    heading = words.class_and_score(shown[0]) if sample is not None else f"{rows_in_all:,} rows"
+    heading = words.class_and_score(shown[0]) if sample is not None else _heading(explanations, rows_in_all)
     found = list(dict.fromkeys(caveat for one in shown for caveat in caveats(one)))
     model = shown[0].provenance.get("model")
     made = " | ".join([*map(_made_by, shown), *([str(model)] if model else [])])
     return page.whole(style, heading, found, body, page.Caption(list(filter(None, notes)), made), charts.TEXT)
+
+
+def _with_metric(one: Explanation, title: str) -> str:
+    """The title of a method, with the metric whose change its values are."""
+    if one.provenance.get("quantity") != "metric":
+        return title
+    return f"{title} of {str(one.target.flat[0]).partition(' over ')[0]}"
+
+
+def _heading(explanations: Sequence[Explanation], rows: int) -> str:
+    """The class that all rows are explained for, if there is one, and their number."""
+    each = {str(name) for one in explanations if "samples" not in one.diagnostics for name in one.target.flat}
+    name = each.pop() if len(each) == 1 else "the class of each row" if each else ""
+    return " · ".join(filter(None, [name, f"{rows:,} rows"]))
 
 
 def _made_by(one: Explanation) -> str:
@@ -131,21 +151,29 @@ def _labels(one: Explanation, order: Array, *, with_values: bool) -> list[tuple[
     return [charts.label(row.names[i], row.shown[i] if with_values else "", _LABEL) for i in order]
 
 
-def _draw_bars(style: Style, rows: charts.Rows, titles: Sequence[str], values: Sequence[Floats]) -> Image.Image:
+def _draw_bars(
+    style: Style, rows: charts.Rows, titles: Sequence[str], values: Sequence[Floats], directed: Sequence[bool]
+) -> Image.Image:
     """A column of bars for each method, with the same features in the same order."""
     left = rows.width + 16
-    figure = charts.blank(style, _TITLE + rows.height + charts.FOOT, left + (_PANEL + _BESIDE) * len(values))
+    top = _TITLE + 18 * any(len(charts.label(title, width=_PANEL - 30)) > 1 for title in titles)
+    figure = charts.blank(style, top + rows.height + charts.FOOT, left + (_PANEL + _BESIDE) * len(values))
     for lines, centre in zip(rows.labels, rows.centres, strict=True):
-        charts.write(style, figure, "\n".join(lines), left - 12, _TITLE + centre, align="right")
-    for number, (title, column) in enumerate(zip(titles, values, strict=True)):
+        charts.write(style, figure, "\n".join(lines), left - 12, top + centre, align="right")
+    for number, (title, column, has_sign) in enumerate(zip(titles, values, directed, strict=True)):
         at = left + (_PANEL + _BESIDE) * number
-        charts.write(style, figure, f"{number + 1}  {charts.shortened(title, _PANEL - 6)}", at, _TITLE - 18, bold=True)
-        axes = charts.plot(style, figure, at, _TITLE, _PANEL, rows.height)
+        lines = charts.label(title, width=_PANEL - 30)
+        charts.write(style, figure, f"{number + 1}  {lines[0]}", at, top - 18 * len(lines), bold=True)
+        for more in lines[1:]:
+            charts.write(style, figure, more, at + 18, top - 18, bold=True)
+        axes = charts.plot(style, figure, at, top, _PANEL, rows.height)
         axes.set_ylim(rows.height, 0)
         axes.set_yticks([])
         low, high = charts.limits(min(0.0, column.min()), max(0.0, column.max()), _PANEL, 4, 4)
         charts.number_axis(style, axes, low, high, 2)
-        colours = [hexadecimal(style.up if value >= 0 else style.down) for value in column]
+        colours = [
+            hexadecimal((style.up if value >= 0 else style.down) if has_sign else style.faint) for value in column
+        ]
         axes.barh(rows.centres, column, color=colours, height=18, zorder=2)
         axes.axvline(0, color=hexadecimal(style.faint), linewidth=1, zorder=3)
         for centre in rows.centres:
