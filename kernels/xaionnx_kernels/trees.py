@@ -30,10 +30,13 @@ import math
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
+from xaionnx_kernels import _leaf_tables as _tables
 
 __all__ = ["MOST_PLAYERS", "Background", "Cover", "Forest", "Paths", "ShapTables", "paths", "raw_sums", "reached"]
 
@@ -49,6 +52,8 @@ MOST_PLAYERS = 64
 _LARGE, _SMALL = 18, 10
 # Entries of tables that are held at once, of 8 bytes in each of up to four tables; kept for later rows if all fit.
 _ENTRIES = 2**21
+# Entries of tables that are worked on together.
+_CACHED = 2**15
 # Rows whose patterns are followed together, and rows of one task.
 _BLOCK, _TASK = 128, 1024
 # Numbers of a block's results.
@@ -192,25 +197,94 @@ def paths(forest: Forest, roots: Ints, players: Ints) -> Paths:
     roots : (R,)
     players : (F,)
         The player of each feature.
-    """
-    from xaionnx_kernels import _tree_loops
 
-    count = len(forest.feature)
-    node, parent, side, level = (np.empty(count, np.int32) for _ in range(4))
-    end = _tree_loops.preorder(roots, forest.true, forest.false, node, parent, side, level)
-    node, parent, side, level = node[:end], parent[:end], side[:end], level[:end]
+    Examples
+    --------
+    >>> leaf, none = np.array([-1]), np.array([-1])
+    >>> tree = Forest(np.array([7, -1, -1]), np.zeros(3, np.int8), np.array([0.5, 0, 0]), np.zeros(3, bool),
+    ...     np.array([2, -1, -1]), np.array([1, -1, -1]), np.zeros(4, np.int32), np.zeros(0))
+    >>> found = paths(tree, np.array([0]), np.arange(8))
+    >>> found.node.tolist(), found.side.tolist(), found.count.tolist(), found.players.tolist()
+    ([0, 2, 1], [0, 1, 0], [0, 1, 1], [7, 7])
+    """
+    levels = _levels(forest, roots)
+    node, parent, side, level = _preorder(forest, levels)
     inner = forest.feature >= 0
-    own = np.zeros(count, np.int32)
+    own = np.zeros(len(forest.feature), np.int32)
     own[inner] = players[forest.feature[inner]]
-    bit, counts, at = np.zeros(end, np.int32), np.zeros(end, np.int32), np.zeros(end, np.int64)
-    arguments = (node, parent, level, forest.true, own, bit, counts)
-    needed = _tree_loops.path_players(*arguments, np.zeros(0, np.int32), at)
-    listed = np.zeros(max(1, needed), np.int32)
-    _tree_loops.path_players(*arguments, listed, at)
+    bit, counts, at, listed = _players_of_paths(forest, levels, node, own)
     used = np.unique(forest.feature[inner]).astype(np.int32)
     column = np.searchsorted(used, np.maximum(forest.feature[node], 0)).astype(np.int32)
-    starts = np.append(np.flatnonzero(parent < 0), end).astype(np.int64)
+    starts = np.append(np.flatnonzero(parent < 0), len(node)).astype(np.int64)
     return Paths(forest, node, parent, side, level, bit, column, counts, at, listed, used, starts)
+
+
+def _levels(forest: Forest, roots: Ints) -> list[Ints]:
+    """The nodes by depth; the true children of a level come first, then the false ones, each in the level's order."""
+    levels = [np.asarray(roots, np.int64)]
+    while len(inner := levels[-1][forest.true[levels[-1]] >= 0]):
+        levels.append(np.concatenate([forest.true[inner], forest.false[inner]]).astype(np.int64))
+    return levels
+
+
+def _preorder(forest: Forest, levels: list[Ints]) -> tuple[Ints, Ints, Ints, Ints]:
+    """List the nodes of each tree, parents first and the true child before the false one.
+
+    Returns the node at each position, the position of its parent (-1 for a root), whether it is the true child, and
+    its depth.
+    """
+    size = np.ones(len(forest.feature), np.int64)
+    for nodes in reversed(levels):
+        inner = nodes[forest.true[nodes] >= 0]
+        size[inner] += size[forest.true[inner]] + size[forest.false[inner]]
+    ends = np.cumsum(size[levels[0]])
+    place = np.empty(len(size), np.int64)
+    place[levels[0]] = ends - size[levels[0]]
+    node, parent, side, level = (np.full(int(ends[-1]), start, np.int32) for start in (0, -1, 0, 0))
+    for depth, nodes in enumerate(levels):
+        node[place[nodes]], level[place[nodes]] = nodes, depth
+        inner = nodes[forest.true[nodes] >= 0]
+        true, false, here = forest.true[inner], forest.false[inner], place[inner]
+        place[true] = here + 1
+        place[false] = here + 1 + size[true]
+        parent[place[true]] = parent[place[false]] = here
+        side[place[true]] = 1
+    return node, parent, side, level
+
+
+def _players_of_paths(forest: Forest, levels: list[Ints], node: Ints, own: Ints) -> tuple[Ints, Ints, Ints, Ints]:
+    """Number the players of each path in the order in which they occur.
+
+    Returns, by position, the number of a split's player on its path, the number of players on the path to a leaf, and
+    where they begin in the last array, which lists them.
+    """
+    place = np.empty(len(forest.feature), np.int64)
+    place[node] = np.arange(len(node))
+    bit, counts = np.zeros(len(node), np.int32), np.zeros(len(node), np.int32)
+    # The players on the path to each node of a level, and how many.
+    known, many = np.full((len(levels[0]), 0), -1, np.int32), np.zeros(len(levels[0]), np.int32)
+    leaves: list[tuple[Ints, Ints]] = []
+    for nodes in levels:
+        split = forest.true[nodes] >= 0
+        here = place[nodes[~split]]
+        counts[here] = many[~split]
+        leaves.append((here, known[~split]))
+        known, many, added = known[split], many[split], own[nodes[split]]
+        met = known == added[:, None]
+        new = ~met.any(axis=1)
+        number = np.where(new, many, np.argmax(met, axis=1) if known.shape[1] else 0)
+        bit[place[nodes[split]]] = number
+        if (many[new] == known.shape[1]).any():
+            known = np.concatenate([known, np.full((len(known), 1), -1, np.int32)], axis=1)
+        known[new, many[new]] = added[new]
+        many = many + new
+        known, many = np.concatenate([known, known]), np.concatenate([many, many])
+    at = np.where(forest.true[node] < 0, np.cumsum(counts) - counts, 0)
+    listed = np.zeros(max(1, int(counts.sum())), np.int32)
+    for here, on_path in leaves:
+        filled = np.arange(on_path.shape[1]) < counts[here][:, None]
+        listed[(at[here][:, None] + np.arange(on_path.shape[1]))[filled]] = on_path[filled]
+    return bit, counts, at, listed
 
 
 @dataclass(frozen=True, eq=False)
@@ -262,8 +336,6 @@ class ShapTables:
         self._trees = trees
         self._absent = absent
         self._interactions = interactions
-        self._weights = _shapley_weights(_LARGE + 1, 1)
-        self._pair_weights = _shapley_weights(_LARGE + 1, 2)
         leaf = trees.leaves & (trees.count > 0)
         tabled = leaf & (trees.count <= (_LARGE if interactions else self._most_for_table(rows)))
         self._deep = np.flatnonzero(leaf & ~tabled)
@@ -314,7 +386,7 @@ class ShapTables:
         done : callable
             Called after each part.
         """
-        keep = sum(plan[2] for plan in self._plans) <= 2 * _ENTRIES
+        keep = sum(plan.size for plan in self._plans) <= 2 * _ENTRIES
         if self._kept is None and keep:
             self._kept = []
             for plan in self._plans:
@@ -371,45 +443,56 @@ class ShapTables:
             if place is not None:
                 pairs[place] = local
 
-    def _tables(self, plan: tuple[list[tuple[int, int]], Ints, int]) -> _Part:
-        from xaionnx_kernels import _tree_loops
+    def _tables(self, plan: _Plan) -> _Part:
+        trees, absent = self._trees, self._absent
+        entries = np.zeros(plan.size)
+        if isinstance(absent, Background):
+            from xaionnx_kernels import _tree_loops
 
-        intervals, at, size = plan
-        trees, forest = self._trees, tuple(self._trees.forest)
-        entries, first, second = np.zeros(size), np.empty(size), np.empty(size)
-        more = tuple(np.empty(size) for _ in range(3 if self._interactions else 0))
-        tables = at, trees.count, entries
-        absent = self._absent
-
-        def task(interval: tuple[int, int]) -> None:
-            if isinstance(absent, Background):
+            def count(interval: tuple[int, int]) -> None:
                 _tree_loops.count_patterns(
-                    absent.rows, absent.weights, trees.used, trees.walk, forest, interval, tables,
-                    *trees.buffers(_BLOCK),
+                    absent.rows, absent.weights, trees.used, trees.walk, tuple(trees.forest), interval,
+                    (plan.at, trees.count, entries), *trees.buffers(_BLOCK),
                 )  # fmt: skip
-                _tree_loops.to_coalitions(interval, tables, float(absent.weights.sum()))
+
+            _in_threads(count, plan.intervals)
+        tables = tuple(np.empty(plan.size) for _ in range(5 if self._interactions else 2))
+
+        def fill(block: tuple[int, Ints]) -> None:
+            players, leaves = block
+            size = 2**players
+            first = int(plan.at[leaves[0]])
+            part = slice(first, first + len(leaves) * size)
+            if isinstance(absent, Background):
+                shares = _tables.of_counts(entries[part].reshape(-1, size), float(absent.weights.sum()))
             else:
-                _tree_loops.fill_products(interval, tables, self._shares)
-            _tree_loops.to_values(interval, tables, self._weights, first, second)
-            if more:
-                _tree_loops.to_interactions(interval, tables, self._pair_weights, *more)
+                at = trees.players_at[leaves][:, None] + np.arange(players)
+                shares = _tables.of_products(self._shares[at])
+            found = _tables.of_values(shares)
+            if self._interactions:
+                found += _tables.of_interactions(shares)
+            for table, each in zip(tables, found, strict=True):
+                table[part] = each.reshape(-1)
 
-        _in_threads(task, intervals)
-        return _Part((intervals[0][0], intervals[-1][1]), at, (first, second, *more))
+        _in_threads(fill, plan.blocks(trees.count))
+        return _Part((plan.intervals[0][0], plan.intervals[-1][1]), plan.at, tables)
 
-    @property
-    def _shares(self) -> tuple[Ints, Floats]:
-        from xaionnx_kernels import _tree_loops
-
+    @cached_property
+    def _shares(self) -> Floats:
+        """The share of rows that go on at each player of each path, in the order of ``players``."""
         assert isinstance(self._absent, Cover)
         trees = self._trees
-        known = getattr(self, "_known_shares", None)
-        if known is None:
-            at = np.where(trees.leaves, trees.players_at, -1)
-            known = at, np.ones(len(trees.players))
-            _tree_loops.cover_products(trees.walk, self._absent.share, trees.count, known)
-            self._known_shares = known
-        return known
+        shares = np.ones(len(trees.players))
+        leaves = np.flatnonzero(trees.leaves)
+        above, at = leaves, trees.players_at[leaves]
+        while len(above):
+            inner = trees.parent[above] >= 0
+            above, at = above[inner], at[inner]
+            up = trees.parent[above]
+            # Each leaf writes its own entries.
+            shares[at + trees.bit[up]] *= self._absent.share[trees.node[above]]
+            above = up
+        return shares
 
     def _add_deep(
         self, position: int, x: Floats, values: list[Floats], chunks: list[tuple[int, Ints]], out: Floats
@@ -431,7 +514,7 @@ class ShapTables:
             if isinstance(self._absent, Background):
                 _tree_loops.add_pairs(*arguments, self._counted[position], _beta(d), value, local)
             else:
-                share = self._shares[1][begin : begin + d]
+                share = self._shares[begin : begin + d]
                 points, weights = np.polynomial.legendre.leggauss((d + 1) // 2)
                 _tree_loops.add_products(*arguments, share, ((points + 1) / 2, weights / 2), value, local)
             if place is not None:
@@ -453,19 +536,41 @@ def _own_rows(out: Floats, rows: Ints) -> tuple[Ints | None, Floats]:
     return rows, out[rows]
 
 
-def _plans(trees: Paths, tabled: npt.NDArray[np.bool_]) -> Iterator[tuple[list[tuple[int, int]], Ints, int]]:
-    """Parts of the trees whose tables have about `_ENTRIES` entries: intervals, beginnings of tables, and size."""
+class _Plan(NamedTuple):
+    """Leaves whose tables are made together: intervals of the walk, where each table begins or -1, and their size.
+
+    Tables of leaves with equally many players follow each other.
+    """
+
+    intervals: list[tuple[int, int]]
+    at: Ints
+    size: int
+
+    def blocks(self, count: Ints) -> Iterator[tuple[int, Ints]]:
+        """Yield numbers of players, and some leaves with that many whose tables follow each other."""
+        leaves = np.flatnonzero(self.at >= 0)
+        leaves = leaves[np.argsort(self.at[leaves], kind="stable")]
+        for players in np.unique(count[leaves]).tolist():
+            alike = leaves[count[leaves] == players]
+            some = max(1, _CACHED >> players)
+            for first in range(0, len(alike), some):
+                yield players, alike[first : first + some]
+
+
+def _plans(trees: Paths, tabled: npt.NDArray[np.bool_]) -> Iterator[_Plan]:
+    """Parts of the trees whose tables have about `_ENTRIES` entries."""
     sizes = np.where(tabled, 2 ** trees.count.astype(np.int64), 0)
     intervals: list[tuple[int, int]] = []
     chosen: list[Ints] = []
     total = 0
 
-    def plan() -> tuple[list[tuple[int, int]], Ints, int]:
+    def plan() -> _Plan:
         at = np.full(len(trees.node), -1, np.int64)
         leaves = np.concatenate(chosen)
+        leaves = leaves[np.argsort(trees.count[leaves], kind="stable")]
         ends = np.cumsum(sizes[leaves])
         at[leaves] = ends - sizes[leaves]
-        return list(intervals), at, int(ends[-1])
+        return _Plan(list(intervals), at, int(ends[-1]))
 
     for first, last in zip(trees.starts[:-1].tolist(), trees.starts[1:].tolist(), strict=True):
         leaves = first + np.flatnonzero(tabled[first:last])
@@ -481,15 +586,6 @@ def _plans(trees: Paths, tabled: npt.NDArray[np.bool_]) -> Iterator[tuple[list[t
             leaves = leaves[few:]
     if total:
         yield plan()
-
-
-def _shapley_weights(most: int, order: int) -> Floats:
-    """s! (d - order - s)! / (d - order + 1)! for each d up to ``most`` and s."""
-    weights = np.zeros((most + 1, most + 1))
-    for d in range(order, most + 1):
-        for s in range(d - order + 1):
-            weights[d, s] = 1 / (math.comb(d - order, s) * (d - order + 1))
-    return weights
 
 
 def _beta(d: int) -> Floats:
