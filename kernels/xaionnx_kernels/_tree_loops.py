@@ -2,9 +2,12 @@
 
 The loops are serial and release the GIL: callers give parts of the rows, or of the trees, to several threads. What is
 written for a row depends on that row and the trees alone, so that results are the same for any number of threads.
+
+Nodes and steps are records of the type `xaionnx_kernels.trees.STEP`: a loop is compiled much faster for one array of
+records than for an array of each field.
 """
 
-# ruff: noqa: PLR0913, RUF059 - Numba takes arrays, in tuples that are unpacked by name although a loop needs only some
+# ruff: noqa: PLR0913 - Numba takes arrays, in tuples that are unpacked by name although a loop needs only some
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -12,8 +15,6 @@ from typing import Any
 
 import numba
 import numpy as np
-
-LEQ, LT, GTE, GT, EQ, NEQ, MEMBER = range(7)
 
 
 # Any: the loops take what numba compiles them for.
@@ -27,64 +28,42 @@ def _compile(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @_compile
-def holds(value, mode, threshold, missing_true, members):  # type: ignore[no-untyped-def]  # Numba compiles it for the types of each call
-    """Whether a comparison holds, as onnxruntime decides it."""
-    if missing_true and value != value:
-        return True
-    if mode == LEQ:
-        return value <= threshold
-    if mode == LT:
-        return value < threshold
-    if mode == GTE:
-        return value >= threshold
-    if mode == GT:
-        return value > threshold
-    if mode == EQ:
-        return value == threshold
-    if mode == NEQ:
-        return value != threshold
-    found = False
-    for member in members:
-        found = found or value == member
-    return found
+def _holds(value, split, members):  # type: ignore[no-untyped-def]  # Numba compiles it for the types of each call
+    """Whether a value goes to the true child, as onnxruntime decides it."""
+    if value != value:
+        return split.missing_true or split.outside
+    for k in range(split.first_member, split.last_member):
+        if value == members[k]:
+            return True
+    return (split.low <= value <= split.high) != split.outside
 
 
 @_compile
-def raw_sums(x, forest, roots, weights, out):  # type: ignore[no-untyped-def]  # as for holds
+def raw_sums(x, nodes, members, roots, weights, out):  # type: ignore[no-untyped-def]  # as for _holds
     """Add the weights (M, T) of the leaf that each row of x (N, F) reaches in each tree to out (N, T)."""
-    feature, mode, threshold, missing_true, true, false, start, members = forest
     for n in range(x.shape[0]):
         for root in roots:
             i = root
-            while true[i] >= 0:
-                v = x[n, feature[i]]
-                if holds(v, mode[i], threshold[i], missing_true[i], members[start[i] : start[i + 1]]):
-                    i = true[i]
-                else:
-                    i = false[i]
+            while nodes[i].true >= 0:
+                i = nodes[i].true if _holds(x[n, nodes[i].feature], nodes[i], members) else nodes[i].false
             for t in range(out.shape[1]):
                 out[n, t] += weights[i, t]
 
 
 @_compile
-def reached(x, forest, roots, weights, out):  # type: ignore[no-untyped-def]  # as for holds
+def reached(x, nodes, members, roots, weights, out):  # type: ignore[no-untyped-def]  # as for _holds
     """Add the weight of each row of x (N, F) to every node (M,) on its way in each tree."""
-    feature, mode, threshold, missing_true, true, false, start, members = forest
     for n in range(x.shape[0]):
         for root in roots:
             i = root
             out[i] += weights[n]
-            while true[i] >= 0:
-                v = x[n, feature[i]]
-                if holds(v, mode[i], threshold[i], missing_true[i], members[start[i] : start[i + 1]]):
-                    i = true[i]
-                else:
-                    i = false[i]
+            while nodes[i].true >= 0:
+                i = nodes[i].true if _holds(x[n, nodes[i].feature], nodes[i], members) else nodes[i].false
                 out[i] += weights[n]
 
 
 @_compile
-def _columns(x, first, last, used, block):  # type: ignore[no-untyped-def]  # as for holds
+def _columns(x, first, last, used, block):  # type: ignore[no-untyped-def]  # as for _holds
     """Copy the used columns of rows first to last of x into block (U, B)."""
     for r in range(last - first):
         for u in range(used.shape[0]):
@@ -92,123 +71,104 @@ def _columns(x, first, last, used, block):  # type: ignore[no-untyped-def]  # as
 
 
 @_compile
-def _decide(values, mode, threshold, missing_true, members, bit, clear):  # type: ignore[no-untyped-def]  # as for holds
-    """Set ``clear`` to 0 where the comparison holds, else to the bit of the player."""
-    one = clear.dtype.type(1)
-    zero = clear.dtype.type(0)
-    mask = one << clear.dtype.type(bit)
-    if mode == LEQ and not missing_true:
+def _decide(values, split, members, failed):  # type: ignore[no-untyped-def]  # as for _holds
+    """Set ``failed`` to 0 where a comparison holds, else to the bit of the player."""
+    zero = failed.dtype.type(0)
+    bit = failed.dtype.type(1) << failed.dtype.type(split.bit)
+    if split.first_member < split.last_member:
         for r in range(values.shape[0]):
-            clear[r] = zero if values[r] <= threshold else mask
-    elif mode == LT and not missing_true:
-        for r in range(values.shape[0]):
-            clear[r] = zero if values[r] < threshold else mask
-    else:
-        for r in range(values.shape[0]):
-            clear[r] = zero if holds(values[r], mode, threshold, missing_true, members) else mask
+            failed[r] = zero if _holds(values[r], split, members) else bit
+        return
+    low, high, outside, missing = split.low, split.high, split.outside, split.missing_true
+    for r in range(values.shape[0]):
+        inside = (low <= values[r]) & (values[r] <= high)
+        failed[r] = zero if (inside ^ outside) | (missing & (values[r] != values[r])) else bit
 
 
 @_compile
-def _descend(i, block, rows, walk, forest, patterns, clears):  # type: ignore[no-untyped-def]  # as for holds
-    """Compute the patterns of a block of rows at position i of the walk from those of its parent."""
-    node, parent, side, level, bit, column = walk
-    feature, mode, threshold, missing_true, true, false, start, members = forest
-    depth = level[i]
+def _descend(step, block, members, patterns, failed):  # type: ignore[no-untyped-def]  # as for _holds
+    """Compute the patterns of a block of rows (U, B) at a step of the walk from those of its parent.
+
+    patterns, failed (depth, B): the patterns at the step's ancestors, and the bits that their comparisons clear.
+    """
+    depth = step.level
+    here = patterns[depth]
     if depth == 0:
-        for r in range(rows):
-            patterns[0, r] = ~patterns.dtype.type(0)
+        here[:] = ~patterns.dtype.type(0)
     else:
-        above = patterns[depth - 1]
-        clear = clears[depth - 1]
-        here = patterns[depth]
-        if side[i]:
-            for r in range(rows):
-                here[r] = above[r] & ~clear[r]
-        else:
-            mask = patterns.dtype.type(1) << patterns.dtype.type(bit[parent[i]])
-            for r in range(rows):
-                here[r] = above[r] & ~(clear[r] ^ mask)
-    n = node[i]
-    if true[n] >= 0:
-        _decide(
-            block[column[i], :rows],
-            mode[n],
-            threshold[n],
-            missing_true[n],
-            members[start[n] : start[n + 1]],
-            bit[i],
-            clears[depth, :rows],
-        )
+        # The false child keeps the rows that the comparison fails.
+        flip = patterns.dtype.type(0)
+        if not step.side:
+            flip = patterns.dtype.type(1) << patterns.dtype.type(step.parent_bit)
+        for r in range(block.shape[1]):
+            here[r] = patterns[depth - 1, r] & ~(failed[depth - 1, r] ^ flip)
+    if step.column >= 0:
+        _decide(block[step.column], step, members, failed[depth])
 
 
 @_compile
-def count_patterns(x, weights, used, walk, forest, interval, tables, patterns, clears):  # type: ignore[no-untyped-def]  # as for holds
-    """Add the weight of each row of x to the entry of its pattern, in the table of each leaf of an interval.
+def count_patterns(x, weights, used, steps, members, tables, patterns, failed):  # type: ignore[no-untyped-def]  # as for _holds
+    """Add the weight of each row of x to the entry of its pattern, in the table of each leaf among some steps.
 
-    tables: where the table of each position begins, -1 for none, how many players it has, and the entries.
+    tables: where the table of each step begins, -1 for none, how many players it has, and the entries.
     """
     at, count, entries = tables
-    first, last = interval
     size = patterns.shape[1]
     block = np.empty((used.shape[0], size), x.dtype)
     for begin in range(0, x.shape[0], size):
-        end = min(x.shape[0], begin + size)
-        _columns(x, begin, end, used, block)
-        for i in range(first, last):
-            _descend(i, block, end - begin, walk, forest, patterns, clears)
+        rows = min(x.shape[0] - begin, size)
+        _columns(x, begin, begin + rows, used, block)
+        for i in range(steps.shape[0]):
+            _descend(steps[i], block, members, patterns, failed)
             if at[i] >= 0:
                 mask = (np.int64(1) << count[i]) - 1
-                found = patterns[walk[3][i]]
-                for r in range(end - begin):
-                    entries[at[i] + (np.int64(found[r]) & mask)] += weights[begin + r]
+                for r in range(rows):
+                    entries[at[i] + (np.int64(patterns[steps[i].level, r]) & mask)] += weights[begin + r]
 
 
 @_compile
-def add_values(x, used, walk, forest, interval, leaves, values, patterns, clears, out):  # type: ignore[no-untyped-def]  # as for holds
-    """Add the Shapley values of rows x (N, F) to out (N, T, P), from the leaves in an interval of the walk.
+def add_values(x, used, steps, members, leaves, values, patterns, failed, out):  # type: ignore[no-untyped-def]  # as for _holds
+    """Add the Shapley values of rows x (N, F) to out (N, T, P), from the leaves among some steps.
 
-    leaves: table positions, numbers of players, positions of players, players, and the two tables of `to_values`.
-    values: (M, T), by node.
+    leaves: for each step where its tables begin, how many players it has and where these begin; the players; and the
+    two tables of values. values: (M, T), by node.
     """
     at, count, players_at, players, first, second = leaves
     size = patterns.shape[1]
-    targets = out.shape[1]
     block = np.empty((used.shape[0], size), x.dtype)
-    sums = np.empty((targets, out.shape[2], size))
+    sums = np.empty((out.shape[1], out.shape[2], size))
     whole = np.empty(size)
-    one = patterns.dtype.type(1)
     for begin in range(0, x.shape[0], size):
-        rows = min(x.shape[0], begin + size) - begin
+        rows = min(x.shape[0] - begin, size)
         _columns(x, begin, begin + rows, used, block)
         sums[:] = 0.0
-        for i in range(interval[0], interval[1]):
-            _descend(i, block, rows, walk, forest, patterns, clears)
-            if at[i] < 0 or count[i] == 0:
+        for i in range(steps.shape[0]):
+            _descend(steps[i], block, members, patterns, failed)
+            if at[i] < 0:
                 continue
-            d = count[i]
-            mask = patterns.dtype.type((np.int64(1) << d) - 1)
-            found = patterns[walk[3][i]]
-            start = at[i]
+            one = patterns.dtype.type(1)
+            mask = (one << patterns.dtype.type(count[i])) - one
+            found = patterns[steps[i].level]
             for r in range(rows):
                 found[r] &= mask
-                whole[r] = first[start + np.int64(found[r])]
-            for t in range(targets):
-                v = values[walk[0][i], t]
+                whole[r] = first[at[i] + np.int64(found[r])]
+            for t in range(out.shape[1]):
+                v = values[steps[i].node, t]
                 if v == 0.0:
                     continue
-                for k in range(d):
-                    drop = ~(one << patterns.dtype.type(k))
+                for k in range(count[i]):
+                    others = ~(one << patterns.dtype.type(k))
                     row = sums[t, players[players_at[i] + k]]
                     for r in range(rows):
-                        row[r] += v * (whole[r] - second[start + np.int64(found[r] & drop)])
+                        row[r] += v * (whole[r] - second[at[i] + np.int64(found[r] & others)])
         for r in range(rows):
-            for t in range(targets):
+            for t in range(out.shape[1]):
                 for p in range(out.shape[2]):
                     out[begin + r, t, p] += sums[t, p, r]
 
 
 @_compile
-def _pairs(found, whole, players, second, third, value, sums):  # type: ignore[no-untyped-def]  # as for holds
+def _pairs(found, whole, players, second, third, value, sums):  # type: ignore[no-untyped-def]  # as for _holds
     """Add the interaction values of a leaf to sums (T, P, P, B), for a block of rows with patterns found (B,)."""
     one = found.dtype.type(1)
     for k in range(players.shape[0]):
@@ -229,64 +189,57 @@ def _pairs(found, whole, players, second, third, value, sums):  # type: ignore[n
 
 
 @_compile
-def add_interactions(x, used, walk, forest, interval, leaves, values, patterns, clears, out):  # type: ignore[no-untyped-def]  # as for holds
+def add_interactions(x, used, steps, members, leaves, values, patterns, failed, out):  # type: ignore[no-untyped-def]  # as for _holds
     """Add the interaction values of pairs i < j of players to out (N, T, P, P); arguments as for `add_values`."""
     at, count, players_at, players, first, second, third = leaves
     size = patterns.shape[1]
-    targets = out.shape[1]
-    width = out.shape[2]
     block = np.empty((used.shape[0], size), x.dtype)
-    sums = np.empty((targets, width, width, size))
+    sums = np.empty((out.shape[1], out.shape[2], out.shape[2], size))
     whole = np.empty(size)
     for begin in range(0, x.shape[0], size):
-        rows = min(x.shape[0], begin + size) - begin
+        rows = min(x.shape[0] - begin, size)
         _columns(x, begin, begin + rows, used, block)
         sums[:] = 0.0
-        for i in range(interval[0], interval[1]):
-            _descend(i, block, rows, walk, forest, patterns, clears)
-            d = count[i]
-            if at[i] < 0 or d < 2:
+        for i in range(steps.shape[0]):
+            _descend(steps[i], block, members, patterns, failed)
+            if at[i] < 0 or count[i] < 2:
                 continue
-            mask = patterns.dtype.type((np.int64(1) << d) - 1)
-            found = patterns[walk[3][i]]
-            start = at[i]
+            one = patterns.dtype.type(1)
+            mask = (one << patterns.dtype.type(count[i])) - one
+            found = patterns[steps[i].level]
             for r in range(rows):
                 found[r] &= mask
-                whole[r] = first[start + np.int64(found[r])]
-            listed = players[players_at[i] : players_at[i] + d]
-            _pairs(found[:rows], whole, listed, second[start:], third[start:], values[walk[0][i]], sums)
+                whole[r] = first[at[i] + np.int64(found[r])]
+            listed = players[players_at[i] : players_at[i] + count[i]]
+            _pairs(found[:rows], whole, listed, second[at[i] :], third[at[i] :], values[steps[i].node], sums)
         for r in range(rows):
-            for t in range(targets):
-                for a in range(width):
-                    for b in range(a + 1, width):
+            for t in range(out.shape[1]):
+                for a in range(out.shape[2]):
+                    for b in range(a + 1, out.shape[2]):
                         out[begin + r, t, a, b] += sums[t, a, b, r]
 
 
 @_compile
-def _path_pattern(row, i, walk, forest):  # type: ignore[no-untyped-def]  # as for holds
-    """The pattern of one row on the path to position i, by its comparisons from the leaf up."""
-    node, parent, side, level, bit, column = walk
-    feature, mode, threshold, missing_true, true, false, start, members = forest
+def _path_pattern(row, i, steps, members):  # type: ignore[no-untyped-def]  # as for _holds
+    """The pattern of one row on the path to step i, by its comparisons from the leaf up."""
     pattern = ~np.uint64(0)
-    while parent[i] >= 0:
-        up = parent[i]
-        n = node[up]
-        goes = holds(row[feature[n]], mode[n], threshold[n], missing_true[n], members[start[n] : start[n + 1]])
-        if goes != (side[i] == 1):
-            pattern &= ~(np.uint64(1) << np.uint64(bit[up]))
-        i = up
+    while steps[i].parent >= 0:
+        split = steps[steps[i].parent]
+        if _holds(row[split.feature], split, members) != (steps[i].side == 1):
+            pattern &= ~(np.uint64(1) << np.uint64(split.bit))
+        i = steps[i].parent
     return pattern
 
 
 @_compile
-def path_patterns(x, i, walk, forest, out):  # type: ignore[no-untyped-def]  # as for holds
-    """Write the pattern of each row of x (N, F) on the path to position i into out (N,)."""
+def path_patterns(x, i, steps, members, out):  # type: ignore[no-untyped-def]  # as for _holds
+    """Write the pattern of each row of x (N, F) on the path to step i into out (N,)."""
     for n in range(x.shape[0]):
-        out[n] = _path_pattern(x[n], i, walk, forest)
+        out[n] = _path_pattern(x[n], i, steps, members)
 
 
 @_compile
-def _size(pattern):  # type: ignore[no-untyped-def]  # as for holds
+def _size(pattern):  # type: ignore[no-untyped-def]  # as for _holds
     count = 0
     while pattern:
         pattern &= pattern - np.uint64(1)
@@ -295,7 +248,7 @@ def _size(pattern):  # type: ignore[no-untyped-def]  # as for holds
 
 
 @_compile
-def add_pairs(x, i, walk, forest, players, counted, beta, value, out):  # type: ignore[no-untyped-def]  # as for holds
+def add_pairs(x, i, steps, members, players, counted, beta, value, out):  # type: ignore[no-untyped-def]  # as for _holds
     """Add the Shapley values of rows for a leaf with many players, from each pair with a background pattern.
 
     counted: distinct patterns of background rows, and their shares. beta[a, b] = a! b! / (a + b + 1)!. value: (T,).
@@ -306,7 +259,7 @@ def add_pairs(x, i, walk, forest, players, counted, beta, value, out):  # type: 
     full = ~zero >> np.uint64(64 - d)
     phi = np.empty(d)
     for n in range(x.shape[0]):
-        pattern = _path_pattern(x[n], i, walk, forest) & full
+        pattern = _path_pattern(x[n], i, steps, members) & full
         b = d - _size(pattern)
         phi[:] = 0.0
         everywhere = 0.0
@@ -330,7 +283,7 @@ def add_pairs(x, i, walk, forest, players, counted, beta, value, out):  # type: 
 
 
 @_compile
-def add_products(x, i, walk, forest, players, share, nodes, value, out):  # type: ignore[no-untyped-def]  # as for holds
+def add_products(x, i, steps, members, players, share, nodes, value, out):  # type: ignore[no-untyped-def]  # as for _holds
     """Add the path dependent Shapley values of rows for a leaf with many players, by quadrature.
 
     share: (d,) of the rows that go on at each player. nodes: points in [0, 1] and weights of an exact rule.
@@ -341,7 +294,7 @@ def add_products(x, i, walk, forest, players, share, nodes, value, out):  # type
     before = np.empty(d + 1)
     factor = np.empty(d)
     for n in range(x.shape[0]):
-        pattern = _path_pattern(x[n], i, walk, forest)
+        pattern = _path_pattern(x[n], i, steps, members)
         phi[:] = 0.0
         for q in range(points.shape[0]):
             before[0] = 1.0

@@ -31,7 +31,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -44,6 +44,9 @@ __all__ = ["MOST_PLAYERS", "Background", "Cover", "Forest", "Paths", "ShapTables
 Floats = npt.NDArray[np.floating[Any]]
 # Any: whole numbers of any width.
 Ints = npt.NDArray[np.integer[Any]]
+Records = npt.NDArray[np.void]
+
+LEQ, LT, GTE, GT, EQ, NEQ, MEMBER = range(7)
 
 MOST_PLAYERS = 64
 """The most players on the path to one leaf."""
@@ -54,6 +57,8 @@ _LARGE, _SMALL = 18, 10
 _ENTRIES = 2**21
 # Entries of tables that are worked on together.
 _CACHED = 2**15
+# Intervals of trees for which background rows are counted apart, by several threads.
+_PARTS = 32
 # Rows whose patterns are followed together, and rows of one task.
 _BLOCK, _TASK = 128, 1024
 # Numbers of a block's results.
@@ -87,6 +92,38 @@ class Forest(NamedTuple):
     false: Ints
     member_start: Ints
     members: Floats
+
+
+STEP: Final = np.dtype(
+    [("low", "f8"), ("high", "f8"), ("feature", "i4"), ("first_member", "i4"), ("last_member", "i4"), ("true", "i4"),
+     ("false", "i4"), ("node", "i4"), ("parent", "i4"), ("level", "i4"), ("column", "i4"), ("outside", "?"),
+     ("missing_true", "?"), ("side", "i1"), ("bit", "i1"), ("parent_bit", "i1")]
+)  # fmt: skip
+"""A node of a forest or a position of its paths, as the loops read it.
+
+A value of the feature goes to the true child if it lies between low and high (or not, if outside), is in the set
+``members[first_member:last_member]``, or is NaN and missing_true. The fields from ``node`` on belong to positions, and
+are the arrays of :class:`Paths`; the column of a leaf is -1, and ``parent_bit`` the bit of the parent.
+"""
+
+
+def _records(forest: Forest, at: Ints | slice = slice(None)) -> Records:
+    """Some nodes of a forest as records."""
+    threshold, mode = forest.threshold[at], forest.mode[at]
+    nodes = np.zeros(len(mode), STEP)
+    low = np.where((mode == LEQ) | (mode == LT) | (mode == MEMBER), -np.inf, threshold)
+    high = np.where((mode == GTE) | (mode == GT), np.inf, threshold)
+    for strict, ends, end in ((LT, high, -np.inf), (GT, low, np.inf)):
+        beyond = mode == strict
+        ends[beyond] = np.nextafter(threshold[beyond], end)
+        # Nothing is beyond infinity.
+        ends[beyond & (threshold == end)] = np.nan
+    high[mode == MEMBER] = np.nan
+    nodes["low"], nodes["high"], nodes["outside"] = low, high, mode == NEQ
+    nodes["first_member"], nodes["last_member"] = forest.member_start[:-1][at], forest.member_start[1:][at]
+    for name in ("feature", "missing_true", "true", "false"):
+        nodes[name] = getattr(forest, name)[at]
+    return nodes
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,10 +160,15 @@ class Paths:
     used: Ints
     starts: Ints
 
-    @property
-    def walk(self) -> tuple[Ints, ...]:
-        """The arrays that the loops follow."""
-        return self.node, self.parent, self.side, self.level, self.bit, self.column
+    @cached_property
+    def steps(self) -> Records:
+        """The positions as records (M,)."""
+        steps = _records(self.forest, self.node)
+        for name in ("node", "parent", "level", "side", "bit"):
+            steps[name] = getattr(self, name)
+        steps["column"] = np.where(self.leaves, -1, self.column)
+        steps["parent_bit"] = self.bit[self.parent]
+        return steps
 
     @property
     def leaves(self) -> npt.NDArray[np.bool_]:
@@ -134,17 +176,21 @@ class Paths:
         leaf: npt.NDArray[np.bool_] = self.forest.true[self.node] < 0
         return leaf
 
-    @property
+    @cached_property
     def most_players(self) -> int:
         """The largest number of players on a path."""
         return int(self.count.max(initial=0))
 
+    @cached_property
+    def _depth(self) -> int:
+        return int(self.level.max(initial=0)) + 1
+
     # Any: arrays of the kind that a loop needs.
-    def buffers(self, block: int) -> tuple[Any, Any]:
-        """Scratch for the patterns of ``block`` rows."""
-        depth = int(self.level.max(initial=0)) + 1
+    def buffers(self, rows: int) -> tuple[Any, Any]:
+        """Scratch for the patterns of at most ``rows`` rows at once."""
+        shape = self._depth, max(1, min(rows, _BLOCK))
         kind = np.uint32 if self.most_players <= 31 else np.uint64
-        return np.empty((depth, block), kind), np.empty((depth, block), kind)
+        return np.empty(shape, kind), np.empty(shape, kind)
 
 
 def raw_sums(x: Floats, forest: Forest, roots: Ints, weights: Floats) -> Floats:
@@ -161,11 +207,11 @@ def raw_sums(x: Floats, forest: Forest, roots: Ints, weights: Floats) -> Floats:
     """
     from xaionnx_kernels import _tree_loops
 
-    out = np.zeros((len(x), weights.shape[1]))
+    nodes, out = _records(forest), np.zeros((len(x), weights.shape[1]))
 
     def task(first: int) -> None:
         part = slice(first, first + _TASK)
-        _tree_loops.raw_sums(x[part], tuple(forest), roots, weights, out[part])
+        _tree_loops.raw_sums(x[part], nodes, forest.members, roots, weights, out[part])
 
     _in_threads(task, range(0, len(x), _TASK))
     return out
@@ -184,7 +230,7 @@ def reached(x: Floats, forest: Forest, roots: Ints, weights: Floats) -> Floats:
     from xaionnx_kernels import _tree_loops
 
     out = np.zeros(len(forest.feature))
-    _tree_loops.reached(x, tuple(forest), roots, weights, out)
+    _tree_loops.reached(x, _records(forest), forest.members, roots, weights, out)
     return out
 
 
@@ -221,7 +267,7 @@ def paths(forest: Forest, roots: Ints, players: Ints) -> Paths:
 
 def _levels(forest: Forest, roots: Ints) -> list[Ints]:
     """The nodes by depth; the true children of a level come first, then the false ones, each in the level's order."""
-    levels = [np.asarray(roots, np.int64)]
+    levels: list[Ints] = [np.asarray(roots, np.int64)]
     while len(inner := levels[-1][forest.true[levels[-1]] >= 0]):
         levels.append(np.concatenate([forest.true[inner], forest.false[inner]]).astype(np.int64))
     return levels
@@ -262,7 +308,8 @@ def _players_of_paths(forest: Forest, levels: list[Ints], node: Ints, own: Ints)
     place[node] = np.arange(len(node))
     bit, counts = np.zeros(len(node), np.int32), np.zeros(len(node), np.int32)
     # The players on the path to each node of a level, and how many.
-    known, many = np.full((len(levels[0]), 0), -1, np.int32), np.zeros(len(levels[0]), np.int32)
+    known: Ints = np.full((len(levels[0]), 0), -1, np.int32)
+    many: Ints = np.zeros(len(levels[0]), np.int32)
     leaves: list[tuple[Ints, Ints]] = []
     for nodes in levels:
         split = forest.true[nodes] >= 0
@@ -281,9 +328,9 @@ def _players_of_paths(forest: Forest, levels: list[Ints], node: Ints, own: Ints)
         known, many = np.concatenate([known, known]), np.concatenate([many, many])
     at = np.where(forest.true[node] < 0, np.cumsum(counts) - counts, 0)
     listed = np.zeros(max(1, int(counts.sum())), np.int32)
-    for here, on_path in leaves:
-        filled = np.arange(on_path.shape[1]) < counts[here][:, None]
-        listed[(at[here][:, None] + np.arange(on_path.shape[1]))[filled]] = on_path[filled]
+    for ends, on_path in leaves:
+        filled = np.arange(on_path.shape[1]) < counts[ends][:, None]
+        listed[(at[ends][:, None] + np.arange(on_path.shape[1]))[filled]] = on_path[filled]
     return bit, counts, at, listed
 
 
@@ -423,21 +470,22 @@ class ShapTables:
 
         trees = self._trees
         place, local = _own_rows(out, rows)
-        forest, at = tuple(trees.forest), part.at
-        heads = (at, trees.count, trees.players_at, trees.players)
-        block = max(8, min(_BLOCK, _NUMBERS // max(1, out.shape[1] * out.shape[2])))
+        some = slice(*part.interval)
+        steps, members = trees.steps[some], trees.forest.members
+        heads = (part.at[some], trees.count[some], trees.players_at[some], trees.players)
+        block = min(len(rows), max(8, _NUMBERS // max(1, out.shape[1] * out.shape[2])))
         taken = x[rows]
         _tree_loops.add_values(
-            taken, trees.used, trees.walk, forest, part.interval, (*heads, *part.tables[:2]), values,
+            taken, trees.used, steps, members, (*heads, *part.tables[:2]), values,
             *trees.buffers(block), local,
         )  # fmt: skip
         if place is not None:
             out[place] = local
         if pairs is not None:
             place, local = _own_rows(pairs, rows)
-            block = max(1, min(_BLOCK, _NUMBERS // max(1, out.shape[1] * out.shape[2] ** 2)))
+            block = min(len(rows), _NUMBERS // max(1, out.shape[1] * out.shape[2] ** 2))
             _tree_loops.add_interactions(
-                taken, trees.used, trees.walk, forest, part.interval, (*heads, *part.tables[2:]), values,
+                taken, trees.used, steps, members, (*heads, *part.tables[2:]), values,
                 *trees.buffers(block), local,
             )  # fmt: skip
             if place is not None:
@@ -450,12 +498,13 @@ class ShapTables:
             from xaionnx_kernels import _tree_loops
 
             def count(interval: tuple[int, int]) -> None:
+                some = slice(*interval)
                 _tree_loops.count_patterns(
-                    absent.rows, absent.weights, trees.used, trees.walk, tuple(trees.forest), interval,
-                    (plan.at, trees.count, entries), *trees.buffers(_BLOCK),
+                    absent.rows, absent.weights, trees.used, trees.steps[some], trees.forest.members,
+                    (plan.at[some], trees.count[some], entries), *trees.buffers(len(absent.rows)),
                 )  # fmt: skip
 
-            _in_threads(count, plan.intervals)
+            _in_threads(count, plan.parts())
         tables = tuple(np.empty(plan.size) for _ in range(5 if self._interactions else 2))
 
         def fill(block: tuple[int, Ints]) -> None:
@@ -464,15 +513,13 @@ class ShapTables:
             first = int(plan.at[leaves[0]])
             part = slice(first, first + len(leaves) * size)
             if isinstance(absent, Background):
-                shares = _tables.of_counts(entries[part].reshape(-1, size), float(absent.weights.sum()))
+                shares = _tables.of_counts(entries[part].reshape(-1, size).T.copy(), float(absent.weights.sum()))
             else:
-                at = trees.players_at[leaves][:, None] + np.arange(players)
+                at = trees.players_at[leaves] + np.arange(players)[:, None]
                 shares = _tables.of_products(self._shares[at])
-            found = _tables.of_values(shares)
-            if self._interactions:
-                found += _tables.of_interactions(shares)
-            for table, each in zip(tables, found, strict=True):
-                table[part] = each.reshape(-1)
+            pairs = _tables.of_interactions(shares) if self._interactions else ()
+            for table, each in zip(tables, (*_tables.of_values(shares), *pairs), strict=True):
+                table[part].reshape(-1, size)[:] = each.T
 
         _in_threads(fill, plan.blocks(trees.count))
         return _Part((plan.intervals[0][0], plan.intervals[-1][1]), plan.at, tables)
@@ -484,7 +531,8 @@ class ShapTables:
         trees = self._trees
         shares = np.ones(len(trees.players))
         leaves = np.flatnonzero(trees.leaves)
-        above, at = leaves, trees.players_at[leaves]
+        above: Ints = leaves
+        at = trees.players_at[leaves]
         while len(above):
             inner = trees.parent[above] >= 0
             above, at = above[inner], at[inner]
@@ -500,7 +548,8 @@ class ShapTables:
         """Add the values of one leaf whose path has many players."""
         from xaionnx_kernels import _tree_loops
 
-        trees, forest = self._trees, tuple(self._trees.forest)
+        trees = self._trees
+        steps, members = trees.steps, trees.forest.members
         d, begin = int(trees.count[position]), int(trees.players_at[position])
         players, node = trees.players[begin : begin + d], int(trees.node[position])
         if all(not each[node].any() for each in values):
@@ -509,7 +558,7 @@ class ShapTables:
         def task(chunk: tuple[int, Ints]) -> None:
             group, rows = chunk
             place, local = _own_rows(out, rows)
-            arguments = x[rows], position, trees.walk, forest, players
+            arguments = x[rows], position, steps, members, players
             value = values[group][node]
             if isinstance(self._absent, Background):
                 _tree_loops.add_pairs(*arguments, self._counted[position], _beta(d), value, local)
@@ -522,7 +571,7 @@ class ShapTables:
 
         if isinstance(self._absent, Background) and position not in self._counted:
             found = np.empty(len(self._absent.rows), np.uint64)
-            _tree_loops.path_patterns(self._absent.rows, position, trees.walk, forest, found)
+            _tree_loops.path_patterns(self._absent.rows, position, steps, members, found)
             known, where = np.unique(found & np.uint64(2**d - 1), return_inverse=True)
             shares = np.bincount(where, self._absent.weights, len(known)) / self._absent.weights.sum()
             self._counted[position] = known, shares
@@ -545,6 +594,13 @@ class _Plan(NamedTuple):
     intervals: list[tuple[int, int]]
     at: Ints
     size: int
+
+    def parts(self) -> list[tuple[int, int]]:
+        """A few intervals, of several trees each."""
+        some = -(-len(self.intervals) // _PARTS)
+        firsts = self.intervals[::some]
+        ends = [*(first for first, _ in firsts[1:]), self.intervals[-1][1]]
+        return [(first, end) for (first, _), end in zip(firsts, ends, strict=True)]
 
     def blocks(self, count: Ints) -> Iterator[tuple[int, Ints]]:
         """Yield numbers of players, and some leaves with that many whose tables follow each other."""
