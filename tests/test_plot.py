@@ -73,9 +73,9 @@ def test_bars_have_the_names_of_columns(monkeypatch):
     labels = []
     body = render.bar_chart._draw_bars
 
-    def drawn_with(row, order):
+    def drawn_with(style, row, order):
         labels.append([row.names[i] for i in order])
-        return body(row, order)
+        return body(style, row, order)
 
     monkeypatch.setattr(render.bar_chart, "_draw_bars", drawn_with)
     model = Model.load(CREDIT, "cpu")

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from xaionnx import patterns as patterns
     from xaionnx import render as render
     from xaionnx.compilation import Compiled, compile
+    from xaionnx.deletion import removal_curves
     from xaionnx.evaluation import Scores, evaluate
     from xaionnx.gradients.finite_differences import FiniteDifferences
     from xaionnx.methods import Settings
@@ -57,6 +58,7 @@ __all__ = [
     "compile",
     "evaluate",
     "explain",
+    "removal_curves",
     "show_progress",
 ]
 
@@ -120,6 +122,7 @@ _LATER = {
     "Scores": "xaionnx.evaluation",
     "compile": "xaionnx.compilation",
     "evaluate": "xaionnx.evaluation",
+    "removal_curves": "xaionnx.deletion",
 }
 _ROOMS = (
     "autodiff",

@@ -203,8 +203,9 @@ class Explanation:
         kind: str = "auto",
         photo: Array | None = None,
         sign: str = "auto",
-        top: int | None = None,
-        original: bool = False,
+        top: int | float | None = None,
+        smooth: float | None = None,
+        original: bool | str = False,
         input: str | None = None,
         feature: str | int | None = None,
         theme: str = "light",
@@ -221,7 +222,7 @@ class Explanation:
             rows of a table are drawn, or the first sample of anything else.
         target : int
             Index of the target, if there are several.
-        kind, photo, sign, top, original, input, feature, theme, details
+        kind, photo, sign, top, smooth, original, input, feature, theme, details
             As in :func:`xaionnx.render.picture`. ``photo`` may have a higher resolution than the model's input.
 
         Returns
@@ -256,6 +257,7 @@ class Explanation:
             target=target,
             sign=sign,
             top=top,
+            smooth=smooth,
             original=original,
             feature=feature,
             theme=theme,

@@ -27,6 +27,7 @@ from xaionnx.perturb.baselines.by_input import ByInput
 from xaionnx.perturb.element_types import has_nan, is_row
 from xaionnx.runtime.axes import in_file_order
 from xaionnx.runtime.model import Model
+from xaionnx.targets.chances import chances
 from xaionnx.text_record import text_facts, with_words
 from xaionnx.typing import Array, BaselineLike, Document, DType, Entry
 
@@ -91,7 +92,11 @@ def record(explainer: Explainer, request: Request, attribution: Attribution) -> 
             "evaluations": evaluations,
             **({"gradients": spent.gradients.tolist()} if spent.gradients.any() else {}),
             "seconds": request.seconds,
-            **(_findings(resolved, request.several) if whole is None else {"samples": len(request.samples)}),
+            **(
+                {**_findings(resolved, request.several), **_chances(resolved, request.several)}
+                if whole is None
+                else {"samples": len(request.samples)}
+            ),
             **{
                 key: _by_sample(value, request.several)
                 for key, value in {**attribution.diagnostics, **in_floats}.items()
@@ -173,6 +178,23 @@ def _findings(resolved: ResolvedTargets, several: bool) -> Document:
     return found
 
 
+def _chances(resolved: ResolvedTargets, several: bool) -> Document:
+    """Diagnostics on how sure the model is: ``probability`` of the class, and ``rival``, the highest other one."""
+    each = [chances(resolved, t) for t in range(resolved.count)]
+    if all(found is None for found in each):
+        return {}
+    rows: Document = {"probability": [], "rival": []}
+    for n in range(len(resolved.names.T)):
+        own = [None if found is None else float(found.probability[n]) for found in each]
+        rivals = [
+            [found.rivals[n], float(found.rival_probability[n])] if found is not None and found.rivals else None
+            for found in each
+        ]
+        rows["probability"].append(own if several else own[0])
+        rows["rival"].append(rivals if several else rivals[0])
+    return rows
+
+
 def _quantity(resolved: ResolvedTargets) -> str | dict[str, str]:
     """The quantity of the targets, such as ``probability``; a mapping by name if they differ."""
     quantities = resolved.quantities
@@ -211,7 +233,7 @@ def _provenance(explainer: Explainer, request: Request) -> Document:
         **({"model_parts": parts} if (parts := parts_of(model.file.proto)) else {}),
         "opset": model.file.opset,
         # There may be a thousand labels, and they are stored beside the model.
-        "spec": _as_json(None if model.spec is None else dataclasses.replace(model.spec, labels=())),
+        "spec": recorded_value(None if model.spec is None else dataclasses.replace(model.spec, labels=())),
         **_axes_words(request),
         "input_sha256": [_sha256(sample) for sample in request.samples],
         **request.inputs.provenance(),
@@ -219,7 +241,7 @@ def _provenance(explainer: Explainer, request: Request) -> Document:
         "provider": model.provider,
         "device": model.settings.device,
         "threads": model.settings.threads,
-        "target": _as_json(request.target),
+        "target": recorded_value(request.target),
     }
 
 
@@ -349,7 +371,7 @@ def _head(name: str, dtype: DType, shape: tuple[int, ...]) -> bytes:
 def recorded_parameters(owner: object, resolved: Mapping[str, object]) -> Document:
     """The parameters of a method or a metric as JSON values; entries of ``resolved`` replace them."""
     known = {name: resolved.get(name, getattr(owner, name)) for name in parameters.declared(type(owner))}
-    return {name: _as_json(value) for name, value in known.items()}
+    return {name: recorded_value(value) for name, value in known.items()}
 
 
 @cache
@@ -366,7 +388,7 @@ def _bytes(array: Array) -> bytes | memoryview:
     return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
 
 
-def _as_json(value: object) -> Entry:
+def recorded_value(value: object) -> Entry:
     """A parameter as a JSON value; an array becomes its shape, type and hash."""
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
@@ -379,14 +401,14 @@ def _as_json(value: object) -> Entry:
             "sha256": hashlib.sha256(_bytes(value)).hexdigest(),
         }
     if isinstance(value, (list, tuple)):
-        return [_as_json(item) for item in value]
+        return [recorded_value(item) for item in value]
     if isinstance(value, Model):
         # A model rewritten in memory is identified by its original file.
         return {"kind": "Model", "name": value.name, "derived": value.is_derived, "sha256": value.sha256}
     if isinstance(value, Mapping):
-        return {str(key): _as_json(item) for key, item in value.items()}
+        return {str(key): recorded_value(item) for key, item in value.items()}
     if dataclasses.is_dataclass(value):
-        fields = {f.name: _as_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        fields = {f.name: recorded_value(getattr(value, f.name)) for f in dataclasses.fields(value)}
         return {"kind": type(value).__name__, **fields}
     if callable(value):
         return str(getattr(value, "__name__", type(value).__name__))  # a repr would have its address

@@ -13,7 +13,7 @@ from xaionnx.data.storage import sweep
 from xaionnx.errors import ParameterError, StorageError
 from xaionnx_cli._overwriting import check_replaceable, real_paths, storage_errors
 
-PICTURES = (".png", ".jpg", ".jpeg", ".html")
+PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".html")
 RECORD = ".npz"
 
 Kind = Literal["nothing", "picture", "record", "folder"]

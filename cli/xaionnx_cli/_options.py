@@ -45,6 +45,24 @@ class RowsOption(click.ParamType):  # type: ignore[type-arg]  # not generic in o
         return value if isinstance(value, RowNumbers) else RowNumbers.read(value)
 
 
+class TopOption(click.ParamType):  # type: ignore[type-arg]  # not generic in older releases of click
+    """A number of features, or a share of a picture: ``12`` or ``10%``."""
+
+    name = "top"
+
+    def convert(self, value: OptionValue, param: click.Parameter | None, ctx: click.Context | None) -> int | float:
+        if isinstance(value, int | float):
+            return value
+        text = value.strip()
+        try:
+            found = float(text[:-1]) / 100 if text.endswith("%") else int(text)
+        except ValueError:
+            found = 0
+        if not (0 < found < 1 or (isinstance(found, int) and 1 <= found <= MOST)):
+            self.fail(f"'{value}' is neither a number of features, such as 12, nor a share, such as 10%.", param, ctx)
+        return found
+
+
 TIMEOUT_HELP: Final = (
     "Stop if a step takes longer than this: opening a model, a single run of one, or the work between two runs.  "
     "[default: 600]"
@@ -77,8 +95,9 @@ class Options:
     lines: bool
     allow_random: bool
     sign: str
-    top: int | None
-    original: bool
+    top: int | float | None
+    smooth: float | None
+    original: str | None
     theme: str
     details: bool
     feature: str | None

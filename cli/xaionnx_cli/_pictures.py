@@ -42,7 +42,7 @@ class Pictures:
 
         files = []
         in_folder = self._destination.kind == "folder"
-        count = len(record.target) if record.several_targets else 1
+        count = len(record.target) if record.several_targets and not self._of_targets() else 1
         request = sample.request and hashlib.sha256(f"{sample.request} {self._looks(sample)}".encode()).hexdigest()
         for target in range(count):
             place = sample.file, sample.several, target if count > 1 else None
@@ -52,10 +52,17 @@ class Pictures:
                 if path.suffix.lower() == ".html":
                     render.save_page(self._page(sample, record, target), path)
                 else:
-                    render.save(self._draw(sample, record, target), path, request)
+                    draw = self._film if path.suffix.lower() == ".gif" else self._draw
+                    render.save(draw(sample, record, target), path, request)
                 self._drawn.add(str(path))
             files.append(str(path))
         return files
+
+    def _of_targets(self) -> bool:
+        """Whether all targets are drawn in one picture."""
+        from xaionnx.render.picture import PICTURES
+
+        return self._options.picture != "auto" and PICTURES.find(self._options.picture).of_targets
 
     def is_joint(self, sample: Sample) -> bool:
         """Whether all rows of a table go into one picture, which a file takes: NAME.png names a single one."""
@@ -90,6 +97,7 @@ class Pictures:
                 target=target,
                 sign=options.sign,
                 top=options.top,
+                smooth=options.smooth,
                 feature=options.feature,
                 theme=options.theme,
                 details=options.details,
@@ -109,16 +117,24 @@ class Pictures:
         """What a picture depends on besides its record."""
         options = self._options
         looks = (options.picture, options.sign, options.top, options.original, options.theme, options.details)
-        return " ".join(map(str, (sample.sha256, options.exif, *looks, options.feature)))
+        return " ".join(map(str, (sample.sha256, options.exif, *looks, options.feature, options.smooth)))
 
     def _page(self, sample: Sample, result: Explanation, target: int) -> str:
         """The page of one target: a text with coloured words, or the picture."""
         from xaionnx import render
+        from xaionnx.render.picture import whole_number
 
         options = self._options
         if options.picture in ("auto", "text") and render.is_text(result, 0, target):
-            return render.text_page(result, 0, target, options.sign, options.top)
+            return render.text_page(result, 0, target, options.sign, whole_number(options.top))
         return render.picture_page(self._draw(sample, result, target), result, target)
+
+    def _film(self, sample: Sample, result: Explanation, target: int) -> list[Image.Image]:
+        """Draw the frames of the film of one target."""
+        from xaionnx import render
+
+        stretched = self._model.input_spec.resize == "stretch"
+        return render.film(result, sample.display, stretched=stretched, target=target, theme=self._options.theme)
 
     def _draw(self, sample: Sample, result: Explanation, target: int) -> Image.Image:
         """Draw the picture of one target."""
@@ -142,6 +158,7 @@ class Pictures:
             target=target,
             sign=options.sign,
             top=options.top,
+            smooth=options.smooth,
             original=options.original,
             feature=options.feature,
             theme=options.theme,

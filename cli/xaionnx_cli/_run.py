@@ -13,6 +13,7 @@ from xaionnx import __version__, parameters
 from xaionnx.data.files import expand, read_bytes, sha256_of
 from xaionnx.data.inputs import Inputs
 from xaionnx.data.spec import InputSpec
+from xaionnx.deletion import with_removal_curves
 from xaionnx.errors import DataError, UnsupportedModelError, UsageError
 from xaionnx.explainer import Explainer
 from xaionnx.explanation import Explanation
@@ -43,6 +44,10 @@ _COMPARED = 64
 def explain(kind: type[Explainer], **given: OptionValue) -> int:
     """Explain all inputs with a method, and return the exit code."""
     settings = {name: given.pop(name) for name in parameters.declared(kind)}
+    if str(given["save"]).lower().endswith(".gif"):
+        if given["picture"] not in ("auto", "deletion"):
+            raise UsageError(f"A .gif shows deletion and insertion, not --picture {given['picture']}. Save a .png.")
+        given["picture"] = "deletion"
     named = files_in([*settings.values(), given["target"]])
     return _Job(kind(**settings), Options(**given), named).run()
 
@@ -180,10 +185,18 @@ class _Job:
             "spec": None if model.spec is None else dataclasses.asdict(model.spec),
             "labels": model.labels,
             "method": method.name(),
+            **({"curves": True} if self._needs_curves else {}),
             "parameters": recorded_parameters(method, method.resolved_parameters()),
             **{name: getattr(self.options, name) for name in ("target", "output", "axes", "rows_are")},
             "files": [sha256_of(read_bytes(path, "file", sys.maxsize)) for path in self._named],
         }
+
+    @property
+    def _needs_curves(self) -> bool:
+        """Whether the picture shows how the prediction changes as parts are removed."""
+        from xaionnx.render.picture import PICTURES
+
+        return self.options.picture != "auto" and PICTURES.find(self.options.picture).of_curves
 
     def _keep(self, sample: _samples.Sample, earlier: Explanation) -> None:
         """Pass on an earlier record; the document has the top classes too, which records lack."""
@@ -252,6 +265,8 @@ class _Job:
                 if len(batch) == 1:
                     request.announce = lambda: self._begin(batch[0], request)
                 result = self.method.explain(request)
+                if self._needs_curves:
+                    result = with_removal_curves(request, result)
         except OF_ROWS as error:
             if len(batch) > 1 and not self.method.compares_samples:
                 for sample in batch:

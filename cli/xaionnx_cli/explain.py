@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from xaionnx.explainer import Explainer
 
 from xaionnx_cli._method_group import MethodGroup
-from xaionnx_cli._options import MOST, RowsOption, timeout_option
+from xaionnx_cli._options import MOST, RowsOption, TopOption, timeout_option
 from xaionnx_cli.app import help_instead
 
 
@@ -75,9 +75,9 @@ def _common() -> list[click.Parameter]:
         click.Option(
             ["-o", "--save", "save"],
             metavar="FILE|FOLDER",
-            help="Where to save: a picture (.png, .jpg), a page (.html), the whole record of all inputs (.npz), or a "
-            "folder, which gets a picture and a record of each input. With several inputs NAME.png becomes "
-            "NAME-INPUT.png. Nothing is saved if not given.",
+            help="Where to save: a picture (.png, .jpg), a film of --picture deletion (.gif), a page (.html), the "
+            "whole record of all inputs (.npz), or a folder, which gets a picture and a record of each input. With "
+            "several inputs NAME.png becomes NAME-INPUT.png. Nothing is saved if not given.",
         ),
         LateOption(["-t", "--target", "target"], _targets.repeated_target_help, multiple=True, metavar="TARGET"),
         click.Option(
@@ -112,10 +112,25 @@ def _common() -> list[click.Parameter]:
             help="Which values a picture shows: both signs, those above zero, or absolute values.",
         ),
         click.Option(
-            ["--top"], type=click.IntRange(1, MOST), metavar="INT", help="Draw only this many features, the strongest."
+            ["--top"],
+            type=TopOption(),
+            metavar="INT|PERCENT",
+            help="Draw only this many features, the strongest, or of a map over a photo this share: 10%.",
+        ),
+        click.Option(
+            ["--smooth"],
+            type=click.FloatRange(0),
+            metavar="PIXELS",
+            help="Smooth a map over a photo by a Gaussian of this standard deviation; 0 for none.  [default: a "
+            "hundredth of the shorter side for speckled maps]",
         ),
         LateOption(["--picture"], _pictures, type=_PictureName(), default="auto", metavar="KIND"),
-        click.Option(["--original"], is_flag=True, help="Show the photo itself beside the map."),
+        click.Option(
+            ["--original", "original"], type=str, flag_value="beside", help="Show the photo itself beside the map."
+        ),
+        click.Option(
+            ["--inset", "original"], type=str, flag_value="inset", help="Show the photo itself, small, inside the map."
+        ),
         click.Option(
             ["--theme"],
             type=click.Choice(["light", "dark"]),

@@ -10,6 +10,7 @@ from xaionnx.explanation import ValueKind
 from xaionnx.render import words
 from xaionnx.render.colours import scale_of
 from xaionnx.render.maps import Extent, pixel_map
+from xaionnx.render.painting import Look
 from xaionnx.render.value_kinds import SENSES
 from xaionnx.render.words import Drawn, shared_reading
 
@@ -59,7 +60,7 @@ def test_every_meaning_says_in_words_of_its_own_what_nothing_means(value_kind):
 def test_a_sheet_tells_how_to_see_what_its_empty_panels_leave_out():
     def line(one):
         found = pixel_map(one, Extent(8, 8))
-        return shared_reading([Drawn("a", one, scale_of(found.values, "auto", 99, "sheet"), found)], 99, None)[-1]
+        return shared_reading([Drawn("a", one, scale_of(found.values, "auto", 99, "sheet"), found)], 99, Look())[-1]
 
     assert f"A picture without colours has no positive value to show. {LEFT_OUT}" in line(told(relu=True))
     assert "left out" not in line(told())

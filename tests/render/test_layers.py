@@ -10,6 +10,7 @@ from xaionnx.render import words
 from xaionnx.render.colours import scale_of
 from xaionnx.render.layers import Layer, layer_of, over_picture, parts
 from xaionnx.render.maps import Extent, pixel_map
+from xaionnx.render.painting import Look
 
 RNG = np.random.default_rng(1)
 
@@ -114,5 +115,7 @@ def test_a_sheet_holds_layers_beside_inputs():
     assert both.width > 3 * 100
     layer = explained(RNG.normal(size=(1, 5, 2, 2)), "CHW")
     found = pixel_map(layer, Extent(8, 8))
-    said = words.shared_reading([words.Drawn("a", layer, scale_of(found.values, "auto", 99, "sheet"), found)], 99, None)
+    said = words.shared_reading(
+        [words.Drawn("a", layer, scale_of(found.values, "auto", 99, "sheet"), found)], 99, Look()
+    )
     assert said[-1].endswith("upsampled to the picture bilinearly.")

@@ -215,8 +215,10 @@ def test_every_pixel_of_the_page_is_legible_in_size():
         ({"background": "red"}, "The 'background' parameter of overlay must be one of 'grey', 'photo'. "
          "Got 'red' instead."),
         ({"zoom": 0}, "The 'zoom' parameter of overlay must be an int in [1, inf) or None. Got 0 instead."),
-        ({"top": 2.5}, "The 'top' parameter of overlay must be an int in [1, inf) or None. Got 2.5 instead."),
-        ({"original": 1}, "The 'original' parameter of overlay must be True or False. Got 1 instead."),
+        ({"top": 2.5}, "The 'top' parameter of overlay must be an int in [1, inf), a share of the picture in (0, 1), "
+         "or None. Got 2.5 instead."),
+        ({"original": 1}, "The 'original' parameter of overlay must be True, False, 'beside' or 'inset'. "
+         "Got 1 instead."),
         ({"top": 3}, "The 'top' parameter of overlay needs a method that worked on features, one player per pixel. "
          "Explain with features='superpixels', or leave it out."),
         ({"boundaries": True}, "The 'boundaries' parameter of overlay needs a method that worked on features, one "

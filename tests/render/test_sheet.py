@@ -8,6 +8,7 @@ from xaionnx.errors import DataError, ParameterError
 from xaionnx.render import contact_sheet, words
 from xaionnx.render.colours import scale_of
 from xaionnx.render.maps import Extent, pixel_map
+from xaionnx.render.painting import Look
 
 
 def made(n=1, side=30, method="occlusion", seed=0, **provenance):
@@ -83,7 +84,7 @@ def test_the_caption_of_a_sheet_says_which_scales_are_shared():
         for method in methods:
             one = made(method=method)
             drawn.append(words.Drawn(method, one, scales[method], pixel_map(one, Extent(30, 30))))
-        return words.shared_reading(drawn, 99, None)[-1]
+        return words.shared_reading(drawn, 99, Look())[-1]
 
     own = "Each picture has its own colour scale, which ends at the 99th percentile of the sizes of its values."
     assert own in line("occlusion", "rise")

@@ -9,7 +9,7 @@ from xaionnx.render.files import check_suffix, save, save_page
 from xaionnx.render.layers import covers_picture
 from xaionnx.render.notebook import picture_page
 from xaionnx.render.photo import overlay
-from xaionnx.render.picture import picture
+from xaionnx.render.picture import film, picture
 from xaionnx.render.position_maps import positions
 from xaionnx.render.row_sheet import row_sheet
 from xaionnx.render.tables import has_rows
@@ -23,6 +23,7 @@ __all__ = [
     "bars",
     "check_suffix",
     "covers_picture",
+    "film",
     "has_rows",
     "is_text",
     "overlay",

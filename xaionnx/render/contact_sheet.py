@@ -13,7 +13,7 @@ from xaionnx.errors import DataError, ParameterError
 from xaionnx.explanation import Explanation
 from xaionnx.render import page, words
 from xaionnx.render.colours import Scale, scale_of
-from xaionnx.render.maps import Extent, PixelMap, one_picture, one_sample, pixel_map
+from xaionnx.render.maps import Extent, PixelMap, one_picture, one_sample, pixel_map, smoothed
 from xaionnx.render.painting import Look, enlarged, painted
 from xaionnx.render.themes import LIGHT, Style
 from xaionnx.render.value_kinds import sense
@@ -36,7 +36,8 @@ def sheet(  # noqa: PLR0913 - options of a picture, all by keyword
     alpha: float = 0.85,
     background: str = "grey",
     boundaries: bool | None = None,
-    top: int | None = None,
+    top: int | float | None = None,
+    smooth: float | None = None,
     columns: int | None = None,
     side: int = 300,
     stretched: bool = False,
@@ -62,7 +63,7 @@ def sheet(  # noqa: PLR0913 - options of a picture, all by keyword
     side : int
         The shorter side of each panel's picture in pixels, at least 100; small pictures are enlarged by an integer
         factor to at least this size.
-    target, sign, percentile, alpha, background, boundaries, top, input
+    target, sign, percentile, alpha, background, boundaries, top, smooth, input
         As in :func:`overlay`. Boundaries and top features are drawn in the panels of methods that worked on features.
     style : Style
         Colours of the page and length of the caption, as from :func:`style_of`.
@@ -109,7 +110,10 @@ def sheet(  # noqa: PLR0913 - options of a picture, all by keyword
     }
     photos = {n: one_picture(pictures, n, count) for n in sample_numbers}
     sizes = {n: Extent(photo.shape[0], photo.shape[1], stretched) for n, photo in photos.items()}
-    maps = {n: [pixel_map(one, sizes[n], input) for one in records[n]] for n in sample_numbers}
+    maps = {
+        n: [smoothed(pixel_map(one, sizes[n], input), smooth, sign, "sheet") for one in records[n]]
+        for n in sample_numbers
+    }
     everything = [
         (one, pixel_map_) for n in sample_numbers for one, pixel_map_ in zip(records[n], maps[n], strict=True)
     ]
@@ -118,12 +122,13 @@ def sheet(  # noqa: PLR0913 - options of a picture, all by keyword
         shown = enlarged(photos[n], None, side)
         name = "photo" if alone else f"photo {n}"
         panels.append(_panel(style, name, "", _reduce(shown, side), size))
-        names = words.method_titles(records[n])
-        for name, one, pixel_map_ in zip(names, records[n], maps[n], strict=True):
+        titles = words.panel_titles(records[n])
+        for (name, line), one, pixel_map_ in zip(titles, records[n], maps[n], strict=True):
             scale = scales[_measure(one)]
-            look_here = look if pixel_map_.labels is not None and pixel_map_.players is not None else _plain(look)
+            by_players = pixel_map_.labels is not None and pixel_map_.players is not None
+            look_here = look if by_players or look.is_share else _plain(look)
             heated = _reduce(painted(shown, pixel_map_, scale, look_here, "sheet"), side)
-            subtitle = [words.class_and_score(one), *(words.against(one) if not alone else [])]
+            subtitle = [line, *(words.against(one) if not alone else [])]
             foot = page.scale_bar(style, scale, alpha, heated.width, size)
             panels.append(_panel(style, name, ", ".join(subtitle), heated, size, foot, caveats(one)))
             drawn.append(words.Drawn(name, one, scale, pixel_map_))
@@ -135,7 +140,7 @@ def sheet(  # noqa: PLR0913 - options of a picture, all by keyword
     caption = page.beneath(
         style,
         [
-            page.text_block(style, words.shared_reading(drawn, percentile, top), body.width, size),
+            page.text_block(style, words.shared_reading(drawn, percentile, look), body.width, size),
             page.text_block(style, words.advice(drawn), body.width, size, bold=True, colour=style.warning),
             page.text_block(
                 style,

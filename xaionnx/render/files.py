@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -38,8 +39,14 @@ _FORMATS: Final[dict[str, tuple[str, Document]]] = {
     ".jpg": ("JPEG", {"quality": 92, "subsampling": 0, "comment": SOFTWARE}),
     ".jpeg": ("JPEG", {"quality": 92, "subsampling": 0, "comment": SOFTWARE}),
     ".webp": ("WEBP", {"quality": 92}),
+    ".gif": ("GIF", {}),
     ".pdf": ("PDF", {"quality": 95, "resolution": 150.0, "title": None, "creationDate": None, "modDate": None}),
 }
+
+
+# How long a frame of a film is shown.
+_FRAME_MS: Final = 350
+_LAST_MS: Final = 2000
 
 
 def check_suffix(path: str | os.PathLike[str]) -> None:
@@ -75,15 +82,16 @@ def request_of(path: str | os.PathLike[str]) -> str | None:
     return found if isinstance(found, str) else None
 
 
-def save(image: Image.Image, path: str | os.PathLike[str], request: str | None = None) -> Path:
-    """Write a picture atomically, in the format of its suffix: .png, .jpg, .jpeg, .webp or .pdf.
+def save(image: Image.Image | Sequence[Image.Image], path: str | os.PathLike[str], request: str | None = None) -> Path:
+    """Write a picture atomically, in the format of its suffix: .png, .jpg, .jpeg, .webp, .gif or .pdf.
 
     Files contain no date and no name, so that equal pictures are equal files; .png and .jpg files name xaionnx as the
     software.
 
     Parameters
     ----------
-    image : PIL.Image.Image
+    image : PIL.Image.Image or sequence of them
+        Several are the frames of a film, for .gif.
     path : str or path
     request : str, optional
         Stored in a .png file, for :func:`request_of`: what the picture was made from.
@@ -95,17 +103,18 @@ def save(image: Image.Image, path: str | os.PathLike[str], request: str | None =
     Raises
     ------
     ParameterError
-        The suffix is not supported. StorageError The file could not be written; an existing file of that name is
+        The suffix is not supported, or is not .gif for a film. StorageError The file could not be written; an existing file of that name is
         unchanged.
 
     Examples
     --------
-    >>> save(Image.new("RGB", (2, 2)), "cat.gif")
+    >>> save(Image.new("RGB", (2, 2)), "cat.bmp")
     Traceback (most recent call last):
         ...
-    xaionnx.errors.ParameterError: Cannot save a picture as 'cat.gif': the suffix must be one of .png, .jpg, .jpeg, .webp, .pdf. Got '.gif' instead.
+    xaionnx.errors.ParameterError: Cannot save a picture as 'cat.bmp': the suffix must be one of .png, .jpg, .jpeg, .webp, .gif, .pdf. Got '.bmp' instead.
     """  # noqa: E501 - the message is one line
-    if not isinstance(image, Image.Image):
+    frames = list(image) if isinstance(image, Sequence) else [image]
+    if not frames or not all(isinstance(one, Image.Image) for one in frames):
         raise ParameterError(
             f"The 'image' parameter of save must be a picture made by render. Got {type(image).__name__} instead."
         )
@@ -114,10 +123,20 @@ def save(image: Image.Image, path: str | os.PathLike[str], request: str | None =
     if kind == "PNG" and request is not None:
         settings = settings | {"pnginfo": _made_by(request)}
 
+    if kind == "GIF":
+        settings = {"save_all": True, "append_images": frames[1:], "loop": 0, "duration": _durations(len(frames))}
+    elif len(frames) > 1:
+        raise ParameterError(f"A film of {len(frames)} pictures is saved as .gif. Got '{Path(path).name}' instead.")
+
     def write(stream: BinaryIO) -> None:
-        image.save(stream, format=kind, **settings)
+        frames[0].save(stream, format=kind, **settings)
 
     return write_whole(path, write)
+
+
+def _durations(frames: int) -> list[int]:
+    """How long each frame is shown, in milliseconds: the last one longer."""
+    return [_FRAME_MS] * (frames - 1) + [_LAST_MS]
 
 
 def save_page(text: str, path: str | os.PathLike[str]) -> Path:

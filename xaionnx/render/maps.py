@@ -16,6 +16,11 @@ from xaionnx.typing import Array, Floats
 ChannelReduction = Literal["single", "same", "players", "sum", "layer"]
 
 
+# From this side on, a map of single pixels is not legible; below this correlation of neighbours it is speckled.
+_LARGE: Final = 64
+_ALIKE: Final = 0.8
+
+
 @final
 @dataclass(frozen=True, eq=False, repr=False)
 class PixelMap:
@@ -35,6 +40,8 @@ class PixelMap:
         How a layer was mapped to the picture.
     box : tuple of 4 floats, or None
         The explained box of a detector, x0, y0, x1, y1 as shares of the picture's width and height.
+    smoothing : float
+        The standard deviation of the Gaussian by which values were smoothed, in pixels of the map; 0 if they were not.
     """
 
     values: Floats
@@ -43,6 +50,12 @@ class PixelMap:
     joined: ChannelReduction
     note: str = ""
     box: tuple[float, ...] | None = None
+    smoothing: float = 0.0
+
+    @property
+    def by_pixel(self) -> bool:
+        """Whether each pixel has a value of its own, rather than that of a region or of a layer's position."""
+        return self.labels is None and self.joined not in ("players", "layer")
 
 
 def one_sample(explanation: Explanation, sample: int, target: int, function: str) -> Explanation:
@@ -166,6 +179,53 @@ def _map_of(one: Explanation, picture: Extent, input: str | None) -> PixelMap:
         return PixelMap(_each_player_once(planes, label_planes), None, players, "players")
     total = planes.sum(axis=0) if joined == "sum" else planes[0]
     return PixelMap(total, None if label_planes is None else label_planes[0], players, joined)
+
+
+def smoothed(found: PixelMap, smooth: float | None, sign: str, function: str) -> PixelMap:
+    """The map with each value replaced by a weighted mean of its neighbours, by a Gaussian.
+
+    Parameters
+    ----------
+    found : PixelMap
+    smooth : float or None
+        The standard deviation in pixels of the map. If None, a hundredth of the shorter side for large maps in which
+        the sizes of neighbouring pixels have little in common, as gradients have them, and 0 for all others.
+    sign : str
+        With ``absolute``, the sizes of values are smoothed.
+
+    Raises
+    ------
+    ParameterError
+        ``smooth`` is not a finite number from 0 on, or the method worked on regions.
+    """
+    number = isinstance(smooth, int | float | np.number) and not isinstance(smooth, bool)
+    if smooth is not None and (not number or not 0 <= smooth < np.inf):
+        raise ParameterError(
+            f"The 'smooth' parameter of {function} must be a float in [0, inf) or None. Got {smooth!r} instead."
+        )
+    if smooth and not found.by_pixel and found.joined != "layer":
+        raise ParameterError(
+            f"The 'smooth' parameter of {function} needs a value for each pixel, and this method worked on regions. "
+            "Leave it out."
+        )
+    values = np.abs(found.values) if sign == "absolute" else found.values
+    if smooth is None:
+        smooth = min(values.shape) / 100 if found.by_pixel and _is_speckled(values) else 0.0
+    if not smooth:
+        return found
+    from scipy import ndimage
+
+    means: Floats = ndimage.gaussian_filter(values, float(smooth), mode="nearest")
+    return replace(found, values=means, smoothing=float(smooth))
+
+
+def _is_speckled(values: Floats) -> bool:
+    """Whether the sizes of neighbouring pixels of a large map have little in common."""
+    sizes = np.abs(values)
+    if min(sizes.shape) < _LARGE or sizes.min() == sizes.max():
+        return False
+    pairs = ((sizes[:, 1:], sizes[:, :-1]), (sizes[1:], sizes[:-1]))
+    return all(np.corrcoef(one.ravel(), other.ravel())[0, 1] < _ALIKE for one, other in pairs)
 
 
 def check_finite(method: str, values: Array) -> None:

@@ -153,19 +153,28 @@ class Caption:
 
 
 def whole(
-    style: Style, title: str, found: Sequence[Caveat], body: Image.Image, text: Caption, size: int
+    style: Style, title: Sequence[str], found: Sequence[Caveat], body: Image.Image, text: Caption, size: int
 ) -> Image.Image:
-    """A page: title, warnings, picture and caption; ``size`` is the text height."""
+    """A page: title, its first line in bold, warnings, picture and caption; ``size`` is the text height."""
     notes = " ".join(filter(None, [*text.notes, *(text.details if style.details else ())]))
     made_by = (text.in_full if style.details else "") or text.made_by
     small = max(12, round(0.85 * size))
-    heading = text_block(style, [title], body.width, round(1.25 * size), bold=True)
+    first, *further = title
+    heading = [
+        text_block(style, [first], body.width, round(1.25 * size), bold=True),
+        text_block(style, further, body.width, size),
+    ]
     caption = [
         text_block(style, [notes], body.width, small),
         text_block(style, [made_by], body.width, small, colour=style.faint),
     ]
     gap = round(0.7 * size)
-    blocks = [heading, warning_band(style, found, body.width, size), body, beneath(style, caption, gap // 2)]
+    blocks = [
+        beneath(style, heading, gap // 2),
+        warning_band(style, found, body.width, size),
+        body,
+        beneath(style, caption, gap // 2),
+    ]
     return framed(style, beneath(style, blocks, gap), size)
 
 
@@ -285,11 +294,25 @@ def scale_swatches(style: Style, scale: Scale, alpha: float, length: int) -> Swa
 def scale_bar(style: Style, scale: Scale, alpha: float, length: int, size: int) -> Image.Image:
     """The horizontal colour bar of a scale, with numbers at its ends."""
     swatches = scale_swatches(style, scale, alpha, length)
-    return colour_bar(style, swatches, scale.low, scale.high, size, upright=False, ends=True)
+    return colour_bar(
+        style, swatches, scale.low, scale.high, size, upright=False, marks=end_marks(scale.low, scale.high)
+    )
+
+
+def end_marks(low: float, high: float) -> list[float]:
+    """The ends of a scale, and zero between them."""
+    return [low, 0.0, high] if low < 0 < high else [low, high]
 
 
 def colour_bar(
-    style: Style, swatches: Swatches, low: float, high: float, size: int, *, upright: bool, ends: bool = False
+    style: Style,
+    swatches: Swatches,
+    low: float,
+    high: float,
+    size: int,
+    *,
+    upright: bool,
+    marks: Sequence[float] | None = None,
 ) -> Image.Image:
     """A colour bar with numbers, with one pixel per swatch from low to high.
 
@@ -302,19 +325,19 @@ def colour_bar(
         Text height in pixels.
     upright : bool
         Vertical with the numbers on the right, or horizontal with the numbers below.
-    ends : bool
-        Write numbers only at the two ends (and at zero between them).
+    marks : sequence of float, optional
+        The numbers to write; round ones, or the ends if there is little room, by default.
+    marks : sequence of float, optional
+        Write these numbers instead of round ones.
     """
     length, thick, gap = len(swatches), max(8, round(0.9 * size)), max(2, size // 4)
     face = font(size)
     room = length / ((3.4 if upright else 5.0) * size)
-    if ends or room < 3:
-        marks = [low, 0.0, high] if low < 0 < high else [low, high]
-    else:
-        marks = ticks(low, high, max(2, min(6, int(room))))
-    marks = list(dict.fromkeys(marks))
-    words = [number_words(mark) for mark in marks] if ends or room < 3 else alike_words(marks)
-    places = [round((mark - low) / (high - low) * (length - 1)) if high > low else length // 2 for mark in marks]
+    given = end_marks(low, high) if marks is None and room < 3 else marks
+    at = ticks(low, high, max(2, min(6, int(room)))) if given is None else given
+    at = list(dict.fromkeys(at))
+    words = alike_words(at) if given is None else [number_words(mark) for mark in at]
+    places = [round((mark - low) / (high - low) * (length - 1)) if high > low else length // 2 for mark in at]
     line = max(1, size // 14)
     widest = max((int(np.ceil(face.getlength(word))) for word in words), default=0)
     if upright:
@@ -329,10 +352,10 @@ def colour_bar(
     draw.rectangle(frame, outline=style.faint, width=line)
     for word, place in zip(words, places, strict=True):
         if upright:
-            at = length - 1 - place
-            draw.line((thick, at, thick + gap - 1, at), fill=style.faint, width=line)
+            level = length - 1 - place
+            draw.line((thick, level, thick + gap - 1, level), fill=style.faint, width=line)
             # The outermost numbers are moved inwards so that they are not cut off.
-            middle = min(max(at, 0.55 * size), length - 0.55 * size)
+            middle = min(max(level, 0.55 * size), length - 0.55 * size)
             draw.text((thick + 2 * gap, middle), word, fill=style.ink, font=face, anchor="lm")
         else:
             half = face.getlength(word) / 2

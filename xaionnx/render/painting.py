@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 from xaionnx.errors import ParameterError
 from xaionnx.render.colours import LUMA, Scale, heat, over
 from xaionnx.render.maps import PixelMap
-from xaionnx.typing import Array
+from xaionnx.typing import Array, Floats
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -30,18 +30,26 @@ _FADE: Final = 0.4
 _DARKEST: Final = 64.0
 # The tone above which a white line is hard to see.
 _LIGHT: Final = 185.0
+# The strength at which a line is drawn where the photo is darker than this tone.
+_HALF: Final = 0.5
+_DARK: Final = 100.0
+_SPOTS: Final = 12
 
 
 @final
 @dataclass(frozen=True)
 class Look:
-    """The style of a map over a photo; see :func:`xaionnx.render.overlay` for the fields."""
+    """The style of a map over a photo; see :func:`xaionnx.render.overlay` for the fields.
+
+    ``half_line`` is whether there is a line at half of the scale's end.
+    """
 
     alpha: float = 0.85
     background: str = "grey"
     boundaries: bool | None = None
-    top: int | None = None
+    top: int | float | None = None
     zoom: int | None = None
+    half_line: bool = False
 
     def check(self, function: str) -> None:
         """Raise ParameterError if a field is invalid."""
@@ -58,11 +66,19 @@ class Look:
             refuse("background", "one of 'grey', 'photo'")
         if self.boundaries not in (None, True, False):
             refuse("boundaries", "True, False or None")
-        for name in ("top", "zoom"):
-            value = getattr(self, name)
-            whole = isinstance(value, int) and not isinstance(value, bool)
-            if value is not None and (not whole or value < 1):
-                refuse(name, "an int in [1, inf) or None")
+        if self.top is not None and not _is_count(self.top) and not self.is_share:
+            refuse("top", "an int in [1, inf), a share of the picture in (0, 1), or None")
+        if self.zoom is not None and not _is_count(self.zoom):
+            refuse("zoom", "an int in [1, inf) or None")
+
+    @property
+    def is_share(self) -> bool:
+        """Whether ``top`` is a share of the picture, rather than a number of features."""
+        return isinstance(self.top, float) and 0 < self.top < 1
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
 def enlarged(photo: Pixels, zoom: int | None, least: int = SHOWN) -> Pixels:
@@ -107,16 +123,22 @@ def painted(photo: Pixels, pixel_map: PixelMap, scale: Scale, look: Look, functi
     ground = faded(photo) if look.background == "grey" else photo.astype(np.float32)
     lines = _lines(pixel_map, height, width, look, function)
     if look.top is not None:
-        is_top = strongest(pixel_map, scale, look.top, function)
+        is_top = (
+            strongest_share(pixel_map, scale, look.top)
+            if look.is_share
+            else strongest(pixel_map, scale, int(look.top), function)
+        )
         strength = np.where(is_top, strength, 0)
         inside = spread(is_top, height, width)
         grey = faded(photo)
         ground = np.where(inside[..., None], ground, grey + (255 - grey) * _FADE)
         if look.boundaries is None:
-            lines = borders(inside, _thickness(height, width))
+            lines = borders(inside, line_width(height, width))
     # Colours are computed at the size of the map, which may be much smaller than the photo.
     colours, opacity = heat(strength, scale.sign, look.alpha)
     mixed = over(ground, spread(colours, height, width), spread(opacity, height, width))
+    if look.half_line:
+        lines = half_lines(photo, pixel_map, scale)
     mixed = mixed if lines is None else _draw_lines(mixed, lines)
     return mixed if pixel_map.box is None else framed(mixed, pixel_map.box)
 
@@ -169,6 +191,12 @@ def strongest(pixel_map: PixelMap, scale: Scale, top: int, function: str) -> npt
     return np.isin(np.asarray(pixel_map.labels), top_players(pixel_map, scale, top, function))
 
 
+def strongest_share(pixel_map: PixelMap, scale: Scale, share: float) -> npt.NDArray[np.bool_]:
+    """The mask of the share of pixels with the largest values, with all that equal the least of them, but not zero."""
+    ranked = np.maximum(pixel_map.values, 0) if scale.sign == "positive" else np.abs(pixel_map.values)
+    return np.asarray((ranked >= np.quantile(ranked, 1 - share)) & (ranked > 0))
+
+
 def borders(labels: Array, thickness: int = 1) -> npt.NDArray[np.bool_]:
     """The mask of pixels before a change of label; thicker lines extend to both sides."""
     edge = np.zeros(labels.shape, bool)
@@ -179,6 +207,36 @@ def borders(labels: Array, thickness: int = 1) -> npt.NDArray[np.bool_]:
 
         edge = ndimage.maximum_filter(edge, thickness)
     return edge
+
+
+def contour(strength: Floats, level: float, photo: Pixels, smooth: bool) -> npt.NDArray[np.bool_]:
+    """The mask of pixels of a photo where a map crosses a level in -1..1; ``smooth`` interpolates between its cells."""
+    height, width = photo.shape[:2]
+    if smooth:
+        enlarged_map = Image.fromarray(strength.astype(np.float32)).resize((width, height), Image.Resampling.BILINEAR)
+        strength = np.asarray(enlarged_map, np.float64)
+    else:
+        strength = spread(strength, height, width)
+    return borders(strength >= level if level > 0 else strength <= level, line_width(height, width))
+
+
+def is_hidden(photo: Pixels, pixel_map: PixelMap, scale: Scale) -> bool:
+    """Whether the strongest part of a map lies on a dark part of the photo, where its colours are hard to tell."""
+    if pixel_map.labels is not None or scale.empty:
+        return False
+    from scipy import ndimage
+
+    strong = np.abs(scale.strength(pixel_map.values)) >= _HALF
+    # Lines around many spots would hide them.
+    if not 1 <= ndimage.label(strong)[1] <= _SPOTS:
+        return False
+    return bool((photo[spread(strong, *photo.shape[:2])] @ LUMA).mean() < _DARK)
+
+
+def half_lines(photo: Pixels, pixel_map: PixelMap, scale: Scale) -> npt.NDArray[np.bool_]:
+    """The mask of the line at half of the scale's end, of either sign."""
+    strength = scale.strength(pixel_map.values)
+    return contour(strength, _HALF, photo, True) | contour(strength, -_HALF, photo, True)
 
 
 def _lines(pixel_map: PixelMap, height: int, width: int, look: Look, function: str) -> npt.NDArray[np.bool_] | None:
@@ -194,7 +252,7 @@ def _lines(pixel_map: PixelMap, height: int, width: int, look: Look, function: s
     regions = len(np.unique(pixel_map.labels))
     if look.boundaries is None and (look.top is not None or pixel_map.labels.size < _REGION * regions):
         return None
-    return borders(spread(pixel_map.labels, height, width), _thickness(height, width))
+    return borders(spread(pixel_map.labels, height, width), line_width(height, width))
 
 
 def _draw_lines(picture: Pixels, lines: npt.NDArray[np.bool_]) -> Pixels:
@@ -211,5 +269,6 @@ def _draw_lines(picture: Pixels, lines: npt.NDArray[np.bool_]) -> Pixels:
     return drawn
 
 
-def _thickness(height: int, width: int) -> int:
+def line_width(height: int, width: int) -> int:
+    """The width of lines on a photo in pixels."""
     return max(1, round(min(height, width) / 500))

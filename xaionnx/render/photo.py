@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final, final
+
 import numpy as np
 from PIL import Image
 
 from xaionnx.errors import ParameterError
 from xaionnx.explanation import Explanation
 from xaionnx.render import page, words
-from xaionnx.render.colours import scale_of
-from xaionnx.render.maps import Extent, one_picture, one_sample, pixel_map
-from xaionnx.render.painting import Look, enlarged, painted, top_players
+from xaionnx.render.colours import Scale, scale_of
+from xaionnx.render.maps import Extent, PixelMap, one_picture, one_sample, pixel_map, smoothed
+from xaionnx.render.painting import Look, Pixels, enlarged, is_hidden, painted, top_players
 from xaionnx.render.result_page import sample_page
 from xaionnx.render.themes import LIGHT, Style
 from xaionnx.render.value_kinds import sense
 from xaionnx.typing import Array
+
+# The sides of a picture are so many times those of the photo inside it.
+_INSET: Final = 4
 
 
 def overlay(  # noqa: PLR0913 - options of a picture, all by keyword
@@ -28,8 +35,9 @@ def overlay(  # noqa: PLR0913 - options of a picture, all by keyword
     alpha: float = 0.85,
     background: str = "grey",
     boundaries: bool | None = None,
-    top: int | None = None,
-    original: bool = False,
+    top: int | float | None = None,
+    smooth: float | None = None,
+    original: bool | str | None = False,
     zoom: int | None = None,
     title: str | None = None,
     stretched: bool = False,
@@ -68,10 +76,15 @@ def overlay(  # noqa: PLR0913 - options of a picture, all by keyword
         Whether the photo under the heat map is grey or in colour.
     boundaries : bool, optional
         Draw the borders of the features; None draws them if features are regions rather than pixels.
-    top : int, optional
-        Show only this many features, the strongest; the rest of the photo is faded.
-    original : bool
-        Also show the photo, at the left.
+    top : int or float, optional
+        Show only this many features, the strongest, or this share of the picture, as 0.1 for a tenth; the rest of the
+        photo is faded.
+    smooth : float, optional
+        Replace each value by a mean of its neighbours, weighted by a Gaussian of this standard deviation in pixels of
+        the map. None does so, by a hundredth of the shorter side, in large maps of single pixels whose neighbours have
+        little in common, such as gradients, which cannot be read otherwise; the caption says it. 0 never does.
+    original : bool, "beside" or "inset"
+        Also show the photo: at the left (True, or "beside"), or small in the corner with the weakest colours.
     zoom : int, optional
         Integer factor by which the picture is enlarged; None enlarges small pictures until the shorter side has 400
         pixels (or the longer side 2000).
@@ -106,24 +119,125 @@ def overlay(  # noqa: PLR0913 - options of a picture, all by keyword
     'RGB'
     """
     look = Look(alpha, background, boundaries, top, zoom)
-    look.check("overlay")
-    if not isinstance(original, bool):
-        raise ParameterError(f"The 'original' parameter of overlay must be True or False. Got {original!r} instead.")
-    one = one_sample(explanation, sample, target, "overlay")
-    photo = one_picture(picture, sample, explanation.samples)
-    found = pixel_map(one, Extent(photo.shape[0], photo.shape[1], stretched), input)
-    scale = scale_of(found.values, sign, percentile, "overlay", from_zero=sense(one).from_zero)
-    shown = enlarged(photo, zoom)
-    if top is not None:
-        top_players(found, scale, top, "overlay")
-    heated = Image.fromarray(painted(shown, found, scale, look, "overlay"))
+    if look.is_share:
+        # What is left of the photo is to be seen itself.
+        look = replace(look, alpha=alpha / 2, background="photo")
+    if not isinstance(original, bool) and original not in (None, "beside", "inset"):
+        raise ParameterError(
+            f"The 'original' parameter of overlay must be True, False, 'beside' or 'inset'. Got {original!r} instead."
+        )
+    laid = laid_over(
+        explanation,
+        picture,
+        sample=sample,
+        target=target,
+        sign=sign,
+        percentile=percentile,
+        look=look,
+        smooth=smooth,
+        stretched=stretched,
+        input=input,
+    )
+    if look.top is None and is_hidden(laid.shown, laid.found, laid.scale):
+        laid = replace(laid, look=replace(look, half_line=True))
+    heated = Image.fromarray(painted(laid.shown, laid.found, laid.scale, laid.look, "overlay"))
+    if original == "inset":
+        _inset(heated, laid)
+    bar = laid.bar(style)
+    row = [Image.fromarray(np.ascontiguousarray(laid.shown))] if original in (True, "beside") else []
+    body = page.beside(style, [*row, heated, bar], round(0.7 * laid.text_size))
+    return laid.page(style, body, _what_is_shown(laid.look), title)
 
-    size = page.text_size(heated.width)
-    gap = round(0.7 * size)
-    swatches = page.scale_swatches(style, scale, alpha, heated.height)
-    bar = page.colour_bar(style, swatches, scale.low, scale.high, size, upright=True)
-    row = [Image.fromarray(np.ascontiguousarray(shown))] if original else []
-    body = page.beside(style, [*row, heated, bar], gap)
-    meaning, details = words.meaning_and_details(one, scale, found)
-    notes = [meaning] if top is None else [f"Only the {top} strongest features are shown.", meaning]
-    return sample_page(style, one, body, notes, [details], title=title, size=size)
+
+@final
+@dataclass(frozen=True, eq=False, repr=False)
+class MapOnPhoto:
+    """A map and the photo over which it is drawn.
+
+    Attributes
+    ----------
+    one : Explanation
+        The record of the sample and target.
+    found : PixelMap
+    scale : Scale
+    shown : uint8 array (H, W, 3)
+        The photo, enlarged if it is small.
+    look : Look
+    """
+
+    one: Explanation
+    found: PixelMap
+    scale: Scale
+    shown: Pixels
+    look: Look
+
+    @property
+    def text_size(self) -> int:
+        """Text height in pixels."""
+        return page.text_size(self.shown.shape[1])
+
+    def bar(self, style: Style) -> Image.Image:
+        """The vertical colour bar."""
+        swatches = page.scale_swatches(style, self.scale, self.look.alpha, len(self.shown))
+        return page.colour_bar(style, swatches, self.scale.low, self.scale.high, self.text_size, upright=True)
+
+    def page(self, style: Style, body: Image.Image, notes: Sequence[str], title: str | None = None) -> Image.Image:
+        """The page with the picture; ``notes`` come before what the colours mean."""
+        meaning, details = words.meaning_and_details(self.one, self.scale, self.found)
+        every = [*notes, meaning, words.smoothing(self.found)]
+        return sample_page(style, self.one, body, every, [details], title=title, size=self.text_size)
+
+
+def laid_over(  # noqa: PLR0913 - options of a picture, all by keyword
+    explanation: Explanation,
+    picture: Array,
+    *,
+    sample: int = 0,
+    target: int = 0,
+    sign: str = "auto",
+    percentile: float = 99.0,
+    look: Look = Look(),  # noqa: B008 - frozen
+    smooth: float | None = None,
+    stretched: bool = False,
+    input: str | None = None,
+    function: str = "overlay",
+) -> MapOnPhoto:
+    """The map of one sample and the photo over which it is drawn; parameters are those of :func:`overlay`."""
+    look.check(function)
+    one = one_sample(explanation, sample, target, function)
+    photo = one_picture(picture, sample, explanation.samples)
+    whole = pixel_map(one, Extent(photo.shape[0], photo.shape[1], stretched), input)
+    found = smoothed(whole, smooth, sign, function)
+    scale = scale_of(found.values, sign, percentile, function, from_zero=sense(one).from_zero)
+    if look.top is not None and not look.is_share:
+        top_players(found, scale, int(look.top), function)
+    return MapOnPhoto(one, found, scale, enlarged(photo, look.zoom), look)
+
+
+def _what_is_shown(look: Look) -> list[str]:
+    """Sentences on what is left out, and on lines."""
+    if look.top is not None:
+        which = f"{100 * look.top:.3g} % of the picture" if look.is_share else f"{look.top} features"
+        shown = "is" if look.is_share else "are"
+        return [f"Only the strongest {which} {shown} shown."]
+    return ["The line is at half of the scale."] if look.half_line else []
+
+
+def _inset(heated: Image.Image, laid: MapOnPhoto) -> None:
+    """Paste a small copy of the photo into the corner with the weakest colours."""
+    wide, tall = heated.width // _INSET, heated.height // _INSET
+    strength = np.abs(laid.scale.strength(laid.found.values))
+    rows, columns = -(-strength.shape[0] // _INSET), -(-strength.shape[1] // _INSET)
+    corners = {
+        (bottom, right): float(strength[-rows if bottom else 0 :, -columns if right else 0 :][:rows, :columns].mean())
+        for bottom in (True, False)
+        for right in (False, True)
+    }
+    bottom, right = min(corners, key=corners.__getitem__)
+    edge = max(2, heated.width // 300)
+    left, top = (heated.width - wide) * right, (heated.height - tall) * bottom
+    small = Image.fromarray(np.ascontiguousarray(laid.shown)).resize(
+        (wide - 2 * edge, tall - 2 * edge), Image.Resampling.LANCZOS
+    )
+    heated.paste((255, 255, 255), (left, top, left + wide, top + tall))
+    heated.paste(small, (left + edge, top + edge))

@@ -35,20 +35,42 @@ class Scene:
     sample: int = 0
     target: int = 0
     sign: str = "auto"
-    top: int | None = None
-    original: bool = False
+    top: int | float | None = None
+    original: bool | str | None = False
     volume: Array | None = None
     # Whether the user named the input.
     chosen: bool = False
     all_rows: bool = False
     feature: str | int | None = None
+    smooth: float | None = None
     style: Style = LIGHT
+
+    def count(self, default: int) -> int:
+        """How many features a chart shows; see :func:`whole_number`."""
+        top = whole_number(self.top)
+        return default if top is None else top
 
     def row_names(self, result: Explanation) -> Sequence[str] | None:
         """The names that were given, of each feature of the result or of each column; None if they do not match."""
         if self.names is None or "feature_names" in result.provenance:
             return None
         return self.names if len(self.names) == len(result.feature_names) else names_of_columns(result, self.names)
+
+
+def whole_number(top: int | float | None) -> int | None:
+    """The number of features that a chart shows.
+
+    Raises
+    ------
+    ParameterError
+        A share is given.
+    """
+    if isinstance(top, float):
+        raise ParameterError(
+            f"The 'top' parameter of this kind of picture must be an int in [1, inf). Got {top!r} instead; a share is "
+            "for maps over a photo."
+        )
+    return top
 
 
 class PictureKind(ABC):
@@ -62,11 +84,17 @@ class PictureKind(ABC):
         What the kind needs, for messages: "map needs ...".
     of_rows : bool
         Whether it draws all rows of a table in one picture.
+    of_targets : bool
+        Whether it draws all targets in one picture.
+    of_curves : bool
+        Whether the record needs the curves of :func:`xaionnx.removal_curves`.
     """
 
     rank: ClassVar[int]
     needs: ClassVar[str]
     of_rows: ClassVar[bool] = False
+    of_targets: ClassVar[bool] = False
+    of_curves: ClassVar[bool] = False
 
     @classmethod
     @abstractmethod
@@ -83,6 +111,12 @@ class PictureKind(ABC):
     @abstractmethod
     def draw(cls, result: Explanation, scene: Scene) -> Image.Image:
         """The picture, RGB."""
+
+    @classmethod
+    @hook
+    def frames(cls, result: Explanation, scene: Scene) -> list[Image.Image]:
+        """The pictures of a film; one alone by default."""
+        return [cls.draw(result, scene)]
 
 
 class RowsKind(PictureKind):
@@ -120,8 +154,9 @@ def picture(  # noqa: PLR0913 - options of a picture, all by keyword
     sample: int | None = None,
     target: int = 0,
     sign: str = "auto",
-    top: int | None = None,
-    original: bool = False,
+    top: int | float | None = None,
+    smooth: float | None = None,
+    original: bool | str | None = False,
     feature: str | int | None = None,
     theme: str = "light",
     details: bool = False,
@@ -157,10 +192,12 @@ def picture(  # noqa: PLR0913 - options of a picture, all by keyword
         Index of the target, if there are several.
     sign : {"auto", "signed", "positive", "absolute"}
         What the colours show; see :func:`~xaionnx.render.overlay`.
-    top : int, optional
-        Show only this many features, the strongest.
-    original : bool
-        Also show the photo beside a map.
+    top : int or float, optional
+        Show only this many features, the strongest; of a map over a photo also a share of it, 0.1 for a tenth.
+    smooth : float, optional
+        Smooth a map by a Gaussian of this many pixels; see :func:`~xaionnx.render.overlay`.
+    original : bool, "beside" or "inset"
+        Also show the photo, beside a map or small inside it.
     feature : str or int, optional
         The feature of a dependence plot, by name or number; the most important one by default.
     theme : {"light", "dark"}
@@ -203,10 +240,46 @@ def picture(  # noqa: PLR0913 - options of a picture, all by keyword
         top,
         original,
         all_rows=sample is None,
+        smooth=smooth,
         style=style_of(theme, details),
     )
     scene = _with_display(replace(scene, chosen=input is not None, feature=feature), one)
     return _choose_kind(explanation, kind, scene).draw(explanation, scene)
+
+
+def film(
+    explanation: Explanation,
+    photo: Array | None = None,
+    *,
+    stretched: bool = False,
+    sample: int = 0,
+    target: int = 0,
+    input: str | None = None,
+    theme: str = "light",
+) -> list[Image.Image]:
+    """The frames of deletion and insertion of one sample, one for each step, to be saved as a GIF by ``save``.
+
+    Parameters
+    ----------
+    explanation : Explanation
+        With the curves of :func:`xaionnx.removal_curves`.
+    photo, stretched, sample, target, input, theme
+        As for :func:`picture`.
+
+    Returns
+    -------
+    list of PIL.Image.Image
+        RGB, all of one size.
+
+    Raises
+    ------
+    ParameterError
+        There are no curves or no photo, no such sample or target, or another parameter is invalid.
+    """
+    one = one_sample(explanation, sample, target, "film")
+    scene = Scene(photo, stretched, input=input, sample=sample, target=target, style=style_of(theme))
+    scene = _with_display(replace(scene, chosen=input is not None), one)
+    return _choose_kind(explanation, "deletion", scene).frames(explanation, scene)
 
 
 def draws_all_rows(explanation: Explanation) -> bool:

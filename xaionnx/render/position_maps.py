@@ -144,14 +144,14 @@ def _number_colours(style: Style, name: str, cells: Array, width: int, size: int
         scale = scale_of(values, "signed", 100, "positions")
         swatches = page.scale_swatches(style, scale, 1.0, width)
         colours = page.on_paper(style, scale, values, 1.0)
-        return colours, page.colour_bar(style, swatches, scale.low, scale.high, size, upright=False, ends=True)
+        return colours, page.scale_bar(style, scale, 1.0, width, size)
     table = np.rint(sequential("viridis")).astype(np.uint8)
     low, high = float(values.min()), float(values.max())
     place = np.zeros(values.shape) if low == high else (values - low) / (high - low)
     swatches = table[np.arange(width) * 256 // width]
     if low == high:
         swatches = np.broadcast_to(table[0], (width, 3))
-    bar = page.colour_bar(style, swatches, low, high, size, upright=False, ends=True)
+    bar = page.colour_bar(style, swatches, low, high, size, upright=False, marks=page.end_marks(low, high))
     return table[np.minimum((place * 256).astype(np.intp), 255)], bar
 
 

@@ -24,7 +24,7 @@ def sample_page(
     size: int = charts.TEXT,
 ) -> Image.Image:
     """The page of one sample; ``title`` replaces the class and its score, ``size`` is the text height."""
-    heading = title or words.class_and_score(one)
+    heading = [title] if title else [words.class_and_score(one), words.rival(one)]
     return page.whole(style, heading, caveats(one), body, words.caption(one, notes, details), size)
 
 
@@ -35,4 +35,4 @@ def rows_page(
     result = table.result
     found = [Caveat(warning, "") for warning in result.warnings]
     caption = words.caption_of_rows(result, notes, details)
-    return page.whole(style, words.class_of_rows(result, table), found, body, caption, charts.TEXT)
+    return page.whole(style, [words.class_of_rows(result, table)], found, body, caption, charts.TEXT)

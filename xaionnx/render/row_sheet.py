@@ -115,7 +115,7 @@ def row_sheet(
     found = list(dict.fromkeys(caveat for one in shown for caveat in caveats(one)))
     model = shown[0].provenance.get("model")
     made = " | ".join([*map(_made_by, shown), *([str(model)] if model else [])])
-    return page.whole(style, heading, found, body, page.Caption(list(filter(None, notes)), made), charts.TEXT)
+    return page.whole(style, [heading], found, body, page.Caption(list(filter(None, notes)), made), charts.TEXT)
 
 
 def _with_metric(one: Explanation, title: str) -> str:

@@ -26,6 +26,8 @@ class Sense:
         The title, if it is not the class.
     nothing : str
         What it means if no value is positive.
+    sides : (str, str)
+        Titles for the parts with values above zero, and for those below.
     from_zero : bool
         Whether a scale of positive values starts at zero; otherwise, if only their order matters, near the smallest.
     """
@@ -36,6 +38,7 @@ class Sense:
     title: str = ""
     nothing: str = "No part has a value above zero"
     from_zero: bool = True
+    sides: tuple[str, str] = ("values above zero", "values below zero")
 
     def sentence(self, sign: str, parts: str = "parts", measure: str = "the redder a part") -> str:
         """A sentence on what the values mean if drawn with ``sign``."""
@@ -51,18 +54,21 @@ SENSES: Final[Mapping[str, Sense]] = {
         "Red {parts} raise the prediction, blue {parts} lower it",
         "the more it changes the prediction, up or down",
         nothing="No part raises the prediction",
+        sides=("raises the prediction", "lowers the prediction"),
     ),
     "hindrance": Sense(
         "the more it lowers the prediction",
         "Red {parts} lower the prediction, blue {parts} raise it",
         "the more it changes the prediction, up or down",
         nothing="No part lowers the prediction",
+        sides=("lowers the prediction", "raises the prediction"),
     ),
     "contrast": Sense(
         "the more it supports the class over those it is compared with",
         "Red {parts} support the class, blue {parts} those it is compared with",
         "the more it distinguishes the class from those it is compared with",
         nothing="No part supports the class over those it is compared with",
+        sides=("supports the class", "supports those it is compared with"),
     ),
     "core": Sense(
         "the more this method assigns it to the class rather than to its context",

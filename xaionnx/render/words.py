@@ -18,6 +18,7 @@ from xaionnx.render.value_kinds import legend, sense
 from xaionnx.typing import Array, Document
 
 if TYPE_CHECKING:
+    from xaionnx.render.painting import Look
     from xaionnx.render.tables import Table
 
 # Parameters that appear elsewhere in the caption, or that do not matter for the picture.
@@ -37,6 +38,9 @@ _NOTABLE: Final = 0.01
 
 _SEPARATOR: Final = "\N{NO-BREAK SPACE}· "
 
+# Below this probability of a class, a heading names the next one too.
+_SURE: Final = 2 / 3
+
 # How many classes of rows a caption names.
 _TARGETS: Final = 3
 
@@ -45,26 +49,55 @@ _OPS: Final = 3
 
 
 def class_and_score(one: Explanation) -> str:
-    """The name of the target with its value: ``Egyptian Mau (285) · score 9.31``, ``daisy (985), probability 0.6``."""
+    """The name of the target with its value: ``Egyptian Mau (285) · score 9.31``, ``daisy (985), probability 0.6``.
+
+    The probability of a class comes first where it is known: ``Egyptian Mau (285) · probability 0.77 (logit 9.31)``.
+    """
+    return "".join(_class_and_score(one))
+
+
+def _class_and_score(one: Explanation) -> tuple[str, str, str]:
+    """The name of the target, what joins it to its value, and the value."""
     if sense(one).title:
-        return sense(one).title
+        return sense(one).title, "", ""
     name = str(one.target[0])
     digits, _, rest = name.partition(" ")
     if digits.isdigit() and rest == f"({digits})":
         name = f"class {digits}"  # labels that only repeat the numbers
-    what = quantity(one)
-    joint = " " if name.endswith(", probability") else f" · {what} "
+    what, score = quantity(one), number_words(float(one.prediction[0]))
+    chance, known = number(one, "probability"), _known_quantity(one)
     if re.match(rf"(cosine )?{re.escape(what)} (of|to) ", name):
         # The name says the quantity.
-        joint = ": "
-    return f"{name}{joint}{number_words(float(one.prediction[0]))}"
+        return name, ": ", score
+    if name.endswith(", probability"):
+        return name, " ", score
+    if chance is not None and known in ("logit", "log probability"):
+        return name, " · ", f"probability {number_words(chance)} ({known} {score})"
+    return name, " · ", f"{what} {score}"
+
+
+def rival(one: Explanation) -> str:
+    """The highest other class, if the model is unsure of the explained one or prefers the other; else nothing."""
+    chance, other = number(one, "probability"), one.diagnostics.get("rival")
+    while isinstance(other, list) and len(other) == 1:
+        other = other[0]
+    if chance is None or not isinstance(other, list) or sense(one).title:
+        return ""
+    name, its = other
+    if its > chance:
+        return f"highest class: {name}, probability {number_words(its)}"
+    return f"next class: {name}, probability {number_words(its)}" if chance < _SURE else ""
 
 
 def quantity(one: Explanation) -> str:
     """The quantity of the target, such as ``probability`` or ``value``; ``score`` for logits or if not recorded."""
-    quantity_ = one.provenance.get("quantity", "score")
-    what = str(quantity_.get(str(one.target[0]), "score") if isinstance(quantity_, dict) else quantity_)
+    what = _known_quantity(one)
     return "score" if what == "logit" else what
+
+
+def _known_quantity(one: Explanation) -> str:
+    given = one.provenance.get("quantity", "score")
+    return str(given.get(str(one.target[0]), "score") if isinstance(given, dict) else given)
 
 
 def method_words(one: Explanation) -> str:
@@ -202,6 +235,14 @@ def method_titles(records: Sequence[Explanation]) -> list[str]:
     return titles
 
 
+def panel_titles(records: Sequence[Explanation]) -> list[tuple[str, str]]:
+    """A title and a second line for each of several panels: the method and the class, or the class if all are alike."""
+    titles = method_titles(records)
+    if len(set(titles)) == 1 and len({str(one.target[0]) for one in records}) > 1:
+        return [(name, value) for name, _, value in map(_class_and_score, records)]
+    return [(title, class_and_score(one)) for title, one in zip(titles, records, strict=True)]
+
+
 def reading(one: Explanation, scale: Scale, found: PixelMap) -> str:
     """What the colours mean and how they are scaled, in sentences."""
     return " ".join(filter(None, meaning_and_details(one, scale, found)))
@@ -224,6 +265,13 @@ def meaning_and_details(one: Explanation, scale: Scale, found: PixelMap) -> tupl
     elif found.note:
         details.append(found.note)
     return meaning, " ".join(details)
+
+
+def smoothing(found: PixelMap) -> str:
+    """A sentence on the smoothing of a map; empty if there is none."""
+    if not found.smoothing:
+        return ""
+    return f"Smoothed by a Gaussian of {found.smoothing:.2g} pixels, to be legible; smooth=0 shows each pixel."
 
 
 def without_colours(one: Explanation, why: str) -> str:
@@ -284,6 +332,12 @@ def _replacement(given: Document) -> list[str]:
     return [f"baseline {_baseline(given['baseline'])}"] if "baseline" in given else []
 
 
+def replaced_by(one: Explanation) -> str:
+    """What replaces the removed parts of deletion curves: ``removed (baseline zero)``."""
+    how = one.provenance.get("removal_curves", {})
+    return f"removed (baseline {_baseline(how.get('baseline'))})"
+
+
 def _background(given: Document) -> str:
     """The background of a method: ``100 of 1,000 background rows``."""
     rows = given["rows"]
@@ -329,11 +383,13 @@ def advice(drawn: Sequence[Drawn]) -> list[str]:
     return [f"{name}: {' '.join(dict.fromkeys(said))}" for name, said in each.items()]
 
 
-def shared_reading(drawn: Sequence[Drawn], percentile: float, top: int | None) -> list[str]:
+def shared_reading(drawn: Sequence[Drawn], percentile: float, look: Look) -> list[str]:
     """Lines on what the colours of several panels mean and how they are scaled."""
     sentences = []
-    if top is not None:
-        sentences.append(f"Of features, the {top} strongest are shown.")
+    if look.is_share:
+        sentences.append(f"Of each picture, the strongest {100 * (look.top or 0):.3g} % is shown.")
+    elif look.top is not None:
+        sentences.append(f"Of features, the {look.top} strongest are shown.")
     scales = [panel.scale for panel in drawn]
     ends = "largest size" if percentile == 100 else f"{ordinal(percentile)} percentile of the sizes"
     if len({id(scale) for scale in scales}) < len(scales):
@@ -355,6 +411,7 @@ def shared_reading(drawn: Sequence[Drawn], percentile: float, top: int | None) -
         sentences.append("Values of a layer are summed at each position and upsampled to the picture bilinearly.")
     if any(panel.found.joined == "sum" for panel in drawn):
         sentences.append("Values of colour channels are summed.")
+    sentences += list(dict.fromkeys(filter(None, (smoothing(panel.found) for panel in drawn))))
     return [*legend([(panel.name, panel.one, panel.scale.sign) for panel in drawn]), " ".join(sentences)]
 
 

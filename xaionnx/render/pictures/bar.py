@@ -26,7 +26,7 @@ class Bar(PictureKind):
 
     @classmethod
     def draw(cls, result: Explanation, scene: Scene) -> Image.Image:
-        top = TOP if scene.top is None else scene.top
+        top = scene.count(TOP)
         if scene.all_rows and result.samples > 1 and has_rows(result):
             return mean_bars(result, target=scene.target, top=top, style=scene.style)
         names = scene.names if layer_of(result) is not None else scene.row_names(result)

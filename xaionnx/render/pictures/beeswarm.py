@@ -24,4 +24,4 @@ class Beeswarm(RowsKind):
 
     @classmethod
     def draw(cls, result: Explanation, scene: Scene) -> Image.Image:
-        return beeswarm(result, target=scene.target, top=TOP if scene.top is None else scene.top, style=scene.style)
+        return beeswarm(result, target=scene.target, top=scene.count(TOP), style=scene.style)

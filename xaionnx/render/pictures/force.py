@@ -29,5 +29,5 @@ class Force(PictureKind):
 
     @classmethod
     def draw(cls, result: Explanation, scene: Scene) -> Image.Image:
-        top = 10 if scene.top is None else scene.top
+        top = scene.count(10)
         return force(result, sample=scene.sample, target=scene.target, top=top, style=scene.style)

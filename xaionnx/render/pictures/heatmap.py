@@ -20,4 +20,4 @@ class Heatmap(RowsKind):
 
     @classmethod
     def draw(cls, result: Explanation, scene: Scene) -> Image.Image:
-        return heatmap(result, target=scene.target, top=TOP if scene.top is None else scene.top, style=scene.style)
+        return heatmap(result, target=scene.target, top=scene.count(TOP), style=scene.style)

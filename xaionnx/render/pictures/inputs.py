@@ -109,7 +109,7 @@ def _bars(style: Style, one: Explanation, names: Sequence[str], scene: Scene) ->
             known = tuple(f"token {i}" for i in range(len(values)))
         labels += known or ([name] if len(values) == 1 else [f"{name}[{i}]" for i in range(len(values))])
     joined = _record(one, np.concatenate(found)[None])
-    top = _TOP if scene.top is None else scene.top
+    top = scene.count(_TOP)
     return bars(joined, labels, top=top, title=_title(joined, ", ".join(names)), style=style)
 
 

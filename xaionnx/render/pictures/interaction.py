@@ -35,6 +35,6 @@ class Interaction(PictureKind):
             sample=scene.sample,
             target=scene.target,
             all_rows=scene.all_rows and result.samples > 1,
-            top=12 if scene.top is None else scene.top,
+            top=scene.count(12),
             style=scene.style,
         )

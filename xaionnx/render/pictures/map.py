@@ -7,21 +7,20 @@ from typing import ClassVar, final
 from PIL import Image
 
 from xaionnx.explanation import Explanation
-from xaionnx.render.layers import covers_picture
 from xaionnx.render.photo import overlay
-from xaionnx.render.picture import PictureKind, Scene
+from xaionnx.render.photo_kind import PhotoKind
+from xaionnx.render.picture import Scene
 
 
 @final
-class Map(PictureKind):
+class Map(PhotoKind):
     """The values as colours over the photo."""
 
     rank: ClassVar[int] = 10
-    needs: ClassVar[str] = "a photo, and values that have places in it"
 
     @classmethod
-    def applies(cls, result: Explanation, scene: Scene) -> bool:
-        return scene.photo is not None and covers_picture(result)
+    def suits(cls, result: Explanation, scene: Scene) -> bool:
+        return cls.applies(result, scene)
 
     @classmethod
     def draw(cls, result: Explanation, scene: Scene) -> Image.Image:
@@ -33,6 +32,7 @@ class Map(PictureKind):
             target=scene.target,
             sign=scene.sign,
             top=scene.top,
+            smooth=scene.smooth,
             original=scene.original,
             stretched=scene.stretched,
             input=scene.input if isinstance(result.values, dict) else None,

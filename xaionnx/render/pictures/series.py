@@ -8,7 +8,7 @@ from PIL import Image
 
 from xaionnx.explanation import Explanation
 from xaionnx.render.layers import layer_of
-from xaionnx.render.picture import PictureKind, Scene, own_shape
+from xaionnx.render.picture import PictureKind, Scene, own_shape, whole_number
 from xaionnx.render.time_series import series
 
 
@@ -41,7 +41,7 @@ class Series(PictureKind):
             sample=scene.sample,
             target=scene.target,
             sign=scene.sign,
-            top=scene.top,
+            top=whole_number(scene.top),
             input=scene.input,
             style=scene.style,
         )

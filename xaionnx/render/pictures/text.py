@@ -12,7 +12,7 @@ from xaionnx.explanation import Explanation
 from xaionnx.render import page
 from xaionnx.render.colours import Scale, heat
 from xaionnx.render.maps import one_sample
-from xaionnx.render.picture import PictureKind, Scene
+from xaionnx.render.picture import PictureKind, Scene, whole_number
 from xaionnx.render.result_page import sample_page
 from xaionnx.render.text_page import caption, visible
 from xaionnx.render.text_parts import Part, has_text, text_parts, text_scale
@@ -41,7 +41,7 @@ class TextPicture(PictureKind):
     def draw(cls, result: Explanation, scene: Scene) -> Image.Image:
         one = one_sample(result, scene.sample, scene.target, "picture")
         scale = text_scale(one, scene.sign)
-        parts = text_parts(one, scale, scene.top)
+        parts = text_parts(one, scale, whole_number(scene.top))
         body, cut = _body(scene.style, parts, scale)
         notes = caption(one, scale, parts)
         if cut:

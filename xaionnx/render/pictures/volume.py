@@ -47,4 +47,4 @@ class Volume(PictureKind):
             display={},
             provenance={**one.provenance, "slice": f"slice {at} of {len(scene.volume)}, the strongest"},
         )
-        return overlay(shown, photo, sign=scene.sign, original=scene.original, style=scene.style)
+        return overlay(shown, photo, sign=scene.sign, smooth=scene.smooth, original=scene.original, style=scene.style)

@@ -30,5 +30,5 @@ class Waterfall(PictureKind):
 
     @classmethod
     def draw(cls, result: Explanation, scene: Scene) -> Image.Image:
-        top = WATERFALL_TOP if scene.top is None else scene.top
+        top = scene.count(WATERFALL_TOP)
         return waterfall(result, sample=scene.sample, target=scene.target, top=top, style=scene.style)
