@@ -14,7 +14,7 @@ from xaionnx.typing import Array
 if TYPE_CHECKING:
     from xaionnx.explanation import Explanation
 
-BY_SAMPLE: Final = ("input_sha256", "inputs", "file_sha256", "request_sha256", "spans", "seen")
+BY_SAMPLE: Final = ("input_sha256", "inputs", "file_sha256", "request_sha256", "spans", "seen", "file_sizes")
 """Entries of the provenance that are lists with one entry a sample."""
 
 
@@ -104,7 +104,7 @@ def _display(one: Display, samples: int) -> str:
         return f"a display {one.array.shape} does not fit {samples} samples"
     if not isinstance(one.unit, str) or not 0 < one.step < np.inf or not isinstance(one.start, str | int | float):
         return "the time of a display is damaged"
-    if one.kind == "text" and len(one.texts) != len(one.array):
+    if one.kind in ("text", "bytes") and len(one.texts) != len(one.array):
         return "a display has not one text for each sample"
     if one.kind == "row" and not _labelled(one):
         return f"the names of a display do not fit its columns {one.array.shape}"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from xaionnx.attribution import Attribution, PlayerValues
-from xaionnx.data.tokens import Text
+from xaionnx.data.text import Text
 from xaionnx.typing import Array, Document
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ _BY_SIZE = ("slope", "sensitivity", "spread")
 
 
 def with_words(attribution: Attribution, samples: Sequence[Sample], kind: ValueKind) -> Attribution:
-    """Return an attribution of tokens, or of what a model makes of each, with a value for each word.
+    """Return an attribution of tokens, or of what a model makes of each, with a value for each word or byte.
 
     The value of a word is the sum over its tokens and their numbers, or the sum of their sizes where the values have no
     direction. Attributions of players, or of other things than tokens, are returned as they are.
@@ -38,21 +38,21 @@ def with_words(attribution: Attribution, samples: Sequence[Sample], kind: ValueK
     sized = np.abs(values) if kind in _BY_SIZE else values
     other = tuple(axis for axis in range(2, values.ndim) if axis != axes[0])
     by_token = sized.sum(axis=other, dtype=np.float64)
-    count = max(int(text.words.max()) + 1 for text in texts)
+    count = max(int(text.units.max()) + 1 for text in texts)
     sums = np.full((*values.shape[:2], count), np.nan)
     for n, text in enumerate(texts):
-        own = int(text.words.max()) + 1
+        own = int(text.units.max()) + 1
         sums[:, n, :own] = 0
-        np.add.at(sums[:, n].T, text.words[text.words >= 0], by_token[:, n, text.words >= 0].T)
+        np.add.at(sums[:, n].T, text.units[text.units >= 0], by_token[:, n, text.units >= 0].T)
     shape = [length if axis == axes[0] else 1 for axis in range(2, values.ndim)]
-    labels = {name: np.stack([text.words.reshape(shape) for text in texts])}
+    labels = {name: np.stack([text.units.reshape(shape) for text in texts])}
     errors = attribution.standard_error or {}
     return replace(
         attribution,
         players=PlayerValues(sums, labels),
         standard_error=None,
         maps={**attribution.maps, **{f"standard_error_{name}": array for name, array in errors.items()}},
-        facts={**attribution.facts, "spans": [text.spans_of(text.words) for text in texts]},
+        facts={**attribution.facts, "spans": [text.spans_of(text.units) for text in texts]},
     )
 
 
@@ -69,9 +69,11 @@ def text_facts(request: Request, attribution: Attribution) -> Document:
     if spans is None or len(known) < len(texts):
         return {}
     tokenizer = known[0].tokenizer
-    names = [[text.text[own[0] : own[1]] for own in each] for text, each in zip(known, spans, strict=True)]
+    names = [[text.name_of(own) for own in each] for text, each in zip(known, spans, strict=True)]
+    files = [text.file for text in known if text.file is not None]
     return {
         "feature_names": names,
-        "seen": [text.seen for text in known],
+        "seen": [[list(part) for part in file.ranges] for file in files] or [text.seen for text in known],
+        **({"file_sizes": [file.size for file in files]} if files else {}),
         **({} if tokenizer is None else {"tokenizer": tokenizer.path.name, "tokenizer_sha256": tokenizer.sha256}),
     }

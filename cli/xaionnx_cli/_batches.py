@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from xaionnx.data.tokens import Text
+from xaionnx.data.text import Text
 from xaionnx.typing import Array
 from xaionnx_cli._samples import Sample
 

@@ -125,7 +125,7 @@ class Pictures:
         from xaionnx.render.picture import whole_number
 
         options = self._options
-        if options.picture in ("auto", "text") and render.is_text(result, 0, target):
+        if options.picture in ("auto", "text", "bytes") and render.is_text(result, 0, target):
             return render.text_page(result, 0, target, options.sign, whole_number(options.top))
         return render.picture_page(self._draw(sample, result, target), result, target)
 

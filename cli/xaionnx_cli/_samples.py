@@ -9,7 +9,7 @@ from pathlib import Path
 
 from xaionnx.data.files import Refusal, is_file
 from xaionnx.data.row_numbers import RowNumbers
-from xaionnx.data.tokens import Text
+from xaionnx.data.text import Text
 from xaionnx.errors import UnknownNameError, UsageError
 from xaionnx.runtime.model import Model
 from xaionnx.typing import Array, Document, Facts

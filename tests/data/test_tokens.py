@@ -5,7 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from xaionnx.data.tokens import Text, TextTokenizer, TokenInput, token_feeds, tokenizer_file
+from xaionnx.data.text import Text
+from xaionnx.data.token_feeds import TokenInput, token_feeds
+from xaionnx.data.tokens import TextTokenizer, tokenizer_file
 from xaionnx.errors import DataError, ParameterError
 
 tokenizers = pytest.importorskip("tokenizers")

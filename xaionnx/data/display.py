@@ -18,7 +18,7 @@ from xaionnx.data.time_axis import TimeAxis
 from xaionnx.short_repr import short_repr
 from xaionnx.typing import Array
 
-DisplayKind = Literal["picture", "series", "row", "volume", "text"]
+DisplayKind = Literal["picture", "series", "row", "volume", "text", "bytes"]
 
 LONGEST_SIDE: Final = 512
 """Longer side of stored pictures in pixels: enough for a screen, and at most 786 kB."""
@@ -38,10 +38,10 @@ class Display:
 
     Attributes
     ----------
-    kind : {"picture", "series", "row", "volume", "text"}
+    kind : {"picture", "series", "row", "volume", "text", "bytes"}
     array : array (K, ...)
         For pictures uint8 (K, h, w, 3), reduced to 512 pixels; for volumes uint8 (K, D, H, W), in gray; for series
-        (K, C, T), (K, T, C) or (K, T), for rows (K, F), for texts (K, T) tokens, the values fed to the model.
+        (K, C, T), (K, T, C) or (K, T), for rows (K, F), for texts and bytes (K, T) tokens, the values fed to the model.
     names : tuple of F or C str
         Column names of rows, channel names of series; empty if there are none.
     units : tuple of F str
@@ -55,7 +55,7 @@ class Display:
     step, unit, start : float, str, float or str
         When the steps of a series are, as in :class:`~xaionnx.data.time_axis.TimeAxis`.
     texts : tuple of K str
-        The texts; empty for other kinds.
+        The texts, or the bytes that the model saw of files, as characters 0 to 255; empty for other kinds.
     """
 
     kind: DisplayKind
@@ -216,7 +216,10 @@ def _within_limit(array: Array) -> Array:
 
 
 def texts_of(samples: Sequence[Sample], array: Array) -> Display:
-    """Return the texts of N samples, with their tokens or strings ``array`` (N, ...), within :data:`MOST_BYTES`."""
+    """Return the texts of N samples, or the bytes of files, within :data:`MOST_BYTES`.
+
+    ``array`` (N, ...) holds their tokens or strings.
+    """
     texts, size = list[str](), 0
     for sample in samples:
         text = "" if sample.text is None else sample.text.text
@@ -227,7 +230,8 @@ def texts_of(samples: Sequence[Sample], array: Array) -> Display:
     stored = array[: len(texts)].reshape(len(texts), -1)
     # Strings are the texts themselves.
     tokens = np.zeros(stored.shape, np.int64) if stored.dtype.hasobject else stored.copy()
-    return Display("text", tokens, texts=tuple(texts))
+    first = samples[0].text
+    return Display("text" if first is None or first.file is None else "bytes", tokens, texts=tuple(texts))
 
 
 def rows_of(

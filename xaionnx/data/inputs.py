@@ -14,6 +14,7 @@ from PIL import Image
 
 from xaionnx.data.arrays import read_array
 from xaionnx.data.batch import read_inputs
+from xaionnx.data.byte_files import ByteReading, read_files
 from xaionnx.data.files import Refusal
 from xaionnx.data.frames import Frame, is_frame, is_series, series_cells
 from xaionnx.data.pixels import are_pixels, pictures_in
@@ -22,8 +23,8 @@ from xaionnx.data.series_files import SeriesLayout
 from xaionnx.data.spec import InputSpec
 from xaionnx.data.table_inputs import Declared, cells_of, is_column, is_row, is_table_file, table_parts, takes_columns
 from xaionnx.data.tables import convert_cells
-from xaionnx.data.texts import TextReading, read_texts
-from xaionnx.data.tokens import Text
+from xaionnx.data.text import Text
+from xaionnx.data.texts import TextBatch, TextReading, read_texts
 from xaionnx.errors import DataError, InputMismatchError
 from xaionnx.short_repr import short_repr
 from xaionnx.typing import Array, Document, Facts
@@ -36,7 +37,7 @@ _SHOWN_REASONS: Final = 3
 _One = str | os.PathLike[str] | Image.Image | Array
 Convertible = str | os.PathLike[str] | Image.Image | Sequence[_One]
 # In a mapping, other inputs may be anything that numpy converts to an array.
-Given = Array | Facts | Convertible | Frame
+Given = Array | Facts | Convertible | Frame | bytes | Sequence[bytes]
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,8 +123,8 @@ class Reading:
         Moves the samples of an array of the explained input that is read from a file to the first axis.
     series : SeriesLayout or None
         How a sample of the explained input lies, if it is a series.
-    text : TextReading or None
-        How text becomes the inputs of the model; None for a model that reads none.
+    text : TextReading, ByteReading or None
+        How text or bytes become the inputs of the model; None for a model that reads neither.
     chosen : RowNumbers or None
         The rows of tables and arrays to read; all if None.
     """
@@ -133,7 +134,7 @@ class Reading:
     nan: Callable[[str], str | None] = _not_known
     batch_first: Callable[[Array], Array] = np.asarray
     series: SeriesLayout | None = None
-    text: TextReading | None = None
+    text: TextReading | ByteReading | None = None
     chosen: RowNumbers | None = None
 
     __repr__ = short_repr
@@ -191,7 +192,7 @@ def convert(
     ((1, 3, 8, 8), ('x[0]: gray is repeated to RGB',))
     """
     reading = reading or Reading()
-    texts = None if reading.text is None else read_texts(given, spec, reading.text, model)
+    texts = _texts(given, spec, reading.text, model)
     if texts is not None:
         return Inputs(
             texts.arrays,
@@ -221,6 +222,16 @@ def convert(
     if others:
         return _read_all_inputs(given, [main.name, *(one.name for one in others)], model, reading)
     return _read_files(given, spec, main, reading)
+
+
+# Any: users may pass anything.
+def _texts(given: Any, spec: InputSpec, reading: TextReading | ByteReading | None, model: str) -> TextBatch | None:
+    """Read texts or the bytes of files; None if these are neither."""
+    if reading is None:
+        return None
+    if isinstance(reading, ByteReading):
+        return read_files(given, reading, model)
+    return read_texts(given, spec, reading, model)
 
 
 def _check_is_column(main: Declared, others: Sequence[Declared], model: str) -> None:

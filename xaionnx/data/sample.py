@@ -10,7 +10,7 @@ from typing import Final, final
 import numpy as np
 
 from xaionnx.data.spec import InputSpec, picture_axes
-from xaionnx.data.tokens import Text
+from xaionnx.data.text import Text
 from xaionnx.errors import InputMismatchError
 from xaionnx.graph.input_purposes import InputPurpose, is_data
 from xaionnx.graph.roles import Role, Roles

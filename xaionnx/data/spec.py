@@ -32,8 +32,9 @@ class InputSpec:
 
     Parameters
     ----------
-    kind : {"picture", "table", "text", "array", "series"}
-        Kind of data. ``array`` and ``text`` read tensors from .npy files; ``series`` also reads .csv and .wav files.
+    kind : {"picture", "table", "text", "array", "series", "bytes"}
+        Kind of data. ``array`` and ``text`` read tensors from .npy files; ``series`` also reads .csv and .wav files;
+        ``bytes`` reads files of any kind, byte by byte.
     name : str, optional
         Name of the input tensor; the model's first input if None.
     axes : str, optional
@@ -71,6 +72,14 @@ class InputSpec:
         Whether the tokenizer's special tokens, such as [CLS], are added to a text.
     text : str, optional
         The column of a table that holds the text.
+    head, tail : int, optional
+        How many bytes of a file a model reads from its start and from its end; all if both are None.
+    padding : int, optional
+        The number that stands for no byte, where a file is shorter, and by which bytes are removed.
+    shift : int
+        The number of byte 0; bytes are numbered from there.
+    strip : int
+        If above 0, only so many bytes at either end of a file are looked at, without the white space at that end.
     groups : mapping of str to sequence of str
         Columns that are one player together by default, such as those of a one-hot code, by the name of the player.
     units : mapping of str to str
@@ -127,6 +136,11 @@ class InputSpec:
     max_length: int | None = None
     special_tokens: bool = True
     text: str | None = None
+    head: int | None = None
+    tail: int | None = None
+    padding: int | None = None
+    shift: int = 0
+    strip: int = 0
     output: str | None = None
     activation: Activation = "none"
     labels: Sequence[str] = ()

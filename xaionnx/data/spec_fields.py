@@ -17,7 +17,7 @@ from xaionnx.data.time_axis import TimeAxis
 from xaionnx.errors import ParameterError, UnknownNameError, shortened
 from xaionnx.typing import Document, Facts
 
-Kind = Literal["picture", "table", "text", "array", "series"]
+Kind = Literal["picture", "table", "text", "array", "series", "bytes"]
 Layout = Literal["NCHW", "NHWC"]
 Color = Literal["RGB", "BGR", "L"]
 Activation = Literal["logits", "softmax", "sigmoid", "none"]
@@ -56,8 +56,16 @@ _INPUT: Final[dict[str, str | None]] = {
     "max_length": "text",
     "special_tokens": "text",
     "text": "text",
+    "head": "bytes",
+    "tail": "bytes",
+    "padding": "bytes",
+    "shift": "bytes",
+    "strip": "bytes",
 }
 # keys of [input] and [output] whose field has another name
+# Whole numbers, with the least of each; all but some may be None.
+_WHOLE: Final = {"blank": 0, "max_length": 1, "head": 1, "tail": 1, "padding": 0, "shift": 0, "strip": 0}
+_ALWAYS: Final = ("shift", "strip")
 _RENAMED: Final = {"channels": "channel_names"}
 _OUTPUT: Final = ("name", "activation", "labels", "boxes", "blank")
 
@@ -143,12 +151,9 @@ def checked_fields(fields: Facts) -> Document:
     for key in ("name", "output", "boxes", "axes", "tokenizer", "text"):
         if fields[key] is not None and not (isinstance(fields[key], str) and fields[key]):
             _fail(key, "a non-empty str or None", fields[key])
-    blank = fields["blank"]
-    if blank is not None and not (isinstance(blank, int) and not isinstance(blank, bool) and blank >= 0):
-        _fail("blank", "an int in [0, inf) or None", blank)
-    length = fields["max_length"]
-    if length is not None and (type(length) is not int or length < 1):
-        _fail("max_length", "an int in [1, inf) or None", length)
+    for key, least in _WHOLE.items():
+        if fields[key] is not None and (type(fields[key]) is not int or fields[key] < least):
+            _fail(key, f"an int in [{least}, inf){' or None' if key not in _ALWAYS else ''}", fields[key])
     for key in ("guessed", "special_tokens"):
         if not isinstance(fields[key], bool):
             _fail(key, "a bool", fields[key])

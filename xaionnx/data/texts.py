@@ -14,7 +14,9 @@ import numpy as np
 
 from xaionnx.data.files import Refusal, expand, read_bytes, sha256_of
 from xaionnx.data.spec import InputSpec
-from xaionnx.data.tokens import Text, TextTokenizer, TokenInput, token_feeds
+from xaionnx.data.text import Text
+from xaionnx.data.token_feeds import TokenInput, token_feeds
+from xaionnx.data.tokens import TextTokenizer
 from xaionnx.data.words import words_of
 from xaionnx.errors import DataError, InputMismatchError
 from xaionnx.short_repr import short_repr

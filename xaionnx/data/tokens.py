@@ -1,11 +1,9 @@
-"""Text as the tokens of a model, by its tokenizer.json, and the characters that each token stands for."""
+"""Text as the tokens of a model, by its tokenizer.json."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Literal, final
@@ -13,10 +11,9 @@ from typing import Any, Final, Literal, final
 import numpy as np
 
 from xaionnx.data.files import is_file, read_bytes, sha256_of
-from xaionnx.data.words import sentences_of, words_of
+from xaionnx.data.text import Text
 from xaionnx.errors import DataError, ParameterError, UnsupportedModelError
-from xaionnx.short_repr import short_repr
-from xaionnx.typing import Array, Document, DType
+from xaionnx.typing import Array, Document
 
 SpecialToken = Literal["mask", "pad", "unknown", "start"]
 
@@ -38,150 +35,6 @@ _USUAL: Final[Mapping[SpecialToken, tuple[str, ...]]] = {
 }
 # A model_max_length beyond this stands for none.
 _UNLIMITED: Final = 10**6
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class Text:
-    """A text and its T tokens, as a model reads them.
-
-    Attributes
-    ----------
-    text : str
-    ids : int array (T,)
-        The numbers of the tokens.
-    spans : int array (T, 2)
-        The characters of each token, from start to stop; two equal numbers for special tokens and padding.
-    special : bool array (T,)
-        Tokens that stand for no text: those that the tokenizer adds, and padding.
-    cut : int
-        How many further tokens of the text the model does not see.
-    tokenizer : TextTokenizer or None
-    """
-
-    text: str
-    ids: Array
-    spans: Array
-    special: Array
-    cut: int = 0
-    tokenizer: TextTokenizer | None = None
-
-    __repr__ = short_repr
-
-    def padded(self, length: int) -> Text:
-        """Return the text with padding to ``length`` tokens."""
-        missing = length - len(self.ids)
-        if missing <= 0:
-            return self
-        pad = 0 if self.tokenizer is None else self.tokenizer.pad_id
-        return dataclasses.replace(
-            self,
-            ids=np.concatenate([self.ids, np.full(missing, pad, self.ids.dtype)]),
-            spans=np.concatenate([self.spans, np.zeros((missing, 2), self.spans.dtype)]),
-            special=np.concatenate([self.special, np.ones(missing, bool)]),
-        )
-
-    def keeping(self, tokens: range) -> Text:
-        """Return the text with some tokens that are never removed, such as a continuation."""
-        special = self.special.copy()
-        special[tokens.start : tokens.stop] = True
-        return dataclasses.replace(self, special=special)
-
-    @property
-    def seen(self) -> int:
-        """The number of characters, from the start, that the model sees."""
-        return len(self.text) if not self.cut else int(self.spans[:, 1].max(initial=0))
-
-    @cached_property
-    def tokens(self) -> Array:
-        """The player of each token if each is one, (T,); tokens of one character, such as its bytes, are one."""
-        return _numbered(_joined(np.arange(len(self.ids)), self._shown_spans, self.special))
-
-    @cached_property
-    def words(self) -> Array:
-        """The player of each token if the tokens of a word are one, (T,); -1 for special tokens and padding."""
-        return self._grouped(words_of(self.text))
-
-    @cached_property
-    def sentences(self) -> Array:
-        """The player of each token if the tokens of a sentence are one, (T,); -1 for special tokens and padding."""
-        return self._grouped(sentences_of(self.text))
-
-    def spans_of(self, players: Array) -> list[list[int]]:
-        """Return the characters from start to stop of each of the players (T,) 0 .. P - 1.
-
-        A player whose tokens do not follow each other has several starts and stops, one after the other.
-        """
-        found: list[list[int]] = [[] for _ in range(int(players.max(initial=-1)) + 1)]
-        before = -1
-        for player, (start, stop) in zip(players.tolist(), self.spans.tolist(), strict=True):
-            if player < 0:
-                continue
-            if player == before:
-                found[player][-2:] = min(found[player][-2], start), max(found[player][-1], stop)
-            else:
-                found[player] += [start, stop]
-            before = player
-        return [
-            [end for k in range(0, len(own), 2) for end in self._without_white_space(own[k], own[k + 1])]
-            for own in found
-        ]
-
-    def _without_white_space(self, start: int, stop: int) -> list[int]:
-        """Characters from start to stop without white space at their ends, if they hold anything else."""
-        part = self.text[start:stop]
-        if not part.strip():
-            return [start, stop]
-        return [start + len(part) - len(part.lstrip()), stop - len(part) + len(part.rstrip())]
-
-    @cached_property
-    def _shown_spans(self) -> Array:
-        """The spans without white space at their ends, if they hold anything else."""
-        shown = self.spans.copy()
-        for place in np.flatnonzero(~self.special):
-            shown[place] = self._without_white_space(*shown[place].tolist())
-        return shown
-
-    def _grouped(self, by_character: Array) -> Array:
-        """Players of tokens whose characters share a number; a token with characters of several joins them."""
-        spans, groups = self._shown_spans, np.full(len(self.ids), -1, dtype=np.int64)
-        # The group that each number stands for: a token with characters of several joins them.
-        group, blank = np.arange(len(self.text) + 1), list[int]()
-        for place in np.flatnonzero(~self.special).tolist():
-            start, stop = spans[place]
-            own = by_character[start:stop]
-            own = own[own >= 0]
-            if not len(own):
-                blank.append(place)
-                continue
-            group[own[0] : own[-1] + 1] = group[own[0]]
-            groups[place] = group[own[0]]
-            # White space that is a token belongs to what follows it.
-            groups[blank] = groups[place]
-            blank = []
-        known = groups[groups >= 0]
-        groups[blank] = known[-1] if len(known) else 0
-        return _numbered(_joined(groups, spans, self.special))
-
-
-def _joined(groups: Array, spans: Array, special: Array) -> Array:
-    """Give tokens that share a character one group, such as the bytes of one; -1 to special tokens."""
-    joined, stop, group = groups.copy(), -1, -1
-    joined[special] = -1
-    for place in np.flatnonzero(~special):
-        if spans[place, 0] < stop and spans[place, 1] > spans[place, 0]:
-            joined[joined == joined[place]] = group
-        group, stop = joined[place], max(stop, int(spans[place, 1]))
-    return joined
-
-
-def _numbered(groups: Array) -> Array:
-    """Number the groups 0 .. P - 1 by their first token; negative ones stay -1."""
-    known: dict[int, int] = {}
-    for group in groups.tolist():
-        if group >= 0:
-            known.setdefault(group, len(known))
-    return np.array([known.get(group, -1) for group in groups.tolist()], dtype=np.int32)
 
 
 @final
@@ -357,85 +210,3 @@ def tokenizer_file(model_path: Path, named: str | None) -> Path | None:
         return found
     names = (f"{model_path.stem}.tokenizer.json", "tokenizer.json")
     return next((one / name for one in folders for name in names if is_file(one / name)), None)
-
-
-@dataclass(frozen=True)
-class TokenInput:
-    """An input of a model that is fed from the tokens of a text.
-
-    Attributes
-    ----------
-    name : str
-    purpose : str
-        As in :class:`xaionnx.graph.input_purposes.InputPurpose`; ``data`` for the numbers of the tokens.
-    dtype : dtype
-    shape : tuple of int, str or None
-        As the file declares it.
-    """
-
-    name: str
-    purpose: str
-    dtype: DType
-    shape: tuple[int | str | None, ...]
-
-
-def token_feeds(texts: Sequence[Text], inputs: Iterable[TokenInput], model: str) -> dict[str, Array]:
-    """Return the arrays of all inputs of a model for texts of T tokens each.
-
-    Masks are 1 at all tokens but padding, token types 0, positions count from 0, and a state, such as past keys and
-    values, is empty.
-
-    Raises
-    ------
-    DataError
-        An input cannot be made from text.
-    """
-    count, length = len(texts), len(texts[0].ids)
-    ids = np.stack([text.ids for text in texts])
-    real = np.stack([np.arange(length) < _used(text) for text in texts])
-    feeds = {}
-    for one in inputs:
-        if one.purpose == "data":
-            feeds[one.name] = ids.astype(one.dtype)
-        elif one.purpose == "mask" and len(one.shape) == 2:
-            feeds[one.name] = real.astype(one.dtype)
-        elif one.purpose == "token types":
-            feeds[one.name] = np.zeros((count, length), one.dtype)
-        elif one.purpose == "positions":
-            feeds[one.name] = np.broadcast_to(np.arange(length), (count, length)).astype(one.dtype)
-        elif one.purpose == "length":
-            feeds[one.name] = real.sum(axis=1).astype(one.dtype).reshape(-1, *(1,) * (len(one.shape) - 1))
-        elif one.purpose == "state":
-            feeds[one.name] = _empty_state(one, count)
-        elif one.name.rpartition("/")[2] == "use_cache_branch":
-            feeds[one.name] = np.zeros([size if isinstance(size, int) else 1 for size in one.shape], one.dtype)
-        else:
-            raise DataError(
-                f"Input '{one.name}' of {model} ({one.purpose}) cannot be made from text. Give a dict with the arrays "
-                "of all inputs."
-            )
-    return feeds
-
-
-def _used(text: Text) -> int:
-    """The number of tokens before the padding."""
-    shown = np.flatnonzero(~text.special)
-    pads = text.ids == (0 if text.tokenizer is None else text.tokenizer.pad_id)
-    last = len(text.ids)
-    while last > shown[-1] + 1 and pads[last - 1] and text.special[last - 1]:
-        last -= 1
-    return last
-
-
-def _empty_state(one: TokenInput, count: int) -> Array:
-    """A state of no steps: the first free size is that of the samples, the next is 0."""
-    shape, free = [], 0
-    for place, size in enumerate(one.shape):
-        if isinstance(size, int):
-            shape.append(size)
-            continue
-        shape.append(count if place == 0 else 0)
-        free += 1
-    if isinstance(one.shape[0], int):
-        shape[0] = count
-    return np.zeros(shape, one.dtype)

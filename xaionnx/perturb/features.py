@@ -235,7 +235,7 @@ class DefaultFeatures(Features):
 
     def resolved(self, sample: Sample) -> Features:
         if sample.text is not None:
-            return FEATURES.read("words")
+            return FEATURES.read("words" if sample.text.file is None else "bytes")
         parts = {name: self._of(sample, name) for name in sample.data}
         if len(parts) == 1:
             return Features.of(parts[sample.main])

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from xaionnx.data.sample import Sample
-from xaionnx.data.tokens import Text
+from xaionnx.data.text import Text
 from xaionnx.errors import InputMismatchError
 from xaionnx.perturb.features import Features
 from xaionnx.perturb.players import Players
@@ -30,9 +30,22 @@ def text_of(sample: Sample, what: str) -> Text:
     return sample.text
 
 
-def text_players(sample: Sample, features: Features, grouping: Callable[[Text], Array], what: str) -> Players:
-    """Return the players of a text: ``grouping`` returns the player of each of its T tokens, -1 for none."""
+def text_players(
+    sample: Sample, features: Features, grouping: Callable[[Text], Array], what: str, *, of_file: bool = False
+) -> Players:
+    """Return the players of a text: ``grouping`` returns the player of each of its T tokens, -1 for none.
+
+    Raises
+    ------
+    InputMismatchError
+        There is no text, or it is the bytes of a file and the players are not ``of_file``, or the other way round.
+    """
     text = text_of(sample, what)
+    if of_file != (text.file is not None):
+        held, instead = (
+            ("a text", "'words', 'tokens' or 'sentences'") if of_file else ("the bytes of a file", "'bytes'")
+        )
+        raise InputMismatchError(f"{what} does not divide input '{sample.main}', which holds {held}. Use {instead}.")
     labels = grouping(text).astype(np.int32)
     count = int(labels.max()) + 1
     x = sample.array

@@ -15,8 +15,11 @@ from xaionnx.perturb.text_players import text_of
 
 
 def default_text_baseline(sample: Sample) -> Baseline:
-    """Return the mask token of the tokenizer, or deletion if it has none, as for a string."""
-    tokenizer = text_of(sample, "The default baseline of a text").tokenizer
+    """Return the mask token of the tokenizer, or deletion if it has none, as for a string; of a file, the padding."""
+    text = text_of(sample, "The default baseline of a text")
+    if text.file is not None:
+        return Baseline.zero() if text.file.padding is None else SpecialToken("pad")
+    tokenizer = text.tokenizer
     masks = tokenizer is not None and tokenizer.special_id("mask") is not None
     return SpecialToken("mask") if masks else Deletion()
 

@@ -32,18 +32,19 @@ FIGURES: Final = threading.Lock()
 """Held while a figure of matplotlib is drawn: unlike other pictures, several cannot be drawn at once."""
 
 
-def _face(bold: bool) -> Path:
+def _face(bold: bool, fixed: bool = False) -> Path:
     """DejaVu Sans, which matplotlib includes: it is the same on every machine and covers most scripts."""
     import matplotlib
 
-    return Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf")
+    name = f"DejaVuSans{'Mono' if fixed else ''}{'-Bold' if bold else ''}.ttf"
+    return Path(matplotlib.get_data_path(), "fonts", "ttf", name)
 
 
 @functools.lru_cache(maxsize=64)
-def font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
-    """The font of a page, with its size in pixels."""
+def font(size: int, bold: bool = False, fixed: bool = False) -> ImageFont.FreeTypeFont:
+    """The font of a page, with its size in pixels; ``fixed`` is the one whose letters are all of one width."""
     # Every build of Pillow has the basic layout engine, so the bytes do not depend on the build.
-    return ImageFont.truetype(str(_face(bold)), size, layout_engine=ImageFont.Layout.BASIC)
+    return ImageFont.truetype(str(_face(bold, fixed)), size, layout_engine=ImageFont.Layout.BASIC)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -335,6 +336,9 @@ def colour_bar(
     room = length / ((3.4 if upright else 5.0) * size)
     given = end_marks(low, high) if marks is None and room < 3 else marks
     at = ticks(low, high, max(2, min(6, int(room)))) if given is None else given
+    if len(at) < 2:
+        # One number between the ends does not tell the scale.
+        at = [low, *at, high]
     at = list(dict.fromkeys(at))
     words = alike_words(at) if given is None else [number_words(mark) for mark in at]
     places = [round((mark - low) / (high - low) * (length - 1)) if high > low else length // 2 for mark in at]

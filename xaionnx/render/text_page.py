@@ -1,8 +1,9 @@
-"""A text as HTML: words for and against coloured, readable in light, dark and on paper."""
+"""A text or a file as HTML: words or bytes for and against coloured, readable in light, dark and on paper."""
 
 from __future__ import annotations
 
 import html as markup
+import itertools
 import re
 from collections.abc import Sequence
 from typing import Final
@@ -12,15 +13,18 @@ import numpy as np
 from xaionnx.caveats import caveats
 from xaionnx.explanation import Explanation
 from xaionnx.render import words
+from xaionnx.render.byte_rows import Gap, byte_rows, runs
 from xaionnx.render.colours import Scale, number_words
 from xaionnx.render.maps import one_sample
-from xaionnx.render.text_parts import Part, text_parts, text_scale
+from xaionnx.render.text_parts import Part, has_bytes, text_parts, text_scale
 from xaionnx.render.value_kinds import sense
 
 # The colours of words for and against, whose opacity is their strength: red and blue, distinct for all readers.
 _FOR: Final = "214,40,48"
 _AGAINST: Final = "38,112,206"
 _STRONGEST: Final = 0.62
+# More rows of bytes, of 16 each, make a page slow to open.
+_MOST_ROWS: Final = 4096
 # How many words the table lists.
 _LISTED: Final = 12
 
@@ -31,6 +35,9 @@ max-width:52rem;margin:0 auto;padding:1rem 1.25rem}
 .xaionnx-text h1{font-size:1.2rem;margin:0 0 .75rem}
 .xaionnx-text .words{white-space:pre-wrap;overflow-wrap:anywhere;unicode-bidi:plaintext;border:1px solid var(--line);
 border-radius:6px;padding:.75rem 1rem}
+.xaionnx-text .bytes{white-space:pre;overflow-x:auto;font:13px/1.5 ui-monospace,Menlo,Consolas,monospace;
+border:1px solid var(--line);border-radius:6px;padding:.75rem 1rem}
+.xaionnx-text .at,.xaionnx-text .gap{color:var(--faint)}
 .xaionnx-text mark{color:inherit;background:none;border-radius:3px;padding:.05em 0;
 -webkit-print-color-adjust:exact;print-color-adjust:exact}
 .xaionnx-text .cut{color:var(--faint);text-decoration:line-through}
@@ -70,15 +77,19 @@ def fragment(
     """Return the same as a part of a page, such as a notebook."""
     one = one_sample(explanation, sample, target, "page")
     scale = text_scale(one, sign)
-    parts = text_parts(one, scale, top)
+    of_file = has_bytes(one)
+    parts = runs(one, scale, top) if of_file else text_parts(one, scale, top)
     warnings = "".join(
         f'<p class="warning"><b>{markup.escape(found.finding)}</b> {markup.escape(found.advice)}</p>'
         for found in caveats(one)
     )
-    body = "".join(_marked(part, scale) for part in parts)
+    if of_file:
+        body = f'<div class="bytes">{_dump(one, scale, top)}</div>'
+    else:
+        body = f'<div class="words" dir="auto">{"".join(_marked(part) for part in parts)}</div>'
     return (
         f'<div class="xaionnx-text"><style>{_STYLE}</style><h1>{markup.escape(words.class_and_score(one))}</h1>'
-        f'{warnings}<div class="words" dir="auto">{body}</div>{_legend(one, scale)}'
+        f"{warnings}{body}{_legend(scale)}"
         f'<p class="faint">{markup.escape(" ".join(caption(one, scale, parts)))}</p>'
         f'<p class="faint">{markup.escape(words.made_by(one))}</p>{_table(one, parts)}</div>'
     )
@@ -89,7 +100,12 @@ def caption(one: Explanation, scale: Scale, parts: Sequence[Part]) -> list[str]:
     if scale.empty:
         said = [words.without_colours(one, scale.words)]
     else:
-        said = [sense(one).sentence(scale.sign, "words", "the redder a word")]
+        of_file = has_bytes(one)
+        said = [
+            sense(one).sentence(
+                scale.sign, *(("bytes", "the redder a byte") if of_file else ("words", "the redder a word"))
+            )
+        ]
     cut = sum(len(part.text) for part in parts if not part.seen)
     if cut:
         said.append(f"The last {cut:,} characters are cut off: the model does not see them.")
@@ -103,10 +119,36 @@ def visible(text: str) -> str:
     )
 
 
-def _marked(part: Part, scale: Scale) -> str:
+def _dump(one: Explanation, scale: Scale, top: int | None) -> str:
+    """Lines of a hexadecimal dump, neighbours of a run in one mark."""
+    lines = []
+    for row in byte_rows(one, scale, top, _MOST_ROWS):
+        if isinstance(row, Gap):
+            lines.append(f'<span class="gap">{markup.escape(row.words)}</span>')
+            continue
+        numbers, characters = list[str](), list[str]()
+        for run, group in itertools.groupby(row.bytes, lambda byte: None if byte is None else byte.run):
+            cells = list(group)
+            if run is None:
+                numbers.append(" ".join("  " for _ in cells))
+                characters.append(" " * len(cells))
+                continue
+            known = [byte for byte in cells if byte is not None]
+            numbers.append(_mark(run, " ".join(byte.hexadecimal for byte in known)))
+            characters.append(_mark(run, markup.escape("".join(byte.character for byte in known))))
+        lines.append(f'<span class="at">{row.start:08x}</span>  {" ".join(numbers)}  {"".join(characters)}')
+    return "\n".join(lines)
+
+
+def _marked(part: Part) -> str:
     text = markup.escape(visible(part.text))
     if not part.seen:
         return f'<span class="cut" title="cut off: the model does not see it">{text}</span>'
+    return _mark(part, text)
+
+
+def _mark(part: Part, text: str) -> str:
+    """Escaped text in the colour of a part, with its value as a title."""
     if part.value is None:
         return text
     note = markup.escape(part.note)
@@ -119,7 +161,7 @@ def _marked(part: Part, scale: Scale) -> str:
     return f'<mark style="background:rgba({colour},{_STRONGEST * size:.3f});{under}" title="{note}">{text}</mark>'
 
 
-def _legend(one: Explanation, scale: Scale) -> str:
+def _legend(scale: Scale) -> str:
     if scale.empty:
         return ""
     low = f"rgba({_AGAINST},{_STRONGEST}),transparent," if scale.sign == "signed" else "transparent,"
@@ -137,5 +179,6 @@ def _table(one: Explanation, parts: Sequence[Part]) -> str:
         f'<tr><td dir="auto">{markup.escape(visible(part.text))}</td><td class="n">{markup.escape(part.note)}</td></tr>'
         for part in strongest
     )
-    more = f"The {len(strongest)} strongest of {len(known)} words" if len(known) > len(strongest) else "All words"
+    what = "runs of bytes" if has_bytes(one) else "words"
+    more = f"The {len(strongest)} strongest of {len(known)} {what}" if len(known) > len(strongest) else f"All {what}"
     return f"<details><summary>{more}</summary><table>{rows}</table></details>"

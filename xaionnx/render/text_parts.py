@@ -12,6 +12,7 @@ from xaionnx.explanation import Explanation
 from xaionnx.render.colours import Scale, number_words, scale_of
 from xaionnx.render.maps import one_sample
 from xaionnx.render.value_kinds import sense
+from xaionnx.typing import Array
 
 
 @final
@@ -50,14 +51,24 @@ class Part:
 
 def has_text(one: Explanation) -> bool:
     """Whether the record of one sample holds a text and the values of its words."""
+    return _has(one, "text")
+
+
+def has_bytes(one: Explanation) -> bool:
+    """Whether the record of one sample holds the bytes of a file and the values of their runs."""
+    return _has(one, "bytes")
+
+
+def _has(one: Explanation, kind: str) -> bool:
     shown = next(iter(one.display.values()), None)
-    words = one.provenance.get("spans") is not None and one.feature_values is not None
-    return shown is not None and shown.kind == "text" and len(shown.texts) > 0 and words
+    parts = one.provenance.get("spans") is not None and one.feature_values is not None
+    return shown is not None and shown.kind == kind and len(shown.texts) > 0 and parts
 
 
 def is_text(explanation: Explanation, sample: int = 0, target: int = 0) -> bool:
-    """Whether a sample is a text whose words have values, so that it can be drawn as one."""
-    return has_text(one_sample(explanation, sample, target, "page"))
+    """Whether a sample is a text whose words have values, or a file whose bytes do, so that it has its own page."""
+    one = one_sample(explanation, sample, target, "page")
+    return has_text(one) or has_bytes(one)
 
 
 def text_scale(one: Explanation, sign: str) -> Scale:
@@ -65,6 +76,14 @@ def text_scale(one: Explanation, sign: str) -> Scale:
     values = np.asarray(one.feature_values)[0]
     values = values[np.isfinite(values)]
     return scale_of(values, sign, 100, "text", from_zero=sense(one).from_zero)
+
+
+def strengths(values: Array, scale: Scale, top: int | None) -> Array:
+    """Return the strength of each value in a scale, 0 for all but the ``top`` strongest."""
+    found = np.asarray(scale.strength(values))
+    if top is not None:
+        found[np.argsort(-np.abs(np.nan_to_num(values)), kind="stable")[top:]] = 0
+    return found
 
 
 def text_parts(one: Explanation, scale: Scale, top: int | None = None) -> list[Part]:
@@ -82,17 +101,14 @@ def text_parts(one: Explanation, scale: Scale, top: int | None = None) -> list[P
     seen = (one.provenance.get("seen") or [len(text)])[0]
     values = np.asarray(one.feature_values)[0]
     errors = None if one.standard_error is None else np.asarray(one.standard_error)[0]
-    strengths = scale.strength(values)
-    if top is not None:
-        weak = np.argsort(-np.abs(np.nan_to_num(values)), kind="stable")[top:]
-        strengths[weak] = 0
+    colours = strengths(values, scale, top)
     parts, at = list[Part](), 0
     for start, stop, player in _ranges(one):
         if start < at:
             continue
         parts += _rest(text, at, start, seen)
         error = None if errors is None or errors.shape != values.shape else float(errors[player])
-        parts.append(Part(text[start:stop], float(values[player]), error, float(strengths[player])))
+        parts.append(Part(text[start:stop], float(values[player]), error, float(colours[player])))
         at = stop
     return [*parts, *_rest(text, at, len(text), seen)]
 

@@ -19,7 +19,8 @@ from xaionnx.data.sample import Sample, split
 from xaionnx.data.series_files import SeriesLayout
 from xaionnx.data.spec import InputSpec
 from xaionnx.data.table_inputs import is_row
-from xaionnx.data.tokens import Text, TextTokenizer
+from xaionnx.data.text import Text
+from xaionnx.data.tokens import TextTokenizer
 from xaionnx.errors import InputMismatchError, ModelFileError, UnsupportedModelError
 from xaionnx.graph.adapt import adapt, fix_batch, free_batch
 from xaionnx.graph.batch_first import batch_first

@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from xaionnx.data.byte_files import ByteReading
+from xaionnx.data.text import Text
 from xaionnx.data.texts import TextReading, string_text
-from xaionnx.data.tokens import Text, TextTokenizer, TokenInput, tokenizer_file
+from xaionnx.data.token_feeds import TokenInput
+from xaionnx.data.tokens import TextTokenizer, tokenizer_file
 from xaionnx.errors import DataError, ParameterError, UnsupportedModelError
 
 if TYPE_CHECKING:
@@ -63,14 +66,17 @@ def open_tokenizer(model: Model) -> TextTokenizer | None:
     return TextTokenizer(path) if spec is None else TextTokenizer(path, spec.max_length, spec.special_tokens)
 
 
-def text_reading(model: Model, given: Any, lines: bool) -> TextReading | None:  # Any: users may pass anything
-    """Return how text given by a user is read; None if it is no text, or the model reads none."""
+# Any: users may pass anything.
+def text_reading(model: Model, given: Any, lines: bool) -> TextReading | ByteReading | None:
+    """Return how text or a file of bytes given by a user is read; None if it is neither, or the model reads none."""
     arrays = isinstance(given, Mapping | np.ndarray) and getattr(getattr(given, "dtype", None), "kind", "") not in "UO"
-    if arrays or not reads_text(model) or _is_array_file(given):
-        return None
     inputs = tuple(
         TokenInput(info.name, model.purposes[info.name].purpose, info.dtype, info.shape) for info in model.inputs
     )
+    if model.spec is not None and model.spec.kind == "bytes" and not model.is_derived and len(inputs) == 1:
+        return None if arrays else ByteReading.of(model.spec, inputs[0], model.name)
+    if arrays or not reads_text(model) or _is_array_file(given):
+        return None
     return TextReading(model.tokenizer, inputs, model.input().name, lines)
 
 

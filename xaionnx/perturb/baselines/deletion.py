@@ -27,6 +27,11 @@ class Deletion(Baseline):
         from xaionnx.perturb.deleting import DeletedTokens
         from xaionnx.perturb.rewriting import RewrittenText
 
+        if sample.text is not None and sample.text.file is not None:
+            raise InputMismatchError(
+                "baseline='delete' would move the bytes after the deleted ones, and others would be at the end "
+                "of the file. Use 'pad', or the number to put in the place of removed bytes."
+            )
         if sample.array.dtype == object:
             return RewrittenText(sample, players, "")
         return DeletedTokens(sample, players)

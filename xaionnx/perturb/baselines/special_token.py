@@ -8,6 +8,7 @@ from typing import ClassVar, Final, Literal, final
 import numpy as np
 
 from xaionnx.data.sample import Sample
+from xaionnx.data.text import FilePart
 from xaionnx.errors import InputMismatchError
 from xaionnx.perturb.baseline import Baseline
 from xaionnx.perturb.text_players import text_of
@@ -39,7 +40,10 @@ class SpecialToken(Baseline):
     def fill(self, sample: Sample, name: str, rng: np.random.Generator) -> Array:
         if name in self.followers(sample):
             return np.asarray(0)
-        tokenizer = text_of(sample, f"A baseline of the {self.which} token").tokenizer
+        text = text_of(sample, f"A baseline of the {self.which} token")
+        if text.file is not None:
+            return np.asarray(self._of_file(text.file))
+        tokenizer = text.tokenizer
         if tokenizer is None:
             raise InputMismatchError(
                 f"Input '{sample.main}' holds strings, for which there is no {self.which} token. Use 'delete' or "
@@ -51,6 +55,25 @@ class SpecialToken(Baseline):
         if number is None:
             raise InputMismatchError(f"{tokenizer.path.name} has no {self.which} token. {_OTHERS}")
         return np.asarray(number)
+
+    def _of_file(self, file: FilePart) -> int:
+        """The number that stands for no byte.
+
+        Raises
+        ------
+        InputMismatchError
+            There is none, or another token was asked for.
+        """
+        if self.which == "pad" and file.padding is not None:
+            return file.padding
+        raise InputMismatchError(
+            f"Bytes have no {self.which} token. Use the number to put in their place, "
+            + (
+                "or 'pad', the padding of the spec."
+                if file.padding is not None
+                else "or write the padding in the spec."
+            )
+        )
 
 
 def attention_masks(sample: Sample) -> tuple[str, ...]:

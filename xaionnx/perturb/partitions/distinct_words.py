@@ -8,7 +8,7 @@ from typing import ClassVar, final
 import numpy as np
 
 from xaionnx.data.sample import Sample
-from xaionnx.data.tokens import Text
+from xaionnx.data.text import Text
 from xaionnx.perturb.features import Features
 from xaionnx.perturb.players import Players
 from xaionnx.perturb.text_players import text_players

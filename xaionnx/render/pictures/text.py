@@ -67,9 +67,9 @@ def _body(style: Style, parts: Sequence[Part], scale: Scale) -> tuple[Image.Imag
     for left, row, text, part in boxes:
         top = row * step
         if part.strength:
-            ground = _ground(style, part.strength, scale)
+            colour = ground(style, part.strength, scale)
             width = face.getlength(text)
-            draw.rounded_rectangle((left - 1, top + 2, left + width + 1, top + step - 4), radius=3, fill=ground)
+            draw.rounded_rectangle((left - 1, top + 2, left + width + 1, top + step - 4), radius=3, fill=colour)
         draw.text(
             (left, top + round(0.25 * _SIZE)),
             text,
@@ -83,7 +83,7 @@ def _body(style: Style, parts: Sequence[Part], scale: Scale) -> tuple[Image.Imag
     return image, cut
 
 
-def _ground(style: Style, strength: float, scale: Scale) -> tuple[int, int, int]:
+def ground(style: Style, strength: float, scale: Scale) -> tuple[int, int, int]:
     """The colour behind a word, blended with the paper."""
     import numpy as np
 
