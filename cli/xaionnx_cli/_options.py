@@ -11,6 +11,7 @@ import click
 
 if TYPE_CHECKING:
     from xaionnx.data.row_numbers import RowNumbers
+    from xaionnx.data.texts import TextOptions
     from xaionnx.runtime.axes import RowsMode
 
 # Any: click passes a value of the type that its option declares.
@@ -93,6 +94,9 @@ class Options:
     rows_are: RowsMode | None
     exif: bool
     lines: bool
+    text_column: tuple[str, ...]
+    continuation: str | None
+    next_token: str | None
     allow_random: bool
     sign: str
     top: int | float | None
@@ -106,6 +110,13 @@ class Options:
     force: bool
     resume: bool
     as_json: bool
+
+    @property
+    def text(self) -> TextOptions:
+        """How texts are read."""
+        from xaionnx.data.texts import TextOptions
+
+        return TextOptions(self.lines, self.text_column, self.continuation or "")
 
 
 def read_axes(given: Sequence[str]) -> str | dict[str, str] | None:

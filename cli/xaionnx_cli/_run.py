@@ -82,7 +82,7 @@ class _Job:
                 main = self.model.input().name
                 _samples.check_names(self.by_name, self.model)
                 self.files = [self.by_name[main]]
-            self.target = _targets.read_targets(options.target, options.output, self.model)
+            self.target = _targets.target_of(options, self.model)
             self.reports = self._reported_targets()
         self.results = Results(self.model, method.name(), destination, options)
         self._named = named
@@ -187,7 +187,7 @@ class _Job:
             "method": method.name(),
             **({"curves": True} if self._needs_curves else {}),
             "parameters": recorded_parameters(method, method.resolved_parameters()),
-            **{name: getattr(self.options, name) for name in ("target", "output", "axes", "rows_are")},
+            **{name: getattr(self.options, name) for name in ("target", "output", "axes", "rows_are", "next_token")},
             "files": [sha256_of(read_bytes(path, "file", sys.maxsize)) for path in self._named],
         }
 
@@ -213,7 +213,7 @@ class _Job:
     def _read_file(self, path: Path) -> _samples.Reading:
         options = self.options
         return _samples.read(
-            path, self.model, options.exif, self.results.draws, self.by_name, lines=options.lines, rows=options.rows
+            path, self.model, options.exif, self.results.draws, self.by_name, text=options.text, rows=options.rows
         )
 
     def _check_rows(self, samples: Sequence[_samples.Sample]) -> None:

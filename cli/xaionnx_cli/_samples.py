@@ -10,6 +10,7 @@ from pathlib import Path
 from xaionnx.data.files import Refusal, is_file
 from xaionnx.data.row_numbers import RowNumbers
 from xaionnx.data.text import Text
+from xaionnx.data.texts import TextOptions
 from xaionnx.errors import UnknownNameError, UsageError
 from xaionnx.runtime.model import Model
 from xaionnx.typing import Array, Document, Facts
@@ -98,7 +99,7 @@ def read(
     drawn: bool,
     files: Mapping[str, Path] | None = None,
     *,
-    lines: bool = False,
+    text: TextOptions,
     rows: RowNumbers | None = None,
 ) -> Reading:
     """Read a file: its samples, those that were refused, and notes on conversions.
@@ -117,7 +118,7 @@ def read(
     fine = spec.size is None or min(spec.size) >= _FINE
     given = {name: str(one) for name, one in files.items()} if files else path
     side = _DISPLAY if fine and drawn else None
-    found = model.read(given, partial=True, exif=exif, display_side=side, lines=lines, rows=rows)
+    found = model.read(given, partial=True, exif=exif, display_side=side, text=text, rows=rows)
     displays: Sequence[Array | None] = found.displays or [None] * len(found.names)
     origin = found.provenance()
     texts: Sequence[Text | None] = found.texts or [None] * len(found.names)

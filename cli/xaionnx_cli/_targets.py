@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from click import UsageError
+
 from xaionnx.errors import InputMismatchError
 from xaionnx.runtime.model import Model
 from xaionnx.targets.kinds.top import Top
 from xaionnx.targets.target import TARGETS, Target
+from xaionnx_cli._options import Options
 
 
 def target_help() -> str:
@@ -34,6 +37,27 @@ def read_targets(texts: Sequence[str], output: str | None, model: Model) -> Targ
         return Target.channel(output) if output is not None and inside else _top_class(output)
     read = [Target.read(text, model, output) for text in texts]
     return read[0] if len(read) == 1 else read
+
+
+def target_of(options: Options, model: Model) -> Target | list[Target] | None:
+    """Return what the options of ``explain`` say is explained: ``--target``, ``--continuation`` or ``--next-token``.
+
+    Raises
+    ------
+    UsageError
+        Several of them are given.
+    ParameterError, UnknownNameError
+        A value does not name a target, or contains an invalid number.
+    """
+    given = {"--target": options.target, "--continuation": options.continuation, "--next-token": options.next_token}
+    named = [name for name, value in given.items() if value not in (None, ())]
+    if len(named) > 1:
+        raise UsageError(f"{' and '.join(named)} both say what to explain. Give one of them.")
+    if options.continuation:
+        return Target.continuation(options.continuation, output=options.output)
+    if options.next_token:
+        return Target.next_token(options.next_token, output=options.output)
+    return read_targets(options.target, options.output, model)
 
 
 def default_target(model: Model) -> Target | None:

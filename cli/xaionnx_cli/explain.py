@@ -169,6 +169,25 @@ def _common() -> list[click.Parameter]:
             "such as the points of a set.",
         ),
         click.Option(["--lines"], is_flag=True, help="Take each line of a text file as a text."),
+        click.Option(
+            ["--text-column"],
+            multiple=True,
+            metavar="NAME",
+            help="The column of a .csv, .tsv or .parquet file that holds the text; twice for pairs of texts, such as a "
+            "question and its context.",
+        ),
+        click.Option(
+            ["--continuation"],
+            metavar="TEXT",
+            help="Append this text to each prompt, and explain why a language model writes it: its log probability, "
+            "each token after all before it. Begin it with the space before its first word.",
+        ),
+        click.Option(
+            ["--next-token"],
+            metavar="TEXT",
+            help="Explain the log probability that a language model writes this token next (default: the most probable "
+            "one). Begin it with the space before it, if there is one.",
+        ),
         click.Option(["--exif"], is_flag=True, help="Rotate pictures by their EXIF orientation."),
         _overwriting.option(),
         click.Option(

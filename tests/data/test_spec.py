@@ -113,7 +113,7 @@ def test_to_pictures_refuses_the_other_layout_and_pixel_its_bounds():
     [
         (
             {"kind": "image"},
-            "'kind' parameter of InputSpec must be one of 'picture', 'table', 'text', 'array', 'series'",
+            "'kind' parameter of InputSpec must be one of 'picture', 'table', 'text', 'array', 'series', 'bytes'",
             "'image'",
         ),
         ({"layout": "NCWH"}, "'layout' parameter of InputSpec must be one of 'NCHW', 'NHWC'", "'NCWH'"),

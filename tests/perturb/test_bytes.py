@@ -74,7 +74,7 @@ def test_numbers_of_bytes_may_start_elsewhere() -> None:
 def test_what_cannot_be_read_is_refused() -> None:
     with pytest.raises(ParameterError, match="Their sum must be 8"):
         reading(8, head=4)
-    with pytest.raises(DataError, match="3 of the 8 bytes that the model reads.*padding"):
+    with pytest.raises(DataError, match=r"3 of the 8 bytes that the model reads.*padding"):
         reading(8).encode(b"abc")
     with pytest.raises(DataError, match="nothing but white space"):
         reading(8, strip=10, padding=0).encode(b"\n\n")

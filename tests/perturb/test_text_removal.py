@@ -8,6 +8,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import xaionnx
+from xaionnx.data.texts import TextOptions
 from xaionnx.errors import DataError, InputMismatchError
 from xaionnx.runtime.model import Model
 from xaionnx.typing import Array
@@ -127,8 +128,8 @@ def test_paths_are_files_and_strings_are_texts(tmp_path: Path) -> None:
     model = bag(tmp_path)
     file = tmp_path / "mail.txt"
     file.write_text(f"{TEXT}\n\nHello\n")
-    assert model.read(file).texts[0].text == f"{TEXT}\n\nHello\n"
-    lines = model.read(file, lines=True)
+    assert model.read(file).texts[0].text == f"{TEXT}\n\nHello"
+    lines = model.read(file, text=TextOptions(lines=True))
     assert [text.text for text in lines.texts] == [TEXT, "Hello"]
     assert [Path(name).name for name in lines.names] == ["mail.txt[0]", "mail.txt[1]"]
     assert model.read(str(file)).texts[0].text == str(file)

@@ -70,8 +70,8 @@ class InputSpec:
         The most tokens of a text, with special ones; that of the tokenizer if None.
     special_tokens : bool
         Whether the tokenizer's special tokens, such as [CLS], are added to a text.
-    text : str, optional
-        The column of a table that holds the text.
+    text : str or sequence of two str
+        The column of a table that holds the text, or those of the two texts of a pair.
     head, tail : int, optional
         How many bytes of a file a model reads from its start and from its end; all if both are None.
     padding : int, optional
@@ -135,7 +135,7 @@ class InputSpec:
     tokenizer: str | None = None
     max_length: int | None = None
     special_tokens: bool = True
-    text: str | None = None
+    text: Sequence[str] | str = ()
     head: int | None = None
     tail: int | None = None
     padding: int | None = None

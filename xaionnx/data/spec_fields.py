@@ -65,6 +65,7 @@ _INPUT: Final[dict[str, str | None]] = {
 # keys of [input] and [output] whose field has another name
 # Whole numbers, with the least of each; all but some may be None.
 _WHOLE: Final = {"blank": 0, "max_length": 1, "head": 1, "tail": 1, "padding": 0, "shift": 0, "strip": 0}
+_PAIR: Final = 2
 _ALWAYS: Final = ("shift", "strip")
 _RENAMED: Final = {"channels": "channel_names"}
 _OUTPUT: Final = ("name", "activation", "labels", "boxes", "blank")
@@ -148,18 +149,17 @@ def checked_fields(fields: Facts) -> Document:
     for key, choices in _CHOICES.items():
         if not isinstance(fields[key], str) or fields[key] not in choices:
             _fail(key, f"one of {', '.join(repr(c) for c in choices)}", fields[key])
-    for key in ("name", "output", "boxes", "axes", "tokenizer", "text"):
+    for key in ("name", "output", "boxes", "axes", "tokenizer"):
         if fields[key] is not None and not (isinstance(fields[key], str) and fields[key]):
             _fail(key, "a non-empty str or None", fields[key])
-    for key, least in _WHOLE.items():
-        if fields[key] is not None and (type(fields[key]) is not int or fields[key] < least):
-            _fail(key, f"an int in [{least}, inf){' or None' if key not in _ALWAYS else ''}", fields[key])
+    _check_whole(fields)
     for key in ("guessed", "special_tokens"):
         if not isinstance(fields[key], bool):
             _fail(key, "a bool", fields[key])
     checked["size"] = _checked_size(fields["size"])
     for key in ("mean", "scale"):
         checked[key] = _per_channel(key, fields[key], CHANNELS[fields["color"]])
+    checked["text"] = _checked_text(fields["text"])
     for key in ("columns", "ignore", "labels", "channel_names"):
         checked[key] = _checked_names(key, fields[key])
     _check_unique("columns", checked["columns"])
@@ -171,6 +171,23 @@ def checked_fields(fields: Facts) -> Document:
     checked["groups"] = _checked_groups(fields["groups"], checked["columns"])
     checked["units"] = _checked_units(fields["units"], checked["columns"])
     return checked
+
+
+def _check_whole(fields: Facts) -> None:
+    for key, least in _WHOLE.items():
+        value = fields[key]
+        if value is None and key not in _ALWAYS:
+            continue
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            _fail(key, f"an int in [{least}, inf){'' if key in _ALWAYS else ' or None'}", value)
+
+
+def _checked_text(given: object) -> tuple[str, ...]:
+    """The column of a table that holds the text, or those of the texts of pairs."""
+    names = () if given is None else _checked_names("text", [given] if isinstance(given, str) else given)
+    if not all(names) or len(names) > _PAIR:
+        _fail("text", "the name of a column, or of two for pairs of texts", given)
+    return names
 
 
 def _checked_time(fields: Facts) -> Document:

@@ -281,7 +281,10 @@ def read_cells(path: Path, chosen: RowNumbers | None = None) -> Cells:
 
 
 def _read_csv(path: Path, data: bytes, chosen: RowNumbers | None) -> Cells:
-    reader = csv.reader(io.StringIO(_decode_text(path, data), newline=""), strict=True)
+    # Texts in a column may be of any length.
+    csv.field_size_limit(MAX_TABLE_BYTES)
+    between = "\t" if path.suffix.lower() == ".tsv" else ","
+    reader = csv.reader(io.StringIO(_decode_text(path, data), newline=""), delimiter=between, strict=True)
     try:
         header = next(reader, [])
     except csv.Error as error:

@@ -59,6 +59,8 @@ class Text:
     tokenizer : TextTokenizer or None
     file : FilePart or None
         For the bytes of a file.
+    types : int array (T,) or None
+        The number of the text that each token belongs to, of a pair; all 0 if None.
     """
 
     text: str
@@ -68,6 +70,7 @@ class Text:
     cut: int = 0
     tokenizer: TextTokenizer | None = None
     file: FilePart | None = None
+    types: Array | None = None
 
     __repr__ = short_repr
 
@@ -88,6 +91,7 @@ class Text:
             ids=np.concatenate([self.ids, np.full(missing, self.pad_id, self.ids.dtype)]),
             spans=np.concatenate([self.spans, np.zeros((missing, 2), self.spans.dtype)]),
             special=np.concatenate([self.special, np.ones(missing, bool)]),
+            types=None if self.types is None else np.concatenate([self.types, np.zeros(missing, self.types.dtype)]),
         )
 
     def keeping(self, tokens: range) -> Text:

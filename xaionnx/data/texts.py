@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import csv
-import io
+import difflib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, final
+from typing import Any, Final, TypeGuard, final
 
 import numpy as np
 
+from xaionnx.data.columns import Column
 from xaionnx.data.files import Refusal, expand, read_bytes, sha256_of
+from xaionnx.data.frames import PARQUET, frame_cells, is_frame, is_series
+from xaionnx.data.row_numbers import RowNumbers
 from xaionnx.data.spec import InputSpec
+from xaionnx.data.tables import Cells, listed, read_cells
 from xaionnx.data.text import Text
 from xaionnx.data.token_feeds import TokenInput, token_feeds
 from xaionnx.data.tokens import TextTokenizer
@@ -26,7 +29,28 @@ MAX_BYTES: Final = 16 * 2**20
 """Size of a text file that is not refused."""
 
 _ARRAYS: Final = (".npy", ".npz")
-_TABLES: Final = (".csv", ".tsv")
+_TABLES: Final = (".csv", ".tsv", *PARQUET)
+_PAIR: Final = 2
+
+
+@final
+@dataclass(frozen=True)
+class TextOptions:
+    """What a user says about texts besides the texts themselves.
+
+    Attributes
+    ----------
+    lines : bool
+        Whether each line of a text file is a text.
+    column : tuple of str
+        The column of a table that holds the text, or the two columns of pairs of texts; that of the spec if empty.
+    ending : str
+        What is appended to each text, such as a continuation to explain.
+    """
+
+    lines: bool = False
+    column: tuple[str, ...] = ()
+    ending: str = ""
 
 
 @final
@@ -42,14 +66,16 @@ class TextReading:
         All inputs of the model.
     main : str
         The input that is explained.
-    lines : bool
-        Whether each line of a text file is a text.
+    options : TextOptions
+    chosen : RowNumbers or None
+        The rows of a table to read; all if None.
     """
 
     tokenizer: TextTokenizer | None
     inputs: tuple[TokenInput, ...]
     main: str
-    lines: bool = False
+    options: TextOptions = TextOptions()
+    chosen: RowNumbers | None = None
 
 
 @final
@@ -83,10 +109,11 @@ class TextBatch:
 @final
 @dataclass(frozen=True)
 class _Source:
-    """A text with its name, and its file and line, if it has one."""
+    """A text, or a pair of them, with its name, and its file and line, if it has one."""
 
     text: str
     name: str
+    second: str | None = None
     sha256: str | None = None
     path: Path | None = None
     row: int | None = None
@@ -95,8 +122,8 @@ class _Source:
 def read_texts(given: Any, spec: InputSpec, reading: TextReading, model: str) -> TextBatch | None:  # Any: users
     """Return texts and their arrays; None if ``given`` holds arrays for the model.
 
-    A str is a text, and so is each of a list or of an array of strings; a path is a file: a text, or one a line, or the
-    column of a table that the spec names.
+    A str is a text, and so is each of a list or of an array of strings; a tuple of two is a pair of texts, such as a
+    question and its context. A path is a file: a text, or one a line, or a table with a column of texts, as a frame is.
 
     Raises
     ------
@@ -106,13 +133,13 @@ def read_texts(given: Any, spec: InputSpec, reading: TextReading, model: str) ->
         The texts have different numbers of tokens, and the model has no mask that would hide padding.
     """
     refused: list[Refusal] = []
-    sources = _sources(given, spec, reading.lines, refused)
+    sources = _sources(given, reading.options.column or spec.text, reading, refused)
     if sources is None:
         return None
     found: list[tuple[_Source, Text]] = []
     for source in sources:
         try:
-            found.append((source, _encoded(source.text, reading)))
+            found.append((source, _encoded(source, reading)))
         except DataError as error:
             said = DataError(f"{_place(source)}: {error}")
             refused.append(Refusal(source.path or Path(source.name), said, source.row))
@@ -161,12 +188,21 @@ def _place(source: _Source) -> str:
     return f"'{source.name}'" if source.path is not None else source.name
 
 
-def _encoded(text: str, reading: TextReading) -> Text:
+def _encoded(source: _Source, reading: TextReading) -> Text:
+    text = source.text + reading.options.ending
     if reading.tokenizer is None:
+        if source.second is not None:
+            raise DataError("The model reads one string a sample, and a tuple is a pair of texts. Give a list of them.")
         return string_text(text)
     declared = next(one.shape for one in reading.inputs if one.name == reading.main)
     fixed = declared[1] if len(declared) > 1 else None
-    return reading.tokenizer.encode(text, fixed if isinstance(fixed, int) else None)
+    found = reading.tokenizer.encode(text, fixed if isinstance(fixed, int) else None, source.second)
+    if reading.options.ending and found.cut:
+        raise DataError(
+            f"The prompt and its continuation have {len(found.ids) + found.cut} tokens, and the model takes "
+            f"{len(found.ids)}, so that the continuation would be cut off. Shorten the prompt."
+        )
+    return found
 
 
 def _cut_notes(text: Text) -> list[str]:
@@ -195,61 +231,71 @@ def _arrays(texts: list[Text], reading: TextReading, model: str) -> tuple[list[T
 
 
 # Any: users may pass anything.
-def _sources(given: Any, spec: InputSpec, lines: bool, refused: list[Refusal]) -> list[_Source] | None:
-    if isinstance(given, str):
-        return [_Source(given, "x[0]")]
+def _sources(given: Any, columns: Sequence[str], reading: TextReading, refused: list[Refusal]) -> list[_Source] | None:
+    """The texts that are given, without those that are ``refused``; None for arrays of the model."""
     if isinstance(given, os.PathLike):
-        return _of_files([Path(given)], spec, lines, refused)
-    if isinstance(given, Mapping):
-        return None
-    columns = getattr(given, "columns", None)
-    if columns is not None and spec.text is not None:
-        if spec.text not in list(columns):
-            raise InputMismatchError(
-                f"The frame has no column '{spec.text}', which the spec names as the text. Its columns are "
-                f"{', '.join(map(str, columns))}."
-            )
-        given = list(given[spec.text])
+        return _of_files([Path(given)], columns, reading, refused)
+    if is_frame(given) and not (is_series(given) and {*columns}.isdisjoint(given.index)):
+        return _of_table(frame_cells(given), columns, refused)
+    if isinstance(given, str) or _is_pair(given):
+        given = [given]
     kind = getattr(getattr(given, "dtype", None), "kind", "")
-    if kind in ("U", "O") or type(given).__name__ == "Series":
+    if kind in ("U", "O") or is_series(given):
         given = np.asarray(given, dtype=object).reshape(-1).tolist()
     if not isinstance(given, Sequence) or not len(given):
         return None
     if all(isinstance(item, os.PathLike) for item in given):
-        return _of_files([Path(item) for item in given], spec, lines, refused)
-    if not any(isinstance(item, str) for item in given):
+        return _of_files([Path(item) for item in given], columns, reading, refused)
+    return _of_list(given, refused)
+
+
+def _of_list(given: Sequence[Any], refused: list[Refusal]) -> list[_Source] | None:  # Any: users may pass anything
+    """The texts and pairs of a list; None if it has none."""
+    if not any(isinstance(item, str) or _is_pair(item) for item in given):
         return None
     sources = []
     for number, item in enumerate(given):
+        name = f"x[{number}]"
         if isinstance(item, str):
-            sources.append(_Source(item, f"x[{number}]", row=number))
-            continue
-        error = DataError(f"x[{number}] is no text but {type(item).__name__}. Give a str, or Paths alone.")
-        refused.append(Refusal(Path(f"x[{number}]"), error, number))
+            sources.append(_Source(item, name, row=number))
+        elif _is_pair(item):
+            sources.append(_Source(item[0], name, item[1], row=number))
+        else:
+            error = DataError(f"{name} is no text but {type(item).__name__}. Give a str, or Paths alone.")
+            refused.append(Refusal(Path(name), error, number))
     return sources
 
 
-def _of_files(paths: Sequence[Path], spec: InputSpec, lines: bool, refused: list[Refusal]) -> list[_Source] | None:
+def _is_pair(given: Any) -> TypeGuard[tuple[str, str]]:
+    return isinstance(given, tuple) and len(given) == _PAIR and all(isinstance(text, str) for text in given)
+
+
+def _of_files(
+    paths: Sequence[Path], columns: Sequence[str], reading: TextReading, refused: list[Refusal]
+) -> list[_Source] | None:
     if all(path.suffix.lower() in _ARRAYS for path in paths):
         return None
     sources = []
     for path in expand(paths):
         try:
-            sources += _of_file(path, spec, lines)
+            if path.suffix.lower() in _TABLES:
+                sources += _of_table(read_cells(path, reading.chosen), columns, refused)
+            else:
+                sources += _of_file(path, reading.options.lines)
         except DataError as error:
             refused.append(Refusal(path, error))
     return sources
 
 
-def _of_file(path: Path, spec: InputSpec, lines: bool) -> list[_Source]:
-    if path.suffix.lower() in _TABLES:
-        return _of_table(path, spec)
+def _of_file(path: Path, lines: bool) -> list[_Source]:
     data = read_bytes(path, "text", MAX_BYTES)
     text, digest = _decoded(path, data), sha256_of(data)
     if not lines:
-        return [_Source(text, str(path), digest, path)]
+        # The last line break ends the file, and is no part of the text: a language model would go on after it.
+        whole = text.removesuffix("\n").removesuffix("\r") if text.strip() else text
+        return [_Source(whole, str(path), None, digest, path)]
     texts = [line for line in text.splitlines() if line.strip()]
-    return [_Source(line, f"{path}[{number}]", digest, path, number) for number, line in enumerate(texts)]
+    return [_Source(line, f"{path}[{number}]", None, digest, path, number) for number, line in enumerate(texts)]
 
 
 def _decoded(path: Path, data: bytes) -> str:
@@ -260,21 +306,40 @@ def _decoded(path: Path, data: bytes) -> str:
         raise DataError(f"'{path}' is not UTF-8 text (byte {error.start}). Save it as UTF-8.") from error
 
 
-def _of_table(path: Path, spec: InputSpec) -> list[_Source]:
-    if spec.text is None:
+def _of_table(cells: Cells, columns: Sequence[str], refused: list[Refusal]) -> list[_Source]:
+    """The texts in a column of a table, or the pairs in two.
+
+    Raises
+    ------
+    DataError
+        It has no such column, or it is not known which.
+    """
+    titles = list(cells.columns)
+    wanted = tuple(columns) or (tuple(titles) if len(titles) == 1 else ())
+    if not wanted:
         raise DataError(
-            f"'{path}' is a table, and the spec does not say which column is the text. Write it there: [input] text = "
-            "'column'."
+            f"{cells.shown} is a table, and it is not said which of its columns is the text: {listed(titles)}. Use "
+            "--text-column NAME, the column alone, or write it in the spec: [input] text = 'NAME'."
         )
-    data = read_bytes(path, "table", MAX_BYTES)
-    table = io.StringIO(_decoded(path, data), newline="")
-    reader = csv.DictReader(table, delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
-    columns = list(reader.fieldnames or [])
-    rows = list(enumerate(reader))
-    if spec.text not in columns:
-        raise DataError(
-            f"'{path}' has no column '{spec.text}', which the spec names as the text. Its columns are "
-            f"{', '.join(columns)}."
-        )
-    digest = sha256_of(data)
-    return [_Source(str(row[spec.text] or ""), f"{path}[{number}]", digest, path, number) for number, row in rows]
+    if missing := [name for name in wanted if name not in titles]:
+        near = difflib.get_close_matches(missing[0], titles, n=1)
+        hint = f" Nearest: '{near[0]}'." if near else ""
+        raise DataError(f"{cells.shown} has no column '{missing[0]}'. Its columns are {listed(titles)}.{hint}")
+    refused += cells.unread
+    path = cells.path if cells.sha256 is not None else None
+    sources = []
+    for row, number in enumerate(cells.numbers):
+        parts = [_cell(cells.columns[name], row) for name in wanted]
+        if None in parts:
+            error = DataError(f"{cells.place(row)} has no text in '{wanted[parts.index(None)]}'. Leave the row out.")
+            refused.append(Refusal(cells.path, error, number))
+            continue
+        text, second = str(parts[0]), None if len(parts) < _PAIR else str(parts[1])
+        sources.append(_Source(text, cells.names[row], second, cells.sha256, path, number))
+    return sources
+
+
+def _cell(column: Column, row: int) -> str | None:
+    """The text of a cell; None if it is missing."""
+    text = column.values[row]
+    return None if column.missing[row] or not str(text).strip() else str(text)

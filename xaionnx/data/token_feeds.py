@@ -35,8 +35,8 @@ class TokenInput:
 def token_feeds(texts: Sequence[Text], inputs: Iterable[TokenInput], model: str) -> dict[str, Array]:
     """Return the arrays of all inputs of a model for texts of T tokens each.
 
-    Masks are 1 at all tokens but padding, token types 0, positions count from 0, and a state, such as past keys and
-    values, is empty.
+    Masks are 1 at all tokens but padding, token types 0, and 1 at the second text of a pair, positions count from 0,
+    and a state, such as past keys and values, is empty.
 
     Raises
     ------
@@ -53,7 +53,8 @@ def token_feeds(texts: Sequence[Text], inputs: Iterable[TokenInput], model: str)
         elif one.purpose == "mask" and len(one.shape) == 2:
             feeds[one.name] = real.astype(one.dtype)
         elif one.purpose == "token types":
-            feeds[one.name] = np.zeros((count, length), one.dtype)
+            types = [np.zeros(length) if text.types is None else text.types for text in texts]
+            feeds[one.name] = np.stack(types).astype(one.dtype)
         elif one.purpose == "positions":
             feeds[one.name] = np.broadcast_to(np.arange(length), (count, length)).astype(one.dtype)
         elif one.purpose == "length":

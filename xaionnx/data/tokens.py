@@ -115,30 +115,46 @@ class TextTokenizer:
         """The number of tokens that the tokenizer knows."""
         return int(self._tokenizer.get_vocab_size())
 
-    def encode(self, text: str, max_length: int | None = None) -> Text:
-        """Return the tokens of a text, cut to ``max_length`` or :attr:`max_length` if that is smaller.
+    def encode(self, text: str, max_length: int | None = None, second: str | None = None) -> Text:
+        """Return the tokens of a text, or of a pair, cut to ``max_length`` or :attr:`max_length` if that is smaller.
+
+        A pair is one text of two lines; only the second is cut.
 
         Raises
         ------
         DataError
-            The text has no token, or is not valid Unicode.
+            The text has no token, is not valid Unicode, or leaves no room for the second.
         """
-        limits = [limit for limit in (max_length, self.max_length) if limit is not None]
-        if limits:
-            self._tokenizer.enable_truncation(min(limits))
+        if second is not None and self._document.get("post_processor") is None:
+            raise DataError(
+                f"{self.path.name} has no template for pairs of texts (a post_processor), so a tuple of two texts "
+                "cannot be read. Give a list of them, or one text."
+            )
+        limit = min((one for one in (max_length, self.max_length) if one is not None), default=None)
         try:
-            found = self._tokenizer.encode(text, add_special_tokens=self.special_tokens)
+            whole = found = self._tokenizer.encode(text, second, add_special_tokens=self.special_tokens)
+            if limit is not None and len(whole.ids) > limit:
+                self._tokenizer.enable_truncation(limit, strategy="longest_first" if second is None else "only_second")
+                found = self._tokenizer.encode(text, second, add_special_tokens=self.special_tokens)
         except (TypeError, UnicodeEncodeError) as error:
             raise DataError("The text is not valid Unicode: it holds half of a surrogate pair. Correct it.") from error
+        except Exception as error:  # the package raises no other kind
+            what = "text" if second is None else "second text of the pair"
+            raise DataError(
+                f"The {what} cannot be cut to the {limit} tokens of the model ({error}). Shorten it."
+            ) from error
         finally:
             self._tokenizer.no_truncation()
         ids, special = np.array(found.ids, np.int64), np.array(found.special_tokens_mask, bool)
         if special.all():
             raise DataError("The text is empty for the tokenizer, so there is nothing to explain. Give some words.")
-        cut = sum(len(more.ids) - sum(more.special_tokens_mask) for more in found.overflowing)
         spans = np.array(found.offsets, np.int64).reshape(-1, 2)
+        types = np.array(found.type_ids, np.int64)
+        if second is not None:
+            spans[np.array(found.sequence_ids) == 1] += len(text) + 1
+            text = f"{text}\n{second}"
         spans[special] = 0
-        return Text(text, ids, spans, special, cut, self)
+        return Text(text, ids, spans, special, len(whole.ids) - len(ids), self, types=types)
 
     def decode(self, ids: Array) -> Text:
         """Return the text that tokens stand for, as well as the tokenizer can tell, with the characters of each."""

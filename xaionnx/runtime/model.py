@@ -20,6 +20,7 @@ from xaionnx.data.series_files import SeriesLayout
 from xaionnx.data.spec import InputSpec
 from xaionnx.data.table_inputs import is_row
 from xaionnx.data.text import Text
+from xaionnx.data.texts import TextOptions
 from xaionnx.data.tokens import TextTokenizer
 from xaionnx.errors import InputMismatchError, ModelFileError, UnsupportedModelError
 from xaionnx.graph.adapt import adapt, fix_batch, free_batch
@@ -547,7 +548,7 @@ class Model:
         partial: bool = False,
         exif: bool = False,
         display_side: int | None = None,
-        lines: bool = False,
+        text: TextOptions | None = None,
         rows: RowNumbers | None = None,
     ) -> Inputs:
         """Read inputs from files, frames, pictures or arrays and return them by name, checked as by :meth:`check`.
@@ -563,8 +564,8 @@ class Model:
             Leave out and report files and rows that cannot be read, instead of raising an error.
         exif, display_side
             As in `xaionnx.data.batch.read_inputs`.
-        lines : bool
-            Take each line of a text file as a text.
+        text : TextOptions, optional
+            How text files and tables of texts are read, and what is appended to each text.
         rows : RowNumbers, optional
             The rows to read of tables and arrays in files; all if None.
 
@@ -592,7 +593,7 @@ class Model:
             self.nan_words,
             batch_first,
             self._series_layout(main.name),
-            text_reading(self, x, lines),
+            text_reading(self, x, text or TextOptions(), rows),
             rows,
         )
         inputs = convert(x, self.input_spec, main, others, reading, self.name)

@@ -10,12 +10,13 @@ import numpy as np
 
 from xaionnx.data.byte_files import ByteReading
 from xaionnx.data.text import Text
-from xaionnx.data.texts import TextReading, string_text
+from xaionnx.data.texts import TextOptions, TextReading, string_text
 from xaionnx.data.token_feeds import TokenInput
 from xaionnx.data.tokens import TextTokenizer, tokenizer_file
 from xaionnx.errors import DataError, ParameterError, UnsupportedModelError
 
 if TYPE_CHECKING:
+    from xaionnx.data.row_numbers import RowNumbers
     from xaionnx.runtime.model import Model
     from xaionnx.typing import Feeds
 
@@ -67,7 +68,9 @@ def open_tokenizer(model: Model) -> TextTokenizer | None:
 
 
 # Any: users may pass anything.
-def text_reading(model: Model, given: Any, lines: bool) -> TextReading | ByteReading | None:
+def text_reading(
+    model: Model, given: Any, options: TextOptions, chosen: RowNumbers | None = None
+) -> TextReading | ByteReading | None:
     """Return how text or a file of bytes given by a user is read; None if it is neither, or the model reads none."""
     arrays = isinstance(given, Mapping | np.ndarray) and getattr(getattr(given, "dtype", None), "kind", "") not in "UO"
     inputs = tuple(
@@ -77,7 +80,7 @@ def text_reading(model: Model, given: Any, lines: bool) -> TextReading | ByteRea
         return None if arrays else ByteReading.of(model.spec, inputs[0], model.name)
     if arrays or not reads_text(model) or _is_array_file(given):
         return None
-    return TextReading(model.tokenizer, inputs, model.input().name, lines)
+    return TextReading(model.tokenizer, inputs, model.input().name, options, chosen)
 
 
 # Any: users may pass anything.

@@ -32,7 +32,7 @@ _BAR: Final = 360
 class BytesPicture(PictureKind):
     """A hexadecimal dump with each run of bytes on a red or blue ground; the page in HTML has the values too."""
 
-    rank: ClassVar[int] = 4
+    rank: ClassVar[int] = 6
     needs: ClassVar[str] = "the bytes of a file"
 
     @classmethod
