@@ -144,6 +144,11 @@ def _all_zero(one: Explanation) -> Iterator[Caveat]:
         names = ops if isinstance(ops, list) else ops["rounding"]
         finding = f"Every value is zero: on the way to the target the model goes in steps ({', '.join(names)}), "
         yield Caveat(f"{finding}which have no slope.", _STEPS_ADVICE)
+    elif one.method == "anchors" and diagnostic(one, "found"):
+        yield Caveat(
+            "No feature is needed: the prediction stays whatever is removed.",
+            "Choose a baseline that changes it, or explain another target.",
+        )
     elif _parameters(one).get("relu") is True:
         yield Caveat("Every value is zero.", "Negative values are left out: relu=False, or --no-relu, shows them.")
     else:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from xaionnx.attribution import Attribution, PlayerValues
-from xaionnx.data.text import Text
-from xaionnx.typing import Array, Document
+from xaionnx.typing import Document
 
 if TYPE_CHECKING:
     from xaionnx.data.sample import Sample
     from xaionnx.explanation import ValueKind
+    from xaionnx.perturb.players import Players
     from xaionnx.request import Request
 
 # Values whose sign says nothing about for or against are added by size.
@@ -56,10 +56,20 @@ def with_words(attribution: Attribution, samples: Sequence[Sample], kind: ValueK
     )
 
 
-def player_spans(text: Text, labels: Array) -> list[list[int]] | None:
-    """Return the characters from start to stop of each player of a text; None if the labels are not those of tokens."""
-    flat = labels.reshape(-1)
-    return text.spans_of(flat) if flat.shape == text.ids.shape else None
+def player_spans(sample: Sample, players: Players) -> list[list[int]] | None:
+    """Return the characters from start to stop of each player of a text; None if they are not made of its tokens."""
+    labels = players.maps.get(sample.main) if players.parts is None else players.parts
+    if sample.text is None or labels is None or labels.size != sample.text.ids.size:
+        return None
+    return sample.text.spans_of(labels.reshape(-1))
+
+
+def player_words(sample: Sample, players: Players) -> tuple[str, ...]:
+    """Return the names of players, of a text their words; () if they have none."""
+    spans = player_spans(sample, players)
+    if spans is None or sample.text is None:
+        return players.names
+    return tuple(sample.text.name_of(own) for own in spans)
 
 
 def text_facts(request: Request, attribution: Attribution) -> Document:

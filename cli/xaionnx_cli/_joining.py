@@ -22,6 +22,7 @@ def join_records(parts: Sequence[Explanation], names: Sequence[str]) -> Explanat
     names of the samples (``inputs``), and has the ``conversions`` of all. Values in ``diagnostics`` are listed by
     sample, except for ``seconds``, which are added up.
     """
+    parts = _of_one_length(parts)
     first = parts[0]
     axis = 1 if first.several_targets else 0
     features = [part.features for part in parts if part.features is not None]
@@ -58,11 +59,52 @@ def join_records(parts: Sequence[Explanation], names: Sequence[str]) -> Explanat
                 for key in BY_SAMPLE
                 if key in first.provenance
             },
+            **_join_feature_names(parts),
             "inputs": list(names),
             "conversions": list(
                 dict.fromkeys(note for part in parts for note in part.provenance.get("conversions", ()))
             ),
         },
+    )
+
+
+def _join_feature_names(parts: Sequence[Explanation]) -> Document:
+    """The names of features of each sample, where records have their own."""
+    each = [part.provenance.get("feature_names") for part in parts]
+    if not all(names and isinstance(names[0], list) for names in each):
+        return {}
+    return {"feature_names": [names for one in each if one is not None for names in one]}
+
+
+def _of_one_length(parts: Sequence[Explanation]) -> Sequence[Explanation]:
+    """Records of texts, all of as many tokens as the longest: the values of further ones are 0, and of no player."""
+    shown = [next(iter(part.display.values()), None) for part in parts]
+    lengths = [one.array.shape[1] if one is not None and one.kind in ("text", "bytes") else 0 for one in shown]
+    if min(lengths) == 0 or len(set(lengths)) == 1:
+        return parts
+    most = max(lengths)
+    return [_lengthened(part, length, most) for part, length in zip(parts, lengths, strict=True)]
+
+
+def _lengthened(part: Explanation, length: int, most: int) -> Explanation:
+    leading = 2 if part.several_targets else 1
+
+    def longer(array: Array, axes: int, filling: int) -> Array:
+        along = next((axis for axis in range(axes, array.ndim) if array.shape[axis] == length), None)
+        widths = [(0, most - length if axis == along else 0) for axis in range(array.ndim)]
+        return np.pad(array, widths, constant_values=filling)
+
+    def of(arrays: Arrays, axes: int, filling: int) -> Arrays:
+        if isinstance(arrays, dict):
+            return {name: longer(array, axes, filling) for name, array in arrays.items()}
+        return longer(arrays, axes, filling)
+
+    return dataclasses.replace(
+        part,
+        values=of(part.values, leading, 0),
+        features=None if part.features is None else of(part.features, 1, -1),
+        maps={name: longer(array, leading, 0) for name, array in part.maps.items()},
+        display={name: dataclasses.replace(one, array=longer(one.array, 1, 0)) for name, one in part.display.items()},
     )
 
 
@@ -95,7 +137,8 @@ def _join_displays(each: Sequence[dict[str, Display]]) -> dict[str, Display]:
         if len(found) == len(each) and all(_alike(one, first) for one in found):
             stored = list(itertools.takewhile(lambda one: len(one.array), found))
             kept = stored[: max(1, MOST_BYTES // max(1, first.array.nbytes))]
-            joined[name] = dataclasses.replace(first, array=np.concatenate([one.array for one in kept]))
+            texts = tuple(text for one in kept for text in one.texts)
+            joined[name] = dataclasses.replace(first, array=np.concatenate([one.array for one in kept]), texts=texts)
     return joined
 
 

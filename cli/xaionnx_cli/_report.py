@@ -10,6 +10,7 @@ from typing import final
 
 import numpy as np
 
+from xaionnx.caveats import diagnostic
 from xaionnx.data.spec import InputSpec
 from xaionnx.errors import InputMismatchError, ParameterError
 from xaionnx.explanation import Explanation
@@ -254,6 +255,15 @@ def _lines_by_input(
         names += labels
         shown += [_value_text(spec, label, value) for label, value in zip(labels, x[0], strict=True)]
     return _strongest(np.array(found), names, shown) if found else []
+
+
+def rule_lines(result: Explanation) -> list[str]:
+    """The rule of an anchor with its precision and coverage; none for other methods."""
+    rule, precision, coverage = (diagnostic(result, name) for name in ("rule", "precision", "coverage"))
+    if not isinstance(rule, str):
+        return []
+    missing = "" if diagnostic(result, "found") else ", not accepted within the budget"
+    return [f"  rule: {printable(rule) or 'none needed'}; precision {precision:.3g}, coverage {coverage:.3g}{missing}"]
 
 
 def _strongest(values: Array, all_names: Sequence[str], all_shown: Sequence[str]) -> list[str]:

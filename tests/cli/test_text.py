@@ -3,11 +3,17 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import Result
 
+import xaionnx
+
 pytest.importorskip("tokenizers")
-SPAM = str(Path(__file__).resolve().parents[2] / "models" / "spam.onnx")
+MODELS = Path(__file__).resolve().parents[2] / "models"
+SPAM = str(MODELS / "spam.onnx")
+GPT = MODELS / "tiny_gpt.onnx"
+PROMPT = "Anna lives in Paris. Bert lives in Rome. Bert speaks"
 Run = Callable[..., Result]
 
 
@@ -55,3 +61,69 @@ def test_what_is_cut_off_is_told(run: Run, tmp_path: Path) -> None:
     result = run("explain", "saliency", SPAM, tmp_path / "long.txt")
     assert result.exit_code == 0, result.output
     assert "the model sees 160 of 602 tokens" in result.stderr
+
+
+def test_a_continuation_is_appended_to_the_prompt(run: Run, tmp_path: Path) -> None:
+    prompt = tmp_path / "prompt.txt"
+    prompt.write_text(f"{PROMPT}\n")
+    result = run("explain", "feature_ablation", GPT, prompt, "--continuation", " Italian.", "-o", tmp_path / "r.npz")
+    assert result.exit_code == 0, result.output
+    assert "continuation ' Italian.', log probability" in result.stdout
+    found = xaionnx.Explanation.load(tmp_path / "r.npz")
+    whole = xaionnx.explain(GPT, f"{PROMPT} Italian.", "feature_ablation", xaionnx.Target.continuation(" Italian."))
+    np.testing.assert_allclose(found.feature_values, whole.feature_values, atol=1e-6)
+    assert run("explain", "saliency", GPT, prompt, "--next-token", " French").stdout.count("' French'") == 1
+    refused = run("explain", "saliency", GPT, prompt, "--continuation", " Italian.", "-t", "next")
+    assert "--target and --continuation both say what to explain" in refused.output
+    prompt.write_text(PROMPT * 9)
+    refused = run("explain", "saliency", GPT, prompt, "--continuation", " Italian.")
+    assert refused.exit_code != 0
+    assert "the continuation would be cut off" in refused.output
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "parquet"])
+def test_texts_are_a_column_of_a_table(run: Run, tmp_path: Path, suffix: str) -> None:
+    pandas = pytest.importorskip("pandas")
+    texts = ["Claim your free money", 'The "patch",\nfixed', "", "Dear list " * 20_000]
+    frame = pandas.DataFrame({"id": range(4), "mail": texts})
+    path = tmp_path / f"mails.{suffix}"
+    if suffix == "parquet":
+        pytest.importorskip("pyarrow")
+        frame.to_parquet(path)
+    else:
+        frame.to_csv(path, index=False, sep="\t" if suffix == "tsv" else ",")
+    unnamed = run("explain", "input_x_gradient", SPAM, path)
+    assert unnamed.exit_code != 0
+    assert "which of its columns is the text: 'id', 'mail'" in unnamed.output
+    result = run("explain", "input_x_gradient", SPAM, path, "--text-column", "mail", "-o", tmp_path / "r.npz")
+    assert result.exit_code == 4, result.output
+    assert "row 2" in result.stderr
+    assert "has no text in 'mail'" in result.stderr
+    assert "the model sees 160 of" in result.stderr
+    found = xaionnx.Explanation.load(tmp_path / "r.npz")
+    assert next(iter(found.display.values())).texts == tuple(texts[n] for n in (0, 1, 3))
+    alone = xaionnx.explain(SPAM, frame["mail"][[0, 1, 3]], "input_x_gradient")
+    np.testing.assert_allclose(found.feature_values, alone.feature_values, atol=1e-5)
+    assert run("explain", "saliency", SPAM, path, "--text-column", "mail", "--rows", "1").exit_code == 0
+
+
+def test_texts_of_several_lengths_are_one_record(run: Run, tmp_path: Path) -> None:
+    texts = ["Claim your free money", "Dear list, the patch fixes the build", "Free!"]
+    (tmp_path / "mails").mkdir()
+    for number, text in enumerate(texts):
+        (tmp_path / "mails" / f"{number}.txt").write_text(text)
+    result = run("explain", "feature_ablation", SPAM, tmp_path / "mails", "-o", tmp_path / "r.npz")
+    assert result.exit_code == 0, result.output
+    found = xaionnx.Explanation.load(tmp_path / "r.npz")
+    together = xaionnx.explain(SPAM, texts, "feature_ablation")
+    np.testing.assert_allclose(found.feature_values, together.feature_values, atol=1e-5)
+    np.testing.assert_allclose(found.values, together.values, atol=1e-5)
+    np.testing.assert_array_equal(found.features, together.features)
+    assert next(iter(found.display.values())).texts == tuple(texts)
+    assert found.sample(1).feature_names == together.sample(1).feature_names
+
+
+def test_the_rule_of_an_anchor_is_printed(run: Run, mail: Path) -> None:
+    result = run("explain", "anchors", SPAM, mail, "--lines", "--budget", "2000")
+    assert "  rule: " in result.stdout
+    assert "; precision 1" in result.stdout

@@ -100,3 +100,47 @@ def test_targets_are_read_from_the_command_line(gpt: Model) -> None:
     assert Target.read("next: French", gpt) == Target.next_token(" French")
     assert Target.read("next", gpt) == Target.next_token()
     assert Target.read("continuation: in Rome", gpt) == Target.continuation(" in Rome")
+
+
+def test_attention_is_followed_from_the_tokens_that_predict(gpt: Model) -> None:
+    length = gpt.read(PROMPT).arrays["input_ids"].shape[1]
+    found = xaionnx.explain(gpt, PROMPT, "attention_rollout")
+    assert found.target[0].startswith("next token ' Italian'")
+    assert found.provenance["attention"]["read"] == [length - 1]
+    np.testing.assert_allclose(found.values.sum(), 1, atol=1e-5)
+    whole = xaionnx.explain(gpt, f"{PROMPT} Italian.", "attention_rollout", Target.continuation(" Italian."))
+    assert whole.provenance["attention"]["read"] == [length - 1, length]
+    # Nothing is seen of what comes later.
+    inner = xaionnx.explain(gpt, PROMPT, "attention_rollout", Target.index((3, 5)))
+    assert (inner.values[0, :4] > 0).all()
+    assert not inner.values[0, 4:].any()
+    relevance = xaionnx.explain(gpt, PROMPT, "attention_relevance", Target.index((3, 5)))
+    assert not relevance.values[0, 4:].any()
+    both = xaionnx.explain(gpt, PROMPT, "attention_rollout", [Target.index((3, 5)), Target.next_token()])
+    np.testing.assert_allclose(both.values, np.stack([inner.values, found.values]), atol=1e-6)
+
+
+def test_models_with_and_without_past_have_the_same_values() -> None:
+    for method in ("attention_rollout", "feature_ablation", "integrated_gradients"):
+        one, other = (
+            xaionnx.explain(MODELS / f"{name}.onnx", PROMPT, method) for name in ("tiny_gpt", "tiny_gpt_with_past")
+        )
+        np.testing.assert_allclose(one.feature_values, other.feature_values, atol=2e-3)
+
+
+@pytest.mark.parametrize("which", ["mask", "pad", "unk"])
+def test_a_path_may_begin_at_a_special_token(which: str) -> None:
+    model = Model.load(MODELS / "spam.onnx")
+    text = "Claim your free money now"
+    found = xaionnx.explain(model, text, "integrated_gradients", target=1, baseline=which, steps=256)
+    arrays = model.read(text).arrays
+    ids, [read] = arrays["input_ids"], model.read(text).texts
+    number = read.tokenizer.special_id({"unk": "unknown"}.get(which, which)) if read.tokenizer is not None else None
+    replaced = np.where(read.special, ids, number)
+    start = model.run({**arrays, "input_ids": replaced.astype(ids.dtype)})["logits"][0, 1]
+    assert found.baseline_prediction is not None
+    np.testing.assert_allclose(found.baseline_prediction[0], start, atol=1e-4)
+    # Special tokens are the same at the start, so that words have all of the change.
+    assert found.feature_values is not None
+    np.testing.assert_allclose(found.feature_values.sum(), found.prediction[0] - start, rtol=0.05)
+    assert found.provenance["parameters"]["baseline"]["which"] == {"unk": "unknown"}.get(which, which)

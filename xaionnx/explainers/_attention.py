@@ -7,7 +7,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Final, final
 
 import numpy as np
 
@@ -28,6 +28,7 @@ from xaionnx.request import Request
 from xaionnx.runtime import progress
 from xaionnx.runtime.model import Model
 from xaionnx.targets.resolve import ResolvedTargets
+from xaionnx.targets.selection import TargetTerm
 from xaionnx.targets.target import Target
 from xaionnx.typing import Array, Shapes
 
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from xaionnx.layers.dry_run import DryRun
 
 
+# Samples, tokens, and the scores of each.
+_SCORES_OF_TOKENS: Final = 3
 _ALTERNATIVES = "Use another method: integrated_gradients, lrp, occlusion."
 
 
@@ -120,8 +123,31 @@ class AttentionLayers:
             if not square or _is_windowed(layer, tokens, self.shapes):
                 raise UnsupportedModelError(_windowed_message(self.model, layer))
 
-    def read_tokens(self, tokens: int) -> list[int]:
-        """The tokens from which attention is followed back."""
+    def start_rows(self, tokens: int) -> Array:
+        """The initial rows (targets, N, T): equal weights, summing to 1, at the tokens that are read."""
+        return np.array([[_at(read, tokens) for read in of_target] for of_target in self.read_tokens(tokens)])
+
+    def read_tokens(self, tokens: int) -> list[list[list[int]]]:
+        """The tokens from which attention is followed back, for each target and sample.
+
+        By default they are those whose own scores the target reads, such as the last token of a prompt, whose scores
+        are those of the next one.
+        """
+        fixed, samples = self._head_tokens(tokens), range(len(self.request.samples))
+        own = [self._scored_tokens(term, tokens) if self.row == "auto" else None for term in self.resolved.terms]
+        return [[fixed for _ in samples] if found is None else found for found in own]
+
+    def _scored_tokens(self, term: TargetTerm, tokens: int) -> list[list[int]] | None:
+        """The tokens whose scores a target reads, for each sample; None if its tensor holds no scores of tokens."""
+        first, shape = self.request.samples[0], self.resolved.outputs[term.tensor].shape
+        if picture_size(first) is not None or first.array.shape[:1] != (tokens,) or shape[1:2] != (tokens,):
+            return None
+        if len(shape) < _SCORES_OF_TOKENS:
+            return None
+        return [np.unique(places).tolist() for places in term.indices // math.prod(shape[2:])]
+
+    def _head_tokens(self, tokens: int) -> list[int]:
+        """The tokens that the head reads, or those that the parameter ``row`` names."""
         if self.row == "first":
             return [0]
         all_tokens = list(range(tokens))
@@ -129,11 +155,6 @@ class AttentionLayers:
             return all_tokens
         head_tokens = tokens_read(self.model.view, self.names[-1], tokens, self.shapes)
         return head_tokens or ([0] if self.axes(tokens).before else all_tokens)
-
-    def start_row(self, tokens: int) -> Array:
-        """The initial row (T,): equal weights, summing to 1, at the tokens that are read."""
-        read = self.read_tokens(tokens)
-        return np.asarray(np.bincount(read, minlength=tokens) / len(read))
 
     def axes(self, tokens: int) -> Axes:
         """The axes of the tokens, with the grid of patches for a picture."""
@@ -178,6 +199,9 @@ class AttentionExplainer(Explainer):
     before the patches, such as the class token, are left out. If the input has an axis of T tokens, all elements of a
     token get its value.
 
+    Of a target that reads the scores of single tokens, such as the next token of a language model, which is scored at
+    the last one, attention is followed back from these.
+
     ``maps`` of the result:
 
     ``tokens`` : (N, h, w) or (N, T)
@@ -187,7 +211,7 @@ class AttentionExplainer(Explainer):
     row: str = choice(
         "auto",
         ("auto", "first", "mean"),
-        "tokens from which attention is followed back: the first, the mean of all, or those that the head reads",
+        "tokens from which attention is followed back: the first, the mean of all, or those that target or head read",
     )
 
     @final
@@ -216,7 +240,9 @@ class AttentionExplainer(Explainer):
         layers = AttentionLayers.of(request, self.row)
         result = self.follow(layers)
         values, tokens = layers.at_input(result.values["tokens"])
-        facts = {"layers": list(layers.names), "read": layers.read_tokens(result.values["tokens"].shape[-1])}
+        read = layers.read_tokens(result.values["tokens"].shape[-1])
+        alike = all(found == read[0][0] for of_target in read for found in of_target)
+        facts = {"layers": list(layers.names), "read": read[0][0] if alike else read}
         return dataclasses.replace(
             result,
             values={request.main: values.astype(np.float32)},
@@ -276,6 +302,10 @@ def _no_attention_message(model: Model) -> str:
         f"{model.name} has no attention (a softmax between two products over tokens) before the target. "
         "Use another method: grad_cam, integrated_gradients, occlusion."
     )
+
+
+def _at(read: list[int], tokens: int) -> Array:
+    return np.asarray(np.bincount(read, minlength=tokens) / len(read))
 
 
 def multiply_rows(row: Array, matrix: Array) -> Array:

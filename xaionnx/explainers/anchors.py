@@ -21,6 +21,7 @@ from xaionnx.perturb.game import Game
 from xaionnx.runtime.model import Model
 from xaionnx.targets.scores import default_shape
 from xaionnx.targets.target import Target
+from xaionnx.text_record import player_words
 from xaionnx.typing import Array, TargetLike
 
 # Background rows whose mean target stands for nothing being kept.
@@ -127,7 +128,10 @@ class Anchors(HasBudget, ByFeatures, GameExplainer):
         for t, one in enumerate(found):
             values[t, sorted(one.anchor)] = 1
         names = () if conditions is None else tuple(condition.rule for condition in conditions)
-        words = names or game.removal.players.names or tuple(f"feature {k}" for k in range(game.players))
+        removal = game.removal
+        words = (
+            names or player_words(removal.sample, removal.players) or tuple(f"feature {k}" for k in range(game.players))
+        )
         diagnostics = {
             "anchor": [sorted(one.anchor) for one in found],
             "rule": [" and ".join(words[k] for k in sorted(one.anchor)) for one in found],

@@ -79,14 +79,14 @@ class AttentionRelevance(AttentionExplainer):
                 # Gradients are taken at the attention of the samples, and built only after the layers are checked.
                 target_gradients = TargetGradients(dataclasses.replace(inputs, names=layers.names), rules=STANDARD)
             targets, tokens = target_gradients.targets, weights[0].shape[-1]
-            start = layers.start_row(tokens)
+            starts = layers.start_rows(tokens)[:, first:last]
             rows = np.empty((targets, last - first, tokens))
             sample = np.arange(last - first)
             target = np.repeat(np.arange(targets)[:, None], len(sample), axis=1)
             for samples, which, gradients in target_gradients.at(first + sample, target, lambda _: {}):
                 # Row t * n + k is target t of the k-th of these samples.
                 target_numbers = np.tile(which, len(samples))
-                row = np.tile(start, (len(target_numbers), 1))
+                row = start = starts[target_numbers, np.repeat(samples, len(which))]
                 for name, attention in zip(reversed(layers.names), reversed(weights), strict=True):
                     slope = gradients[name].astype(np.float64)
                     relevance = np.maximum(slope * attention[which], 0).mean(axis=2)

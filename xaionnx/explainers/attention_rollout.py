@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, final
@@ -13,6 +14,7 @@ from xaionnx.explainers._attention import AttentionExplainer, AttentionLayers, m
 from xaionnx.explanation import ValueKind
 from xaionnx.parameters import choice, real
 from xaionnx.runtime.model import Model
+from xaionnx.targets.language import writes_text
 from xaionnx.targets.scores import default_shape
 from xaionnx.targets.target import Target
 from xaionnx.typing import Array
@@ -66,17 +68,22 @@ class AttentionRollout(AttentionExplainer):
     discard: float = real(0.0, "share of the smallest attention of each layer that is left out", low=0, high=0.999)
 
     def default_target(self, model: Model) -> Target | None:
-        # The target is only reported, and an output that is a map has no top class.
-        return Target.sum() if len(default_shape(model)) > 2 else None
+        # The target only says which tokens are read, and an output that is a map has no top class.
+        return Target.sum() if len(default_shape(model)) > 2 and not writes_text(model) else None
 
     def follow(self, layers: AttentionLayers) -> Attribution:
         blocks: list[Array] = []
-        for _, weights in layers.batches(0, len(layers.request.samples)):
-            row = np.tile(layers.start_row(weights[0].shape[-1]), (len(weights[0]), 1))
-            for attention in reversed(weights):
-                row = multiply_rows(row, self._mixing(attention.astype(np.float64)))
-            blocks.append(row)
-        return Attribution({"tokens": np.stack([np.concatenate(blocks)] * layers.resolved.count)})
+        for samples, weights in layers.batches(0, len(layers.request.samples)):
+            mixing = [self._mixing(attention.astype(np.float64)) for attention in reversed(weights)]
+            rows, known = list[Array](), dict[bytes, Array]()
+            for start in layers.start_rows(weights[0].shape[-1])[:, samples]:
+                # Most targets are read at the same tokens.
+                key = start.tobytes()
+                if key not in known:
+                    known[key] = functools.reduce(multiply_rows, mixing, start)
+                rows.append(known[key])
+            blocks.append(np.stack(rows))
+        return Attribution({"tokens": np.concatenate(blocks, axis=1)})
 
     def _mixing(self, attention: Array) -> Array:
         """The mixing matrix (n, T, T) of a layer, from its attention weights (n, heads, T, T)."""

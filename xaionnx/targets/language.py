@@ -15,6 +15,7 @@ from xaionnx.runtime.token_inputs import reads_text
 from xaionnx.short_repr import short_repr
 from xaionnx.targets.added_tensors import with_tensors
 from xaionnx.targets.first_outputs import first_outputs
+from xaionnx.targets.scores import default_shape
 from xaionnx.typing import Array, Feeds
 
 if TYPE_CHECKING:
@@ -118,6 +119,14 @@ def tokenizer_of(model: Model) -> TextTokenizer | None:
         return model.tokenizer if reads_text(model) else None
     except (DataError, ParameterError, UnsupportedModelError):
         return None
+
+
+def writes_text(model: Model) -> bool:
+    """Whether the default output may hold scores of the next token, as far as the file says."""
+    tokenizer, size = tokenizer_of(model), default_shape(model)[-1]
+    if tokenizer is None or tokenizer.special_id("mask") is not None:
+        return False
+    return not isinstance(size, int) or size >= tokenizer.size
 
 
 def is_causal(model: Model, feeds: Feeds, scores: str) -> bool:

@@ -491,11 +491,7 @@ def _names(parts: Sequence[_Part]) -> Document:
 
 def _spans(parts: Sequence[_Part]) -> Document:
     """The characters of the players of texts, for each sample; empty if the samples are no texts."""
-    found = []
-    for part in parts:
-        sample, players = part.game.removal.sample, part.players
-        labels = players.maps.get(sample.main) if players.parts is None else players.parts
-        found.append(None if sample.text is None or labels is None else player_spans(sample.text, labels))
+    found = [player_spans(part.game.removal.sample, part.players) for part in parts]
     return {} if any(spans is None for spans in found) else {"spans": found}
 
 

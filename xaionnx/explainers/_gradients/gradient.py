@@ -216,7 +216,9 @@ class AtLayer:
 
 def input_path(request: Request) -> LayerPath:
     """The path at the inputs of the model."""
-    return LayerPath.of(request.model, request.feeds, request.resolved, request.evaluations)
+    found = LayerPath.of(request.model, request.feeds, request.resolved, request.evaluations)
+    # Those of the request know their texts, of which baselines may be made.
+    return dataclasses.replace(found, samples=request.samples)
 
 
 def with_facts(

@@ -15,13 +15,13 @@ from xaionnx.perturb.text_players import text_of
 from xaionnx.registry import Form
 from xaionnx.typing import Array
 
-_OTHERS: Final = "Use one that it has, or 'delete', which removes the tokens."
+_OTHERS: Final = "Use one that it has, the number of a token, or in methods by removal 'delete'."
 
 
 @final
 @dataclass(frozen=True)
 class SpecialToken(Baseline):
-    """The mask token, the padding token or the unknown token of the tokenizer.
+    """The mask token, the padding token or the unknown token of the tokenizer, in place of all but special tokens.
 
     At padding the attention mask, if the model has one, is 0 too, so that no other token attends to it.
     """
@@ -40,9 +40,14 @@ class SpecialToken(Baseline):
     def fill(self, sample: Sample, name: str, rng: np.random.Generator) -> Array:
         if name in self.followers(sample):
             return np.asarray(0)
+        if name != sample.main:
+            raise InputMismatchError(
+                f"A baseline of the {self.which} token is for the text '{sample.main}', not for input '{name}'. Name a "
+                f"baseline for each: {sample.main}=mask,{name}=0."
+            )
         text = text_of(sample, f"A baseline of the {self.which} token")
         if text.file is not None:
-            return np.asarray(self._of_file(text.file))
+            return np.full(sample.array.shape, self._of_file(text.file))
         tokenizer = text.tokenizer
         if tokenizer is None:
             raise InputMismatchError(
@@ -54,7 +59,8 @@ class SpecialToken(Baseline):
             number = tokenizer.pad_id
         if number is None:
             raise InputMismatchError(f"{tokenizer.path.name} has no {self.which} token. {_OTHERS}")
-        return np.asarray(number)
+        # Special tokens and padding stay.
+        return np.where(text.special, sample.array, number).reshape(sample.array.shape)
 
     def _of_file(self, file: FilePart) -> int:
         """The number that stands for no byte.
