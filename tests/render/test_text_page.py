@@ -2,6 +2,7 @@
 
 import html
 import re
+from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -114,3 +115,63 @@ def test_a_mail_of_the_spam_model_shows_itself(tmp_path: Path) -> None:
     assert "Click" in shown
     assert "xaionnx-text" in shown
     assert found.target[0] == "spam (1)"
+
+
+class _Balanced(HTMLParser):
+    """Collects tags, of which each must be closed by its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.add(tag)
+        if tag != "meta":
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_the_page_is_whole_and_says_what_its_colours_are() -> None:
+    parser = _Balanced()
+    page = render.text_page(record("good <b> & bad", [[0, 4], [11, 14]], [1.0, -1.0]))
+    parser.feed(page)
+    assert not parser.open
+    assert {"html", "title", "h1", "mark", "table", "details"} <= parser.seen
+    assert 'aria-label="from blue, underlined with dots, to red, underlined with a line"' in page
+    assert "<title>" in page.partition("</head>")[0]
+
+
+@pytest.mark.parametrize(("ink", "paper"), [((28, 28, 30), (255, 255, 255)), ((236, 236, 240), (22, 22, 24))])
+def test_words_are_readable_on_the_strongest_colours(ink: tuple[int, ...], paper: tuple[int, ...]) -> None:
+    """At least 4.5 to 1, as WCAG 2.2 asks of text."""
+
+    def luminance(colour: np.ndarray) -> float:
+        shares = colour / 255
+        linear = np.where(shares <= 0.04045, shares / 12.92, ((shares + 0.055) / 1.055) ** 2.4)
+        return float(linear @ [0.2126, 0.7152, 0.0722])
+
+    page = render.text_page(record("good bad", [[0, 4], [5, 8]], [1.0, -1.0]))
+    found = re.findall(r"background:rgba\((\d+),(\d+),(\d+),([\d.]+)\)", page)
+    assert len(found) == 2
+    for *colour, opacity in found:
+        share = float(opacity)
+        ground = luminance(share * np.array(colour, float) + (1 - share) * np.array(paper))
+        dark, light = sorted([luminance(np.array(ink)), ground])
+        assert (light + 0.05) / (dark + 0.05) > 4.5
+
+
+def test_characters_that_the_font_lacks_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    from xaionnx.render.pictures import text as picture
+
+    told: list[list[str]] = []
+    drawn = picture.sample_page
+    monkeypatch.setattr(
+        picture, "sample_page", lambda style, one, body, notes, **how: told.append(notes) or drawn(style, one, body, notes, **how)
+    )
+    for shown in ("good", "good 今日"):
+        render.picture(record(shown, [[0, 4]], [1.0]), "text")
+    assert len(told[0]) == 1
+    assert told[1][1].startswith("2 characters are boxes")

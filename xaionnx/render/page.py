@@ -40,6 +40,25 @@ def _face(bold: bool, fixed: bool = False) -> Path:
     return Path(matplotlib.get_data_path(), "fonts", "ttf", name)
 
 
+@functools.lru_cache(maxsize=2)
+def _drawn_characters(bold: bool) -> frozenset[int]:
+    from matplotlib.ft2font import FT2Font
+
+    return frozenset(FT2Font(str(_face(bold))).get_charmap())
+
+
+def undrawn(text: str) -> int:
+    """How many characters of a text the font of a page lacks, such as Chinese ones; it draws boxes in their place.
+
+    Examples
+    --------
+    >>> undrawn("good \N{CJK UNIFIED IDEOGRAPH-4ECA}\N{CJK UNIFIED IDEOGRAPH-65E5}")
+    2
+    """
+    known = _drawn_characters(False)
+    return sum(ord(character) not in known and not character.isspace() for character in text)
+
+
 @functools.lru_cache(maxsize=64)
 def font(size: int, bold: bool = False, fixed: bool = False) -> ImageFont.FreeTypeFont:
     """The font of a page, with its size in pixels; ``fixed`` is the one whose letters are all of one width."""

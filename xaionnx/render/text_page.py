@@ -23,6 +23,8 @@ from xaionnx.render.value_kinds import sense
 _FOR: Final = "214,40,48"
 _AGAINST: Final = "38,112,206"
 _STRONGEST: Final = 0.62
+# What the colours of the scale are, for those who hear the page; the values themselves are in its table.
+_COLOURS: Final = ("from no colour to red", "from blue, underlined with dots, to red, underlined with a line")
 # More rows of bytes, of 16 each, make a page slow to open.
 _MOST_ROWS: Final = 4096
 # How many words the table lists.
@@ -164,10 +166,12 @@ def _mark(part: Part, text: str) -> str:
 def _legend(scale: Scale) -> str:
     if scale.empty:
         return ""
-    low = f"rgba({_AGAINST},{_STRONGEST}),transparent," if scale.sign == "signed" else "transparent,"
+    signed = scale.sign == "signed"
+    low = f"rgba({_AGAINST},{_STRONGEST}),transparent," if signed else "transparent,"
+    colours = f"linear-gradient(to right,{low}rgba({_FOR},{_STRONGEST}))"
     return (
-        f'<p class="scale"><span>{markup.escape(number_words(scale.low))}</span><span class="bar" '
-        f'style="background:linear-gradient(to right,{low}rgba({_FOR},{_STRONGEST}))"></span>'
+        f'<p class="scale"><span>{markup.escape(number_words(scale.low))}</span><span class="bar" role="img" '
+        f'aria-label="{_COLOURS[signed]}" style="background:{colours}"></span>'
         f"<span>{markup.escape(number_words(scale.high))}</span></p>"
     )
 

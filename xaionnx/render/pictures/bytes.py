@@ -7,17 +7,17 @@ from typing import ClassVar, Final, final
 
 from PIL import Image, ImageDraw
 
-from xaionnx.caveats import caveats
 from xaionnx.explanation import Explanation
-from xaionnx.render import page, words
+from xaionnx.render import page
 from xaionnx.render.byte_rows import WIDTH, ByteRow, Gap, byte_rows
 from xaionnx.render.colours import Scale
 from xaionnx.render.maps import one_sample
 from xaionnx.render.picture import PictureKind, Scene
 from xaionnx.render.pictures.text import ground
+from xaionnx.render.result_page import sample_page
 from xaionnx.render.text_page import caption
 from xaionnx.render.text_parts import has_bytes, text_scale
-from xaionnx.render.themes import theme
+from xaionnx.render.themes import Style
 
 _SIZE: Final = 21
 _CELL: Final = 15
@@ -44,35 +44,36 @@ class BytesPicture(PictureKind):
         one = one_sample(result, scene.sample, scene.target, "picture")
         scale = text_scale(one, scene.sign)
         rows = byte_rows(one, scale, scene.top, _MOST_ROWS)
-        swatches = page.scale_swatches(scale, _OPACITY, _BAR)
-        bars = [] if scale.empty else [page.colour_bar(swatches, scale.low, scale.high, _SIZE, upright=False)]
-        whole = page.beneath([_dump(rows, scale), *bars], _SIZE)
-        notes = caption(one, scale, [])
-        return page.whole(words.class_and_score(one), caveats(one), whole, words.caption(one, notes), _SIZE)
+        swatches = page.scale_swatches(scene.style, scale, _OPACITY, _BAR)
+        bars = (
+            [] if scale.empty else [page.colour_bar(scene.style, swatches, scale.low, scale.high, _SIZE, upright=False)]
+        )
+        whole = page.beneath(scene.style, [_dump(scene.style, rows, scale), *bars], _SIZE)
+        return sample_page(scene.style, one, whole, caption(one, scale, []), size=_SIZE)
 
 
-def _dump(rows: Sequence[ByteRow | Gap], scale: Scale) -> Image.Image:
+def _dump(style: Style, rows: Sequence[ByteRow | Gap], scale: Scale) -> Image.Image:
     face = page.font(_CELL, fixed=True)
     digit = face.getlength("0")
     numbers = round(10 * digit)
     characters = round(numbers + (3 * WIDTH + 1) * digit)
-    image = Image.new("RGB", (round(characters + WIDTH * digit) + 8, _STEP * len(rows)), theme().paper)
+    image = Image.new("RGB", (round(characters + WIDTH * digit) + 8, _STEP * len(rows)), style.paper)
     draw = ImageDraw.Draw(image)
     for number, row in enumerate(rows):
         top = number * _STEP
         if isinstance(row, Gap):
-            draw.text((numbers, top + 3), row.words, fill=theme().faint, font=face, anchor="la")
+            draw.text((numbers, top + 3), row.words, fill=style.faint, font=face, anchor="la")
             continue
-        draw.text((0, top + 3), f"{row.start:08x}", fill=theme().faint, font=face, anchor="la")
+        draw.text((0, top + 3), f"{row.start:08x}", fill=style.faint, font=face, anchor="la")
         for place, byte in enumerate(row.bytes):
             if byte is None:
                 continue
             left, right = numbers + 3 * place * digit, characters + place * digit
             if byte.run.strength:
-                colour = ground(byte.run.strength, scale)
+                colour = ground(style, byte.run.strength, scale)
                 # The space up to the next byte too, so that a run is one band.
                 draw.rectangle((left - digit / 2, top + 1, left + 2.5 * digit, top + _STEP - 2), fill=colour)
                 draw.rectangle((right, top + 1, right + digit, top + _STEP - 2), fill=colour)
-            draw.text((left, top + 3), byte.hexadecimal, fill=theme().ink, font=face, anchor="la")
-            draw.text((right, top + 3), byte.character, fill=theme().ink, font=face, anchor="la")
+            draw.text((left, top + 3), byte.hexadecimal, fill=style.ink, font=face, anchor="la")
+            draw.text((right, top + 3), byte.character, fill=style.ink, font=face, anchor="la")
     return image

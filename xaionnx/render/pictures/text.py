@@ -46,6 +46,11 @@ class TextPicture(PictureKind):
         notes = caption(one, scale, parts)
         if cut:
             notes.append(f"The picture ends after {_MOST_LINES} lines; the page in HTML has the whole text.")
+        lacking = page.undrawn(visible("".join(part.text for part in parts)))
+        if lacking:
+            notes.append(
+                f"{lacking:,} characters are boxes, as this picture's font lacks them; the page in HTML has them."
+            )
         swatches = page.scale_swatches(scene.style, scale, _OPACITY, _BAR)
         bars = (
             [] if scale.empty else [page.colour_bar(scene.style, swatches, scale.low, scale.high, _SIZE, upright=False)]
