@@ -83,15 +83,15 @@ class AttentionRelevance(AttentionExplainer):
             rows = np.empty((targets, last - first, tokens))
             sample = np.arange(last - first)
             target = np.repeat(np.arange(targets)[:, None], len(sample), axis=1)
-            for samples, which, gradients in target_gradients.at(first + sample, target, lambda _: {}):
-                # Row t * n + k is target t of the k-th of these samples.
-                target_numbers = np.tile(which, len(samples))
-                row = start = starts[target_numbers, np.repeat(samples, len(which))]
+            for numbers, which, gradients in target_gradients.at(first + sample, target, lambda _: {}):
+                # Row t * n + k is the t-th of these targets for the k-th of these samples.
+                read = np.repeat(numbers, len(which)), np.tile(which, len(numbers))
+                row = starts[read]
                 for name, attention in zip(reversed(layers.names), reversed(weights), strict=True):
                     slope = gradients[name].astype(np.float64)
                     relevance = np.maximum(slope * attention[which], 0).mean(axis=2)
-                    row = row + multiply_rows(row, relevance.reshape(len(target_numbers), *relevance.shape[2:]))
-                rows[np.repeat(samples, len(which)), target_numbers] = row - start
+                    row = row + multiply_rows(row, relevance.reshape(len(row), *relevance.shape[2:]))
+                rows[read] = row - starts[read]
             blocks.append(rows)
         assert target_gradients is not None  # a batch has samples
         labels = list(target_gradients.source.approximations)
