@@ -169,7 +169,9 @@ def test_characters_that_the_font_lacks_are_told(monkeypatch: pytest.MonkeyPatch
     told: list[list[str]] = []
     drawn = picture.sample_page
     monkeypatch.setattr(
-        picture, "sample_page", lambda style, one, body, notes, **how: told.append(notes) or drawn(style, one, body, notes, **how)
+        picture,
+        "sample_page",
+        lambda style, one, body, notes, **how: told.append(notes) or drawn(style, one, body, notes, **how),
     )
     for shown in ("good", "good 今日"):
         render.picture(record(shown, [[0, 4]], [1.0]), "text")
