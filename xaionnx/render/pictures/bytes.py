@@ -12,7 +12,7 @@ from xaionnx.render import page
 from xaionnx.render.byte_rows import WIDTH, ByteRow, Gap, byte_rows
 from xaionnx.render.colours import Scale
 from xaionnx.render.maps import one_sample
-from xaionnx.render.picture import PictureKind, Scene
+from xaionnx.render.picture import PictureKind, Scene, whole_number
 from xaionnx.render.pictures.text import ground
 from xaionnx.render.result_page import sample_page
 from xaionnx.render.text_page import caption
@@ -43,7 +43,7 @@ class BytesPicture(PictureKind):
     def draw(cls, result: Explanation, scene: Scene) -> Image.Image:
         one = one_sample(result, scene.sample, scene.target, "picture")
         scale = text_scale(one, scene.sign)
-        rows = byte_rows(one, scale, scene.top, _MOST_ROWS)
+        rows = byte_rows(one, scale, whole_number(scene.top), _MOST_ROWS)
         swatches = page.scale_swatches(scene.style, scale, _OPACITY, _BAR)
         bars = (
             [] if scale.empty else [page.colour_bar(scene.style, swatches, scale.low, scale.high, _SIZE, upright=False)]
