@@ -272,3 +272,33 @@ def test_columns_that_are_inputs_of_their_own_are_a_table():
     text = "g (float[N,1] age, float[N,1] income) => (float[N,1] y) { y = Add(age, income) }"
     found = xaionnx.explain(loaded(text), {"age": ROW[:, :1], "income": ROW[:, 1:]}, "feature_ablation", 0)
     assert found.warnings[0].startswith("No baseline was given: the columns of 'age' and 'income' are compared with 0.")
+
+
+def test_the_samples_of_a_large_record_are_looked_at_together(monkeypatch):
+    count, taken = 5000, []
+    values = RNG.normal(size=(count, 5))
+    values[7] = 0
+    record = Explanation(
+        "m",
+        values,
+        np.full(count, "y"),
+        np.ones(count),
+        feature_values=values,
+        standard_error=np.where(np.arange(count)[:, None] % 2, 10.0, 0.01) * np.ones_like(values),
+        diagnostics={
+            "stopped_by": ["budget"] * count,
+            "r2": [0.2, *[0.9] * (count - 1)],
+            "local_prediction": [1] * count,
+        },
+        provenance={"parameters": {"tolerance": 0.1, "budget": 200}},
+    )
+    before = Explanation.sample
+    monkeypatch.setattr(Explanation, "sample", lambda self, *where: taken.append(where) or before(self, *where))
+    zero, noise, fit, tolerance = record.warnings
+    assert (
+        zero == "In 1 of 5000 samples, first in sample 7: Every value is zero. Try another target, layer or baseline."
+    )
+    assert noise.startswith("In 2500 of 5000 samples, first in sample 1: The values are mostly noise")
+    assert fit.startswith("In 1 of 5000 samples, first in sample 0: The surrogate explains 20 %")
+    assert tolerance.startswith("The budget of 200 was used up before the tolerance of 0.1 was reached.")
+    assert len(taken) < 20

@@ -10,7 +10,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from xaionnx.explanation import Arrays, Explanation
-    from xaionnx.typing import Entry
+    from xaionnx.typing import Array, Entry
 
 GAP: Final = 0.05
 """Largest acceptable completeness gap, as a share of the change. Integrated gradients count as converged within 5 %:
@@ -38,6 +38,8 @@ a gradient in floats of a quantised model, or in single precision of a model in 
 _ESTIMATES: Final = ("straight through", "its regions count as constant")
 # How many ops a warning names.
 _OPS: Final = 3
+# Values that are looked at at once.
+_AT_ONCE: Final = 2**20
 
 
 @final
@@ -52,9 +54,61 @@ class Caveat:
         return f"{self.finding} {self.advice}"
 
 
+@final
+@dataclass(frozen=True)
+class _Check:
+    """A kind of caveat.
+
+    Attributes
+    ----------
+    caveats : callable
+        Yields the caveat of one sample and one target, if there is one.
+    concerns : callable or None
+        Returns which samples and targets it concerns, bool (N, T), where these may differ; ``caveats`` then yields one.
+    alike : bool
+        Whether the caveat is the same for all that it concerns.
+    """
+
+    caveats: Callable[[Explanation], Iterator[Caveat]]
+    concerns: Callable[[Explanation], Array] | None = None
+    alike: bool = True
+
+    def of_one(self, one: Explanation) -> Iterator[Caveat]:
+        """The caveats of one sample and one target."""
+        if self.concerns is None or self.concerns(one).any():
+            yield from self.caveats(one)
+
+    def sentence(self, explanation: Explanation) -> str | None:
+        """The caveat of a record, and how many of its samples and targets it concerns; None if it concerns none."""
+        samples, targets = _shape(explanation)
+        where = np.ones((samples, targets), bool) if self.concerns is None else self.concerns(explanation)
+        cells = np.argwhere(where)
+        first = next(self._of_cells(explanation, cells[:1]), None)
+        if first is None:
+            return None
+        same = len(cells) == where.size and (
+            self.alike or all(caveat == first for caveat in self._of_cells(explanation, cells[1:]))
+        )
+        if same:
+            return str(first)
+        n, t = cells[0]
+        place = f"sample {n}, target {t}" if targets > 1 else f"sample {n}"
+        what = "samples and targets" if targets > 1 else "samples"
+        return f"In {len(cells)} of {where.size} {what}, first in {place}: {first}"
+
+    def _of_cells(self, explanation: Explanation, cells: Array) -> Iterator[Caveat]:
+        for n, t in cells.tolist():
+            yield from self.caveats(explanation.sample(n, t))
+
+
+def _shape(explanation: Explanation) -> tuple[int, int]:
+    """The numbers N of samples and T of targets."""
+    return explanation.samples, len(explanation.target) if explanation.several_targets else 1
+
+
 def caveats(one: Explanation) -> list[Caveat]:
     """The caveats of one sample and one target (see :meth:`Explanation.sample`), the most serious first."""
-    return [caveat for check in _CHECKS for caveat in check(one)]
+    return [caveat for check in _CHECKS for caveat in check.of_one(one)]
 
 
 def warnings_of(explanation: Explanation) -> tuple[str, ...]:
@@ -69,25 +123,8 @@ def warnings_of(explanation: Explanation) -> tuple[str, ...]:
     >>> e.warnings[0].partition(". ")[0]
     'In 1 of 2 samples, first in sample 0: The values do not add up: they are off by 29 % of the change in the prediction'
     """  # noqa: E501 - the sentence is one line
-    targets = len(explanation.target) if explanation.several_targets else 1
-    cells = [(n, t) for n in range(explanation.samples) for t in range(targets)]
-    by_check: dict[Callable[[Explanation], Iterator[Caveat]], list[tuple[tuple[int, int], Caveat]]] = {}
-    for cell in cells:
-        one = explanation.sample(*cell)
-        for check in _CHECKS:
-            for caveat in check(one):
-                by_check.setdefault(check, []).append((cell, caveat))
-    return tuple(_sentence(by_check[check], len(cells), targets > 1) for check in _CHECKS if check in by_check)
-
-
-def _sentence(occurrences: list[tuple[tuple[int, int], Caveat]], of: int, several: bool) -> str:
-    """One sentence for a caveat that occurs for several samples or targets."""
-    (n, t), first = occurrences[0]
-    if len(occurrences) == of and all(caveat == first for _, caveat in occurrences):
-        return str(first)
-    where = f"sample {n}, target {t}" if several else f"sample {n}"
-    what = "samples and targets" if several else "samples"
-    return f"In {len(occurrences)} of {of} {what}, first in {where}: {first}"
+    explanation = explanation.samples_first()
+    return tuple(sentence for check in _CHECKS if (sentence := check.sentence(explanation)) is not None)
 
 
 def percent(share: float) -> str:
@@ -113,6 +150,31 @@ def number(one: Explanation, name: str) -> float | None:
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
+def _entries(explanation: Explanation, name: str) -> list[Entry]:
+    """A diagnostic of each sample and target, N T of them, None where there is none."""
+    samples, targets = _shape(explanation)
+    value = explanation.diagnostics.get(name)
+    by_sample = value if isinstance(value, list) and len(value) == samples else [value] * samples
+    each = [entry if isinstance(entry, list) and entry else [entry] for entry in by_sample]
+    return [cell for entry in each for cell in (entry if len(entry) == targets else entry[:1] * targets)]
+
+
+def _numbers(explanation: Explanation, name: str) -> np.ma.MaskedArray[tuple[int, int], np.dtype[np.float64]]:
+    """A diagnostic of each sample and target, (N, T), masked where it is no number."""
+    shape = _shape(explanation)
+    if explanation.diagnostics.get(name) is None:
+        return np.ma.array(np.full(shape, np.nan), mask=True)
+    cells = _entries(explanation, name)
+    known = [isinstance(cell, int | float) and not isinstance(cell, bool) for cell in cells]
+    filled = [cell if here else np.nan for cell, here in zip(cells, known, strict=True)]
+    return np.ma.array(np.reshape(filled, shape), float, mask=~np.reshape(known, shape))
+
+
+def _by_cell(explanation: Explanation, array: Array) -> Array:
+    """An array (N, ...) or (T, N, ...) as (N, T, ...)."""
+    return np.asarray(array.swapaxes(0, 1) if explanation.several_targets else array[:, None])
+
+
 def _parameters(one: Explanation) -> Mapping[str, object]:
     settings: Mapping[str, object] = one.provenance.get("parameters", {})
     return settings
@@ -135,10 +197,13 @@ _STEPS_ADVICE: Final = (
 )
 
 
+def _is_zero(explanation: Explanation) -> Array:
+    values = explanation.values
+    each = [_by_cell(explanation, array) for array in (values.values() if isinstance(values, dict) else [values])]
+    return np.asarray(~np.any([array.any(axis=tuple(range(2, array.ndim))) for array in each], axis=0))
+
+
 def _all_zero(one: Explanation) -> Iterator[Caveat]:
-    each = one.values.values() if isinstance(one.values, dict) else [one.values]
-    if any(np.any(array) for array in each):
-        return
     steps = one.provenance.get("steps", {})
     if ops := steps.get("all_paths") or (one.diagnostics.get("gradient") == "finite_differences" and steps):
         names = ops if isinstance(ops, list) else ops["rounding"]
@@ -155,10 +220,14 @@ def _all_zero(one: Explanation) -> Iterator[Caveat]:
         yield Caveat("Every value is zero.", "Try another target, layer or baseline.")
 
 
+def _has_gap(explanation: Explanation) -> Array:
+    share = _numbers(explanation, "relative_gap")
+    lacks_relevance = np.ma.getmaskarray(_numbers(explanation, "relevance"))
+    return np.asarray((~(share < GAP)).filled(False) & lacks_relevance)
+
+
 def _gap(one: Explanation) -> Iterator[Caveat]:
-    share = number(one, "relative_gap")
-    if share is None or number(one, "relevance") is not None or share < GAP:
-        return
+    share = number(one, "relative_gap") or 0.0
     if not np.isfinite(share):
         finding = "The prediction is the same at the input and at the baseline: there is no change to explain."
         yield Caveat(finding, "Choose another baseline.")
@@ -170,16 +239,17 @@ def _gap(one: Explanation) -> Iterator[Caveat]:
     yield Caveat(finding, advice)
 
 
-def _jumps(one: Explanation) -> bool:
-    """Whether a jump at the baseline is a reason why values do not sum to the change."""
-    jump, gap, share = (number(one, name) for name in ("jump_at_baseline", "completeness_gap", "relative_gap"))
-    return jump is not None and gap is not None and bool(share) and abs(jump) > GAP * abs(gap) / (share or 1)
+def _jumps(explanation: Explanation) -> Array:
+    """Whether a jump at the baseline is a reason why values do not sum to the change, (N, T)."""
+    names = ("jump_at_baseline", "completeness_gap", "relative_gap")
+    jump, gap, share = (_numbers(explanation, name) for name in names)
+    return np.asarray(((share != 0) & (abs(jump) * share > GAP * abs(gap))).filled(False))
 
 
 def _gap_advice(one: Explanation) -> str:
     """What closes the gap of values that should sum to a change, or why nothing does."""
     jump, parameters = number(one, "jump_at_baseline"), _parameters(one)
-    if jump is not None and _jumps(one):
+    if jump is not None and _jumps(one).any():
         return (
             f"The prediction jumps by {jump:.2g} at the baseline, within a thousandth of the path, as that of a model "
             "does which divides by the range of its input: more steps hardly help. Choose another baseline."
@@ -202,10 +272,16 @@ def _gap_advice(one: Explanation) -> str:
     return f"{advice} until they do{', or set tolerance=0.05, which refines them' if refined else ''}."
 
 
+def _loses_relevance(explanation: Explanation) -> Array:
+    names = ("relative_gap", "conservation_gap", "relevance")
+    share, gap, relevance = (_numbers(explanation, name) for name in names)
+    lost = (share >= LOST).filled(False) & np.isfinite(share.filled(np.nan))
+    return np.asarray(lost & ~np.ma.getmaskarray(gap) & ~np.ma.getmaskarray(relevance))
+
+
 def _lost_relevance(one: Explanation) -> Iterator[Caveat]:
-    share, gap, relevance = (number(one, name) for name in ("relative_gap", "conservation_gap", "relevance"))
-    if share is None or gap is None or relevance is None or share < LOST or not np.isfinite(share):
-        return
+    names = ("relative_gap", "conservation_gap", "relevance")
+    share, gap, relevance = (number(one, name) or 0.0 for name in names)
     whole = "probability" if str(one.target[0]).endswith(", probability") else "score"
     if gap * (relevance - gap) < 0:
         lost = f"{percent(share)} of the {whole} was absorbed by biases or the stabiliser"
@@ -215,21 +291,37 @@ def _lost_relevance(one: Explanation) -> Iterator[Caveat]:
     yield Caveat(finding, "Compare with integrated_gradients, or try another composite.")
 
 
+def _correlations(explanation: Explanation) -> Array | None:
+    """How values would correlate with those of another seed, (N, T); None without standard errors."""
+    values: Arrays = explanation.values if explanation.feature_values is None else explanation.feature_values
+    error = explanation.standard_error
+    if error is None or isinstance(values, dict) or np.shape(values) != np.shape(error):
+        return None
+    samples, targets = _shape(explanation)
+    found = np.ones((samples, targets))
+    each = [_by_cell(explanation, array).reshape(samples, targets, -1) for array in (values, error)]
+    some = max(1, _AT_ONCE // max(1, each[0][:1].size))
+    for start in range(0, samples, some):
+        v, e = (array[start : start + some].astype(np.float64) for array in each)
+        known = np.isfinite(v) & np.isfinite(e)
+        count = np.maximum(known.sum(axis=-1), 1)
+        noise = np.square(np.where(known, e, 0)).sum(axis=-1) / count
+        centred = v - np.where(known, v, 0).sum(axis=-1, keepdims=True) / count[..., None]
+        spread = np.square(np.where(known, centred, 0)).sum(axis=-1) / count
+        share = np.divide(noise, spread, out=np.full_like(noise, np.inf), where=spread > 0)
+        found[start : start + some] = np.where(noise > 0, np.maximum(0.0, 1 - share), 1.0)
+    return found
+
+
+def _is_noisy(explanation: Explanation) -> Array:
+    found = _correlations(explanation)
+    return np.zeros(_shape(explanation), bool) if found is None else np.asarray(found < CORRELATION)
+
+
 def _noise(one: Explanation) -> Iterator[Caveat]:
-    if one.standard_error is None:
-        return
-    values: Arrays = one.values if one.feature_values is None else one.feature_values
-    if isinstance(values, dict) or np.shape(values) != np.shape(one.standard_error):
-        return
-    known = np.isfinite(values) & np.isfinite(one.standard_error)
-    noise = float(np.mean(np.square(one.standard_error[known], dtype=np.float64))) if known.any() else 0.0
-    if noise == 0:
-        return
-    spread = float(np.var(values[known], dtype=np.float64))
-    correlation = max(0.0, 1 - noise / spread) if spread > 0 else 0.0
-    if correlation >= CORRELATION:
-        return
-    finding = f"The values are mostly noise: those of another seed would correlate with them by {correlation:.1g}."
+    found = _correlations(one)
+    assert found is not None  # it is too small
+    finding = f"The values are mostly noise: those of another seed would correlate with them by {found[0, 0]:.1g}."
     advice = _raise_advice(one, "budget", "draws")
     yield Caveat(finding, f"{advice}." if advice else "Take more evaluations, or fewer features.")
 
@@ -266,20 +358,29 @@ def _own_background(one: Explanation) -> Iterator[Caveat]:
         yield Caveat(finding, "Give typical rows, as in background='rows.csv', if these are not.")
 
 
-def _fit(one: Explanation) -> Iterator[Caveat]:
-    share = number(one, "r2")
+def _fits_badly(explanation: Explanation) -> Array:
     # Other methods also report r2, but their values do not depend on the fit; only surrogates report a prediction.
-    if share is None or "local_prediction" not in one.diagnostics or share >= FIT:
-        return
+    if "local_prediction" not in explanation.diagnostics:
+        return np.zeros(_shape(explanation), bool)
+    return np.asarray((~(_numbers(explanation, "r2") >= FIT)).filled(False))
+
+
+def _fit(one: Explanation) -> Iterator[Caveat]:
+    share = number(one, "r2") or 0.0
     finding = f"The surrogate explains {percent(max(share, 0.0))} of the variance of the model's outputs."
     advice = _raise_advice(one, "budget") or "Raise the budget"
     yield Caveat(finding, f"{advice}, take fewer features, or use kernel_shap.")
 
 
+def _misses_tolerance(explanation: Explanation) -> Array:
+    if _parameters(explanation).get("tolerance") is None:
+        return np.zeros(_shape(explanation), bool)
+    early = [reason in ("budget", "max_steps") for reason in _entries(explanation, "stopped_by")]
+    return np.reshape(early, _shape(explanation)) & ~_jumps(explanation)
+
+
 def _unmet_tolerance(one: Explanation) -> Iterator[Caveat]:
     stopped_by, tolerance = diagnostic(one, "stopped_by"), _parameters(one).get("tolerance")
-    if tolerance is None or stopped_by not in ("budget", "max_steps") or _jumps(one):
-        return
     limit = _parameters(one).get(stopped_by)
     now = f" of {limit:,}" if isinstance(limit, int) else ""
     yield Caveat(
@@ -287,21 +388,28 @@ def _unmet_tolerance(one: Explanation) -> Iterator[Caveat]:
     )
 
 
+def _shifts(explanation: Explanation) -> Array:
+    clean = _by_cell(explanation, explanation.prediction)
+    return np.asarray((~(abs(_numbers(explanation, "noisy_prediction") - clean) < SHIFT * abs(clean))).filled(False))
+
+
 def _shifted_prediction(one: Explanation) -> Iterator[Caveat]:
-    noisy = number(one, "noisy_prediction")
+    noisy = number(one, "noisy_prediction") or 0.0
     clean = float(one.prediction.reshape(-1)[0])
-    if noisy is None or abs(noisy - clean) < SHIFT * abs(clean):
-        return
     level = _parameters(one).get("noise")
     now = f" (now {level:g})" if isinstance(level, int | float) else ""
     yield Caveat(f"The noise changes the prediction from {clean:.3g} to {noisy:.3g}.", f"Lower noise{now}.")
 
 
+def _computes_otherwise(explanation: Explanation) -> Array:
+    seen, own = _numbers(explanation, "gradient_prediction"), _by_cell(explanation, explanation.prediction)
+    apart = (abs(seen - own) > ARITHMETIC * np.maximum(abs(seen), abs(own))).filled(False)
+    return np.asarray(apart & (explanation.provenance.get("arithmetic") is not None))
+
+
 def _other_arithmetic(one: Explanation) -> Iterator[Caveat]:
-    seen, said = number(one, "gradient_prediction"), one.provenance.get("arithmetic")
+    seen, said = number(one, "gradient_prediction") or 0.0, one.provenance.get("arithmetic")
     own = float(one.prediction.reshape(-1)[0])
-    if seen is None or said is None or np.isnan(seen) or abs(seen - own) <= ARITHMETIC * max(abs(seen), abs(own)):
-        return
     how = str(said).partition(", ")[0]
     finding = f"The gradient saw {seen:.4g} where the model answers {own:.4g}: it computes with {how}."
     yield Caveat(finding, "Compare with a method that removes parts of the input, such as occlusion.")
@@ -350,10 +458,14 @@ def _guessed_spec(one: Explanation) -> Iterator[Caveat]:
         yield Caveat(finding, "Declare it in a .toml file beside the model; see InputSpec.")
 
 
-def _label_disagrees(one: Explanation) -> Iterator[Caveat]:
-    if diagnostic(one, "label_disagrees") is True:
-        finding = "The class that the model's label output names is explained, though its score is not the highest."
-        yield Caveat(finding, "Check the order of the scores, and the threshold of the label.")
+def _disagrees(explanation: Explanation) -> Array:
+    flags = [flag is True for flag in _entries(explanation, "label_disagrees")]
+    return np.reshape(flags, _shape(explanation))
+
+
+def _label_disagrees(_: Explanation) -> Iterator[Caveat]:
+    finding = "The class that the model's label output names is explained, though its score is not the highest."
+    yield Caveat(finding, "Check the order of the scores, and the threshold of the label.")
 
 
 def _nan_not_taken(one: Explanation) -> Iterator[Caveat]:
@@ -375,24 +487,24 @@ def _off_scale(one: Explanation) -> Iterator[Caveat]:
 
 
 # The most serious first.
-_CHECKS: Final[tuple[Callable[[Explanation], Iterator[Caveat]], ...]] = (
-    _all_zero,
-    _gap,
-    _lost_relevance,
-    _noise,
-    _left_out,
-    _nan_not_taken,
-    _zero_by_default,
-    _own_background,
-    _fit,
-    _unmet_tolerance,
-    _label_disagrees,
-    _shifted_prediction,
-    _off_scale,
-    _guessed_spec,
-    _not_logits,
-    _other_arithmetic,
-    _estimated_gradients,
-    _looked_up,
-    _finite_differences,
+_CHECKS: Final = (
+    _Check(_all_zero, _is_zero),
+    _Check(_gap, _has_gap, alike=False),
+    _Check(_lost_relevance, _loses_relevance, alike=False),
+    _Check(_noise, _is_noisy, alike=False),
+    _Check(_left_out),
+    _Check(_nan_not_taken),
+    _Check(_zero_by_default),
+    _Check(_own_background),
+    _Check(_fit, _fits_badly, alike=False),
+    _Check(_unmet_tolerance, _misses_tolerance),
+    _Check(_label_disagrees, _disagrees),
+    _Check(_shifted_prediction, _shifts, alike=False),
+    _Check(_off_scale),
+    _Check(_guessed_spec),
+    _Check(_not_logits),
+    _Check(_other_arithmetic, _computes_otherwise, alike=False),
+    _Check(_estimated_gradients),
+    _Check(_looked_up),
+    _Check(_finite_differences),
 )

@@ -20,32 +20,32 @@ from xaionnx.data.storage import locked
 from xaionnx.errors import DataError, StorageError
 from xaionnx.explanation import Explanation
 from xaionnx.typing import Array, Document
-from xaionnx_cli import _joining
 from xaionnx_cli._destination import RECORD, Destination
-from xaionnx_cli._samples import Sample
-
-# The entry of a record's provenance that two runs of the same request have in common, one a sample.
-REQUEST: Final = "request_sha256"
+from xaionnx_cli._samples import REQUEST, Sample, provenance
 
 _PARTS: Final = ".xaionnx-parts-"
 
 
-def request_sha256(run: Document, feeds: Mapping[str, Array]) -> str:
-    """Return the hash of all that a result depends on.
+class Requests:
+    """The hashes of all that the results of a run depend on.
 
     Parameters
     ----------
     run : dict
-        What is the same for all inputs of a run: the model, the method, its parameters, the target.
-    feeds : mapping of arrays by input name
-        Those of one sample.
+        What is the same for all inputs: the model, the method, its parameters, the target.
     """
-    digest = hashlib.sha256(json.dumps(run, sort_keys=True, default=str).encode())
-    for name in sorted(feeds):
-        array = feeds[name]
-        digest.update(f"{name} {array.dtype} {array.shape}".encode())
-        digest.update(repr(array.tolist()).encode() if array.dtype == object else array.tobytes())
-    return digest.hexdigest()
+
+    def __init__(self, run: Document) -> None:
+        self._run = hashlib.sha256(json.dumps(run, sort_keys=True, default=str).encode())
+
+    def sha256(self, feeds: Mapping[str, Array]) -> str:
+        """Return the hash for the feeds of one sample."""
+        digest = self._run.copy()
+        for name in sorted(feeds):
+            array = feeds[name]
+            digest.update(f"{name} {array.dtype} {array.shape}".encode())
+            digest.update(repr(array.tolist()).encode() if array.dtype == object else array.tobytes())
+        return digest.hexdigest()
 
 
 class Archive:
@@ -97,7 +97,7 @@ class Archive:
             one,
             diagnostics=one.diagnostics | {"seconds": round(seconds, 6)},
             # The same input may now have another name.
-            provenance=one.provenance | sample.provenance,
+            provenance=one.provenance | provenance([sample]),
         )
 
     def path(self, sample: Sample) -> Path:
@@ -111,8 +111,8 @@ class Archive:
             return None
         return found if found.provenance.get(REQUEST) == [sample.request] else None
 
-    def put(self, samples: Sequence[Sample], records: Sequence[Explanation]) -> list[str]:
-        """Write the records of samples that are finished, and return the names of files that are results.
+    def put(self, samples: Sequence[Sample], record: Explanation) -> list[str]:
+        """Write the record of samples that are finished, and return the names of files that are results.
 
         Raises
         ------
@@ -120,13 +120,12 @@ class Archive:
             The records cannot be written. Parts may fail: what they hold is written at the end.
         """
         if self._destination.kind == "folder":
-            files = zip(samples, records, strict=True)
-            return [str(record.save(self._destination.record(sample.file))) for sample, record in files]
+            (sample,) = samples
+            return [str(record.save(self._destination.record(sample.file)))]
         # A single sample is saved at once.
         if self._parts is not None and samples[0].several:
-            whole = _joining.join_records(records, [sample.name for sample in samples])
             with contextlib.suppress(StorageError):
-                whole.save(self._make_parts(self._parts) / f"{secrets.token_hex(8)}{RECORD}")
+                record.save(self._make_parts(self._parts) / f"{secrets.token_hex(8)}{RECORD}")
         return []
 
     def _make_parts(self, folder: Path) -> Path:

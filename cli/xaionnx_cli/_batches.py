@@ -15,6 +15,9 @@ from xaionnx_cli._samples import Sample
 # Seconds of work in a batch: an interrupt loses at most this much.
 _BATCH_SECONDS = 1.0
 _MAX_SAMPLES = 64
+# Rows of a table, with inputs of at most so many bytes, are explained at the speed of the model only in thousands.
+_MAX_ROWS = 4096
+_ROW_BYTES = 4096
 # Size of the inputs of a batch; the results of a method take about as much memory.
 _MAX_BYTES = 2**26
 
@@ -34,11 +37,14 @@ class Batches:
     def of(self, samples: Iterable[Sample]) -> Iterator[list[Sample]]:
         """Yield the samples in order, in batches."""
         batch: list[Sample] = []
+        first: list[tuple[str, tuple[int, ...], str, bytes]] = []
         for sample in samples:
-            full = not self._together and len(batch) >= self._limit(sample)
-            if batch and (full or self._signature(sample) != self._signature(batch[0])):
+            full, own = not self._together and len(batch) >= self._limit(sample), self._signature(sample)
+            if batch and (full or own != first):
                 yield batch
                 batch = []
+            if not batch:
+                first = own
             batch.append(sample)
         if batch:
             yield batch
@@ -51,7 +57,7 @@ class Batches:
 
     def _limit(self, sample: Sample) -> int:
         size = sum(array.nbytes for array in sample.feeds.values())
-        return max(1, min(self._size, _MAX_BYTES // max(1, size)))
+        return max(1, min(self._size, _MAX_ROWS if size <= _ROW_BYTES else _MAX_SAMPLES, _MAX_BYTES // max(1, size)))
 
     @contextmanager
     def timed(self, count: int) -> Iterator[None]:
@@ -59,7 +65,7 @@ class Batches:
         began = time.perf_counter()
         yield
         each = (time.perf_counter() - began) / count
-        self._size = max(1, min(_MAX_SAMPLES, 2 * count, int(_BATCH_SECONDS / max(each, 1e-9))))
+        self._size = max(1, min(_MAX_ROWS, 2 * count, int(_BATCH_SECONDS / max(each, 1e-9))))
 
 
 def texts_of(samples: list[Sample]) -> tuple[Text, ...]:

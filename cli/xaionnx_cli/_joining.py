@@ -1,10 +1,10 @@
-"""Join records of single samples into one record of N samples."""
+"""Join records of some samples each into one record of N samples."""
 
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from xaionnx.typing import Array, Document
 
 
 def join_records(parts: Sequence[Explanation], names: Sequence[str]) -> Explanation:
-    """Join N records of one sample each, made by the same method for the same model, into one record.
+    """Join records of N samples in all, made by the same method for the same model, into one record.
 
     ``provenance`` is taken from the first record, but lists what it has by sample, such as ``input_sha256`` and the
     names of the samples (``inputs``), and has the ``conversions`` of all. Values in ``diagnostics`` are listed by
@@ -47,33 +47,25 @@ def join_records(parts: Sequence[Explanation], names: Sequence[str]) -> Explanat
         prediction=along([part.prediction for part in parts]),
         baseline_prediction=of([part.baseline_prediction for part in parts]),
         feature_values=of([part.feature_values for part in parts], along_players),
-        features=None if len(features) < len(parts) else _join_by_name(features, _join_label_maps),
+        features=None if len(features) < len(parts) else _join_by_name(features, partial(_join_label_maps, parts)),
         standard_error=of([part.standard_error for part in parts], along_errors),
         maps={key: along([part.maps[key] for part in parts]) for key in first.maps},
-        diagnostics=_join_diagnostics([part.diagnostics for part in parts]),
-        display=_join_displays([part.display for part in parts]),
+        diagnostics=_join_diagnostics(parts),
+        display=_join_displays(parts),
         provenance={
             **first.provenance,
             **{
-                key: [one for part in parts for one in part.provenance.get(key, [None])]
+                key: [one for part in parts for one in part.provenance.get(key, [None] * part.samples)]
                 for key in BY_SAMPLE
                 if key in first.provenance
             },
-            **_join_feature_names(parts),
+            **_join_names(parts),
             "inputs": list(names),
             "conversions": list(
                 dict.fromkeys(note for part in parts for note in part.provenance.get("conversions", ()))
             ),
         },
     )
-
-
-def _join_feature_names(parts: Sequence[Explanation]) -> Document:
-    """The names of features of each sample, where records have their own."""
-    each = [part.provenance.get("feature_names") for part in parts]
-    if not all(names and isinstance(names[0], list) for names in each):
-        return {}
-    return {"feature_names": [names for one in each if one is not None for names in one]}
 
 
 def _of_one_length(parts: Sequence[Explanation]) -> Sequence[Explanation]:
@@ -123,38 +115,61 @@ def _pad_players(arrays: Sequence[Array]) -> list[Array]:
     ]
 
 
-def _join_label_maps(maps: Sequence[Array]) -> Array:
-    """Join label maps; equal ones become a single map."""
-    alike = all(np.array_equal(one, maps[0]) for one in maps[1:])
-    return maps[0] if alike else np.concatenate(maps)
+def _join_label_maps(parts: Sequence[Explanation], maps: Sequence[Array]) -> Array:
+    """Join label maps of each part; equal ones become a single map."""
+    if all(len(one) == 1 and np.array_equal(one, maps[0]) for one in maps):
+        return maps[0]
+    each = [np.broadcast_to(one, (part.samples, *one.shape[1:])) for one, part in zip(maps, parts, strict=True)]
+    return np.concatenate(each)
 
 
-def _join_displays(each: Sequence[dict[str, Display]]) -> dict[str, Display]:
+def _join_names(parts: Sequence[Explanation]) -> Document:
+    """The names of features: one list, or one a sample if these differ."""
+    each = [part.provenance.get("feature_names", []) for part in parts]
+    if all(names == each[0] for names in each) and not (each[0] and isinstance(each[0][0], list)):
+        return {}
+    by_sample = [
+        names if names and isinstance(names[0], list) else [names] * part.samples
+        for names, part in zip(each, parts, strict=True)
+    ]
+    return {"feature_names": [names for some in by_sample for names in some]}
+
+
+def _join_displays(parts: Sequence[Explanation]) -> dict[str, Display]:
     """Join displays into one array an input; an input whose samples differ in shape is left out."""
     joined = {}
-    for name, first in each[0].items():
-        found = [one[name] for one in each if name in one]
-        if len(found) == len(each) and all(_alike(one, first) for one in found):
-            stored = list(itertools.takewhile(lambda one: len(one.array), found))
-            kept = stored[: max(1, MOST_BYTES // max(1, first.array.nbytes))]
-            texts = tuple(text for one in kept for text in one.texts)
-            joined[name] = dataclasses.replace(first, array=np.concatenate([one.array for one in kept]), texts=texts)
+    for name, first in parts[0].display.items():
+        found = [part.display[name] for part in parts if name in part.display]
+        if len(found) == len(parts) and all(_alike(one, first) for one in found):
+            whole = [len(one.array) == part.samples for one, part in zip(found, parts, strict=True)]
+            # Only the first samples are stored, so that those after one that is not are left out.
+            stored = found[: whole.index(False) + 1] if False in whole else found
+            most = max(1, MOST_BYTES // max(1, first.array[:1].nbytes))
+            array = np.concatenate([one.array for one in stored])[:most]
+            texts = tuple(text for one in stored for text in one.texts)[:most]
+            joined[name] = dataclasses.replace(first, array=array, texts=texts)
     return joined
 
 
 def _alike(one: Display, other: Display) -> bool:
-    """Whether displays of single samples can be joined; only the first ones of a joined record may be stored."""
+    """Whether displays can be joined; only the first samples of a joined record may be stored."""
     return one.array.shape[1:] == other.array.shape[1:] and one.size == other.size
 
 
-def _join_diagnostics(each: Sequence[Document]) -> Document:
+def _join_diagnostics(parts: Sequence[Explanation]) -> Document:
     joined: Document = {}
-    for key in each[0]:
-        values = [one.get(key) for one in each]
+    for key in parts[0].diagnostics:
+        values = [part.diagnostics.get(key) for part in parts]
         if any(isinstance(value, list) for value in values):
-            # A sample of a joined record has a list of one where others have the value alone.
-            listed = [value if isinstance(value, list) else [value] for value in values if value is not None]
-            values = [item for value in listed for item in value]
+            # What holds for all samples of a part stands once in it.
+            each = [
+                value if isinstance(value, list) else [value] * part.samples
+                for value, part in zip(values, parts, strict=True)
+                if value is not None
+            ]
+            values = [item for some in each for item in some]
+        elif key != "seconds":
+            values = [value for value, part in zip(values, parts, strict=True) for _ in range(part.samples)]
         joined[key] = values
     if "seconds" in joined:
         joined["seconds"] = round(sum(joined["seconds"]), 6)

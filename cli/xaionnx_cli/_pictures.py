@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from xaionnx.explanation import Explanation
 from xaionnx.runtime.model import Model
 from xaionnx_cli import _report
 from xaionnx_cli._destination import Destination
-from xaionnx_cli._joining import join_records
+from xaionnx_cli._explained import Explained
 from xaionnx_cli._options import Options
-from xaionnx_cli._samples import Sample
+from xaionnx_cli._samples import Sample, is_row
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -68,25 +67,23 @@ class Pictures:
         """Whether all rows of a table go into one picture, which a file takes: NAME.png names a single one."""
         from xaionnx.render.picture import PICTURES
 
-        options, own = self._options, [name for name in sample.feeds if name not in self._model.shared]
-        if self._destination.kind != "picture" or options.each or not sample.several:
+        options = self._options
+        if self._destination.kind != "picture" or options.each:
             return False
         if options.picture != "auto" and options.picture != "bar" and not PICTURES.find(options.picture).of_rows:
             return False
-        # A row has one axis beside that of the samples.
-        alike = all(sample.feeds[name].ndim == 2 for name in own)
-        return alike and sample.text is None and sample.display is None and self._model.axes.rows != "joint"
+        return is_row(sample, self._model)
 
-    def save_joint(self, samples: Sequence[Sample], records: Sequence[Explanation]) -> list[str]:
+    def save_joint(self, rows: Explained) -> list[str]:
         """Draw and save one picture for each target of all rows, and return their paths.
 
         Rows that have different features are drawn one by one.
         """
         from xaionnx import render
 
-        options = self._options
-        if len(records) == 1 or not render.has_rows(whole := join_records(records, [one.name for one in samples])):
-            return [file for pair in zip(samples, records, strict=True) for file in self.save(*pair)]
+        options, whole = self._options, rows.record
+        if len(rows.samples) == 1 or not render.has_rows(whole):
+            return [file for one in rows.singles() for file in self.save(one.samples[0], one.record)]
         files = []
         count = len(whole.target) if whole.several_targets else 1
         for target in range(count):

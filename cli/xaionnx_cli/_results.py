@@ -7,7 +7,7 @@ import dataclasses
 import os
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent import futures
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,9 +19,10 @@ from xaionnx.explanation import Explanation
 from xaionnx.request import Request
 from xaionnx.runtime.model import Model
 from xaionnx.typing import Array, Document
-from xaionnx_cli import _joining, _report
+from xaionnx_cli import _report
 from xaionnx_cli._archive import Archive
 from xaionnx_cli._destination import Destination
+from xaionnx_cli._explained import Explained, join
 from xaionnx_cli._failures import OF_ROWS, Failures, translated
 from xaionnx_cli._interrupts import held
 from xaionnx_cli._messages import printable
@@ -30,7 +31,7 @@ from xaionnx_cli._pictures import Pictures
 from xaionnx_cli._printer import Printer
 from xaionnx_cli._refusals import Refusals
 from xaionnx_cli._report import Score
-from xaionnx_cli._samples import Sample
+from xaionnx_cli._samples import Sample, is_row
 from xaionnx_cli._text import text_lines
 
 # With more inputs than this, features are no longer listed on the terminal.
@@ -48,25 +49,29 @@ _MAX_DRAWN = 2
 
 @dataclass(frozen=True, eq=False)
 class _Pending:
-    """A sample that is explained, or whose earlier record is ``kept``, and the writing of its files."""
+    """Samples that are explained, or kept from an earlier run, and the writing of their files."""
 
-    sample: Sample
-    record: Explanation
-    top: list[Score]
+    explained: Explained
     writing: Future[list[str]]
-    kept: bool = False
 
 
 @dataclass(frozen=True, eq=False)
 class _Done:
-    """A sample whose files are written, and its entry of the JSON document.
+    """Samples whose files are written.
 
-    The ``record`` is kept if it goes into a file of all inputs.
+    Attributes
+    ----------
+    places : list of int
+        Their positions in the results.
+    explained : Explained or None
+        They themselves, if they go into a file of all inputs or the JSON document.
+    entry : dict or None
+        The entry of the document of a sample that has files of its own, in place of the sample.
     """
 
-    sample: Sample
-    record: Explanation | None
-    entry: Document | None
+    places: list[int]
+    explained: Explained | None
+    entry: Document | None = None
 
 
 def _nothing() -> Future[list[str]]:
@@ -74,6 +79,18 @@ def _nothing() -> Future[list[str]]:
     writing: Future[list[str]] = Future()
     writing.set_result([])
     return writing
+
+
+def _entry(one: Explained, files: Sequence[str], *, arrays: bool) -> Document:
+    """The entry of one sample in the JSON document."""
+    (sample,), (top,) = one.samples, one.tops
+    return {
+        "input": sample.name,
+        "input_sha256": sample.sha256,
+        "top": [dataclasses.asdict(score) for score in top],
+        "files": list(files),
+        "explanation": _report.json_record(one.record, arrays=arrays),
+    }
 
 
 class Results:
@@ -94,10 +111,13 @@ class Results:
         self._begun: Sample | None = None
         # Files are written while the next batch is explained.
         self._writer = ThreadPoolExecutor(min(_MAX_DRAWN, os.cpu_count() or 1), thread_name_prefix="writing")
-        self._unwritten: list[tuple[Sample, Explanation, list[Score]]] = []
+        self._unwritten: list[Explained] = []
         self._written = time.monotonic()
         self._waiting: deque[_Pending] = deque()
         self._done: list[_Done] = []
+        self._reported = 0
+        # Where the picture of all rows is.
+        self._joint: list[str] = []
         self._concluded = False
 
     @property
@@ -109,10 +129,10 @@ class Results:
     def _in_folder(self) -> bool:
         return self.destination.kind == "folder"
 
-    def add(self, batch: Sequence[Sample], records: Sequence[Explanation], tops: Sequence[list[Score]]) -> None:
+    def add(self, explained: Explained) -> None:
         """Add the explained samples of a batch; they are reported once they are written."""
         with held():
-            self._unwritten += zip(batch, records, tops, strict=True)
+            self._unwritten.append(explained)
             if self.destination.kind != "record" or time.monotonic() - self._written > _PART_S:
                 self._write_all()
         self._report_finished()
@@ -121,24 +141,28 @@ class Results:
         """Begin to write what is not yet being written: the files of each sample, or all samples as one part."""
         if not self._unwritten:
             return
-        samples = [sample for sample, _, _ in self._unwritten]
-        records = [record for _, record, _ in self._unwritten]
-        tops = [top for _, _, top in self._unwritten]
-        if self.draws:
-            writings = [
-                _nothing() if self.pictures.is_joint(sample) else self._writer.submit(self._write, sample, record)
-                for sample, record in zip(samples, records, strict=True)
-            ]
+        if not self.draws:
+            whole = join(self._unwritten)
+            self._waiting.append(_Pending(whole, self._writer.submit(self.archive.put, whole.samples, whole.record)))
         else:
-            writings = [self._writer.submit(self.archive.put, samples, records)] * len(samples)
-        self._waiting += map(_Pending, samples, records, tops, writings)
+            for explained in self._unwritten:
+                if self.pictures.is_joint(explained.samples[0]):
+                    self._waiting.append(_Pending(explained, _nothing()))
+                    continue
+                for one in explained.singles():
+                    writing = self._writer.submit(self._write, one.samples[0], one.record)
+                    self._waiting.append(_Pending(one, writing))
         self._unwritten, self._written = [], time.monotonic()
 
-    def keep(self, sample: Sample, record: Explanation, top: list[Score]) -> None:
-        """Add a sample with its earlier record; a picture that is missing is drawn."""
+    def keep(self, kept: Explained) -> None:
+        """Add samples with their earlier record; pictures that are missing are drawn."""
         with held():
-            writing = self._writer.submit(self._redraw, sample, record) if self._in_folder else _nothing()
-            self._waiting.append(_Pending(sample, record, top, writing, kept=True))
+            if not self._in_folder:
+                self._waiting.append(_Pending(kept, _nothing()))
+            else:
+                for one in kept.singles():
+                    writing = self._writer.submit(self._redraw, one.samples[0], one.record)
+                    self._waiting.append(_Pending(one, writing))
         self._report_finished()
 
     def begin(self, sample: Sample, request: Request) -> None:
@@ -179,39 +203,46 @@ class Results:
             try:
                 files = first.writing.result()
             except OF_ROWS as error:
-                self.fail(first.sample.name, not first.sample.several, translated(error))
+                for sample in first.explained.samples:
+                    self.fail(sample.name, not sample.several, translated(error))
                 return
-            self._done.append(self._finished(first, files))
-            self.kept += [first.sample.name] if first.kept else []
-        if first.kept:
+            self._done.append(self._finished(first.explained, files))
+            kept = first.explained.kept
+            self.kept += [sample.name for sample in first.explained.samples] if kept else []
+        if kept:
             self.printer.lines(*self._saved_lines(self.pictures.drawn(files)))
         else:
-            self._print_result(first, files)
+            self._print_results(first.explained, files)
 
-    def _finished(self, one: _Pending, files: list[str]) -> _Done:
-        entry: Document | None = None
+    def _finished(self, explained: Explained, files: list[str]) -> _Done:
+        places = [sample.place for sample in explained.samples]
+        gathered = self.destination.kind == "record" or self.pictures.is_joint(explained.samples[0])
+        if gathered or (self.options.as_json and not files):
+            return _Done(places, explained)
+        # A record in the folder need not stay in memory.
+        entry = _entry(explained, files, arrays=not self._in_folder) if self.options.as_json else None
+        return _Done(places, None, entry)
+
+    def _print_results(self, explained: Explained, files: list[str]) -> None:
+        """Print the results of samples; those of rows that go into one file only for the first ones."""
+        count, first = len(explained.samples), explained.samples[0]
+        together = self.destination.kind == "record" and is_row(first, self.model)
+        if together or self.pictures.is_joint(first):
+            count = min(count, max(0, _MAX_DETAILED - self._reported))
+        self._reported += len(explained.samples)
         if self.options.as_json:
-            entry = {
-                "input": one.sample.name,
-                "input_sha256": one.sample.sha256,
-                "top": [dataclasses.asdict(score) for score in one.top],
-                "files": files,
-                # The record itself, whose arrays are needed only if no file holds them.
-                "explanation": _report.json_record(one.record, arrays=False) if self._in_folder else one.record,
-            }
-        kept = self.destination.kind == "record" or self.pictures.is_joint(one.sample)
-        return _Done(one.sample, one.record if kept else None, entry)
-
-    def _print_result(self, one: _Pending, files: list[str]) -> None:
-        sample, result = one.sample, one.record
-        if len(self._done) > _MAX_DETAILED and self.pictures.is_joint(sample):
-            # The picture shows the others, and the summary counts them.
             return
+        for n in range(count):
+            self._print_result(explained.single(n), self._reported - len(explained.samples) + n + 1, files)
+
+    def _print_result(self, one: Explained, number: int, files: list[str]) -> None:
+        """Print the result of one sample, the ``number``-th that is printed."""
+        sample, result = one.samples[0], one.record
         if sample is not self._begun:
-            self._print_head(sample, one.top, result.target, result.prediction)
+            self._print_head(sample, one.tops[0], result.target, result.prediction)
         self.printer.lines(*_report.layer_lines(result))
         self.printer.lines_once(_report.left_lines(result))
-        if sample.display is None and len(self._done) <= _MAX_DETAILED + 1:
+        if sample.display is None and number <= _MAX_DETAILED + 1:
             main, spec = self.model.input().name, self.model.input_spec
             unit = "column" if series(self.model.samples(sample.feeds, main)[0]) is None else "step"
             self.printer.document("".join(f"{line}\n" for line in self._text_lines(result)))
@@ -236,7 +267,7 @@ class Results:
 
         The record comes first: it takes the longer to make again.
         """
-        records = self.archive.put([sample], [record]) if self._in_folder else []
+        records = self.archive.put([sample], record) if self._in_folder else []
         return [*self.pictures.save(sample, record), *records]
 
     def _redraw(self, sample: Sample, record: Explanation) -> list[str]:
@@ -260,7 +291,7 @@ class Results:
             with contextlib.nullcontext() if complete else contextlib.suppress(KeyboardInterrupt), held():
                 self._concluded = True
                 self._conclude(complete)
-        done = len(self._done)
+        done = self._count
         if complete or not done:
             return []
         where = "" if self.destination.kind == "nothing" else f" and saved in {self.destination.path}"
@@ -271,14 +302,12 @@ class Results:
             self._waiting.pop()
         self._finish_all()
         self._writer.shutdown()
-        self._done.sort(key=lambda one: one.sample.place)
         saved, failure = None, None
         try:
             saved = self._save()
-            self._draw_joint()
         except (StorageError, MemoryError) as error:
             failure = error
-        for line in self.refusals.lines(len(self._done)):
+        for line in self.refusals.lines(self._count):
             self.printer.error(line)
         self._print_document(complete, saved)
         if complete and self._done and self.destination.kind == "nothing":
@@ -292,49 +321,50 @@ class Results:
         """Report every pending sample, also after one of them raises an error."""
         self._write_all()
         while self._waiting:
-            name = self._waiting[0].sample.name
+            samples = self._waiting[0].explained.samples
             try:
                 self._report_first()
             except XaionnxError as error:
-                self.refusals.add(name, None, type(error)(f"'{name}': {error}"))
+                for sample in samples:
+                    self.refusals.add(sample.name, None, type(error)(f"'{sample.name}': {error}"))
 
     def _save(self) -> str | None:
-        """Write the record of all inputs, if there is one, and return its path."""
+        """Write the record or the picture of all inputs, if there is one, and return the path of a record."""
         if self.kept:
             count = f"{len(self.kept)} earlier {'result' if len(self.kept) == 1 else 'results'}"
             place = printable(str(self.destination.path))
             self.printer.lines(f"\nkept {count} of the same request in {place}; --no-resume computes anew")
-        records = [one.record for one in self._done if one.record is not None]
-        if not records or self.destination.kind != "record":
+        gathered = [one.explained for one in self._done if one.explained is not None]
+        if not gathered or self.destination.kind not in ("record", "picture"):
             return None
-        names = [one.sample.name for one in self._done]
-        whole = records[0] if len(records) == 1 else _joining.join_records(records, names)
-        path = whole.save(self.destination.path)
-        self.archive.close()
-        self.printer.lines(f"\n{self.destination.saved_line(path)}")
-        return str(path)
+        whole, saved = join(gathered), None
+        if self.destination.kind == "record":
+            saved = str(whole.record.save(self.destination.path))
+            self.archive.close()
+            files = [saved]
+        else:
+            files = self._joint = self.pictures.save_joint(whole)
+        if len(whole.samples) > _MAX_DETAILED and not self.options.as_json:
+            self.printer.lines_once(_report.warning_lines(whole.record))
+        self.printer.lines("")
+        if self.destination.kind == "picture":
+            self.printer.lines(f"{len(whole.samples):,} rows in one picture; --each draws each in its own")
+        self.printer.lines(*[self.destination.saved_line(file) for file in files])
+        return saved
 
-    def _draw_joint(self) -> None:
-        """Draw the picture of all rows of a table, if there is one."""
-        joint = [(one, one.record) for one in self._done if one.record is not None]
-        if not joint or self.destination.kind != "picture":
-            return
-        files = self.pictures.save_joint([one.sample for one, _ in joint], [record for _, record in joint])
-        for one, _ in joint:
-            if one.entry is not None:
-                one.entry["files"] = files
-        self.printer.lines(f"\n{len(joint):,} rows in one picture; --each draws each in its own")
-        self.printer.lines(*self._saved_lines(files))
+    @property
+    def _count(self) -> int:
+        """The number of samples that are done."""
+        return sum(len(one.places) for one in self._done)
 
     def _print_document(self, complete: bool, saved: str | None) -> None:
-        """Print the JSON document, if it is asked for; the arrays are in it unless a file holds them."""
+        """Print the JSON document, if it is asked for; the arrays are in it unless a file holds them.
+
+        The entries of thousands of rows are made and printed one by one.
+        """
         if not self.options.as_json or not (self._done or complete):
             return
-        entries = [one.entry for one in self._done if one.entry is not None]
-        for entry in entries:
-            if not self._in_folder:
-                entry["explanation"] = _report.json_record(entry["explanation"], arrays=saved is None)
-        document = {
+        head = {
             "xaionnx": __version__,
             "model": self.model.name,
             "model_sha256": self.model.sha256,
@@ -342,12 +372,25 @@ class Results:
             "method": self.method,
             "complete": complete,
             "saved": saved,
-            "results": entries,
-            "kept": self.kept,
-            "refused": self.refusals.entries,
-            "notes": self.printer.notes,
         }
-        self.printer.document(_report.dump_json(document) + "\n")
+        tail = {"kept": self.kept, "refused": self.refusals.entries, "notes": self.printer.notes}
+        self.printer.document(f'{_report.dump_json(head)[:-1]}, "results": [')
+        for number, entry in enumerate(self._entries(arrays=saved is None)):
+            if self.printer.lost is not None:
+                break
+            self.printer.document(f"{', ' if number else ''}{_report.dump_json(entry)}")
+        self.printer.document(f"], {_report.dump_json(tail)[1:]}\n")
+
+    def _entries(self, *, arrays: bool) -> Iterator[Document]:
+        """Yield the entries of the document in the order of the samples."""
+        places: list[tuple[int, _Done, int]] = []
+        for done in self._done:
+            places += [(place, done, n) for n, place in enumerate(done.places)]
+        for _, done, n in sorted(places, key=lambda one: one[0]):
+            if done.entry is not None:
+                yield done.entry
+            elif done.explained is not None:
+                yield _entry(done.explained.single(n), self._joint, arrays=arrays)
 
     def exit_code(self) -> int:
         """Save and print everything, and return the exit code.
@@ -361,7 +404,7 @@ class Results:
             self._concluded = True
             raise self.refusals.errors[0]
         self.conclude(complete=True)
-        return self.refusals.exit_code(len(self._done))
+        return self.refusals.exit_code(self._count)
 
     def fail(self, name: str, alone: bool, error: XaionnxError) -> None:
         """Record the error of a row; raise it if every row would meet it, or if the row is ``alone``."""

@@ -26,10 +26,11 @@ from xaionnx.targets.scores import default_output
 from xaionnx.targets.target import Target
 from xaionnx.typing import Document
 from xaionnx_cli import _progress, _report, _samples, _targets
-from xaionnx_cli._archive import REQUEST, request_sha256
+from xaionnx_cli._archive import Requests
 from xaionnx_cli._batches import Batches, left_columns, stack_feeds, texts_of
 from xaionnx_cli._deadline import paused, time_limit, time_limit_between_runs
 from xaionnx_cli._destination import Destination
+from xaionnx_cli._explained import Explained
 from xaionnx_cli._failures import OF_ROWS, Failures, translated
 from xaionnx_cli._messages import printable
 from xaionnx_cli._options import Options, OptionValue, read_axes
@@ -86,7 +87,7 @@ class _Job:
             self.reports = self._reported_targets()
         self.results = Results(self.model, method.name(), destination, options)
         self._named = named
-        self._request: Document = {}
+        self._requests = Requests({})
         self._places = itertools.count()
 
     def _reported_targets(self) -> list[Target]:
@@ -122,7 +123,7 @@ class _Job:
                 with self._limited(bar):
                     self.method = self.method.bind(self.model)
                 self.results.failures = Failures(self.method, self.model, self.target, len(self.files) == 1)
-                self._request = self._what_all_rows_share()
+                self._requests = Requests(self._what_all_rows_share())
                 batches = Batches(self.model.shared, self.method.compares_samples)
                 for batch in batches.of(self._read()):
                     bar.start(printable(Path(batch[0].name).name), batch[0].number, batch[-1].count)
@@ -169,10 +170,11 @@ class _Job:
         destination = self.results.destination
         if destination.kind == "nothing" or self.method.compares_samples:
             return dataclasses.replace(sample, place=place, file=destination.name(sample.name))
-        digest = request_sha256(self._request, sample.feeds)
-        origin = sample.provenance | {REQUEST: [digest]}
         return dataclasses.replace(
-            sample, place=place, file=destination.name(sample.name), request=digest, provenance=origin
+            sample,
+            place=place,
+            file=destination.name(sample.name),
+            request=self._requests.sha256(sample.feeds),
         )
 
     def _what_all_rows_share(self) -> Document:
@@ -208,7 +210,7 @@ class _Job:
             except OF_ROWS as error:
                 self.results.fail(sample.name, not sample.several, translated(error))
                 return
-        self.results.keep(sample, earlier, top)
+        self.results.keep(Explained([sample], earlier, [top], kept=True))
 
     def _read_file(self, path: Path) -> _samples.Reading:
         options = self.options
@@ -279,16 +281,5 @@ class _Job:
         if result.samples < len(batch):
             # One record of a data set as a whole stands at the place of its first row.
             name = ", ".join(dict.fromkeys(without_row(sample.name) for sample in batch))
-            origin = batch[0].provenance | {"inputs": [name]}
-            batch, tops = [dataclasses.replace(batch[0], name=name, several=False, provenance=origin)], [[]]
-        records = [_sample_record(result, n, sample.provenance) for n, sample in enumerate(batch)]
-        self.results.add(batch, records, tops)
-
-
-def _sample_record(result: Explanation, n: int, origin: Document) -> Explanation:
-    """The record of sample ``n`` of a batch, with its share of the time."""
-    one = result.sample(n)
-    seconds = round(result.diagnostics["seconds"] / result.samples, 6)
-    return dataclasses.replace(
-        one, diagnostics=one.diagnostics | {"seconds": seconds}, provenance=one.provenance | origin
-    )
+            batch, tops = [dataclasses.replace(batch[0], name=name, several=False)], [[]]
+        self.results.add(Explained.of(batch, result, tops))

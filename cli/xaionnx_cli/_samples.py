@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from xaionnx.data.files import Refusal, is_file
 from xaionnx.data.row_numbers import RowNumbers
@@ -14,6 +15,9 @@ from xaionnx.data.texts import TextOptions
 from xaionnx.errors import UnknownNameError, UsageError
 from xaionnx.runtime.model import Model
 from xaionnx.typing import Array, Document, Facts
+
+REQUEST: Final = "request_sha256"
+"""The entry of a record's provenance that two runs of the same request have in common, one a sample."""
 
 # The file of one input. A path may contain the sign too, but hardly before its folders.
 _PAIR = re.compile(r"([^=/\\]+)=(.+)")
@@ -29,16 +33,17 @@ class Sample:
 
     ``text`` is what it was made of, if it is text, and ``left`` the cells of the columns that the model does not read.
 
-    ``provenance`` goes into its record. ``number`` is its position among the ``count`` samples known so far;
-    ``several`` is whether its file or the command has more than one. ``place`` is its position in the results, ``file``
-    the name of its files without a suffix, and ``request`` the hash of all that its result depends on.
+    ``origin`` is what its record says of all samples of its file. ``number`` is its position among the ``count``
+    samples known so far; ``several`` is whether its file or the command has more than one. ``place`` is its position in
+    the results, ``file`` the name of its files without a suffix, and ``request`` the hash of all that its result
+    depends on.
     """
 
     name: str
     sha256: str | None
     feeds: dict[str, Array]
     display: Array | None
-    provenance: Document
+    origin: Document
     text: Text | None = None
     number: int = 0
     count: int = 1
@@ -47,6 +52,28 @@ class Sample:
     file: str = ""
     request: str | None = None
     left: Facts = field(default_factory=dict)
+
+
+def provenance(samples: Sequence[Sample]) -> Document:
+    """Return where samples are from, for their record: what their files have in common, and an entry for each."""
+    origins = list({id(sample.origin): sample.origin for sample in samples}.values())
+    conversions = dict.fromkeys(note for origin in origins for note in origin.get("conversions", ()))
+    requests = [sample.request for sample in samples]
+    return {
+        **origins[0],
+        **({"conversions": list(conversions)} if "conversions" in origins[0] else {}),
+        "inputs": [sample.name for sample in samples],
+        "file_sha256": [sample.sha256 for sample in samples],
+        **({REQUEST: requests} if None not in requests else {}),
+    }
+
+
+def is_row(sample: Sample, model: Model) -> bool:
+    """Return whether a sample is one of several rows of a table."""
+    own = [array for name, array in sample.feeds.items() if name not in model.shared]
+    # A row has one axis beside that of the samples.
+    alike = all(array.ndim == 2 for array in own)
+    return alike and sample.several and sample.text is None and sample.display is None and model.axes.rows != "joint"
 
 
 Reading = tuple[list[Sample], tuple[Refusal, ...], tuple[str, ...]]
@@ -128,7 +155,7 @@ def read(
             digest,
             {key: array if key in model.shared else array[n : n + 1] for key, array in found.arrays.items()},
             display,
-            {**origin, "inputs": [name], "file_sha256": [digest]},
+            origin,
             text,
             left={column: cells[n] for column, cells in found.left.items()},
         )

@@ -6,7 +6,11 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator
-from typing import Any, TextIO, cast
+from typing import Any, Final, TextIO, cast
+
+# Characters that fit into the buffer of a stream, 8192 bytes: of longer text, Python loses a part if a signal arrives
+# while it waits for the reader of a pipe.
+_PIECE: Final = 2000
 
 
 class ReaderLeft(Exception):
@@ -39,7 +43,10 @@ class _Checked:
                 raise OutputLost("it is closed")
             return len(text)
         with self._translated():
-            self._stream.write(text)
+            self._stream.write(text[:_PIECE])
+            for start in range(_PIECE, len(text), _PIECE):
+                self._stream.flush()
+                self._stream.write(text[start : start + _PIECE])
         return len(text)
 
     def flush(self) -> None:

@@ -32,6 +32,30 @@ def test_joined_is_the_batch(method, target):
     assert found.provenance["inputs"] == ["a", "b", "c"]
 
 
+def test_parts_of_several_samples():
+    rows = xaionnx.Model.load("models/german_credit_mlp.onnx").read("models/data/german_credit_sample.csv").arrays
+    x = rows["features"][:7]
+    whole = xaionnx.explain("models/german_credit_mlp.onnx", x, "kernel_shap", baseline=0, budget=200)
+    found = join_records([whole[:1], whole[1:5], whole[5:]], list("abcdefg"))
+    np.testing.assert_array_equal(found.feature_values, whole.feature_values)
+    assert found.diagnostics.keys() == whole.diagnostics.keys()
+    assert all(found.diagnostics[key] == whole.diagnostics[key] for key in whole.diagnostics if key != "seconds")
+    assert found.provenance["input_sha256"] == whole.provenance["input_sha256"]
+    assert found.display == whole.display
+
+
+def test_names_that_differ_by_sample_are_kept():
+    def part(names):
+        values = np.ones((len(names), 2))
+        facts = {"feature_names": names}
+        return xaionnx.Explanation(
+            "m", values, np.full(len(names), "y"), np.ones(len(names)), feature_values=values, provenance=facts
+        )
+
+    parts = [part([["a", "b"]]), part([["c", "d"], ["a", "b"]])]
+    assert join_records(parts, ["0", "1", "2"]).provenance["feature_names"] == [["a", "b"], ["c", "d"], ["a", "b"]]
+
+
 def test_samples_with_fewer_players_are_padded():
     x = np.zeros((1, 1, 8, 8), np.float32)
     left = np.broadcast_to(np.arange(8) // 4, (8, 8))

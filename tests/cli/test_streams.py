@@ -1,8 +1,10 @@
 """Output that cannot be written, and names that could rewrite the terminal."""
 
 import os
+import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -51,3 +53,21 @@ def test_errors_and_warnings_are_escaped(run, tmp_path):
 def test_a_long_name_is_cut(run):
     refused = run("explain", "occlusion", "a" * 5000, "x.npy")
     assert (refused.exit_code, len(refused.stderr) < 1100) == (3, True)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_long_text_is_whole_if_a_signal_arrives_while_the_reader_of_a_pipe_is_slow():
+    code = (
+        "import signal, sys; signal.signal(signal.SIGUSR1, lambda *_: None)\n"
+        "from xaionnx_cli._streams import checked_streams\n"
+        "with checked_streams(): sys.stdout.write(''.join(f'{n:07d}' for n in range(50000)))"
+    )
+    path = os.pathsep.join(str(ROOT / folder) for folder in ("", "kernels", "cli"))
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": path}, stdout=subprocess.PIPE
+    )
+    first = os.read(process.stdout.fileno(), 7)
+    for _ in range(4):
+        time.sleep(0.05)
+        process.send_signal(signal.SIGUSR1)
+    assert (first + process.communicate(timeout=30)[0]).decode() == "".join(f"{n:07d}" for n in range(50000))
