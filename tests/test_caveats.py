@@ -302,3 +302,27 @@ def test_the_samples_of_a_large_record_are_looked_at_together(monkeypatch):
     assert fit.startswith("In 1 of 5000 samples, first in sample 0: The surrogate explains 20 %")
     assert tolerance.startswith("The budget of 200 was used up before the tolerance of 0.1 was reached.")
     assert len(taken) < 20
+
+
+def test_what_zero_means_where_no_row_has_it(tmp_path):
+    spec = InputSpec(
+        kind="table",
+        columns=("age", "debt", "home", "rate"),
+        categories={"home": ("rent", "own")},
+        units={"age": "years"},
+    )
+    model = planted.load(planted.linear([[1.0, 2.0, 3.0, 4.0]]), spec=spec)
+    rows = np.array([[19, 0, 1, 2], [75, 10, 1, 4.5]], np.float32)
+    for method in ("feature_ablation", "integrated_gradients", "kernel_shap"):
+        (warning,) = xaionnx.explain(model, rows, method, 0).warnings
+        assert warning.startswith(
+            "No baseline was given: the columns of 'x' are compared with 0, which never occurs in age (19 to 75 years) "
+            "and rate (2 to 4.5), and means 'rent' in home. Give typical rows"
+        )
+        # A single row does not say what occurs.
+        (alone,) = xaionnx.explain(model, rows[:1], method, 0).warnings
+        assert "are compared with 0. Give typical rows" in alone
+    assert not xaionnx.explain(model, rows, "feature_ablation", 0, baseline=0).warnings
+    wide = planted.load(planted.linear([[1.0] * 9]))
+    (warning,) = xaionnx.explain(wide, np.ones((3, 9), np.float32), "feature_ablation", 0).warnings
+    assert "never occurs in x[0] (1 to 1), x[1] (1 to 1), x[2] (1 to 1) and 6 more. Give" in warning

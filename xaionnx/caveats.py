@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, final
 
@@ -36,8 +36,11 @@ a gradient in floats of a quantised model, or in single precision of a model in 
 
 # Labels of gradient rules that estimate a derivative; the rules of the ops set them.
 _ESTIMATES: Final = ("straight through", "its regions count as constant")
-# How many ops a warning names.
+# How many ops, and columns, a warning names.
 _OPS: Final = 3
+_COLUMNS: Final = 3
+# Fewer rows hardly say which numbers occur in a column.
+_ROWS: Final = 2
 # Values that are looked at at once.
 _AT_ONCE: Final = 2**20
 
@@ -65,6 +68,7 @@ class _Check:
         Yields the caveat of one sample and one target, if there is one.
     concerns : callable or None
         Returns which samples and targets it concerns, bool (N, T), where these may differ; ``caveats`` then yields one.
+        If None, ``caveats`` is given whole records.
     alike : bool
         Whether the caveat is the same for all that it concerns.
     """
@@ -80,8 +84,10 @@ class _Check:
 
     def sentence(self, explanation: Explanation) -> str | None:
         """The caveat of a record, and how many of its samples and targets it concerns; None if it concerns none."""
-        samples, targets = _shape(explanation)
-        where = np.ones((samples, targets), bool) if self.concerns is None else self.concerns(explanation)
+        if self.concerns is None:
+            found = next(self.caveats(explanation), None)
+            return None if found is None else str(found)
+        targets, where = _shape(explanation)[1], self.concerns(explanation)
         cells = np.argwhere(where)
         first = next(self._of_cells(explanation, cells[:1]), None)
         if first is None:
@@ -205,7 +211,7 @@ def _is_zero(explanation: Explanation) -> Array:
 
 def _all_zero(one: Explanation) -> Iterator[Caveat]:
     steps = one.provenance.get("steps", {})
-    if ops := steps.get("all_paths") or (one.diagnostics.get("gradient") == "finite_differences" and steps):
+    if ops := steps.get("all_paths") or (diagnostic(one, "gradient") == "finite_differences" and steps):
         names = ops if isinstance(ops, list) else ops["rounding"]
         finding = f"Every value is zero: on the way to the target the model goes in steps ({', '.join(names)}), "
         yield Caveat(f"{finding}which have no slope.", _STEPS_ADVICE)
@@ -344,12 +350,38 @@ def _zero_by_default(one: Explanation) -> Iterator[Caveat]:
     rows = one.provenance.get("zero_by_default")
     if rows:
         names = " and ".join(f"'{name}'" for name in rows)
-        finding = f"No baseline was given: the columns of {names} are compared with 0."
+        finding = f"No baseline was given: the columns of {names} are compared with 0{_never_zero(one, rows)}."
         advice = (
             "Give typical rows, as in background='rows.csv', or their middle, as in baseline='median:rows.csv' or "
             "'mean:rows.csv', or baseline=0 if it is meant."
         )
         yield Caveat(finding, advice)
+
+
+def _never_zero(explanation: Explanation, inputs: Sequence[str]) -> str:
+    """What 0 means in the columns in which no row has it, as the end of a sentence; empty if there is none."""
+    numbers, words = list[str](), list[str]()
+    for name in inputs:
+        shown = explanation.display.get(name)
+        if shown is None or shown.kind != "row" or len(shown.array) < _ROWS or shown.array.dtype.kind not in "fiu":
+            continue
+        for column in np.flatnonzero(~(shown.array == 0).any(axis=0)).tolist():
+            known = shown.array[:, column][~np.isnan(shown.array[:, column].astype(float))]
+            title = shown.names[column] if shown.names else f"{name}[{column}]" if shown.array.shape[1] > 1 else name
+            if column in shown.words:
+                words.append(f"'{shown.words[column][0]}' in {title}")
+            elif len(known):
+                unit = f" {shown.units[column]}" if shown.units and shown.units[column] else ""
+                numbers.append(f"{title} ({known.min():,.6g} to {known.max():,.6g}{unit})")
+    parts = [f"never occurs in {_listed(numbers)}"] * bool(numbers) + [f"means {_listed(words)}"] * bool(words)
+    return f", which {', and '.join(parts)}" if parts else ""
+
+
+def _listed(parts: Sequence[str]) -> str:
+    more = len(parts) - _COLUMNS
+    if more > 0:
+        return f"{', '.join(parts[:_COLUMNS])} and {more} more"
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
 
 
 def _own_background(one: Explanation) -> Iterator[Caveat]:
@@ -436,7 +468,7 @@ def _looked_up(one: Explanation) -> Iterator[Caveat]:
 
 
 def _finite_differences(one: Explanation) -> Iterator[Caveat]:
-    if one.diagnostics.get("gradient") != "finite_differences":
+    if diagnostic(one, "gradient") != "finite_differences":
         return
     finding = "The gradients are finite differences, which depend on their step."
     yield Caveat(finding, "Try gradient='finite_differences:step=...' with twice the step, and compare.")

@@ -226,14 +226,18 @@ class Results:
     def _print_results(self, explained: Explained, files: list[str]) -> None:
         """Print the results of samples; those of rows that go into one file only for the first ones."""
         count, first = len(explained.samples), explained.samples[0]
-        together = self.destination.kind == "record" and is_row(first, self.model)
-        if together or self.pictures.is_joint(first):
+        if self._gathers_many(first):
             count = min(count, max(0, _MAX_DETAILED - self._reported))
         self._reported += len(explained.samples)
         if self.options.as_json:
             return
         for n in range(count):
             self._print_result(explained.single(n), self._reported - len(explained.samples) + n + 1, files)
+
+    def _gathers_many(self, sample: Sample) -> bool:
+        """Whether a sample is one of many rows that go into one file, whose warnings are those of all."""
+        together = self.destination.kind == "record" and is_row(sample, self.model)
+        return (together or self.pictures.is_joint(sample)) and sample.count > _MAX_DETAILED
 
     def _print_result(self, one: Explained, number: int, files: list[str]) -> None:
         """Print the result of one sample, the ``number``-th that is printed."""
@@ -248,7 +252,8 @@ class Results:
             self.printer.document("".join(f"{line}\n" for line in self._text_lines(result)))
             self.printer.lines(*_report.feature_lines(result, spec, sample.feeds, main, unit))
         self.printer.lines(*_report.gap_lines(result), *_report.rule_lines(result))
-        self.printer.lines_once(_report.warning_lines(result))
+        if not self._gathers_many(sample):
+            self.printer.lines_once(_report.warning_lines(result))
         self.printer.lines(_report.cost_line(result), *self._saved_lines(files))
         approximations = _report.approximation_line(result)
         # They depend on the model and the method, and so are usually the same for every input.
@@ -338,6 +343,10 @@ class Results:
         if not gathered or self.destination.kind not in ("record", "picture"):
             return None
         whole, saved = join(gathered), None
+        # The parts are not needed any more.
+        rest = [one for one in self._done if one.explained is None]
+        self._done = [*rest, _Done([sample.place for sample in whole.samples], whole)]
+        del gathered
         if self.destination.kind == "record":
             saved = str(whole.record.save(self.destination.path))
             self.archive.close()

@@ -77,3 +77,30 @@ def test_groups_and_units_in_a_file(tmp_path):
     )
     spec = InputSpec.read(tmp_path / "m.toml")
     assert (spec.groups, spec.units) == ({"a": ("a_x", "a_y")}, {"b": "DM"})
+
+
+def test_a_group_of_inputs_of_one_column_each_is_one_player(tmp_path):
+    text = """g (float[N,1] street, float[N,1] town, float[N,1] area) => (float[N,1] y) <float two = {2}> {
+        product = Mul(street, town)
+        twice = Mul(area, two)
+        y = Add(product, twice)
+    }"""
+    (tmp_path / "m.onnx").write_bytes(parsed(text).SerializeToString())
+    (tmp_path / "m.toml").write_text(
+        '[input]\nkind = "table"\n[input.groups]\naddress = ["street", "town"]\n[input.units]\narea = "m²"\n'
+    )
+    model = Model.load(tmp_path / "m.onnx")
+    row = {"area": 30.0, "street": 2.0, "town": 5.0}
+    for method in ("exact_shapley", "kernel_shap", "feature_ablation", "shapley_sampling", "lime"):
+        settings = {"alpha": 0} if method == "lime" else {}
+        found = xaionnx.explain(model, row, method, 0, baseline=0, **settings)
+        assert found.feature_names == ("address", "area")
+        np.testing.assert_allclose(found.feature_values, [[10, 60]], atol=1e-5)
+        assert found.shown_values(0)[1] == "30 m²"
+        by_input = [found.values[name].item() for name in ("street", "town", "area")]
+        np.testing.assert_allclose(by_input, [10, 10, 60], atol=1e-5)
+    alone = xaionnx.explain(model, row, "exact_shapley", 0, baseline=0, features="elements")
+    np.testing.assert_allclose(alone.feature_values, [[5, 5, 60]])
+    wrong = InputSpec(kind="table", groups={"address": ["street", "city"]})
+    with pytest.raises(UnknownNameError, match="No column for the group 'address' named 'city'"):
+        xaionnx.explain(Model.load(tmp_path / "m.onnx", spec=wrong), row, "exact_shapley", 0, baseline=0)

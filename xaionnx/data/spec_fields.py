@@ -278,8 +278,6 @@ def _checked_categories(given: object, columns: tuple[str, ...]) -> dict[str, tu
 def _checked_groups(given: object, columns: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
     if not isinstance(given, Mapping):
         _fail("groups", "a mapping of names to lists of columns", given)
-    if given and not columns:
-        raise ParameterError("The groups of an InputSpec are of its columns. List these under 'columns'.")
     checked, owner = {}, dict[str, str]()
     for name, group in given.items():
         (named,) = _checked_names("groups", [name])
@@ -287,7 +285,8 @@ def _checked_groups(given: object, columns: tuple[str, ...]) -> dict[str, tuple[
         if not group:
             _fail(f"groups.{named}", "a list of at least one column", group)
         for column in checked[named]:
-            if column not in columns:
+            # Without a list of columns they are inputs of their own, which only the model knows.
+            if columns and column not in columns:
                 raise UnknownNameError.among("column", column, columns)
             if column in owner:
                 raise ParameterError(

@@ -326,6 +326,8 @@ def _records(path: Path, reader: _Reader, width: int) -> tuple[list[tuple[int, i
     kept: list[tuple[int, int, list[str]]] = []
     faults: list[Refusal] = []
     number, previous = 0, reader.line_num
+    # Most cells of a table occur in many rows; each is kept once.
+    known: dict[str, str] = {}
     while True:
         try:
             cells = next(reader)
@@ -338,7 +340,7 @@ def _records(path: Path, reader: _Reader, width: int) -> tuple[list[tuple[int, i
             return kept, [*faults, Refusal(path, fault, number)]
         line, previous = previous + 1, reader.line_num  # a quoted cell may span lines: use the first
         if len(cells) == width:
-            kept.append((number, line, cells))
+            kept.append((number, line, [known.setdefault(cell, cell) for cell in cells]))
         else:
             where = f"'{path}', row {number} (line {line})"
             why = (

@@ -239,8 +239,10 @@ class DefaultFeatures(Features):
         parts = {name: self._of(sample, name) for name in sample.data}
         if len(parts) == 1:
             return Features.of(parts[sample.main])
-        # Elements of several inputs need not be told apart by name.
-        return self.elements() if all(part == "elements" for part in parts.values()) else Features.of(parts)
+        if any(part not in ("elements", "groups") for part in parts.values()):
+            return Features.of(parts)
+        # Columns of several inputs need not be told apart by name, and may be in one group.
+        return FEATURES.read("groups") if "groups" in parts.values() else self.elements()
 
     def _of(self, sample: Sample, name: str) -> str | Features:
         from xaionnx.perturb.partitions.segments import default_segments
