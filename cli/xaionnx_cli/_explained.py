@@ -43,8 +43,14 @@ class Explained:
         """Return sample ``n`` with its record, and its share of the time."""
         one = self.record.sample(n)
         seconds = round(self.record.diagnostics["seconds"] / len(self.samples), 6)
-        record = dataclasses.replace(one, diagnostics=one.diagnostics | {"seconds": seconds})
-        return Explained([self.samples[n]], record, [self.tops[n]], self.kept)
+        sample = self.samples[n]
+        record = dataclasses.replace(
+            one,
+            diagnostics=one.diagnostics | {"seconds": seconds},
+            # Conversions are those of its own file.
+            provenance=one.provenance | provenance([sample]),
+        )
+        return Explained([sample], record, [self.tops[n]], self.kept)
 
     def singles(self) -> Iterator[Explained]:
         """Yield each sample with its record."""
@@ -55,6 +61,7 @@ def join(parts: Sequence[Explained]) -> Explained:
     """Return all samples with one record, in the order of their places."""
     if len(parts) == 1:
         return parts[0]
+    parts = sorted(parts, key=lambda part: part.samples[0].place)
     samples = [sample for part in parts for sample in part.samples]
     tops = [top for part in parts for top in part.tops]
     record = join_records([part.record for part in parts], [sample.name for sample in samples])

@@ -61,7 +61,7 @@ def test_in_the_middle_of_a_run(start, tmp_path):
 def rows(tmp_path: Path) -> Path:
     """More rows than can be finished before the interrupt."""
     head, *rest = (MODELS / "data" / "german_credit_sample.csv").read_text().splitlines()
-    (tmp_path / "rows.csv").write_text("\n".join([head, *rest * 100]) + "\n")
+    (tmp_path / "rows.csv").write_text("\n".join([head, *rest * 1000]) + "\n")
     return tmp_path / "rows.csv"
 
 
@@ -162,17 +162,17 @@ def test_a_signal_that_the_process_was_started_to_ignore_stays_ignored():
 
 def test_a_killed_run_of_one_file_is_resumed(start, run, tmp_path, rows):
     process = start(*TABLE, rows, "-o", tmp_path / "all.npz")
-    for line in process.stdout:
-        if "rows.csv[7]\n" in line:
-            break
+    while not list(tmp_path.glob(".xaionnx-parts-*/[!.]*.npz")):
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.02)
     process.kill()
-    process.wait()
+    process.communicate()
     assert {path.name[:15] for path in tmp_path.iterdir() if path.name.startswith(".")} == {".xaionnx-parts-"}
     few = tmp_path / "rows.csv"
     few.write_text("\n".join(few.read_text().splitlines()[:21]) + "\n")
     result = run(*TABLE, few, "-o", tmp_path / "all.npz", "--json")
     document = json.loads(result.stdout)
-    assert len(document["kept"]) >= 8
+    assert len(document["kept"]) >= 1
     assert xaionnx.Explanation.load(tmp_path / "all.npz").samples == 20
     assert not list(tmp_path.rglob(".*"))
 

@@ -112,18 +112,17 @@ def test_a_single_row_is_drawn_in_the_theme(run, tmp_path):
 
 def test_many_rows_in_one_record_are_printed_in_part_and_warned_of_once(run, tmp_path):
     place = tmp_path / "all.npz"
-    words = ("kernel_shap", MODEL, TABLE, "--rows", "0-39", "--budget", "150", "--baseline", "0", "-t", "good")
+    words = ("kernel_shap", MODEL, TABLE, "--rows", "0-39", "--budget", "150", "-t", "good")
     found = run("explain", *words, "-o", place)
     assert found.exit_code == 0, found.stderr
     assert found.stdout.count("kernel_shap of good") == 5
     record = Explanation.load(place)
-    whole = explain(
-        MODEL, Model.load(MODEL).read(TABLE).arrays["features"][:40], "kernel_shap", "good", budget=150, baseline=0
-    )
+    whole = explain(MODEL, Model.load(MODEL).read(TABLE).arrays["features"][:40], "kernel_shap", "good", budget=150)
     np.testing.assert_array_equal(record.values, whole.values)
     assert record.provenance["inputs"] == [f"{TABLE}[{n}]" for n in range(40)]
-    (warning,) = [line for line in whole.warnings if "noise" in line]
-    assert "samples, first in sample" in warning
+    assert record.warnings == whole.warnings
+    (warning,) = [line for line in whole.warnings if "which never occurs in" in line]
+    assert found.stdout.count("No baseline was given") == 1
     assert warning.partition(". ")[0] in found.stdout
     document = json.loads(run("explain", *words, "--json").stdout)
     assert [one["input"] for one in document["results"]] == record.provenance["inputs"]

@@ -113,6 +113,39 @@ def test_infinity_is_no_missing_value(save, tmp_path):
     assert table.notes == ("1 missing number read as NaN, which the model takes",)
 
 
+@pytest.mark.parametrize(
+    ("dtype", "cell", "read"),
+    [
+        ("int64", "9223372036854775807", 2**63 - 1),
+        ("int64", "9223372036854775808", None),
+        ("int64", "-9223372036854775808", -(2**63)),
+        ("int64", "-9223372036854775809", None),
+        ("int64", "9.007199254740993e15", 2**53 + 1),
+        ("uint64", "18446744073709551615", 2**64 - 1),
+        ("uint64", "18446744073709551616", None),
+    ],
+)
+def test_whole_numbers_are_exact_to_the_ends_of_their_range(save, dtype, cell, read):
+    path = save(f"age,housing\n{cell},1\n3,0\n")
+    table, refusals = read_table(path, InputSpec(kind="table", columns=("age", "housing")), dtype=dtype)
+    if read is not None:
+        assert table.values.tolist() == [[read, 1], [3, 0]]
+    else:
+        assert table.values.tolist() == [[3, 0]]
+        assert f"'{cell}' is not a whole number in the range of {dtype}" in str(refusals[0])
+
+
+@pytest.mark.parametrize("cell", ['"3,5"', '"1,234.5"', "1 234", "1'234"])
+def test_separators_of_other_countries_are_refused_with_the_way_to_write_them(save, cell):
+    _, (refusal,) = read_table(save(f"age,housing\n{cell},own\n3,own\n"), SPEC)
+    assert str(refusal).endswith("Write it with a decimal point, and thousands without a separator.")
+
+
+def test_the_nearest_category_may_differ_in_case(save):
+    _, (refusal,) = read_table(save("age,housing\n3,OWN\n3,own\n"), SPEC)
+    assert str(refusal).endswith("'OWN' is not one of the categories. Nearest: own.")
+
+
 def test_a_broken_quote_ends_the_table(save):
     path = save('age,housing\n1,own\n2,"rent\n3,own\n')
     table, refusals = read_table(path, SPEC)
@@ -141,7 +174,13 @@ def test_lines_are_counted_through_quoted_line_breaks(save):
         ("41,0\n42,1\n", ", line 1: only numbers, so there is no header. Put the column names there."),
         ("age;housing\n1;own\n", " is separated by ';', not by commas. Save it with commas."),
         ("age,age\n1,2\n", ", line 1: two columns are named 'age'. Rename or remove one."),
-        ("age,\n1,2\n", ", line 1: a column has no name. Name every column."),
+        ("age,,home\n1,2,own\n", ", line 1: column 2 has no name. Name every column."),
+        ("age,\n1,2\n", ", line 1: column 2 has no name. Remove the comma at the end of the lines, or name it."),
+        (
+            ",age\n0,1\n",
+            ", line 1: column 1 has no name. If it counts the rows, as the index of pandas does, save without it, as "
+            "by to_csv(index=False).",
+        ),
         ("age,house\n1,own\n", " lacks the column 'housing' that the model needs. Nearest: 'house'. Add or rename it."),
         (
             "age,housing,zip\n1,own,3\n",

@@ -20,10 +20,10 @@ CellKind = Literal["text", "numbers", "booleans"]
 
 # float() alone would accept '1_000', full-width digits, 'nan' and 'infinity'.
 NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+# Numbers as other countries and programs write them: 3,5 and 1,234.5 and 1 234 and 1'234.
+_SEPARATED: Final = re.compile(r"[+-]?\d+([ ,.'\u00a0\u202f]\d+)+", re.ASCII)
+_POINT: Final = "Write it with a decimal point, and thousands without a separator."
 _DIGITS: Final = frozenset("0123456789+-.eE")
-_INTEGER: Final = re.compile(r"[+-]?\d+", re.ASCII)
-# More are no int64, and Python refuses to read some thousands of them.
-_MOST_DIGITS: Final = 40
 _EXACT: Final = 2**24  # from here on float32 cannot represent all integers
 # Words for a missing value, in any case, unless they are a category of their column.
 MISSING: Final = frozenset({"", "?", "na", "n/a", "#n/a", "<na>", "nan", "null", "none"})
@@ -205,8 +205,10 @@ def _to_codes(column: Column, words: Sequence[str]) -> Conversion:
         )
     for row in np.flatnonzero(unknown).tolist():
         text = texts[cells[row]]
-        near = difflib.get_close_matches(text, words, n=1)
-        hint = f"Nearest: {near[0]}." if near else f"Known: {', '.join(words[:_SHOWN_WORDS])}."
+        # Many words differ in their case alone.
+        by_lower = {word.lower(): word for word in words}
+        near = difflib.get_close_matches(text.lower(), by_lower, n=1)
+        hint = f"Nearest: {by_lower[near[0]]}." if near else f"Known: {', '.join(words[:_SHOWN_WORDS])}."
         converted.faults[row] = f"{text[:_LONGEST]!r} is not one of the categories. {hint}"
     return converted
 
@@ -260,18 +262,24 @@ def _read_numbers(column: Column) -> Conversion:
         if NUMBER.fullmatch(text):
             whole[row] = float(text)
         else:
-            converted.faults[row] = f"{text[:_LONGEST]!r} is not a finite decimal number. Correct it."
+            advice = _POINT if _SEPARATED.fullmatch(text) else "Correct it."
+            converted.faults[row] = f"{text[:_LONGEST]!r} is not a finite decimal number. {advice}"
     return converted
 
 
 def _as_integers(cells: Array, here: Array, converted: Conversion) -> Conversion:
     """Whole numbers that a float64 would round, as integers."""
-    if not len(here) or np.abs(converted.values[here]).max() < 2**53:
+    most = np.abs(converted.values[here]).max() if len(here) else 0
+    if not 2**53 <= most < 2**65:
         return converted
-    texts = [cells[row].strip() for row in here]
-    if all(len(text) <= _MOST_DIGITS and _INTEGER.fullmatch(text) and abs(int(text)) < 2**63 for text in texts):
-        exact = np.zeros(len(cells), np.int64)
-        exact[here] = [int(text) for text in texts]
+    numbers = [Decimal(cells[row].strip()) for row in here]
+    if any(number != number.to_integral_value() for number in numbers):
+        return converted
+    whole = [int(number) for number in numbers]
+    dtype = np.int64 if min(whole) < 0 or max(whole) < 2**63 else np.uint64
+    if np.iinfo(dtype).min <= min(whole) and max(whole) <= np.iinfo(dtype).max:
+        exact = np.zeros(len(cells), dtype)
+        exact[here] = whole
         converted.values = exact
     return converted
 
@@ -317,6 +325,9 @@ def _typed(converted: Conversion, column: Column, dtype: DType) -> Conversion:
         low, high = (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
         broken = np.not_equal(values, np.rint(values))
         wrong = broken | (values < low) | (values > high)
+        if values.dtype.kind == "f" and dtype.itemsize == 8:
+            # A float64 at an end of the range is a rounded number beyond it.
+            wrong |= (values <= -(2.0**63)) | (values >= float(high))
         cast = np.where(wrong, 0, values).astype(dtype)
         kind = "true, false, 0 or 1" if dtype.kind == "b" else f"a whole number in the range of {dtype}"
         what = f"is not {kind}, which the model needs. Correct it."

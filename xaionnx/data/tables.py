@@ -376,9 +376,16 @@ def _check_header(path: Path, header: Sequence[str]) -> None:
     if all(NUMBER.fullmatch(title) for title in header):
         raise DataError(f"'{path}', line 1: only numbers, so there is no header. Put the column names there.")
     seen: set[str] = set()
-    for title in header:
+    for number, title in enumerate(header):
         if not title:
-            raise DataError(f"'{path}', line 1: a column has no name. Name every column.")
+            advice = "Name every column"
+            if number == 0:
+                advice = (
+                    "If it counts the rows, as the index of pandas does, save without it, as by to_csv(index=False)"
+                )
+            elif number == len(header) - 1:
+                advice = "Remove the comma at the end of the lines, or name it"
+            raise DataError(f"'{path}', line 1: column {number + 1} has no name. {advice}.")
         if title in seen:
             raise DataError(f"'{path}', line 1: two columns are named '{title}'. Rename or remove one.")
         seen.add(title)
