@@ -80,6 +80,11 @@ def test_a_plan_keeps_its_budget_and_spends_it(players, budget):
         assert 0 <= count <= math.comb(players, h) // (2 if 2 * h == players else 1)
 
 
+def test_sizes_get_as_many_coalitions_except_those_that_are_complete():
+    # 8 pairs of one player and 7, and 20 for each pair of sizes else; half of the players is one size.
+    assert kernel_shap_plan(8, 116).pairs == (8, 20, 20, 10)
+
+
 @pytest.mark.parametrize(("players", "budget"), PLANS)
 def test_the_design_is_paired_distinct_balanced_and_weighed_by_size(players, budget):
     plan = kernel_shap_plan(players, budget)
@@ -143,13 +148,13 @@ def test_sparse_sizes_share_their_cards():
 
 def test_every_coalition_of_a_size_is_equally_likely():
     plan = kernel_shap_plan(6, 26)
-    assert plan.pairs == (6, 5, 2)
+    assert plan.pairs == (5, 5, 3)
     tries = 3000
     codes = np.zeros(64)
     for seed in range(tries):
         rows, _ = kernel_shap_coalitions(seed, 0, plan.evaluations, plan)
         codes[rows @ (1 << np.arange(6))] += 1
-    for size, expected in ((2, 5 / 15), (3, 4 / 20)):
+    for size, expected in ((1, 5 / 6), (2, 5 / 15), (3, 6 / 20)):
         share = codes[[sum(1 << j for j in c) for c in itertools.combinations(range(6), size)]] / tries
         assert np.abs(share - expected).max() < 4 * np.sqrt(expected * (1 - expected) / tries)
 

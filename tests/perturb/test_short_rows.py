@@ -22,6 +22,7 @@ METHODS = {
     "feature_permutation": {"donors": np.arange(20, dtype=np.float32).reshape(4, 5) / 10},
     "occlusion": {"window": 2, "stride": 1},
     "sobol": {"budget": 400},
+    "shapley_interactions": {"budget": 30},
 }
 X = np.round(np.random.default_rng(0).uniform(-2, 2, (40, 5))).astype(np.float32)
 ROWS = np.round(np.random.default_rng(1).uniform(-2, 2, (7, 5))).astype(np.float32)
@@ -58,6 +59,34 @@ def test_a_row_has_the_same_bits_alone_and_among_others(model, method, targets):
         for name, found in one.diagnostics.items():
             if name not in ("seconds", "equal_inputs"):
                 assert found[0] == many.diagnostics[name][n], name
+
+
+CURVED = {(0,): 1, (1, 2): 2, (0, 1, 3): 3, (2, 3, 4): -2, (0, 2, 4, 5): 5, (1, 5): 0.1, (6, 7, 8): 2, (0, 6, 8): 1}
+STOPS = {
+    "kernel_shap": {"budget": 400, "tolerance": 0.05},
+    "banzhaf": {"budget": 400, "tolerance": 0.05},
+    "shapley_sampling": {"budget": 400, "tolerance": 0.1},
+    "shapley_interactions": {"budget": 400, "tolerance": 0.2},
+    "lime": {"budget": 400, "tolerance": 0.05},
+    "sobol": {"budget": 3000, "tolerance": 0.07},
+}
+
+
+@pytest.mark.parametrize("method", STOPS)
+def test_rows_stop_by_themselves_where_their_errors_are_small_enough(method, runs):
+    model = planted.load(planted.polynomial(9, CURVED))
+    x = np.random.default_rng(0).uniform(-2, 2, (30, 9)).astype(np.float32)
+    many = xaionnx.explain(model, x, method, 0, **STOPS[method])
+    # Batches of many rows, not of one.
+    assert len(runs) < 60
+    assert len(set(many.diagnostics["evaluations"])) > 1
+    assert "tolerance" in many.diagnostics["stopped_by"]
+    for n in range(0, 30, 4):
+        one = xaionnx.explain(model, x[n : n + 1], method, 0, **STOPS[method])
+        np.testing.assert_array_equal(one.feature_values[0], many.feature_values[n])
+        np.testing.assert_array_equal(one.standard_error[0], many.standard_error[n])
+        for name in ("evaluations", "stopped_by"):
+            assert one.diagnostics[name][0] == many.diagnostics[name][n]
 
 
 @pytest.mark.parametrize("reduction", ["sample", "kmeans"])

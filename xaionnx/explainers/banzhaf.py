@@ -82,7 +82,7 @@ class Banzhaf(WithinBudget, ByFeatures, GameExplainer):
         firsts = uniform_pairs(self.seed, players)
         # The pair of the empty and the full coalition is known from the start and is not random.
         outputs = np.concatenate([[game.empty, game.full], np.empty((affordable, game.targets))])
-        done = 2
+        done, settled = 2, self.settled(game)
         for count in self.stages(min(affordable, max(fewest, 64)), affordable, multiple=2):
             outputs[done : count + 2] = evaluate(game, with_complements(firsts), done, count + 2)
             done = count + 2
@@ -90,10 +90,10 @@ class Banzhaf(WithinBudget, ByFeatures, GameExplainer):
             weights, shares = np.ones(pairs), np.full(pairs, 1 - count / possible if possible else 0.0)
             weights[0], shares[0] = (pairs - 1) / other if other else 1, 0
             values, error = regress(firsts, (outputs[:done:2] - outputs[1:done:2]) / 2, weights, shares)
-            if self.within_tolerance(game, error):
+            diagnostics = {
+                "completeness_gap": completeness_gap(game, values),
+                "stopped_by": "enumeration" if count == possible else "budget",
+            }
+            if settled.add(GameResult(values, error, diagnostics)):
                 break
-        diagnostics = {
-            "completeness_gap": completeness_gap(game, values),
-            "stopped_by": "enumeration" if count == possible else self.stopped_by(game, error),
-        }
-        return GameResult(values, error, diagnostics)
+        return settled.result

@@ -27,7 +27,7 @@ class KernelShap(WithinBudget, ByFeatures, GameExplainer):
         subject to          sum of phi = f(x) - f(all removed),      w(k) = (P - 1) / (C(P, k) k (P - k))
 
     over all coalitions S except the empty and the full one; phi is the Shapley value. Coalitions are drawn with their
-    complements, each size in proportion to its weight, and none twice. If the budget reaches 2^P, all are used and the
+    complements, as many of each size (leverage scores), and none twice. If the budget reaches 2^P, all are used and the
     values are exact. All features are kept by default.
 
     Players that are equal in the sample and in all baselines get exactly 0, and the budget is spent on the others
@@ -60,7 +60,8 @@ class KernelShap(WithinBudget, ByFeatures, GameExplainer):
     References
     ----------
     Lundberg and Lee, A unified approach to interpreting model predictions, NeurIPS 2017, arXiv:1705.07874;
-    Covert and Lee, Improving KernelSHAP, AISTATS 2021, arXiv:2012.01536; MacKinnon and White, Some
+    Covert and Lee, Improving KernelSHAP, AISTATS 2021, arXiv:2012.01536; Musco and Witter, Provably accurate Shapley
+    value estimation via leverage score sampling, ICLR 2025, arXiv:2410.01917; MacKinnon and White, Some
     heteroskedasticity-consistent covariance matrix estimators, Journal of Econometrics 29(3), 1985,
     doi:10.1016/0304-4076(85)90158-7.
 
@@ -107,7 +108,7 @@ class KernelShap(WithinBudget, ByFeatures, GameExplainer):
             return GameResult(values, np.zeros_like(values), {"completeness_gap": 0.0, "stopped_by": "enumeration"})
         pairs = KernelShapPairs(kernel_shap_plan(players, affordable), self.seed)
         halves = np.empty((pairs.count, game.targets))
-        numbers = np.empty(0, dtype=np.intp)
+        numbers, settled = np.empty(0, dtype=np.intp), self.settled(game)
         for count in self.stages(min(affordable, max(fewest, 64)), affordable, multiple=2):
             before, (numbers, weights, shares) = numbers, pairs.design(count)
             new = np.setdiff1d(numbers, before)
@@ -122,12 +123,11 @@ class KernelShap(WithinBudget, ByFeatures, GameExplainer):
                 alpha=self.ridge,
                 max_players=self.l1,
             )
-            if self.within_tolerance(game, error):
+            diagnostics = {
+                "completeness_gap": completeness_gap(game, values),
+                "stopped_by": "enumeration" if 2 * len(numbers) == possible else "budget",
+                **({"no_standard_error": CHOSEN} if error is None else {}),
+            }
+            if settled.add(GameResult(values, error, diagnostics)):
                 break
-        diagnostics = {
-            "completeness_gap": completeness_gap(game, values),
-            "stopped_by": "enumeration" if 2 * len(numbers) == possible else self.stopped_by(game, error),
-        }
-        if error is None:
-            diagnostics["no_standard_error"] = CHOSEN
-        return GameResult(values, error, diagnostics)
+        return settled.result

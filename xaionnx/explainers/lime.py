@@ -16,7 +16,7 @@ from xaionnx.explainers._games.cost import check_regression
 from xaionnx.explainers._games.game import ByFeatures, GameExplainer, GameResult
 from xaionnx.explainers._games.local_surrogate import Fit, fit
 from xaionnx.explainers._games.row_sampling import SampledRows
-from xaionnx.explainers._games.sampling import CHOSEN, WithinBudget, budget_parameter, evaluate
+from xaionnx.explainers._games.sampling import CHOSEN, Settled, WithinBudget, budget_parameter, evaluate
 from xaionnx.explainers._games.tree_surrogate import fit_tree
 from xaionnx.parameters import choice, integer, real
 from xaionnx.perturb.background import SIZE
@@ -176,14 +176,12 @@ class Lime(WithinBudget, ByFeatures, GameExplainer):
             coalitions[: 1 if start == 0 else 0] = True
             return coalitions
 
-        outputs = game.full[None]
+        outputs, settled = game.full[None], self.settled(game)
         for count in self.stages(min(affordable, 4 * players + 100), affordable):
             outputs = np.concatenate([outputs, evaluate(game, rows, len(outputs), count + 1)])
-            result = self._result(game, rows, outputs, "budget")
-            if self.within_tolerance(game, result.standard_error):
-                result.diagnostics["stopped_by"] = "tolerance"
+            if settled.add(self._result(game, rows, outputs, "budget")):
                 break
-        return result
+        return settled.result
 
     def _in_bins(self, game: Game) -> GameResult:
         conditions = conditions_of(type(self).__name__, game.removal)
@@ -204,14 +202,11 @@ class Lime(WithinBudget, ByFeatures, GameExplainer):
             done = len(outputs)
             more = game.apart(count + 1 - done, partial(_shifted, sampled, done))
             outputs = np.concatenate([outputs, more])
-            result = self._result(game, rows, outputs, "budget")
-            error = result.standard_error
             # Nothing is removed here: the tolerance is a share of the outputs' deviation.
-            limit = None if self.tolerance is None else self.tolerance * outputs.std(axis=0)
-            if limit is not None and error is not None and (error.max(axis=1) <= limit).all():
-                result.diagnostics["stopped_by"] = "tolerance"
+            settled = Settled(game, None if self.tolerance is None else self.tolerance * outputs.std(axis=0))
+            if settled.add(self._result(game, rows, outputs, "budget")):
                 break
-        return replace(result, names=tuple(condition.rule for condition in conditions))
+        return replace(settled.result, names=tuple(condition.rule for condition in conditions))
 
     def _result(self, game: Game, rows: Callable[[int, int], Array], outputs: Array, stopped_by: str) -> GameResult:
         weights = self._weights(rows, len(outputs))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Final, final
 
@@ -21,7 +22,7 @@ from xaionnx.explainers._games.interaction_sampling import (
 )
 from xaionnx.explainers._games.sampling import WithinBudget, budget_parameter, completeness_gap
 from xaionnx.parameters import choice, integer
-from xaionnx.perturb.game import Game
+from xaionnx.perturb.game import BySample, Game
 from xaionnx.typing import Array, Document
 
 # More triples than this are not listed.
@@ -109,6 +110,7 @@ class ShapleyInteractions(WithinBudget, ByFeatures, GameExplainer):
     reference: ClassVar[str] = (
         "Grabisch and Roubens 1999, doi:10.1007/s001820050125; Tsai et al. 2023, arXiv:2203.00870"
     )
+    plays_together: ClassVar[bool] = True
     null_players_get_zero: ClassVar[bool] = True
     default_budget: ClassVar[int] = 4096
 
@@ -135,28 +137,30 @@ class ShapleyInteractions(WithinBudget, ByFeatures, GameExplainer):
             if self.index in ("bii", "fbii")
             else drawn_by_size(game, self.seed, affordable, order, stages)
         )
+        settled = self.settled(game)
         for sampled in drawn:
             with fitting(count, len(sampled.firsts)):
                 found = sampled_interactions(sampled, self.index, order)
-            stopped_by = self.stopped_by(game, np.concatenate(found.standard_error, axis=1))
-            if stopped_by == "tolerance":
+            if settled.add(self._result(game, found, "budget"), np.concatenate(found.standard_error, axis=1)):
                 break
-        return self._result(game, found, stopped_by)
+        return settled.result
 
-    def renumbered(self, diagnostics: Document, players: Array) -> Document:
+    def renumbered(self, diagnostics: Document, players: Sequence[Array]) -> Document:
         if "triples" not in diagnostics:
             return diagnostics
         triples = [
-            [[*players[np.array(entry[:3], dtype=int)].tolist(), *entry[3:]] for entry in listed]
-            for listed in diagnostics["triples"]
+            [[[*own[np.array(e[:3], dtype=int)].tolist(), *e[3:]] for e in listed] for listed in by_target]
+            for own, by_target in zip(players, diagnostics["triples"], strict=True)
         ]
-        return {**diagnostics, "triples": triples}
+        return {**diagnostics, "triples": BySample(triples)}
 
     def _result(self, game: Game, found: Interactions, stopped_by: str) -> GameResult:
         added = np.concatenate(found.values if self.index in _EFFICIENT else found.values[:1], axis=1)
         diagnostics: Document = {"completeness_gap": completeness_gap(game, added), "stopped_by": stopped_by}
         if self.order > 2:
-            diagnostics["triples"] = [self._largest(found, game.players, t) for t in range(game.targets)]
+            by_target = [self._largest(found, game.players, t) for t in range(game.targets)]
+            each = game.targets // game.samples
+            diagnostics["triples"] = BySample([by_target[t : t + each] for t in range(0, game.targets, each)])
         maps = {
             "interactions": _matrices(found.values, game.players),
             "interactions_standard_error": _matrices(found.standard_error, game.players),

@@ -105,25 +105,21 @@ class ShapleySampling(WithinBudget, ByFeatures, GameExplainer):
         if can_enumerate and (self.tolerance is None or blocks < _TRUSTED):
             return self._enumerate(game, evaluator)
         means = np.empty((blocks, players, game.targets))
-        done = 0
+        done, settled = 0, self.settled(game)
         for count in self.stages(min(_TRUSTED, blocks), blocks):
             self._fill(means[done:count], game, evaluator, done, orders)
             done = count
             # Orthogonal orders vary less than independent ones: their error is too large already.
             degrees = None if self.scheme == "orthogonal" else done - 1 + _PRIOR
             error = _standard_error(means[:done], 1.0 if degrees is None else student(degrees))
-            if self.within_tolerance(game, error):
-                break
-        else:
-            if can_enumerate:
-                return self._enumerate(game, evaluator)
-        values = means[:done].mean(axis=0).T
-        diagnostics = {
-            "completeness_gap": completeness_gap(game, values),
-            "orders": done * orders,
-            "stopped_by": self.stopped_by(game, error),
-        }
-        return GameResult(values, error, diagnostics)
+            values = means[:done].mean(axis=0).T
+            gap = completeness_gap(game, values)
+            diagnostics = {"completeness_gap": gap, "orders": done * orders, "stopped_by": "budget"}
+            if settled.add(GameResult(values, error, diagnostics)):
+                return settled.result
+        if can_enumerate:
+            settled.add(self._enumerate(game, evaluator))
+        return settled.result
 
     def _enumerate(self, game: Game, evaluator: Evaluator) -> GameResult:
         values = semivalue(coalition_values(game, evaluator), shapley_weights(game.players))

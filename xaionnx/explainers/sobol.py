@@ -12,7 +12,7 @@ import numpy as np
 from xaionnx.data.sample import Sample
 from xaionnx.errors import BudgetError, ParameterError
 from xaionnx.explainers._games.game import GameExplainer, GameResult
-from xaionnx.explainers._games.sampling import WithinBudget, evaluate
+from xaionnx.explainers._games.sampling import Settled, WithinBudget, evaluate
 from xaionnx.explanation import ValueKind
 from xaionnx.parameters import stopping_tolerance
 from xaionnx.perturb import features as partitions
@@ -137,6 +137,7 @@ class Sobol(WithinBudget, GameExplainer):
                 f"{game.budget}. Raise the budget, or take fewer features."
             )
         outputs = np.empty((0, players + 2, game.targets))
+        settled = Settled(game, None if self.tolerance is None else np.full(game.targets, self.tolerance))
         for codes in self._points(players, 1 << (max_points.bit_length() - 1)):
             # Half of a word is no word: present or absent, each with probability a half.
             rows = partial(_designs, codes if isinstance(game.removal, Mix) else codes >= _HALF)
@@ -146,18 +147,17 @@ class Sobol(WithinBudget, GameExplainer):
             each = [_indices(part) for part in np.split(outputs, game.samples, axis=2)]
             total, first, error, variance = (np.concatenate(parts) for parts in zip(*each, strict=True))
             trusted = len(outputs) >= _TRUSTED
-            sure = self.tolerance is not None and trusted and bool((error <= self.tolerance).all())
-            if sure:
+            diagnostics = {
+                "first_order": game.by_sample(first),
+                "variance": game.by_sample(variance),
+                "points": len(outputs),
+                "stopped_by": "budget",
+            }
+            if not trusted:
+                diagnostics["no_standard_error"] = f"{len(outputs)} points are too few, it needs {_TRUSTED}"
+            if settled.add(GameResult(total, error if trusted else None, diagnostics)):
                 break
-        diagnostics = {
-            "first_order": game.by_sample(first),
-            "variance": game.by_sample(variance),
-            "points": len(outputs),
-            "stopped_by": "tolerance" if sure else "budget",
-        }
-        if not trusted:
-            diagnostics["no_standard_error"] = f"{len(outputs)} points are too few, it needs {_TRUSTED}"
-        return GameResult(total, error if trusted else None, diagnostics)
+        return settled.result
 
     def _points(self, players: int, count: int) -> Iterator[Array]:
         """Points (n, 2 P) of one sequence: all at once, or, with a tolerance, in steps that double their number."""

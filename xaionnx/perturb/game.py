@@ -81,11 +81,17 @@ class Game:
         self._rows = ShortRows(model, removals, selection, weights) if together else None
         self._applier = None if together else applier(model, self.removal, selection, applier_kind)
         self._empty: Array | None = None
+        self._open = np.ones(self.samples, dtype=bool)
 
     @property
     def evaluations(self) -> int:
-        """Model evaluations spent for a sample: one per coalition and baseline, for any number of targets."""
-        return int(self._spent.rows[self._numbers[0]])
+        """Model evaluations spent for a sample that is not settled: one per coalition and baseline, for all targets."""
+        return int(self._spent.rows[self._numbers].max())
+
+    @property
+    def total_evaluations(self) -> int:
+        """Model evaluations spent for all samples of the game."""
+        return int(self._spent.rows[self._numbers].sum())
 
     @property
     def players(self) -> int:
@@ -105,6 +111,10 @@ class Game:
     def by_sample(self, values: Array) -> BySample:
         """Return values (R T, ...) of the targets as one list for each sample."""
         return BySample(np.reshape(values, (self.samples, self._explained, *values.shape[1:])).tolist())
+
+    def settle(self, samples: Array) -> None:
+        """Evaluate no further coalitions for some of the samples, (R,) bool: their values are 0 from now on."""
+        self._open &= ~samples
 
     @property
     def cuts(self) -> tuple[str, ...]:
@@ -211,7 +221,7 @@ class Game:
     def _fill_blocks(self, rows: ShortRows, codes: Array, means: Array) -> None:
         """Write the means over the baselines, (R, M, T + W)."""
         try:
-            for block in rows.evaluate(codes):
+            for block in rows.evaluate(codes, np.flatnonzero(self._open)):
                 means[block.samples, block.codes] = block.values
                 spent = (block.codes.stop - block.codes.start) * self.removal.draws
                 self._spent.add(self._numbers[block.samples], spent)

@@ -44,11 +44,12 @@ class Block:
 
     Attributes
     ----------
-    samples, codes : slice
+    samples : array of int (R,)
+    codes : slice
     values : array (R, M, T)
     """
 
-    samples: slice
+    samples: Array
     codes: slice
     values: Array
 
@@ -90,37 +91,36 @@ class ShortRows:
         self._uniform = selection.of_samples(np.array([0])) if selection.is_uniform else None
         self._compares = True
 
-    def evaluate(self, codes: Array) -> Iterator[Block]:
-        """Yield the targets in blocks; each sample has all codes.
+    def evaluate(self, codes: Array, numbers: Array) -> Iterator[Block]:
+        """Yield the targets of the samples ``numbers`` in blocks; each has all codes.
 
         Raises
         ------
         NotFiniteError
             A target is NaN or infinite.
         """
-        samples, elements = self._words.x.shape
-        elements *= self._removal.draws
+        elements = self._words.x.shape[1] * self._removal.draws
         some_codes = min(len(codes), max(1, _ELEMENTS // max(1, elements)))
         some = max(1, _ELEMENTS // max(1, elements * some_codes))
-        for first in range(0, samples, some):
-            which = slice(first, min(samples, first + some))
+        for first in range(0, len(numbers), some):
+            samples = numbers[first : first + some]
             for start in range(0, len(codes), some_codes):
                 part = slice(start, min(len(codes), start + some_codes))
-                rows, numbers = self._inputs(codes[part], which)
-                values = self._run(rows, numbers, which.start)
+                rows, which = self._inputs(codes[part], samples)
+                values = self._run(rows, which, samples)
                 if not np.isfinite(values).all():
-                    sample, code = np.argwhere(~np.isfinite(values[numbers]).all(axis=(2, 3)))[0]
-                    raise NotFiniteError(which.start + int(sample), start + int(code))
-                yield Block(which, part, mean_of_draws(values, numbers, self._weights))
+                    sample, code = np.argwhere(~np.isfinite(values[which]).all(axis=(2, 3)))[0]
+                    raise NotFiniteError(int(samples[sample]), start + int(code))
+                yield Block(samples, part, mean_of_draws(values, which, self._weights))
 
-    def _inputs(self, codes: Array, which: slice) -> tuple[Array, Array]:
-        """The inputs to run for the samples ``which``, as words (K, E), and the number of each input, (R, M, B)."""
+    def _inputs(self, codes: Array, samples: Array) -> tuple[Array, Array]:
+        """The inputs to run for some samples, as words (K, E), and the number of each input, (R, M, B)."""
         words, removal = self._words, self._removal
-        x, baseline = words.x[which], words.baseline if len(words.baseline) == 1 else words.baseline[which]
+        x, baseline = words.x[samples], words.baseline if len(words.baseline) == 1 else words.baseline[samples]
         if self._labels is None:
             members, labels = words.kept(removal, codes)
         else:
-            members, labels = codes, self._labels if len(self._labels) == 1 else self._labels[which]
+            members, labels = codes, self._labels if len(self._labels) == 1 else self._labels[samples]
         # The last column is that of label -1, of elements that are never removed.
         members = np.concatenate([members, np.ones((len(members), 1), dtype=members.dtype)], axis=1)
         labels = np.where(labels < 0, members.shape[1] - 1, labels)
@@ -129,16 +129,16 @@ class ShortRows:
             rows = write(x, baseline, members, labels)
             return rows, np.arange(len(rows), dtype=np.int32).reshape(len(x), len(codes), removal.draws)
         # Targets that differ by sample are read from other elements of equal outputs.
-        rows, numbers = distinct_selections(x, baseline, members, labels, apart=self._uniform is None)
-        self.repeats += numbers.size - len(rows)
-        self._compares = numbers.size < _TELLING or len(rows) <= _MOSTLY_DISTINCT * numbers.size
-        return rows, numbers
+        rows, which = distinct_selections(x, baseline, members, labels, apart=self._uniform is None)
+        self.repeats += which.size - len(rows)
+        self._compares = which.size < _TELLING or len(rows) <= _MOSTLY_DISTINCT * which.size
+        return rows, which
 
-    def _run(self, rows: Array, numbers: Array, first_sample: int) -> Array:
-        """The targets (K, T) of the inputs; those of the samples have the ``numbers`` (R, M, B)."""
+    def _run(self, rows: Array, which: Array, samples: Array) -> Array:
+        """The targets (K, T) of inputs, of which those of the samples are ``which``, (R, M, B)."""
         owners = np.empty(len(rows), dtype=np.intp)
         if self._uniform is None:
-            owners[numbers] = np.arange(first_sample, first_sample + len(numbers))[:, None, None]
+            owners[which] = samples[:, None, None]
 
         def feed(start: int, stop: int) -> dict[str, Array]:
             return self._words.inputs(rows[start:stop])
@@ -151,8 +151,8 @@ class ShortRows:
                 else self._uniform.select(outputs)
             )
             # Equal inputs count as evaluated with the first of them.
-            progress.advance(stop * numbers.size // len(rows) - done)
-            done = stop * numbers.size // len(rows)
+            progress.advance(stop * which.size // len(rows) - done)
+            done = stop * which.size // len(rows)
         return values
 
 

@@ -37,6 +37,17 @@ def joined_columns(blocks: Iterator[Array] | list[Array], count: int) -> Array:
     return np.concatenate(list(blocks), axis=-1)[..., :count]
 
 
+def product(left: Array, right: Array) -> Array:
+    """Return ``left @ right``, where the bits of each column of the result are the same in any company.
+
+    Examples
+    --------
+    >>> product(np.eye(2), np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])).tolist()
+    [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]
+    """
+    return joined_columns([left @ block for block in column_blocks(right)], right.shape[1])
+
+
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
     """Keep BLAS on one thread inside the block, or inside the function that this decorates."""

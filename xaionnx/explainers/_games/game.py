@@ -113,8 +113,8 @@ class GameExplainer(FromBackground, Explainer):
         """
 
     @hook
-    def renumbered(self, diagnostics: Document, players: Array) -> Document:
-        """Return the diagnostics of a game of some players of a sample with their numbers among all players."""
+    def renumbered(self, diagnostics: Document, players: Sequence[Array]) -> Document:
+        """Return the diagnostics of a game of some players of each sample with their numbers among all players."""
         del players
         return diagnostics
 
@@ -273,7 +273,7 @@ class GameExplainer(FromBackground, Explainer):
                 if null[own].any():
                     result = replace(
                         _with_zeros(result, null[own]),
-                        diagnostics=self.renumbered(result.diagnostics, np.flatnonzero(played[own[0]])),
+                        diagnostics=self.renumbered(result.diagnostics, [np.flatnonzero(row) for row in played[own]]),
                     )
                 yield _Part(game, which[own], everybody, null[own].sum(axis=1).tolist(), result)
 
@@ -284,10 +284,10 @@ class GameExplainer(FromBackground, Explainer):
         game = self._game(resolved, which, removals, self.max_evaluations(removals[0].draws), evaluations)
         planned = self._planned(game)
         progress.expect(planned * game.samples)
-        before = game.evaluations
+        before = game.total_evaluations
         result = self.estimate(game)
         # After an early stop, fewer evaluations were made than planned.
-        progress.expect((game.evaluations - before - planned) * game.samples)
+        progress.expect(game.total_evaluations - before - planned * game.samples)
         return game, result
 
     def _planned(self, game: Game) -> int:
@@ -318,9 +318,7 @@ class GameExplainer(FromBackground, Explainer):
 
     def _together(self, resolved: ResolvedTargets, removal: Removal) -> int:
         """The number of samples whose games are played together."""
-        # Each sample stops by itself at a tolerance.
-        alone = not self.plays_together or getattr(self, "tolerance", None) is not None
-        if alone or self.applier() != "auto" or not are_short(resolved.model, [removal]):
+        if not self.plays_together or self.applier() != "auto" or not are_short(resolved.model, [removal]):
             return 1
         count = removal.players.count
         codes = self.planned_evaluations(count) or self.max_evaluations(1) or count

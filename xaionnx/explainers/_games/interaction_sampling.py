@@ -22,7 +22,7 @@ from xaionnx_kernels.coalitions import kernel_shap_plan
 from xaionnx_kernels.interactions import members_present, products, subsets
 
 from xaionnx.errors import BudgetError
-from xaionnx.explainers._games.blas import one_blas_thread
+from xaionnx.explainers._games.blas import one_blas_thread, product
 from xaionnx.explainers._games.interaction_indices import INDICES, coalition_weights
 from xaionnx.explainers._games.kernel_shap_pairs import KernelShapPairs
 from xaionnx.explainers._games.local_surrogate import LEAST_FREEDOM
@@ -210,7 +210,7 @@ class _Fit:
         for rows, design, right in self._design():
             weighed = design * self._weights[rows, None]
             gram += weighed.T @ design
-            moment += weighed.T @ right
+            moment += product(weighed.T, right)
         scales, axes = np.linalg.eigh(gram)
         if scales[0] <= _RANK * scales[-1]:
             raise BudgetError(
@@ -218,14 +218,16 @@ class _Fit:
                 f"{sampled.players} features. Raise the budget, or use fewer features."
             )
         self._inverse = (axes / scales) @ axes.T
-        self._solution = self._inverse @ moment
+        self._solution = product(self._inverse, moment)
 
     @property
     def coefficients(self) -> Array:
         """The coefficient of each set, (K, T)."""
         if not self._constrained:
             return np.asarray(self._solution[:-1])
-        return np.concatenate([self._solution, (self._total - self._solution.sum(axis=0))[None]])
+        # Over sets that follow each other, so that the bits are the same for any number of targets.
+        fitted = np.ascontiguousarray(self._solution.T).sum(axis=1)
+        return np.concatenate([self._solution, (self._total - fitted)[None]])
 
     def _design(self) -> Iterator[tuple[slice, Array, Array]]:
         """Rows of the design, and what it has to add up to."""
@@ -244,14 +246,16 @@ class _Fit:
         left = np.empty_like(self._sampled.outputs)
         for rows, design, right in self._design():
             pairs = design.reshape(-1, 2, design.shape[1])
-            residual = (right - design @ self._solution).reshape(len(pairs), 2, -1)
+            residual = (right - product(design, self._solution)).reshape(len(pairs), 2, -1)
             share = self._weights[rows][::2, None, None] * ((design @ self._inverse).reshape(pairs.shape) @ pairs.mT)
             share[self._sampled.missing[rows.start // 2 : rows.stop // 2] == 0] = 0
             # (1 - H)^-1 of two rows; the determinant is 0 if the pair alone determines a coefficient.
             (a, b), (c, d) = np.moveaxis(np.eye(2) - share, 0, -1)
             whole = np.maximum(a * d - b * c, LEAST_FREEDOM)
             freed = np.moveaxis(np.array([[d, -b], [-c, a]]), -1, 0) / whole[:, None, None]
-            left[rows] = (freed @ residual).reshape(-1, left.shape[1])
+            # Element by element, so that the bits are the same for any number of targets.
+            both = freed[:, :, :1] * residual[:, :1] + freed[:, :, 1:] * residual[:, 1:]
+            left[rows] = both.reshape(-1, left.shape[1])
         return left
 
     def errors(self) -> Array:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Final, final
 
 import numpy as np
 
 from xaionnx.errors import BudgetError, ParameterError
 from xaionnx.explainers._games.cost import writing
+from xaionnx.explainers._games.game import GameResult
 from xaionnx.hooks import hook
 from xaionnx.parameters import integer, stopping_tolerance
 from xaionnx.perturb.game import BySample, Game
-from xaionnx.typing import Array
+from xaionnx.typing import Array, Entry
 
 # Codes held at once, and numbers in them: bounds the memory whatever the budget, and leaves few incomplete batches.
 _ROWS, _NUMBERS = 4096, 2**24
@@ -118,22 +119,10 @@ class HasTolerance:
         yield last
 
     @final
-    def within_tolerance(self, game: Game, standard_error: Array | None) -> bool:
-        """Whether every target and player is within the tolerance.
-
-        Parameters
-        ----------
-        standard_error : array (T, ...) or None
-        """
-        if self.tolerance is None or standard_error is None:
-            return False
-        largest = standard_error.reshape(len(standard_error), -1).max(axis=1, initial=0.0)
-        return bool((largest <= self.tolerance * np.abs(game.full - game.empty)).all())
-
-    @final
-    def stopped_by(self, game: Game, standard_error: Array | None) -> str:
-        """The diagnostic ``stopped_by``: ``tolerance`` or ``budget``."""
-        return "tolerance" if self.within_tolerance(game, standard_error) else "budget"
+    def settled(self, game: Game) -> Settled:
+        """The results of the samples of a game, each from the stage at which its standard errors are small enough."""
+        limit = None if self.tolerance is None else self.tolerance * np.abs(game.full - game.empty)
+        return Settled(game, limit)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,15 +131,83 @@ class WithinBudget(HasTolerance, HasBudget):
 
     A method evaluates coalitions in stages::
 
-        last = self.affordable(game, least)
+        last, settled = self.affordable(game, least), self.settled(game)
         for count in self.stages(first, last):
             ...                                # evaluate(game, rows, done, count), estimate
-            if self.within_tolerance(game, standard_error):
+            if settled.add(GameResult(values, standard_error, {"stopped_by": "budget"})):
                 break
+        return settled.result
 
     With a tolerance, the standard error is checked after each stage, so the first stage must be large enough to
     estimate it. The result depends only on the seed, the budget and the tolerance.
     """
+
+
+@final
+class Settled:
+    """Results of the samples of a game, each from the stage at which it stops by itself; the others are played on.
+
+    Parameters
+    ----------
+    game : Game
+        Of R samples with T targets each.
+    limit : array (R T,) or None
+        The largest standard error with which a target is settled; None if all evaluations are made.
+
+    Attributes
+    ----------
+    result : GameResult
+        Its diagnostic ``stopped_by`` is ``tolerance`` for samples that are settled before all is evaluated.
+    """
+
+    result: GameResult
+
+    def __init__(self, game: Game, limit: Array | None) -> None:
+        self._game, self._limit = game, limit
+        self._is_open = np.ones(game.samples, dtype=bool)
+
+    def add(self, result: GameResult, error: Array | None = None) -> bool:
+        """Take the result of a stage for the samples that are open, and return whether none is open any more.
+
+        The diagnostic ``stopped_by`` is that of samples which are not settled. ``error`` (R T, ...) is compared with
+        the limit, by default the standard error of the values.
+        """
+        error, samples = result.standard_error if error is None else error, self._game.samples
+        within = np.zeros(samples, dtype=bool)
+        if error is not None and self._limit is not None:
+            largest = error.max(axis=1, initial=0.0)
+            within = (largest <= self._limit).reshape(samples, -1).all(axis=1) & self._is_open
+        reason = result.diagnostics["stopped_by"]
+        reasons = ["tolerance" if one and reason != "enumeration" else reason for one in within]
+        result = replace(result, diagnostics={**result.diagnostics, "stopped_by": BySample(reasons)})
+        self.result = result if self._is_open.all() else _with_settled(result, self.result, self._is_open)
+        self._is_open &= ~within
+        self._game.settle(within)
+        return not self._is_open.any()
+
+
+def _with_settled(result: GameResult, before: GameResult, is_open: Array) -> GameResult:
+    """A result in which samples that are not open have that of the stage before."""
+
+    def chosen(new: Array, old: Array) -> Array:
+        rows = np.repeat(is_open, len(new) // len(is_open))
+        return np.where(rows.reshape(-1, *[1] * (new.ndim - 1)), new, old)
+
+    def entry(key: str) -> Entry:
+        new, old = (
+            one if isinstance(one, BySample) else BySample([one] * len(is_open))
+            for one in (result.diagnostics[key], before.diagnostics[key])
+        )
+        return BySample([a if is_new else b for a, b, is_new in zip(new, old, is_open, strict=True)])
+
+    errors = result.standard_error, before.standard_error
+    return replace(
+        result,
+        values=chosen(result.values, before.values),
+        standard_error=None if errors[0] is None or errors[1] is None else chosen(errors[0], errors[1]),
+        maps={key: chosen(array, before.maps[key]) for key, array in result.maps.items()},
+        diagnostics={key: entry(key) for key in result.diagnostics},
+    )
 
 
 def evaluate(game: Game, codes: Callable[[int, int], Array], start: int, stop: int) -> Array:
