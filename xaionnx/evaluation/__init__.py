@@ -4,7 +4,19 @@ Each file of :mod:`xaionnx.metrics` is one metric, each file of :mod:`xaionnx.ev
 """
 
 from xaionnx.evaluation.metric import Measure, Metric, SampleMeasure, measured, undefined
+from xaionnx.evaluation.score_table import ScoreTable
 from xaionnx.evaluation.scores import Scores
-from xaionnx.evaluation.scoring import evaluate, metrics
+from xaionnx.evaluation.scoring import evaluate, metrics, score_table
 
-__all__ = ["Measure", "Metric", "SampleMeasure", "Scores", "evaluate", "measured", "metrics", "undefined"]
+__all__ = [
+    "Measure",
+    "Metric",
+    "SampleMeasure",
+    "ScoreTable",
+    "Scores",
+    "evaluate",
+    "measured",
+    "metrics",
+    "score_table",
+    "undefined",
+]

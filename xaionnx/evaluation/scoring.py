@@ -9,10 +9,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from xaionnx import discovery
-from xaionnx.errors import DataError, ParameterError
+from xaionnx.data.inputs import Inputs
+from xaionnx.errors import DataError, ParameterError, XaionnxError
 from xaionnx.evaluation.controls import CONTROLS
 from xaionnx.evaluation.evidence import Evidence
 from xaionnx.evaluation.metric import METRICS, Measure, Metric
+from xaionnx.evaluation.score_table import ScoreTable
 from xaionnx.evaluation.scores import Scores
 from xaionnx.explainer import Explainer
 from xaionnx.explanation import Explanation
@@ -20,6 +22,7 @@ from xaionnx.record import recorded_parameters
 from xaionnx.request import Request
 from xaionnx.runtime import progress
 from xaionnx.runtime.model import Model
+from xaionnx.targets.resolve import FixedTerms
 from xaionnx.typing import Array, InputLike, ModelLike, TargetLike
 
 
@@ -86,23 +89,92 @@ def evaluate(  # noqa: PLR0913 - options of a public function, by keyword
     judge = METRICS.configured(metric, settings)
     opened = model if isinstance(model, Model) else Model.load(model)
     with progress.bar():
-        evidence = _evidence(opened, x, method, target, masks, judge)
-        scores = _scores(judge, evidence)
-        found = {}
-        for name in controls:
-            control = CONTROLS.find(name)(judged=evidence.explainer, seed=seed)
-            explanation = control.explain(evidence.request).samples_first()
-            found[name] = _scores(judge, dataclasses.replace(evidence, explanation=explanation, explainer=control))
+        evidence = _evidence(opened, x, method, target, masks)
+        return _with_controls(judge, evidence, controls, seed)
+
+
+def score_table(  # noqa: PLR0913 - options of a public function, by keyword
+    model: ModelLike,
+    x: InputLike,
+    methods: Sequence[str | Explainer],
+    metrics: Sequence[str | Metric],
+    target: TargetLike = None,
+    *,
+    masks: Array | None = None,
+    controls: Sequence[str] = ("random",),
+    seed: int = 0,
+) -> ScoreTable:
+    """Score several methods by several metrics, for the same samples and the same target.
+
+    A method or metric that does not apply to the model or the inputs is left out, and the table says why.
+
+    Parameters
+    ----------
+    model, x, target, masks, controls, seed
+        As in :func:`evaluate`. Without a target all methods explain the score of the top class, whatever their own
+        default.
+    methods : sequence of str or Explainer
+    metrics : sequence of str or Metric
+
+    Raises
+    ------
+    UnknownNameError
+        There is no such method, metric or control.
+    ParameterError
+        Several targets are given.
+
+    Examples
+    --------
+    >>> from models import planted
+    >>> linear = planted.load(planted.linear([[4.0, 3.0, 2.0, 1.0]]))
+    >>> x = np.random.default_rng(0).normal(size=(8, 4)).astype(np.float32)
+    >>> score_table(linear, x, ["saliency", "input_x_gradient"], ["infidelity", "sparseness"])  # doctest: +ELLIPSIS
+    ScoreTable of 2 methods by 2 metrics
+      saliency          infidelity 2.76-, sparseness 0.25-
+      input_x_gradient  infidelity ...*, sparseness 0.376*
+    """
+    opened = model if isinstance(model, Model) else Model.load(model)
+    judges = [METRICS.configured(metric, {}) for metric in metrics]
+    explainers = [discovery.configured(method, {}) for method in methods]
+    asked = Request(opened, x, target)
+    if asked.several:
+        raise ParameterError("A metric judges one target at a time. Got a list of targets instead.")
+    fixed = FixedTerms.of_rows(asked.resolved, np.arange(len(asked.samples)))[0]
+    scores, refused, seconds = {}, {}, {}
+    for explainer in explainers:
+        name = explainer.name()
+        try:
+            evidence = _evidence(opened, asked.inputs, explainer, fixed, masks)
+        except XaionnxError as error:
+            refused[name] = str(error)
+            continue
+        seconds[name] = evidence.explanation.diagnostics["seconds"] / len(asked.samples)
+        scores[name] = dict[str, Scores]()
+        for judge in judges:
+            try:
+                scores[name][judge.name()] = _with_controls(judge, evidence, controls, seed)
+            except XaionnxError as error:
+                refused[f"{name} by {judge.name()}"] = str(error)
+    return ScoreTable(scores, refused, seconds, {"model": opened.name, "model_sha256": opened.sha256})
+
+
+def _with_controls(judge: Metric, evidence: Evidence, controls: Sequence[str], seed: int) -> Scores:
+    if "masks" in judge.needs and evidence.masks is None:
+        raise ParameterError(f"The metric '{judge.name()}' needs the true places. Give masks, (N, ...) of bool.")
+    scores, found = _scores(judge, evidence), {}
+    for name in controls:
+        control = CONTROLS.find(name)(judged=evidence.explainer, seed=seed)
+        explanation = control.explain(evidence.request).samples_first()
+        found[name] = _scores(judge, dataclasses.replace(evidence, explanation=explanation, explainer=control))
     return dataclasses.replace(scores, controls=found)
 
 
 def _evidence(
     model: Model,
-    x: InputLike,
+    x: InputLike | Inputs,
     method: str | Explainer | Explanation,
     target: TargetLike,
     masks: Array | None,
-    judge: Metric,
 ) -> Evidence:
     if isinstance(method, Explanation):
         if method.several_targets:
@@ -117,8 +189,6 @@ def _evidence(
         if request.several:
             raise ParameterError("A metric judges one target at a time. Got a list of targets instead.")
         explanation = explainer.explain(request).samples_first()
-    if "masks" in judge.needs and masks is None:
-        raise ParameterError(f"The metric '{judge.name()}' needs the true places. Give masks, (N, ...) of bool.")
     return Evidence(request, explanation, explainer, masks)
 
 

@@ -1,0 +1,198 @@
+"""ScoreTable: methods by metrics, beside controls, with paired tests of their differences."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, final
+
+import numpy as np
+
+from xaionnx.evaluation.scores import Scores
+from xaionnx.typing import Array, Document, Floats
+
+LEVEL: Final = 0.05
+"""The share of false alarms that the tests of one metric allow together."""
+
+# Fewer pairs can never be significant at this level.
+_FEWEST: Final = 6
+
+
+@final
+@dataclass(frozen=True)
+class Standing:
+    """How a method stands by one metric.
+
+    Attributes
+    ----------
+    scores : Scores
+    p_control : float
+        The p value of the paired test that it is no better than the first control; NaN without a control.
+    p_best : float
+        The p value of the paired test that it is as good as the method with the best mean; NaN for that method itself.
+    best : bool
+        Whether it has the best mean, and every other method is significantly worse.
+    """
+
+    scores: Scores
+    p_control: float
+    p_best: float
+    best: bool
+
+    @property
+    def beats_control(self) -> bool:
+        """Whether it is significantly better than the control."""
+        return self.p_control < LEVEL
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class ScoreTable:
+    """Scores of several methods by several metrics, for the same samples and targets.
+
+    Attributes
+    ----------
+    scores : dict of dicts of Scores
+        By method, then by metric; each has its controls.
+    refused : dict of str
+        Why a method, or a method by one metric (``method by metric``), has no scores.
+    seconds : dict of float
+        Seconds that each method took for a sample.
+    provenance : dict
+        The record of the model and the samples.
+    """
+
+    scores: Mapping[str, Mapping[str, Scores]]
+    refused: Mapping[str, str] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    provenance: Document = field(default_factory=dict)
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The names of the methods."""
+        return tuple(self.scores)
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The names of the metrics by which any method has scores."""
+        return tuple(dict.fromkeys(name for each in self.scores.values() for name in each))
+
+    def standings(self, metric: str) -> dict[str, Standing]:
+        """How each method with scores stands by a metric.
+
+        Differences of the same samples are compared by Wilcoxon's signed rank test, one-sided, and the p values of all
+        methods are corrected for their number after Holm.
+
+        References
+        ----------
+        Demšar, Statistical comparisons of classifiers over multiple data sets, JMLR 7, 2006.
+        """
+        found = {name: each[metric] for name, each in self.scores.items() if metric in each}
+        if not found:
+            return {}
+        values = {name: _turned(one) for name, one in found.items()}
+        means = {name: float(np.nanmean(v)) if np.isfinite(v).any() else -math.inf for name, v in values.items()}
+        first = max(means, key=lambda name: means[name])
+        others = [name for name in found if name != first]
+        worse = dict(zip(others, holm([_p_greater(values[first], values[o]) for o in others]), strict=True))
+        above = holm([_p_greater(values[n], _control(one)) for n, one in found.items()])
+        alone = bool(others) and all(p < LEVEL for p in worse.values())
+        return {
+            name: Standing(one, p, worse.get(name, math.nan), name == first and alone)
+            for (name, one), p in zip(found.items(), above, strict=True)
+        }
+
+    def to_dict(self) -> Document:
+        """The table as JSON values, a list of rows, NaN as None."""
+        rows = []
+        for metric in self.metrics:
+            for name, standing in self.standings(metric).items():
+                one = standing.scores
+                control = one.control
+                numbers = {
+                    "mean": one.mean,
+                    "low": one.interval[0],
+                    "high": one.interval[1],
+                    "control": math.nan if control is None else control.mean,
+                    "p_control": standing.p_control,
+                    "p_best": standing.p_best,
+                }
+                rows.append(
+                    {
+                        "method": name,
+                        "metric": metric,
+                        "direction": one.direction,
+                        **{key: None if math.isnan(value) else value for key, value in numbers.items()},
+                        "best": standing.best,
+                        "samples": one.count,
+                        "values": [None if math.isnan(value) else value for value in one.values.tolist()],
+                        "reasons": {str(n): reason for n, reason in one.reasons.items()},
+                    }
+                )
+        return {
+            "scores": rows,
+            "refused": dict(self.refused),
+            "seconds": dict(self.seconds),
+            "provenance": self.provenance,
+        }
+
+    def __repr__(self) -> str:
+        """A line a method: its mean by each metric; ``*`` if it is the best, ``-`` if no better than the control."""
+        wide = max(map(len, self.methods), default=0)
+        lines = [f"ScoreTable of {len(self.methods)} methods by {len(self.metrics)} metrics"]
+        standings = {metric: self.standings(metric) for metric in self.metrics}
+        for name in self.methods:
+            cells = [f"{metric} {_cell(each[name])}" for metric, each in standings.items() if name in each]
+            lines.append(f"  {name:{wide}}  {', '.join(cells)}")
+        return "\n".join(lines)
+
+
+def _cell(standing: Standing) -> str:
+    mark = "*" if standing.best else "" if standing.beats_control or math.isnan(standing.p_control) else "-"
+    return f"{standing.scores.mean:.3g}{mark}"
+
+
+def _turned(scores: Scores) -> Floats:
+    """The values such that higher is better."""
+    return -scores.values if scores.direction == "lower" else scores.values
+
+
+def _control(scores: Scores) -> Floats:
+    control = scores.control
+    return np.full(len(scores.values), np.nan) if control is None else _turned(control)
+
+
+def _p_greater(one: Floats, other: Floats) -> float:
+    """The p value of the test that values of one are no greater than those of the other; NaN for too few pairs."""
+    from scipy.stats import wilcoxon
+
+    differences = one - other
+    differences = differences[np.isfinite(differences)]
+    if len(differences) < _FEWEST:
+        return math.nan
+    if not differences.any():
+        return 1.0
+    return float(wilcoxon(differences, zero_method="zsplit", alternative="greater").pvalue)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return p values corrected for their number after Holm; NaN stay and do not count.
+
+    References
+    ----------
+    Holm, A simple sequentially rejective multiple test procedure, Scandinavian Journal of Statistics 6, 1979.
+
+    Examples
+    --------
+    >>> [round(p, 3) for p in holm([0.001, 0.013, 0.02, 0.04, 0.3])]
+    [0.005, 0.052, 0.06, 0.08, 0.3]
+    """
+    given: Array = np.array(p_values, dtype=np.float64)
+    known = np.flatnonzero(np.isfinite(given))
+    order, corrected = known[np.argsort(given[known])], given.copy()
+    highest = 0.0
+    for rank, place in enumerate(order):
+        highest = max(highest, min(1.0, float(given[place]) * (len(known) - rank)))
+        corrected[place] = highest
+    return [float(p) for p in corrected]
