@@ -15,7 +15,7 @@ from typing import Final, Literal
 
 import click
 
-Kind = Literal["picture", "page", "record", "patterns", "compiled", "joined"]
+Kind = Literal["picture", "page", "report", "record", "patterns", "compiled", "joined"]
 
 _LONGEST_PATH: Final = 200
 HELP: Final = "Replace files that xaionnx did not write. Its own earlier results are always replaced, the inputs never."
@@ -180,9 +180,17 @@ def _is_page(path: Path) -> bool:
     return False
 
 
+def _is_report(path: Path) -> bool:
+    with contextlib.suppress(OSError), path.open("rb") as stream:
+        start = stream.read(1000)
+        return start.startswith((b"method,metric,direction,", b'{"scores": [')) or _is_page(path)
+    return False
+
+
 _KINDS: Final[dict[Kind, tuple[str, Callable[[Path], bool]]]] = {
     "picture": ("picture", _is_picture),
     "page": ("page", _is_page),
+    "report": ("report", _is_report),
     "record": ("record", _has_array("record")),
     "patterns": ("file of patterns", _has_array("about")),
     "compiled": ("compiled file", _is_compiled),

@@ -3,10 +3,16 @@
 Each file of :mod:`xaionnx.metrics` is one metric, each file of :mod:`xaionnx.evaluation.controls` one control.
 """
 
-from xaionnx.evaluation.metric import Measure, Metric, SampleMeasure, measured, undefined
-from xaionnx.evaluation.score_table import ScoreTable
-from xaionnx.evaluation.scores import Scores
-from xaionnx.evaluation.scoring import evaluate, metrics, score_table
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from xaionnx.evaluation.metric import Measure, Metric, SampleMeasure, measured, undefined
+    from xaionnx.evaluation.scores import Scores
+    from xaionnx.evaluation.scoring import evaluate, metrics, score_table
+    from xaionnx.evaluation.table import ScoreTable
 
 __all__ = [
     "Measure",
@@ -20,3 +26,17 @@ __all__ = [
     "score_table",
     "undefined",
 ]
+
+# Imported on first access: records of scores are read and drawn without a model.
+_MODULES = {
+    **dict.fromkeys(("Measure", "Metric", "SampleMeasure", "measured", "undefined"), "metric"),
+    **dict.fromkeys(("evaluate", "metrics", "score_table"), "scoring"),
+    "ScoreTable": "table",
+    "Scores": "scores",
+}
+
+
+def __getattr__(name: str) -> Any:  # a class or a function
+    if name not in _MODULES:
+        raise AttributeError(f"module 'xaionnx.evaluation' has no attribute '{name}'")
+    return getattr(importlib.import_module(f"xaionnx.evaluation.{_MODULES[name]}"), name)

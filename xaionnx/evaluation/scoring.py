@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 import numpy as np
 
@@ -14,8 +15,8 @@ from xaionnx.errors import DataError, ParameterError, XaionnxError
 from xaionnx.evaluation.controls import CONTROLS
 from xaionnx.evaluation.evidence import Evidence
 from xaionnx.evaluation.metric import METRICS, Measure, Metric
-from xaionnx.evaluation.score_table import ScoreTable
 from xaionnx.evaluation.scores import Scores
+from xaionnx.evaluation.table import ScoreTable
 from xaionnx.explainer import Explainer
 from xaionnx.explanation import Explanation
 from xaionnx.record import recorded_parameters
@@ -24,6 +25,8 @@ from xaionnx.runtime import progress
 from xaionnx.runtime.model import Model
 from xaionnx.targets.resolve import FixedTerms
 from xaionnx.typing import Array, InputLike, ModelLike, TargetLike
+
+_NO_MASKS: Final = "the metric needs the true places. Give masks, (N, ...) of bool."
 
 
 def metrics() -> list[str]:
@@ -136,11 +139,16 @@ def score_table(  # noqa: PLR0913 - options of a public function, by keyword
     opened = model if isinstance(model, Model) else Model.load(model)
     judges = [METRICS.configured(metric, {}) for metric in metrics]
     explainers = [discovery.configured(method, {}) for method in methods]
+    for name in controls:
+        CONTROLS.find(name)
     asked = Request(opened, x, target)
     if asked.several:
         raise ParameterError("A metric judges one target at a time. Got a list of targets instead.")
     fixed = FixedTerms.of_rows(asked.resolved, np.arange(len(asked.samples)))[0]
     scores, refused, seconds = {}, {}, {}
+    if masks is None:
+        refused = {judge.name(): _NO_MASKS for judge in judges if "masks" in judge.needs}
+        judges = [judge for judge in judges if "masks" not in judge.needs]
     for explainer in explainers:
         name = explainer.name()
         try:
@@ -160,7 +168,7 @@ def score_table(  # noqa: PLR0913 - options of a public function, by keyword
 
 def _with_controls(judge: Metric, evidence: Evidence, controls: Sequence[str], seed: int) -> Scores:
     if "masks" in judge.needs and evidence.masks is None:
-        raise ParameterError(f"The metric '{judge.name()}' needs the true places. Give masks, (N, ...) of bool.")
+        raise ParameterError(f"{judge.name()}: {_NO_MASKS}")
     scores, found = _scores(judge, evidence), {}
     for name in controls:
         control = CONTROLS.find(name)(judged=evidence.explainer, seed=seed)

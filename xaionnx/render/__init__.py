@@ -12,6 +12,7 @@ from xaionnx.render.photo import overlay
 from xaionnx.render.picture import film, picture
 from xaionnx.render.position_maps import positions
 from xaionnx.render.row_sheet import row_sheet
+from xaionnx.render.score_page import score_page, verdict
 from xaionnx.render.tables import has_rows
 from xaionnx.render.text_page import page as text_page
 from xaionnx.render.text_parts import is_text
@@ -33,8 +34,10 @@ __all__ = [
     "row_sheet",
     "save",
     "save_page",
+    "score_page",
     "series",
     "sheet",
     "style_of",
     "text_page",
+    "verdict",
 ]

@@ -8,7 +8,7 @@ from typing import ClassVar, final
 import numpy as np
 
 from xaionnx.evaluation.evidence import Evidence
-from xaionnx.evaluation.metric import Measure, Metric, SampleMeasure, measured
+from xaionnx.evaluation.metric import Measure, Metric, SampleMeasure, measured, undefined
 from xaionnx.evaluation.scores import Direction
 from xaionnx.metrics import _similarity
 from xaionnx.metrics._randomised import ORDERS, randomised_models
@@ -21,9 +21,10 @@ class ParameterRandomisation(Metric):
     """The mean similarity of the explanation to itself while the weights of the file are randomised layer by layer.
 
     A method that explains the model changes with it: lower is better, and a map that stays the same is made from the
-    input alone. Randomised weights keep their numbers in another order, whatever their type. The curve has the
-    similarity after each of ``steps`` layers, the first alone and the last with all others; the layers are in the
-    record. The unchanged model, whose similarity is 1, is no part of the mean.
+    input alone. A map of the random model whose values are all equal has the similarity 0. Randomised weights keep
+    their numbers in another order, whatever their type. The curve has the similarity after each of ``steps`` layers,
+    the first alone and the last with all others; the layers are in the record. The unchanged model, whose similarity is
+    1, is no part of the mean.
 
     References
     ----------
@@ -57,12 +58,12 @@ class ParameterRandomisation(Metric):
             other = evidence.explain(evidence.request.feeds, rows, model)
             layers.append(layer)
             found.append([one.value for one in _similarity.similarities(evidence, other, self.similarity, self.sign)])
-        curves = np.array(found).T
-        each = []
-        for curve in curves:
-            known = curve[np.isfinite(curve)]
-            value = float(known.mean()) if len(known) else float("nan")
-            reason = "" if len(known) else "all values of an explanation are equal"
-            each.append(SampleMeasure(value, reason, {"similarity": curve}))
+        # Nothing is left of a map where that of the random model is constant.
+        curves, each = np.nan_to_num(np.array(found).T), []
+        for n, curve in enumerate(curves):
+            if np.ptp(evidence.place_values(n)) == 0:
+                each.append(undefined("all values are equal"))
+            else:
+                each.append(SampleMeasure(float(curve.mean()), "", {"similarity": curve}))
         measure = measured(each)
         return Measure(measure.values, measure.reasons, measure.curves, {"layers": layers})

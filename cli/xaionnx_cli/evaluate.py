@@ -1,0 +1,176 @@
+"""``xaionnx evaluate``: score several methods by several metrics, beside controls that explain nothing."""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from xaionnx_cli import _overwriting
+from xaionnx_cli._options import TIMEOUT_HELP, OptionValue, RowsOption, Seconds
+
+if TYPE_CHECKING:
+    from xaionnx.data.row_numbers import RowNumbers
+    from xaionnx.evaluation import ScoreTable
+    from xaionnx.evaluation.metric import Metric
+    from xaionnx.explainer import Explainer
+    from xaionnx.registry import Registry
+    from xaionnx.typing import Array
+
+# Metrics that need a second model or a second method, and are asked for by name in Python.
+_OF_TWO: Final = ("label_randomisation", "similarity")
+_USUAL: Final = "deletion,insertion,max_sensitivity,parameter_randomisation"
+_SUFFIXES: Final = (".html", ".json", ".csv")
+_COLUMNS: Final = (
+    *("method", "metric", "direction", "mean", "low", "high", "control"),
+    *("p_control", "p_best", "best", "samples"),
+)
+
+
+@dataclass(frozen=True)
+class Request:
+    """The options of ``xaionnx evaluate``."""
+
+    model: str
+    inputs: str
+    methods: str
+    metrics: str
+    controls: str
+    masks: str | None
+    save: str | None
+    target: str | None
+    rows: RowNumbers | None
+    seed: int
+    device: str
+    spec: str | None
+    timeout: float | None
+    force: bool
+    as_json: bool
+
+
+@click.command(no_args_is_help=False)
+@click.argument("model", type=click.Path())
+@click.argument("inputs", type=click.Path())
+@click.option("--methods", required=True, metavar="NAME,...", help="The methods; all: every one that the model allows.")
+@click.option("--metrics", default=_USUAL, show_default=True, metavar="NAME,...", help="The metrics; all: every one.")
+@click.option(
+    "--controls", default="random", show_default=True, metavar="NAME,...", help="Controls: random, edges, other_class."
+)
+@click.option("--masks", metavar="FILE.npy", help="The true places, bool (N, H, W), for metrics of localisation.")
+@click.option("-o", "--save", "save", metavar="FILE", help="The report: .html to read, .json or .csv to go on with.")
+@click.option("-t", "--target", "target", metavar="TARGET", help="What is explained.  [default: the top class]")
+@click.option("--rows", type=RowsOption(), metavar="ROWS", help="Rows of a table, from 0: 17 or 17,20-30.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the controls.")
+@click.option("--device", default="auto", metavar="NAME", help="The device: auto, cpu, cuda, ...  [default: auto]")
+@click.option("--spec", metavar="FILE", help="The InputSpec to use instead of the .toml file beside the model.")
+@click.option("--timeout", type=Seconds(), metavar="SECONDS", help=TIMEOUT_HELP)
+@click.option("--force", is_flag=True, help=_overwriting.HELP)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout and nothing else.")
+def command(**given: OptionValue) -> None:
+    """Score methods by metrics, beside controls that explain nothing.
+
+    \b
+    xaionnx evaluate MODEL.onnx PHOTOS/ --methods saliency,grad_cam,occlusion -o report.html
+
+    All methods explain the same target of the same inputs. A method is marked best by a metric only if it is
+    significantly better than every other one, and marked where it is no better than random values: in both cases by a
+    paired test, corrected for the number of methods. What does not apply to the model is left out, with the reason.
+    """
+    from xaionnx import InputSpec, Model
+    from xaionnx.discovery import METHODS
+    from xaionnx.evaluation import score_table
+    from xaionnx.evaluation.metric import METRICS
+    from xaionnx.render import verdict
+    from xaionnx_cli import _report, _targets
+    from xaionnx_cli._deadline import time_limit, time_limit_between_runs
+    from xaionnx_cli._messages import write_lines
+    from xaionnx_cli._progress import progress_bar
+
+    request = Request(**given)
+    methods, metrics = _names(request.methods, METHODS), _names(request.metrics, METRICS, _OF_TWO)
+    place, masks = _place(request), _masks(request.masks)
+    spec = None if request.spec is None else InputSpec.read(request.spec)
+    with time_limit(request.timeout, f"Opening {request.model}"):
+        model = Model.load(request.model, request.device, timeout_s=request.timeout, spec=spec)
+        target = _targets.read_targets((request.target,) if request.target else (), None, model)
+    inputs = model.read(Path(request.inputs), rows=request.rows)
+    controls = [name.strip() for name in request.controls.split(",") if name.strip()]
+    with progress_bar() as bar, time_limit_between_runs(request.timeout, "A metric", bar):
+        table = score_table(model, inputs, methods, metrics, target, masks=masks, controls=controls, seed=request.seed)
+    if place is not None:
+        _save(table, place, f"{Path(request.model).name}, {request.inputs}")
+    if request.as_json:
+        sys.stdout.write(_report.dump_json(table.to_dict()) + "\n")
+    else:
+        saved = [f"saved {request.save}"] if request.save else []
+        write_lines([*repr(table).split("\n"), *verdict(table), *_refused(table), *saved])
+
+
+def _names(given: str, registry: Registry[Explainer] | Registry[Metric], left_out: Sequence[str] = ()) -> list[str]:
+    """The names of one or more methods or metrics, each once; all but some for ``all``.
+
+    Raises
+    ------
+    ParameterError, UnknownNameError
+        There is none, one is named twice, or nothing has the name.
+    """
+    from xaionnx.errors import ParameterError
+
+    if given.strip() == "all":
+        return [name for name in registry.names() if name not in left_out]
+    names = [name.strip() for name in given.split(",") if name.strip()]
+    if not names or len(set(names)) < len(names):
+        raise ParameterError(f"--{registry.word}s must name one or more, each once, or 'all'. Got '{given}' instead.")
+    for name in names:
+        registry.find(name)
+    return names
+
+
+def _masks(given: str | None) -> Array | None:
+    """The masks of a file."""
+    from xaionnx.data.arrays import read_array
+
+    return None if given is None else read_array(Path(given)).array.astype(bool)
+
+
+def _place(request: Request) -> Path | None:
+    """The report to write, if it may be written."""
+    from xaionnx.errors import ParameterError
+    from xaionnx_cli._destination import check_writable
+
+    if request.save is None:
+        return None
+    place = Path(request.save)
+    if place.suffix.lower() not in _SUFFIXES:
+        raise ParameterError(f"-o must end in {', '.join(_SUFFIXES)}. Got '{request.save}' instead.")
+    check_writable(place.parent)
+    read = (request.model, request.inputs, request.spec, request.masks)
+    _overwriting.check_replaceable(place, "report", _overwriting.real_paths(filter(None, read)), request.force)
+    return place
+
+
+def _save(table: ScoreTable, place: Path, title: str) -> None:
+    from xaionnx.render import save_page, score_page
+    from xaionnx_cli._report import dump_json
+
+    suffix = place.suffix.lower()
+    if suffix == ".html":
+        save_page(score_page(table, title), place)
+    elif suffix == ".json":
+        save_page(dump_json(table.to_dict()) + "\n", place)
+    else:
+        text = io.StringIO()
+        writer = csv.DictWriter(text, _COLUMNS, extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(table.to_dict()["scores"])
+        save_page(text.getvalue(), place)
+
+
+def _refused(table: ScoreTable) -> list[str]:
+    return [f"without scores: {name}: {reason}" for name, reason in table.refused.items()]

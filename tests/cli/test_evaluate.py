@@ -1,0 +1,80 @@
+"""``xaionnx evaluate``."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+import xaionnx
+
+MODEL = "models/digits_cnn.onnx"
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory):
+    place = tmp_path_factory.mktemp("digits") / "digits.npy"
+    np.save(place, load_digits().images[:8, None].astype(np.float32))
+    return place
+
+
+def test_methods_are_scored_beside_controls(run, digits, tmp_path):
+    place = tmp_path / "scores.csv"
+    words = ("--methods", "saliency,input_x_gradient", "--metrics", "deletion,sparseness", "-o", place)
+    found = run("evaluate", MODEL, digits, *words)
+    assert found.exit_code == 0, found.stderr
+    known = xaionnx.evaluate(MODEL, np.load(digits), "saliency", "deletion")
+    with place.open() as stream:
+        rows = {(row["method"], row["metric"]): row for row in csv.DictReader(stream)}
+    assert float(rows["saliency", "deletion"]["mean"]) == pytest.approx(known.mean)
+    assert float(rows["saliency", "deletion"]["control"]) == pytest.approx(known.control.mean)
+    assert rows["input_x_gradient", "deletion"]["best"] == "True"
+    assert "deletion: input_x_gradient is better than every other method." in found.stdout
+
+
+def test_what_does_not_apply_is_left_out_with_its_reason(run, digits):
+    found = run("evaluate", MODEL, digits, "--methods", "saliency,tree_shap", "--metrics", "focus,entropy", "--json")
+    assert found.exit_code == 0, found.stderr
+    document = json.loads(found.stdout)
+    assert [(row["method"], row["metric"]) for row in document["scores"]] == [("saliency", "entropy")]
+    assert "no tree ensemble" in document["refused"]["tree_shap"]
+    assert "true places" in document["refused"]["focus"]
+
+
+def test_the_report_is_a_page_that_loads_nothing(run, digits, tmp_path):
+    place, masks = tmp_path / "report.html", tmp_path / "ink.npy"
+    np.save(masks, np.load(digits)[:, 0] > 8)
+    words = ("--methods", "saliency", "--metrics", "deletion,pointing_game", "--masks", masks, "-o", place)
+    found = run("evaluate", MODEL, digits, *words)
+    assert found.exit_code == 0, found.stderr
+    text = place.read_text()
+    assert "<svg" in text
+    assert "pointing_game" in text
+    assert "<script" not in text
+    assert "http" not in text.replace("http-equiv", "").replace("http://www.w3.org", "").replace(
+        "http://purl.org", ""
+    ).replace("http://creativecommons.org", "")
+    # Its own earlier report is replaced, another file is not.
+    assert run("evaluate", MODEL, digits, *words).exit_code == 0
+    (tmp_path / "notes.html").write_text("mine")
+    refused = run("evaluate", MODEL, digits, *words[:-1], tmp_path / "notes.html")
+    assert refused.exit_code == 2
+    assert "not a report written by xaionnx" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--methods", "salience"), "Nearest: saliency"),
+        (("--methods", "saliency", "--metrics", "deletion,deletion"), "each once"),
+        (("--methods", "saliency", "--controls", "noise"), "No control named 'noise'"),
+        (("--methods", "saliency", "-o", "report.pdf"), "-o must end in .html, .json, .csv"),
+    ],
+)
+def test_errors(run, digits, words, said):
+    found = run("evaluate", MODEL, digits, *words)
+    assert found.exit_code == 2
+    assert said in found.stderr

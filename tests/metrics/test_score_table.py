@@ -1,0 +1,66 @@
+"""Tables of scores: paired tests, and their correction."""
+
+import numpy as np
+import pytest
+
+from xaionnx.evaluation import Scores, ScoreTable
+from xaionnx.evaluation.table import holm
+from xaionnx.render import score_page, verdict
+
+
+def scores(method, values, control, direction="lower"):
+    random = Scores("deletion", "random", np.asarray(control), direction, (0, 1))
+    return Scores("deletion", method, np.asarray(values), direction, (0, 1), controls={"random": random})
+
+
+@pytest.fixture
+def table():
+    """A clearly best method, a second, and one that is no better than the control."""
+    rng = np.random.default_rng(0)
+    base = rng.uniform(0.3, 0.6, 12)
+    each = {"good": base - 0.2, "fair": base - 0.1, "none": base + rng.normal(0, 0.05, 12)}
+    return ScoreTable({name: {"deletion": scores(name, values, base)} for name, values in each.items()})
+
+
+def test_best_and_worse_than_control(table):
+    standings = table.standings("deletion")
+    assert [name for name, one in standings.items() if one.best] == ["good"]
+    assert [one.beats_control for one in standings.values()] == [True, True, False]
+    # Twelve signed ranks of one sign: 2^-12, times three methods.
+    assert standings["good"].p_control == pytest.approx(3 / 2**12)
+    assert verdict(table) == [
+        "deletion: good is better than every other method.",
+        "deletion: none is no better than the control.",
+    ]
+
+
+def test_a_tie_has_no_best(table):
+    same = {**table.scores, "twin": table.scores["good"]}
+    assert not any(one.best for one in ScoreTable(same).standings("deletion").values())
+
+
+def test_few_samples_are_not_tested():
+    few = ScoreTable({"a": {"deletion": scores("a", [0.1] * 5, [0.5] * 5)}})
+    assert np.isnan(few.standings("deletion")["a"].p_control)
+    assert "too few samples" in verdict(few)[0]
+
+
+def test_higher_is_better_turns_the_test():
+    values, control = np.linspace(0.6, 0.9, 8), np.linspace(0.2, 0.4, 8)
+    one = ScoreTable({"a": {"insertion": scores("a", values, control, "higher")}}).standings("insertion")["a"]
+    assert one.beats_control
+
+
+def test_holm():
+    # Corrections of the same p values by Bonferroni and by Benjamini and Hochberg differ from these.
+    assert holm([0.001, 0.013, 0.02, 0.04, 0.3]) == pytest.approx([0.005, 0.052, 0.06, 0.08, 0.3])
+    assert holm([0.02, float("nan"), 0.01]) == pytest.approx([0.02, float("nan"), 0.02], nan_ok=True)
+
+
+def test_the_page_escapes_names():
+    hostile = "<script>alert(1)</script>"
+    page = score_page(
+        ScoreTable({hostile: {"deletion": scores(hostile, [0.1] * 8, [0.5] * 8)}}, {hostile: hostile}), hostile
+    )
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
