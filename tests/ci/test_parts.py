@@ -42,6 +42,7 @@ def test_help_holds_every_command(parts):
         "compare",
         "compile",
         "compile saliency",
+        "evaluate",
         "explain",
         "explain rise",
         "inspect",

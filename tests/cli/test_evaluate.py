@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 
 import numpy as np
 import pytest
@@ -54,9 +55,7 @@ def test_the_report_is_a_page_that_loads_nothing(run, digits, tmp_path):
     assert "<svg" in text
     assert "pointing_game" in text
     assert "<script" not in text
-    assert "http" not in text.replace("http-equiv", "").replace("http://www.w3.org", "").replace(
-        "http://purl.org", ""
-    ).replace("http://creativecommons.org", "")
+    assert not re.search(r"(src|href)=.(https?:)?//", text)
     # Its own earlier report is replaced, another file is not.
     assert run("evaluate", MODEL, digits, *words).exit_code == 0
     (tmp_path / "notes.html").write_text("mine")
