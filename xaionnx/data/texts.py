@@ -266,7 +266,7 @@ def _of_list(given: Sequence[Any], refused: list[Refusal]) -> list[_Source] | No
     return sources
 
 
-def _is_pair(given: Any) -> TypeGuard[tuple[str, str]]:
+def _is_pair(given: object) -> TypeGuard[tuple[str, str]]:
     return isinstance(given, tuple) and len(given) == _PAIR and all(isinstance(text, str) for text in given)
 
 

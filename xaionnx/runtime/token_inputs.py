@@ -67,9 +67,11 @@ def open_tokenizer(model: Model) -> TextTokenizer | None:
     return TextTokenizer(path) if spec is None else TextTokenizer(path, spec.max_length, spec.special_tokens)
 
 
-# Any: users may pass anything.
 def text_reading(
-    model: Model, given: Any, options: TextOptions, chosen: RowNumbers | None = None
+    model: Model,
+    given: Any,  # Any: users may pass anything
+    options: TextOptions,
+    chosen: RowNumbers | None = None,
 ) -> TextReading | ByteReading | None:
     """Return how text or a file of bytes given by a user is read; None if it is neither, or the model reads none."""
     arrays = isinstance(given, Mapping | np.ndarray) and getattr(getattr(given, "dtype", None), "kind", "") not in "UO"
