@@ -151,6 +151,24 @@ def ablation_cam(
     )
 
 
+def additive_shap(
+    model: ModelLike,
+    x: InputLike,
+    target: TargetLike = None,
+    *,
+    background: BackgroundLike = None,
+    background_size: int | None = None,
+    features: FeaturesLike = None,
+) -> Explanation:
+    """Exact Shapley values of a model that adds terms of one to three features each, which the graph shows.
+
+    See :class:`~xaionnx.explainers.additive_shap.AdditiveShap`.
+    """
+    return explain(
+        model, x, "additive_shap", target, background=background, background_size=background_size, features=features
+    )
+
+
 def anchors(
     model: ModelLike,
     x: InputLike,
@@ -1100,6 +1118,24 @@ def lime(
         tree_depth=tree_depth,
         alpha=alpha,
         select=select,
+    )
+
+
+def linear_shap(
+    model: ModelLike,
+    x: InputLike,
+    target: TargetLike = None,
+    *,
+    background: BackgroundLike = None,
+    background_size: int | None = None,
+    features: FeaturesLike = None,
+) -> Explanation:
+    """Weights times the distance from the mean of the background, of a model that the graph shows to be linear.
+
+    See :class:`~xaionnx.explainers.linear_shap.LinearShap`.
+    """
+    return explain(
+        model, x, "linear_shap", target, background=background, background_size=background_size, features=features
     )
 
 

@@ -49,7 +49,7 @@ class Request:
     report : sequence of Target
         Further targets to evaluate at the samples, in the same run.
     replaced : callable, optional
-        Returns the target to explain in place of one that is bound to the model.
+        Returns the target to explain in place of one that is bound to the model; it is bound, too.
 
     Attributes
     ----------
@@ -92,7 +92,7 @@ class Request:
         model = self._with_true_ranks(model)
         targets, self.several = Target.of(target)
         replaced = replaced or (lambda bound: bound)
-        self.target = [replaced(one.bind(model, self.feeds)) for one in targets]
+        self.target = [replaced(one.bind(model, self.feeds)).bind(model, self.feeds) for one in targets]
         probed = model.probed(self.feeds, self._outputs(model))
         self.rows_joined = probed.axes.rows != model.axes.rows
         # Outputs whose first axis may grow with the rows.
@@ -100,7 +100,7 @@ class Request:
         if probed is not model:
             self.inputs = replace(self.inputs, arrays=probed.check(model.in_file_order(self.feeds)))
             self.feeds = self.inputs.arrays
-            self.target = [replaced(one.bind(probed, self.feeds)) for one in targets]
+            self.target = [replaced(one.bind(probed, self.feeds)).bind(probed, self.feeds) for one in targets]
         self.model = model = extended(probed, self.target)
         self.evaluations = Evaluations(len(self.samples))
         self.announce: Callable[[], None] | None = None

@@ -43,8 +43,12 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 # These need a transformer and explain a digit.
 OF_TRANSFORMERS = {"attention_rollout", "attention_relevance"}
-# These need trees and explain a refused loan.
-OF_TREES = {"tree_shap"}
+# These need forests or sums of terms and explain a refused loan.
+OF_LOANS = {
+    "tree_shap": "german_credit_forest",
+    "linear_shap": "german_credit_linear",
+    "additive_shap": "german_credit_additive",
+}
 # The row of that loan.
 LOAN = 9
 # Width and height of the photo on a method's page, and in the gallery.
@@ -102,7 +106,7 @@ def methods(names: list[str]) -> None:
     costs = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     for name in names:
         began = time.perf_counter()
-        if name in OF_TREES:
+        if name in OF_LOANS:
             result = loan(name)
             costs[name] = _cost(result)
             draw_row(name, result)
@@ -124,8 +128,8 @@ def _cost(result: xaionnx.Explanation) -> dict[str, int]:
 
 
 def loan(method: str) -> xaionnx.Explanation:
-    """A refused loan explained by a method for trees."""
-    model = xaionnx.Model.load(MODELS / "german_credit_forest.onnx")
+    """A refused loan explained by a method for forests or sums of terms."""
+    model = xaionnx.Model.load(MODELS / f"{OF_LOANS[method]}.onnx")
     rows = model.read(MODELS / "data" / "german_credit.csv").arrays["features"]
     return xaionnx.explain(model, rows[LOAN : LOAN + 1], method, background=rows)
 

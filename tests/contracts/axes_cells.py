@@ -160,6 +160,24 @@ REFUSALS = (
         _models("tokens", "rows"),
     ),
     Refusal(
+        "the closed form of linear models is that of sums of the inputs' elements",
+        "is no linear function of the inputs: it adds",
+        frozenset({"linear_shap"}),
+        _models("pictures", "volumes", "series", "recurrent", "attention", "tokens"),
+    ),
+    Refusal(
+        "terms of few features are needed",
+        "is computed from more than 3 features at once",
+        frozenset({"additive_shap"}),
+        _models("pictures", "volumes", "series", "recurrent", "attention"),
+    ),
+    Refusal(
+        "a term that also reads the mask, which is not removed, is no term of the tokens",
+        "is computed from what is never removed",
+        frozenset({"additive_shap"}),
+        frozenset({"tokens and a mask"}),
+    ),
+    Refusal(
         "regions are those of pictures and volumes",
         "XRAI divides pictures and volumes into regions",
         frozenset({"xrai"}),

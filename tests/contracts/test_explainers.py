@@ -16,9 +16,11 @@ from xaionnx.explainers._gradients.layer_paths import AlongInputPath
 from xaionnx.patterns import estimate_patterns
 from xaionnx.runtime.session import Session
 
-# The contracts of trees are in tests/explainers/test_tree_shap.py: no other model has any. Those of dependence, which
-# explains all samples together, are in tests/explainers/test_dependence.py.
-METHODS = [name for name in discovery.methods() if name not in ("tree_shap", "dependence")]
+# No model here is a forest or a sum: see tests/explainers/test_tree_shap.py and test_additive_shap.py. The contracts of
+# dependence, which explains all samples together, are in tests/explainers/test_dependence.py.
+METHODS = [
+    name for name in discovery.methods() if name not in ("tree_shap", "linear_shap", "additive_shap", "dependence")
+]
 WEIGHTS = np.random.default_rng(3).normal(size=(3, 3, 12, 12)).astype(np.float32)
 X = np.random.default_rng(4).normal(size=(3, 3, 12, 12)).astype(np.float32)
 

@@ -39,7 +39,7 @@ def small(kind, model, x):
         settings["patterns"] = estimate_patterns(
             model, np.concatenate([x, np.flip(x, axis=-1) // 2 if x.dtype.kind == "i" else -x / 2])
         )
-    if kind.name() in ("tree_shap", "dependence"):
+    if kind.name() in ("tree_shap", "linear_shap", "additive_shap", "dependence"):
         # Its rows are compared with others.
         settings["background"] = np.concatenate([x, x])
     if "donors" in known:

@@ -18,7 +18,9 @@ from tests.determinism.settings import (
 from xaionnx import discovery
 
 # The loops of trees are tested on trees, and dependence, which explains all samples together, beside its curves.
-METHODS = [name for name in discovery.methods() if name not in ("tree_shap", "dependence")]
+METHODS = [
+    name for name in discovery.methods() if name not in ("tree_shap", "linear_shap", "additive_shap", "dependence")
+]
 # The hash seed, and threads other than the session's, belong to a process.
 HERE = [setting for setting in SETTINGS if setting.hash_seed == REFERENCE.hash_seed]
 CASES = [(method, model) for method in METHODS for model in MODELS]

@@ -52,10 +52,10 @@ def closed_form(
             f"A compiled {explainer.name()} returns the values of all classes. Leave the target out, or name some."
         )
     method = cast("ClosedForm", explainer)
-    given = method.every_target(model, None) if target is None else Target.of(target)[0]
-    if len(given) == 1 and isinstance(given[0], Target) and given[0].follows and given[0].output is not None:
-        given = method.every_target(model, given[0].output)
     rows = _rows(model, explainer, shapes)
+    given = Target.of(target)[0]
+    if target is None or (len(given) == 1 and given[0].follows and given[0].output is not None):
+        given = method.every_target(model, given[0].output, rows)
     request = explainer.request(model, rows, list(given))
     prefix = _free_prefix(model.graph)
     found = method.in_graph(request, prefix, limit)

@@ -12,7 +12,7 @@ from xaionnx.request import Request
 from xaionnx.runtime.model import Model
 from xaionnx.short_repr import short_repr
 from xaionnx.targets.target import Target
-from xaionnx.typing import Array
+from xaionnx.typing import Array, Feeds
 
 
 @final
@@ -47,8 +47,8 @@ class GraphValues:
 class ClosedForm(Protocol):
     """A method with a closed form that ordinary ops compute."""
 
-    def every_target(self, model: Model, output: str | None) -> list[Target]:
-        """The targets of an output, all that it has, which are explained if none is given."""
+    def every_target(self, model: Model, output: str | None, feeds: Feeds) -> list[Target]:
+        """All targets of an output, which are explained if none is given; of ``feeds`` only the sizes count."""
 
     def in_graph(self, request: Request, prefix: str, limit: float) -> GraphValues:
         """What computes the values of any rows; ``request`` has some rows.

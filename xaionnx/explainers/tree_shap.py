@@ -20,7 +20,7 @@ from xaionnx.request import Request
 from xaionnx.runtime.model import Model
 from xaionnx.targets.scores import default_output
 from xaionnx.targets.target import Target
-from xaionnx.typing import BackgroundLike, FeaturesLike
+from xaionnx.typing import BackgroundLike, FeaturesLike, Feeds
 
 if TYPE_CHECKING:
     from xaionnx.layers.dry_run import DryRun
@@ -106,11 +106,11 @@ class TreeShap(Explainer):
         return self.background is None and self.perturbation == "interventional"
 
     def check_model(self, dry_run: DryRun) -> dict[str, str | None]:
-        tree_source(dry_run.model, default_output(dry_run.model))
+        tree_source(dry_run.model, default_output(dry_run.model), {})
         return {}
 
     def explained(self, target: Target) -> Target:
-        return RawScore(target)
+        return RawScore(target, tree_source)
 
     def compute(self, request: Request) -> Attribution:
         game = TreeGame.of(request, self.features)
@@ -122,9 +122,9 @@ class TreeShap(Explainer):
             background = game.own_rows()
         return game.attribution(background, covers, interactions=self.interactions)
 
-    def every_target(self, model: Model, output: str | None) -> list[Target]:
+    def every_target(self, model: Model, output: str | None, feeds: Feeds) -> list[Target]:
         tensor = output or default_output(model)
-        count = tree_source(model, tensor).outer.shape[1]
+        count = tree_source(model, tensor, feeds).scores.outer.shape[1]
         return [Target.index(k, output=output) for k in range(count)]
 
     def in_graph(self, request: Request, prefix: str, limit: float) -> GraphValues:

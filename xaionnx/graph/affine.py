@@ -65,6 +65,8 @@ class _Walk:
     sources: Collection[str]
     linked: Collection[str]
     depends: set[str]
+    # Whether what is no sum becomes a source.
+    ends: bool = False
     found: list[str] = field(default_factory=list)
     links: list[tuple[str, str, str]] = field(default_factory=list)
     known: dict[str, Stage] = field(default_factory=dict)
@@ -105,6 +107,29 @@ def affine_trace(
     """
     inputs = {value.name for value in view.model.graph.input} - {*view.constants}
     walk = _Walk(view, sources, linked, view.data_descendants(inputs | {*sources}))
+    return _traced(walk, tensor, what)
+
+
+def affine_ends(view: GraphView, tensor: str) -> tuple[str, ...]:
+    """Return the tensors of which ``tensor`` is an affine function, as far back as it is one; links are not passed.
+
+    Examples
+    --------
+    >>> from onnx import parser
+    >>> from xaionnx.graph.view import GraphView
+    >>> view = GraphView(parser.parse_model('''
+    ... <ir_version: 8, opset_import: ["" : 17]>
+    ... g (float[N, 2] x) => (float[N, 2] y) { a = Abs(x)  b = Neg(a)  y = Add(b, x) }'''))
+    >>> affine_ends(view, "y")
+    ('x', 'a')
+    """
+    inputs = {value.name for value in view.model.graph.input} - {*view.constants}
+    return _traced(_Walk(view, (), (), view.data_descendants(inputs), ends=True), tensor, "").sources
+
+
+def _traced(walk: _Walk, tensor: str, what: str) -> AffineTrace:
+    """The trace of a walk that has not begun."""
+    view, sources, linked = walk.view, walk.sources, walk.linked
     order = {name: number for number, node in enumerate(view.nodes) for name in node.output}
     waiting = [tensor]
     # Operands first, without recursion: a chain may be long.
@@ -118,10 +143,17 @@ def affine_trace(
             walk.known[name] = Stage.LINKED if name in linked else Stage.AFFINE
         elif name not in walk.depends:
             walk.known[name] = Stage.CONSTANT
+        elif name not in order and walk.ends:
+            walk.found.append(name)
+            walk.known[name] = Stage.AFFINE
         elif name not in order:
             raise _refusal(tensor, f"it depends on input '{name}' beside {what}", what)
         else:
             node = view.nodes[order[name]]
+            if walk.ends and node.op_type not in SHAPE_READERS and not _is_affine(walk, node):
+                walk.found.append(name)
+                walk.known[name] = Stage.AFFINE
+                continue
             missing = [] if node.op_type in SHAPE_READERS else [n for n in reads(node) if n not in walk.known]
             if missing:
                 waiting += missing
@@ -140,18 +172,21 @@ def _stage(walk: _Walk, node: onnx.NodeProto, name: str, tensor: str, what: str)
         return Stage.LINKED
     if len({*varying}) > 1:
         raise _refusal(tensor, f"'{name}' ({node.op_type}) joins sums with functions of them", what)
-    if not _is_affine(walk, node, stages):
+    if not _is_affine(walk, node):
         raise _refusal(tensor, f"'{name}' ({node.op_type}) is no sum of what it reads", what)
     return varying[0]
 
 
-def _is_affine(walk: _Walk, node: onnx.NodeProto, stages: list[Stage]) -> bool:
-    varying = sum(stage is not Stage.CONSTANT for stage in stages)
-    first = walk.known[node.input[0]] is not Stage.CONSTANT
+def _is_affine(walk: _Walk, node: onnx.NodeProto) -> bool:
+    def varies(name: str) -> bool:
+        return walk.known.get(name, Stage.AFFINE if name in walk.depends else Stage.CONSTANT) is not Stage.CONSTANT
+
+    varying = sum(map(varies, reads(node)))
+    first = varies(node.input[0])
     if node.op_type == "Cast":
         return walk.view.attributes(node)["to"] in _FLOATS
     if node.op_type == "Gemm" and varying == 2:  # a product and what is added to it
-        operands = [walk.known[n] is not Stage.CONSTANT for n in node.input]
+        operands = [varies(name) for name in node.input]
         return not (operands[0] and operands[1])
     if node.op_type in _IN_ALL:
         return True

@@ -39,7 +39,7 @@ class InputWords:
         self._columns: dict[str, _Columns] = {}
         stop = 0
         for name, array in x.items():
-            start, stop = stop, stop + array[0].size
+            start, stop = stop, stop + int(np.prod(array.shape[1:]))
             self._columns[name] = _Columns.of(array, baseline.get(name), slice(start, stop))
         wide = any(columns.is_wide for columns in self._columns.values())
         self._removed = frozenset(baseline)

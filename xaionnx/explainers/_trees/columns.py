@@ -39,6 +39,12 @@ def players_of_features(model: Model, feeds: Feeds, tensor: str, features: Array
     UnsupportedModelError
         A feature is computed from several players, or from what is no player.
     """
+    found = player_sets(model, feeds, tensor, features, players)
+    return np.array([_only(each, int(feature), tensor, model) for feature, each in zip(features, found, strict=True)])
+
+
+def player_sets(model: Model, feeds: Feeds, tensor: str, features: Array, players: Players) -> list[Array]:
+    """Return the players that each of some features of a tensor depends on, ascending; -2 for what is no player."""
     labels = {
         name: np.broadcast_to(players.maps[name], array.shape[1:]).reshape(-1)
         if name in players.maps
@@ -56,9 +62,7 @@ def players_of_features(model: Model, feeds: Feeds, tensor: str, features: Array
                 walk = walk or DependenceWalk(model.view, dict(_shapes(feeds)))
                 reached[feature] = _elements(walk, feeds, tensor, feature)
             found.append(np.concatenate([np.zeros(0, int), *(labels[n][at] for n, at in reached[feature].items())]))
-    return np.array(
-        [_only(np.unique(each), int(feature), tensor, model) for feature, each in zip(features, found, strict=True)]
-    )
+    return [np.unique(each) for each in found]
 
 
 def _shapes(feeds: Feeds) -> list[tuple[str, tuple[int, ...]]]:

@@ -89,11 +89,11 @@ class TreeGame:
             raise ParameterError(
                 f"tree_shap explains targets of one output at once. Got targets of {', '.join(sorted(tensors))}."
             )
-        source = tree_source(model, tensors.pop())
-        joined = graph_fact(model, ("joined trees", source.tensor), lambda _: JoinedForest.of(source))
+        source = tree_source(model, tensors.pop(), request.feeds)
+        joined = graph_fact(model, ("joined trees", source.scores.tensor), lambda _: JoinedForest.of(source))
         inner = [name for name in joined.inputs if name not in request.feeds]
-        resolved = request.resolve(keep=[*inner, source.tensor])
-        players = _players(request, features)
+        resolved = request.resolve(keep=[*inner, source.scores.tensor])
+        players = players_of_rows(request, features)
         table = joined.table({**request.feeds, **resolved.outputs})
         owner = [
             players_of_features(model, request.feeds, name, used, players)
@@ -102,7 +102,7 @@ class TreeGame:
         game = cls(
             request, resolved, source, joined, players, np.concatenate(owner), table, joined.raw(table)
         )  # fmt: skip
-        game.check_outputs("sample", game.sums, resolved.outputs[source.tensor])
+        game.check_outputs("sample", game.sums, resolved.outputs[source.scores.tensor])
         return game
 
     def check_outputs(self, rows: str, sums: Array, outputs: Array) -> None:
@@ -114,11 +114,11 @@ class TreeGame:
             They do not.
         """
         own = outputs.reshape(len(outputs), -1).astype(np.float64)
-        found = self.source.outputs(sums)
+        found = self.source.scores.outputs(sums)
         if found.shape != own.shape:
             raise UnsupportedModelError(
-                f"The trees of {self.request.model.name} give {found.shape[1]} numbers for '{self.source.tensor}', and "
-                f"onnxruntime {own.shape[1]}. Use {GAMES}."
+                f"The trees of {self.request.model.name} give {found.shape[1]} numbers for "
+                f"'{self.source.scores.tensor}', and onnxruntime {own.shape[1]}. Use {GAMES}."
             )
         scale = 1 + np.abs(own) + np.abs(self.joined.weight).max(initial=0)
         far = ~(np.abs(found - own) <= _APART * scale)
@@ -126,8 +126,8 @@ class TreeGame:
             n, element = np.argwhere(far)[0]
             raise UnsupportedModelError(
                 f"The sums of the trees of {self.request.model.name} give {found[n, element]:.6g} for '"
-                f"{self.source.tensor}' of {rows} {n}, and onnxruntime {own[n, element]:.6g}: the file's trees are not "
-                f"computed as they are written. Use {GAMES}."
+                f"{self.source.scores.tensor}' of {rows} {n}, and onnxruntime {own[n, element]:.6g}: the file's trees "
+                f"are not computed as they are written. Use {GAMES}."
             )
 
     def dtype(self, tensor: str) -> np.dtype[np.generic]:
@@ -156,10 +156,10 @@ class TreeGame:
 
     def _table_of(self, feeds: Feeds, rows: str) -> Array:
         """The features of other rows, for which the sums of the trees are compared with the model's outputs, too."""
-        fetched = [*dict.fromkeys(n for n in (*self.joined.inputs, self.source.tensor) if n not in feeds)]
+        fetched = [*dict.fromkeys(n for n in (*self.joined.inputs, self.source.scores.tensor) if n not in feeds)]
         outputs = self.request.model.with_outputs(fetched).run(feeds, fetched)
         table = self.joined.table({**feeds, **outputs})
-        self.check_outputs(rows, self.joined.raw(table), outputs[self.source.tensor])
+        self.check_outputs(rows, self.joined.raw(table), outputs[self.source.scores.tensor])
         return table
 
     def _check_mixed_rows(self, background: Feeds) -> None:
@@ -246,7 +246,7 @@ class TreeGame:
 
     def combinations(self) -> tuple[Array, Array]:
         """The weights (N, C, T) of the sums in each target, and what is added to them (N, T)."""
-        margins, constant = self.source.margins()
+        margins, constant = self.source.scores.margins()
         weights = np.zeros((len(self.table), len(margins), self.resolved.count))
         shift = np.zeros((len(self.table), self.resolved.count))
         for t, term in enumerate(self.resolved.terms):
@@ -260,7 +260,7 @@ class TreeGame:
     ) -> Attribution:
         by_target = np.ascontiguousarray(np.moveaxis(values, 1, 0))
         maps = {}
-        facts: Document = {"explained": self.source.link}
+        facts: Document = {"explained": self.source.scores.link, **names_of(self.players)}
         if pairs is not None:
             count = values.shape[-1]
             facts |= matrix_facts("k_sii")
@@ -271,7 +271,7 @@ class TreeGame:
         if covers is not None:
             facts["covers"] = "file" if background is None else "background"
         return Attribution(
-            values=_spread(by_target, self.players, self.request.feeds),
+            values=spread(by_target, self.players, self.request.feeds),
             baseline=base.T,
             players=PlayerValues(by_target, {name: labels[None] for name, labels in self.players.maps.items()}),
             maps=maps,
@@ -284,19 +284,28 @@ class TreeGame:
         )
 
 
-def _players(request: Request, features: object) -> Players:
+def players_of_rows(request: Request, features: object) -> Players:
+    """Return the players of all rows, which are the same for each."""
     chosen = Features.of(features)  # type: ignore[arg-type]  # checked as a parameter
     first, last = (chosen.players(request.samples[n]) for n in (0, -1))
     alike = first.maps.keys() == last.maps.keys()
     if not alike or any(not np.array_equal(first.maps[name], last.maps[name]) for name in first.maps):
         raise ParameterError(
-            "The 'features' parameter of TreeShap must divide every row alike: columns or groups of columns. Got "
-            f"{features!r}."
+            f"The 'features' parameter must divide every row alike: columns or groups of columns. Got {features!r}."
         )
     return first
 
 
-def _spread(values: Array, players: Players, feeds: Mapping[str, Array]) -> dict[str, Array]:
+def names_of(players: Players) -> Document:
+    """The names of players for the record: those they have, or of inputs with one element each."""
+    names = list(players.names)
+    if not names and len(players.maps) > 1 and all(labels.size == 1 for labels in players.maps.values()):
+        by_player = {int(labels.reshape(-1)[0]): name for name, labels in players.maps.items()}
+        names = [by_player[player] for player in range(players.count)] if len(by_player) == players.count else []
+    return {"feature_names": names} if names else {}
+
+
+def spread(values: Array, players: Players, feeds: Mapping[str, Array]) -> dict[str, Array]:
     """The value of each element's player, (T, N, ...) in float32, 0 for elements of none."""
     spread = {}
     for name, labels in players.maps.items():

@@ -72,7 +72,7 @@ def tree_values(
         nodes.append(helper.make_node("Reshape", [summed, f"{prefix}shape"], [f"{prefix}reshaped"]))
         nodes.append(helper.make_node("MatMul", [f"{prefix}reshaped", f"{prefix}classes"], [values_name]))
     base = game.base(trees, combined, background, covers) + shift
-    return GraphValues(nodes, constants, values_name, count, base, game.source.link)
+    return GraphValues(nodes, constants, values_name, count, base, game.source.scores.link)
 
 
 def _roots(subtrees: Subtrees, limit: float, single: bool, game: TreeGame) -> list[int]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, final
+from typing import ClassVar, Final, final
 
 import numpy as np
 import onnx
@@ -13,24 +15,22 @@ from xaionnx.errors import UnsupportedModelError
 from xaionnx.explainers._trees.scores import GAMES, node_scores
 from xaionnx.graph.affine import AffineTrace, Stage, affine_trace
 from xaionnx.graph.cut import cut
-from xaionnx.graph.tree_ensembles import TreeEnsemble, tree_ensembles
+from xaionnx.graph.tree_ensembles import ML, NEWEST, REGRESSOR, TreeEnsemble, tree_ensembles
 from xaionnx.layers.graph_facts import graph_fact
 from xaionnx.runtime.model import Model
 from xaionnx.short_repr import short_repr
 from xaionnx.targets.selection import activate
-from xaionnx.typing import Array
+from xaionnx.typing import Array, Feeds
 
 
 @final
 @dataclass(frozen=True, eq=False)
-class TreeSource:
-    """A tensor with S elements a sample that follows from the sums (N, C) of the trees.
+class LinkedSums:
+    """A tensor with S elements a sample that follows from sums (N, C).
 
     Attributes
     ----------
     tensor : str
-    nodes, ensembles : tuples
-        The nodes of the ensembles, and their arrays; their sums follow each other.
     link : str
         ``identity``, ``logistic``, ``softmax`` or ``exponential``.
     weights, constant : arrays (C, Z), (Z,)
@@ -40,8 +40,6 @@ class TreeSource:
     """
 
     tensor: str
-    nodes: tuple[onnx.NodeProto, ...]
-    ensembles: tuple[TreeEnsemble, ...]
     link: str
     weights: Array
     constant: Array
@@ -83,18 +81,46 @@ class TreeSource:
         return weights, constant
 
 
+@final
+@dataclass(frozen=True, eq=False)
+class TreeSource:
+    """A tensor that follows from the sums of trees.
+
+    Attributes
+    ----------
+    scores : LinkedSums
+    nodes, ensembles : tuples
+        The nodes of the ensembles, and their arrays; their sums follow each other.
+    """
+
+    scores: LinkedSums
+    nodes: tuple[onnx.NodeProto, ...]
+    ensembles: tuple[TreeEnsemble, ...]
+
+    words: ClassVar[str] = "tree_shap explains sums of trees"
+
+    __repr__ = short_repr
+
+    def sums(self, prefix: str) -> tuple[list[onnx.NodeProto], list[str]]:
+        """Return nodes that compute the sums in float32, and the tensors that follow each other."""
+        names = [f"{prefix}/trees_{number}" for number in range(len(self.nodes))]
+        parts = zip(self.nodes, self.ensembles, names, strict=True)
+        return [made for node, ensemble, name in parts for made in sums_only(node, ensemble, name)], names
+
+
 _ACTIVATIONS: Final = {"logistic": "sigmoid", "softmax": "softmax"}
 _NEGLIGIBLE: Final = 1e-5
 
 
-def tree_source(model: Model, tensor: str) -> TreeSource:
-    """Return how a tensor follows from the sums of trees.
+def tree_source(model: Model, tensor: str, feeds: Feeds) -> TreeSource:
+    """Return how a tensor follows from the sums of trees, whatever the inputs.
 
     Raises
     ------
     UnsupportedModelError
         It does not, or the trees are not sound.
     """
+    del feeds
     return graph_fact(model, ("trees", tensor), lambda _: _find(model, tensor))
 
 
@@ -114,7 +140,7 @@ def _find(model: Model, tensor: str) -> TreeSource:
         raise UnsupportedModelError(f"'{tensor}' does not depend on the trees of {model.name}.")
     parts = [scores[number] for number in chosen]
     ensembles = tuple(known[number][1] for number in chosen)
-    sizes = [part.weights.shape[1] for part in parts]
+    sizes = [(part.weights.shape[1],) for part in parts]
     weights, constant = _block_diagonal([part.weights for part in parts]), np.concatenate([p.constant for p in parts])
     links = {part.link for part in parts} | {kind for kind, _, _ in trace.links}
     links -= {"identity"} if len(links) > 1 else set()
@@ -124,45 +150,61 @@ def _find(model: Model, tensor: str) -> TreeSource:
         )
     names = [ensemble.output for ensemble in ensembles]
     if trace.stage is Stage.AFFINE or not trace.links:
-        outer, shift = _affine_map(model, names, sizes, tensor)
+        outer, shift = affine_map(model, names, sizes, tensor)
     else:
         weights, constant, outer, shift = _around_links(model, names, sizes, tensor, trace, weights, constant)
     link = next(iter(links))
     nodes = tuple(known[number][0] for number in chosen)
-    return TreeSource(tensor, nodes, ensembles, link, weights, constant, outer, shift)
+    return TreeSource(LinkedSums(tensor, link, weights, constant, outer, shift), nodes, ensembles)
 
 
 def _around_links(
-    model: Model, names: list[str], sizes: list[int], tensor: str, trace: AffineTrace, weights: Array, constant: Array
+    model: Model,
+    names: list[str],
+    sizes: Sequence[tuple[int, ...]],
+    tensor: str,
+    trace: AffineTrace,
+    weights: Array,
+    constant: Array,
 ) -> tuple[Array, Array, Array, Array]:
     """Weights and constants of what the links take, and of what follows from their results."""
-    befores = [_affine_map(model, names, sizes, before) for _, before, _ in trace.links]
+    befores = [affine_map(model, names, sizes, before) for _, before, _ in trace.links]
     ends = [after for _, _, after in trace.links]
-    outer, shift = _affine_map(model, ends, [len(constant_) for _, constant_ in befores], tensor)
+    outer, shift = affine_map(model, ends, [(len(constant_),) for _, constant_ in befores], tensor)
     first = np.concatenate([before for before, _ in befores], axis=1)
     second = np.concatenate([constant_ for _, constant_ in befores])
     return weights @ first, constant @ first + second, outer, shift
 
 
-def _affine_map(model: Model, names: list[str], sizes: list[int], tensor: str) -> tuple[Array, Array]:
-    """Return weights (sum of sizes, S) and constants (S,) of an affine function, from its values at unit vectors."""
-    total = sum(sizes)
+def affine_map(
+    model: Model, names: list[str], sizes: Sequence[tuple[int, ...]], tensor: str, length: float = 1.0
+) -> tuple[Array, Array]:
+    """Return weights (sum of sizes, S) and constants (S,) of an affine function, from its values on the axes.
+
+    ``sizes`` are the axes of one row of each tensor. A large ``length`` of the vectors, a power of 2, keeps small
+    weights beside a large constant exact.
+    """
+    total = sum(map(math.prod, sizes))
     if names == [tensor]:
         return np.eye(total), np.zeros(total)
     types = {name: helper.make_tensor_type_proto(_element_type(model, name), None) for name in names}
     part = model.derived(("affine", *names, tensor), lambda proto: cut(proto, names, [tensor], types))
     rows = np.concatenate([np.zeros((1, total)), np.eye(total)])
     feeds, first = dict[str, Array](), 0
-    for name, size in zip(names, sizes, strict=True):
+    for name, shape in zip(names, sizes, strict=True):
         info = next(one for one in part.inputs if one.name == name)
-        feeds[name] = rows[:, first : first + size].astype(info.dtype)
-        first += size
+        last = first + math.prod(shape)
+        # Of what is true or false there is no large one.
+        longer = 1.0 if info.dtype.kind == "b" else length
+        feeds[name] = (longer * rows[:, first:last]).astype(info.dtype).reshape(-1, *shape)
+        rows[first + 1 : last + 1] *= longer
+        first = last
     for info in part.inputs:
         # Only its shape is read.
         sides = [side if isinstance(side, int) else 1 for side in info.shape[1:]]
         feeds.setdefault(info.name, np.zeros((len(rows), *sides), dtype=info.dtype))
     found = part.run(feeds, [tensor])[tensor].astype(np.float64).reshape(len(rows), -1)
-    return found[1:] - found[0], found[0]
+    return (found[1:] - found[0]) / rows[1:].max(axis=1, initial=0)[:, None], found[0]
 
 
 def _element_type(model: Model, name: str) -> int:
@@ -176,3 +218,23 @@ def _block_diagonal(blocks: list[Array]) -> Array:
         joined[row : row + block.shape[0], column : column + block.shape[1]] = block
         row, column = row + block.shape[0], column + block.shape[1]
     return joined
+
+
+def sums_only(node: onnx.NodeProto, ensemble: TreeEnsemble, output: str) -> list[onnx.NodeProto]:
+    """Return nodes for the sums of an ensemble alone in float32, without base values and transform."""
+    floats = f"{output}/floats"
+    if ensemble.op == NEWEST:
+        own = onnx.NodeProto()
+        own.CopyFrom(node)
+        own.name, own.output[:] = "", [floats]
+        kept = [a for a in node.attribute if a.name != "post_transform"]
+        del own.attribute[:]
+        own.attribute.extend(kept)
+        return [own, helper.make_node("Cast", [floats], [output], to=onnx.TensorProto.FLOAT)]
+    regressor = helper.make_node(REGRESSOR, [node.input[0]], [floats], domain=ML, n_targets=ensemble.targets)
+    for attribute in node.attribute:
+        kept = attribute.name.startswith(("nodes_", "target_")) or attribute.name == "aggregate_function"
+        if kept or (attribute.name.startswith("class_") and not attribute.name.startswith("classlabels")):
+            regressor.attribute.add().CopyFrom(attribute)
+            regressor.attribute[-1].name = attribute.name.replace("class_", "target_", 1)
+    return [regressor, helper.make_node("Cast", [floats], [output], to=onnx.TensorProto.FLOAT)]
