@@ -393,3 +393,44 @@ def test_interactions_of_samples_with_other_features_are_drawn_one_by_one(figure
         ParameterError, match=r"features of the 2 samples differ, so that their interactions have no mean"
     ):
         padded().plot("interaction")
+
+
+def test_characters_that_the_font_lacks_are_squares(figures):
+    names = ("年収", "age")
+    rows = dataclasses.replace(table(3, 2), display={"x": rows_of(np.ones((3, 2), np.float32), names)})
+    # A warning of matplotlib would be an error here.
+    rows.plot(0, kind="waterfall")
+    assert any(text.startswith("□□: ") for text in words(figures.last()))
+    assert faults(figures.last()) == []
+
+
+def test_mean_interactions_have_the_colour_of_their_direction(figures):
+    pairs = np.zeros((4, 3, 3))
+    pairs[:, 0, 1] = pairs[:, 1, 0] = [1, 1, -1, -1]
+    pairs[:, 0, 2] = pairs[:, 2, 0] = -1
+    table(4, 3, maps={"interactions": pairs}).plot("interaction")
+    colours = figures.last().axes[0].collections[0].get_facecolors()[:, :3].reshape(3, 3, 3)
+    sizes = figures.last().axes[0].collections[0].get_sizes().reshape(3, 3)
+    blue = (colours[..., 2] > colours[..., 0] + 0.3) & (sizes > 0)
+    red = (colours[..., 0] > colours[..., 2] + 0.3) & (sizes > 0)
+    assert blue.sum() == 2
+    assert not red.any()
+    assert (sizes > 0).sum() == 4
+
+
+def test_a_matrix_of_many_interactions_has_its_legend(figures):
+    pairs = np.random.default_rng(0).normal(size=(3, 40, 40)) * 1e5
+    table(3, 40, LONG, maps={"interactions": pairs + pairs.swapaxes(1, 2)}).plot("interaction", top=40)
+    assert faults(figures.last()) == []
+
+
+def test_a_notebook_has_the_numbers_of_the_strongest_features():
+    rows = table(4, 12)
+    page = rows._repr_html_()
+    assert page.count("<tr>") == 1 + 8 + 1
+    assert "4 more: .to_frame()" in page
+    first = rows[1]
+    strongest = int(np.abs(first.values[0]).argmax())
+    row = first._repr_html_().split("<tbody>")[1].split("</tr>")[0]
+    assert first.feature_names[strongest] in row
+    assert charts.signed(float(first.values[0, strongest])).split(" ")[0] in row

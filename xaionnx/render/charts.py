@@ -90,13 +90,13 @@ def condensed(name: str, width: int) -> str:
 def spaced(name: str) -> str:
     """A name with spaces in place of underscores."""
     # A line break, or another mark that no line shows, is a space too.
-    name = " ".join(name.split())
+    name = page.legible(" ".join(name.split()))
     return name if " " in name else " ".join(filter(None, name.split("_"))) or name
 
 
 def label(name: str, value: str = "", width: int = _WIDEST) -> tuple[str, ...]:
     """The lines of a label: ``duration: 48 months`` if it fits; else the name on one or two lines, then the value."""
-    name, value = spaced(name), " ".join(value.split())
+    name, value = spaced(name), page.legible(" ".join(value.split()))
     whole = f"{name}: {value}" if value else name
     if text_width(whole) <= width:
         return (whole,)
@@ -136,7 +136,8 @@ def rows_chart(
     least : int
         The least width of the labels.
     """
-    left = max(rows.width, least) + _GAP + 4
+    bold = max((text_width(line, bold=True) for number in strong for line in rows.labels[number]), default=0)
+    left = max(rows.width, bold, least) + _GAP + 4
     figure = blank(style, head + rows.height + foot)
     axes = plot(style, figure, left, head, WIDTH - left - right, rows.height)
     axes.set_ylim(rows.height, 0)
@@ -183,7 +184,7 @@ def write(  # noqa: PLR0913 - a text, its place and its looks
         x / wide,
         1 - y / tall,
         # A dollar sign would begin a formula.
-        text.replace("$", r"\$"),
+        page.legible(text).replace("$", r"\$"),
         ha=align,
         va="bottom" if rotation else "center",
         linespacing=1.25,

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 _CELLS: Final = (24, 46)
 _ABOVE: Final = 170
 
+# The shares of the largest value that the legend shows.
+_LEGEND: Final = (1.0, 0.25)
+
 # The names of the indices of `provenance["interactions"]`, and what their values of single features are.
 _INDICES: Final[Mapping[str, tuple[str, str]]] = {
     "k_sii": ("k-SII", "main effects"),
@@ -80,22 +83,26 @@ def interaction(
             )
         given = explanation.maps["interactions"]
         pairs = np.asarray(given[target] if explanation.several_targets else given, np.float64)
-        matrix = np.abs(pairs).mean(axis=0)
+        matrix, means = np.abs(pairs).mean(axis=0), pairs.mean(axis=0)
     else:
         matrix = np.asarray(one.maps["interactions"][0], np.float64)
         if one.feature_values is not None:
             # Samples with fewer features than others are padded with NaN.
             count = int((~np.isnan(one.feature_values[0])).sum())
             matrix = matrix[:count, :count] if np.isnan(matrix[count:]).all() else matrix
+        means = matrix
     if not matrix.size or not np.isfinite(matrix).all():
         raise DataError(f"The interactions of the {one.method} explanation hold NaN or infinity and cannot be drawn.")
     off = np.abs(matrix - np.diag(np.diag(matrix)))
     order = np.argsort(-(off.sum(axis=1) + 1e-9 * np.abs(np.diag(matrix))), kind="stable")[:top]
+    shown = np.ix_(order, order)
     with page.FIGURES:
-        body = page.figure_picture(_circles(style, matrix[np.ix_(order, order)], [one.feature_names[i] for i in order]))
+        figure = _circles(style, np.abs(matrix[shown]), means[shown], [one.feature_names[i] for i in order])
+        body = page.figure_picture(figure)
     left_out = len(matrix) - len(order)
     notes = [
-        f"Circles: the mean size of {_entry(one)} over {explanation.samples:,} rows."
+        f"Circles: the mean size of {_entry(one)} over {explanation.samples:,} rows; red where it mostly raises the "
+        "prediction, blue where it mostly lowers it, gray where neither."
         if all_rows
         else f"Circles: {_entry(one)}; red raises the prediction, blue lowers it.",
         _diagonal(one, summed=not all_rows) if np.diag(matrix).any() else "",
@@ -134,38 +141,50 @@ def _diagonal(one: Explanation, *, summed: bool) -> str:
     return f"The diagonal has the {singles}."
 
 
-def _circles(style: Style, matrix: Floats, names: list[str]) -> Figure:
-    count = len(matrix)
+def _circles(style: Style, sizes: Floats, means: Floats, names: list[str]) -> Figure:
+    """Circles of some sizes, the redder or bluer the more of the size the mean is."""
+    count = len(sizes)
     labels = [charts.condensed(charts.spaced(name), 300) for name in names]
     above = [charts.condensed(charts.spaced(name), _ABOVE) for name in names]
     left = max(map(charts.text_width, labels)) + 20
     head = max(map(charts.text_width, above)) + 16
     side = int(np.clip((charts.WIDTH - left - 110) / count, *_CELLS))
-    figure = charts.blank(style, head + side * count + 8)
+    largest = float(sizes.max()) or 1.0
+    # A matrix of many features is wider than a page.
+    legend = left + side * count + 24
+    numbers = max(charts.text_width(number_words(share * largest)) for share in _LEGEND)
+    figure = charts.blank(
+        style, max(head + side * count, head + 2 * side + 12) + 8, max(charts.WIDTH, legend + side + numbers + 14)
+    )
     axes = charts.plot(style, figure, left, head, side * count, side * count)
     axes.set(xlim=(0, count), ylim=(count, 0), xticks=[], yticks=[])
     grid = hexadecimal(style.grid)
     for k in range(count + 1):
         axes.axhline(k, color=grid, linewidth=0.8)
         axes.axvline(k, color=grid, linewidth=0.8)
-    largest = float(np.abs(matrix).max()) or 1.0
-    rows, columns = np.indices(matrix.shape)
-    sizes = np.abs(matrix) / largest
+    rows, columns = np.indices(sizes.shape)
+    share = np.divide(np.abs(means), sizes, out=np.zeros(sizes.shape), where=sizes > 0).ravel()[:, None]
+    sides = np.where(means.ravel()[:, None] >= 0, style.up, style.down)
+    colours = (np.array(style.plain) * (1 - share) + sides * share) / 255
     points = (0.92 * side * 72 / figure.dpi) ** 2
-    colours = np.where(matrix.ravel() >= 0, hexadecimal(style.up), hexadecimal(style.down))
     axes.scatter(
-        columns.ravel() + 0.5, rows.ravel() + 0.5, s=points * sizes.ravel(), c=colours.tolist(), linewidths=0, zorder=3
+        columns.ravel() + 0.5,
+        rows.ravel() + 0.5,
+        s=points * sizes.ravel() / largest,
+        c=np.clip(colours, 0, 1),
+        linewidths=0,
+        zorder=3,
     )
     for k, (name, short) in enumerate(zip(labels, above, strict=True)):
         charts.write(style, figure, name, left - 10, head + (k + 0.5) * side, align="right")
         charts.write(style, figure, short, left + (k + 0.5) * side, head - 6, align="center", rotation=90)
-    _legend(style, figure, left + side * count + 24, head + 4, largest, side)
+    _legend(style, figure, legend, head + 4, largest, side)
     return figure
 
 
 def _legend(style: Style, figure: Figure, x: float, y: float, largest: float, side: int) -> None:
     """Two circles with the values that they stand for."""
-    for number, share in enumerate((1.0, 0.25)):
+    for number, share in enumerate(_LEGEND):
         axes = charts.plot(style, figure, x, y + number * (side + 6), side, side)
         axes.set(xlim=(0, 1), ylim=(0, 1), xticks=[], yticks=[])
         points = (0.92 * side * 72 / figure.dpi) ** 2

@@ -72,6 +72,26 @@ def _length(text: str, face: ImageFont.FreeTypeFont) -> float:
     return face.getlength(text)
 
 
+@functools.cache
+def _characters() -> frozenset[int]:
+    """The characters of the font of a page."""
+    from matplotlib.ft2font import FT2Font
+
+    return frozenset(FT2Font(str(_face(False))).get_charmap())
+
+
+def legible(text: str) -> str:
+    """A text with □ for each character that the font lacks, such as Chinese ones.
+
+    Examples
+    --------
+    >>> legible("Größe 漢字")
+    'Größe □□'
+    """
+    known = _characters()
+    return text if text.isascii() else "".join(c if ord(c) in known or c.isspace() else "□" for c in text)
+
+
 def plot_font(points: float, bold: bool = False) -> FontProperties:
     """The font of a page for a matplotlib plot."""
     from matplotlib.font_manager import FontProperties
@@ -120,7 +140,7 @@ def text_block(
 ) -> Image.Image:
     """An image of paragraphs, ``width`` pixels wide; of height 0 if there are none."""
     face = font(size, bold)
-    lines = [line for paragraph in paragraphs for line in wrapped(paragraph, face, width)]
+    lines = [line for paragraph in paragraphs for line in wrapped(legible(paragraph), face, width)]
     step = round(1.32 * size)
     block = Image.new("RGB", (width, step * len(lines)), paper or style.paper)
     draw = ImageDraw.Draw(block)

@@ -17,6 +17,7 @@ class Interaction(PictureKind):
 
     rank: ClassVar[int] = 21
     needs: ClassVar[str] = "interaction values, as of shapley_interactions"
+    of_rows: ClassVar[bool] = True
 
     @classmethod
     def applies(cls, result: Explanation, scene: Scene) -> bool:

@@ -1,0 +1,29 @@
+"""How the prediction changes with each of the strongest features."""
+
+from __future__ import annotations
+
+from typing import ClassVar, final
+
+from PIL import Image
+
+from xaionnx.explanation import Explanation
+from xaionnx.render.effect_curves import CURVES, effect_curves
+from xaionnx.render.maps import one_sample
+from xaionnx.render.picture import PictureKind, Scene
+
+
+@final
+class Curves(PictureKind):
+    """Curves of partial dependence and accumulated local effects, with those of single rows."""
+
+    rank: ClassVar[int] = 19
+    needs: ClassVar[str] = "curves of features, as of dependence"
+
+    @classmethod
+    def applies(cls, result: Explanation, scene: Scene) -> bool:
+        return all(name in result.maps for name in ("grid", "partial_dependence", "ale", "ice", "rug", "share"))
+
+    @classmethod
+    def draw(cls, result: Explanation, scene: Scene) -> Image.Image:
+        one = one_sample(result, scene.sample, scene.target, "picture")
+        return effect_curves(one, scene.style, feature=scene.feature, top=scene.count(CURVES))
