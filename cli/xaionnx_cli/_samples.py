@@ -126,7 +126,7 @@ def read(
     drawn: bool,
     files: Mapping[str, Path] | None = None,
     *,
-    text: TextOptions,
+    text: TextOptions | None = None,
     rows: RowNumbers | None = None,
 ) -> Reading:
     """Read a file: its samples, those that were refused, and notes on conversions.
