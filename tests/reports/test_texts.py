@@ -193,3 +193,39 @@ def test_unknown_is_the_token_of_the_tokenizer(tmp_path: Path) -> None:
     np.testing.assert_allclose(found.feature_values[0, 0], found.prediction[0] - without, rtol=1e-4)
     anchored = xaionnx.explain(model, "good film", "anchors", baseline="unk", target=xaionnx.Target.sum())
     assert {*anchored.diagnostics["rule"][0][0].split(" and ")} <= {"good", "film", ""}
+
+
+def test_sentences_are_compared_by_the_mean_over_their_tokens(tmp_path: Path) -> None:
+    proto = parser.parse_model("""
+        <ir_version: 8, opset_import: ["" : 17]>
+        embedder (int64[N, T] input_ids, int64[N, T] attention_mask) => (float[N, T, 3] hidden) {
+          hidden = Gather (table, input_ids)
+        }""")
+    proto.graph.initializer.extend([numpy_helper.from_array(TABLE, "table")])
+    onnx.save(proto, tmp_path / "embedder.onnx")
+    saved_tokenizer(tmp_path)
+    model = Model.load(tmp_path / "embedder.onnx")
+
+    def embedded(ids: list[int]) -> Array:
+        mean = TABLE[ids].astype(np.float64).mean(axis=0)
+        return np.asarray(mean / np.linalg.norm(mean))
+
+    other = embedded([0, 6, 2])
+    target = xaionnx.Target.similarity("bad")
+    # Texts of several lengths: padding is not in the mean.
+    found = xaionnx.explain(model, ["good film", "who"], "feature_ablation", target, baseline="mask")
+    np.testing.assert_allclose(
+        found.prediction, [embedded([0, 5, 7, 2]) @ other, embedded([0, 11, 2]) @ other], atol=1e-5
+    )
+    assert found.target[0] == "cosine similarity of the mean over tokens of hidden to 'bad'"
+    by_hand = embedded([0, 5, 7, 2]) @ other - embedded([0, 4, 7, 2]) @ other
+    np.testing.assert_allclose(found.feature_values[0, 0], by_hand, atol=1e-5)
+    (tmp_path / "other.txt").write_text("bad\n")
+    file = xaionnx.Target.read(f"similarity:{tmp_path / 'other.txt'}", model)
+    np.testing.assert_allclose(
+        xaionnx.explain(model, "who", "saliency", file).prediction, found.prediction[1:], atol=1e-5
+    )
+    # Removed by padding, a word leaves the mean.
+    padded = xaionnx.explain(model, "good film", "feature_ablation", target, baseline="pad")
+    by_hand = embedded([0, 5, 7, 2]) @ other - embedded([0, 7, 2]) @ other
+    np.testing.assert_allclose(padded.feature_values[0, 0], by_hand, atol=1e-5)

@@ -6,6 +6,7 @@ A target is given by the user. With a model and its outputs it resolves to a
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, Final
@@ -357,11 +358,12 @@ class Target(ABC):
         return Keypoint(k, part, output)
 
     @staticmethod
-    def similarity(to: Array | str, *, output: str | None = None) -> Target:
+    def similarity(to: Array | str | os.PathLike[str], *, output: str | None = None) -> Target:
         """The cosine similarity of an embedding to that of another input, or to a vector.
 
         ``to`` is a vector of the embedding's size, an input of the model (one for all samples, or one per sample), or
-        the name of a file.
+        the name of a file. Of a model that reads text a str is a text, and a Path a file; where the output has numbers
+        for each token, the embedding is their mean.
         """
         from xaionnx.targets.kinds.similarity import Similarity
 
