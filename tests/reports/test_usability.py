@@ -13,7 +13,7 @@ FUNCTION = re.compile(r"^def (test_\w+)", re.MULTILINE)
 NAMES = {name for path in TESTS.rglob("test_*.py") for name in FUNCTION.findall(path.read_text())}
 LOGS = {
     name: tomllib.loads(Path(__file__).with_name(f"{name}.toml").read_text())["report"]
-    for name in ("usability", "real_models", "reliability", "series")
+    for name in ("usability", "real_models", "reliability", "series", "pictures")
 }
 
 
@@ -34,7 +34,7 @@ def test_reports_are_numbered_and_told_once(name):
     assert len({report["link"] for report in LOGS[name]}) == len(LOGS[name])
 
 
-@pytest.mark.parametrize("name", ["real_models", "reliability", "series"])
+@pytest.mark.parametrize("name", ["real_models", "reliability", "series", "pictures"])
 def test_reports_are_sorted_by_tool(name):
     links = [report["link"].rpartition("#") for report in LOGS[name]]
     assert links == sorted(links, key=lambda link: (link[0].lower(), int(link[2])))

@@ -367,13 +367,12 @@ def colour_bar(
         Vertical with the numbers on the right, or horizontal with the numbers below.
     marks : sequence of float, optional
         The numbers to write; round ones, or the ends if there is little room, by default.
-    marks : sequence of float, optional
-        Write these numbers instead of round ones.
     """
     length, thick, gap = len(swatches), max(8, round(0.9 * size)), max(2, size // 4)
     face = font(size)
     room = length / ((3.4 if upright else 5.0) * size)
-    given = end_marks(low, high) if marks is None and room < 3 else marks
+    short = room < 3 if marks is None else upright and length < 1.3 * size * len(marks)
+    given = end_marks(low, high) if short else marks
     at = ticks(low, high, max(2, min(6, int(room)))) if given is None else given
     if len(at) < 2:
         # One number between the ends does not tell the scale.

@@ -19,8 +19,9 @@ from xaionnx.render.themes import Style
 from xaionnx.render.words import replaced_by
 from xaionnx.typing import Array, Floats
 
-# In pixels: the shorter side of a photo in a panel, the height of a curve, and text.
+# In pixels: the shorter side of a photo in a panel, the most of the longer one, the height of a curve, and text.
 _SIDE: Final = 220
+_LONGEST: Final = 480
 _CURVE: Final = 80
 _TEXT: Final = 16
 # Shares of the picture that the still shows; what is removed is gray.
@@ -61,7 +62,7 @@ class Deletion(PhotoKind):
         # The order of the steps is that of the values themselves.
         laid = cls.laid_over(result, scene, smooth=0)
         height, width = laid.shown.shape[:2]
-        ratio = _SIDE / min(height, width)
+        ratio = min(_SIDE / min(height, width), _LONGEST / max(height, width))
         height, width = round(height * ratio), round(width * ratio)
         small = Image.fromarray(np.ascontiguousarray(laid.shown)).resize((width, height), Image.Resampling.LANCZOS)
         values = laid.found.values
