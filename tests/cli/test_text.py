@@ -127,3 +127,22 @@ def test_the_rule_of_an_anchor_is_printed(run: Run, mail: Path) -> None:
     result = run("explain", "anchors", SPAM, mail, "--lines", "--budget", "2000")
     assert "  rule: " in result.stdout
     assert "; precision 1" in result.stdout
+
+
+def test_a_file_of_any_kind_is_a_dump_in_colours(run: Run, tmp_path: Path) -> None:
+    from xaionnx_cli._text import coloured
+
+    from tests.perturb.test_bytes import worth
+
+    model = worth(tmp_path, 32, "head = 16\ntail = 16\npadding = 256")
+    # Also one whose name says that it holds an array.
+    file = tmp_path / "file.npy"
+    file.write_bytes(b"a!" * 8 + b"-" * 64 + b"!" * 16)
+    result = run("explain", "exact_shapley", model, file, "--features", "bytes:16", "-o", tmp_path / "file.html")
+    assert result.exit_code == 0, result.output
+    assert "the model sees 32 of 96 bytes" in result.stderr
+    assert "0x50-0x5f    +28" in result.stdout
+    page = (tmp_path / "file.html").read_text()
+    assert page.index("a!a!a!a!") < page.index("64 bytes that the model does not see") < page.index("00000050")
+    lines = coloured(xaionnx.explain(model, file, "exact_shapley", target=0))
+    assert [line.split()[0] for line in lines] == ["00000000", "64", "00000050"]

@@ -171,17 +171,12 @@ def string_text(text: str) -> Text:
         It has no word.
     """
     words = words_of(text)
-    count = int(words.max(initial=-1)) + 1
-    if not count:
-        raise DataError("The text is empty, so there is nothing to explain. Give some words.")
-    places = [np.flatnonzero(words == word) for word in range(count)] if count < 512 else _places(words)
-    spans = np.array([[place[0], place[-1] + 1] for place in places])
-    return Text(text, np.arange(count), spans, np.zeros(count, bool))
-
-
-def _places(words: Array) -> list[Array]:
     known = np.flatnonzero(words >= 0)
-    return np.split(known, np.flatnonzero(np.diff(words[known])) + 1)
+    if not len(known):
+        raise DataError("The text is empty, so there is nothing to explain. Give some words.")
+    places = np.split(known, np.flatnonzero(np.diff(words[known])) + 1)
+    spans = np.array([[place[0], place[-1] + 1] for place in places])
+    return Text(text, np.arange(len(spans)), spans, np.zeros(len(spans), bool))
 
 
 def _place(source: _Source) -> str:
@@ -189,15 +184,16 @@ def _place(source: _Source) -> str:
 
 
 def _encoded(source: _Source, reading: TextReading) -> Text:
-    text = source.text + reading.options.ending
+    text, second, ending = source.text, source.second, reading.options.ending
+    text, second = (text + ending, None) if second is None else (text, second + ending)
     if reading.tokenizer is None:
-        if source.second is not None:
+        if second is not None:
             raise DataError("The model reads one string a sample, and a tuple is a pair of texts. Give a list of them.")
         return string_text(text)
     declared = next(one.shape for one in reading.inputs if one.name == reading.main)
     fixed = declared[1] if len(declared) > 1 else None
-    found = reading.tokenizer.encode(text, fixed if isinstance(fixed, int) else None, source.second)
-    if reading.options.ending and found.cut:
+    found = reading.tokenizer.encode(text, fixed if isinstance(fixed, int) else None, second)
+    if ending and found.cut:
         raise DataError(
             f"The prompt and its continuation have {len(found.ids) + found.cut} tokens, and the model takes "
             f"{len(found.ids)}, so that the continuation would be cut off. Shorten the prompt."
