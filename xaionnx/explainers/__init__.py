@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from xaionnx.explainers._cams.channels import ByChannel
     from xaionnx.explainers._cams.classes import ByClassScores
     from xaionnx.explainers._cams.gradient_cam import ByLayerGradient, CamFormula
-    from xaionnx.explainers._closed_form import ClosedForm, GraphValues
+    from xaionnx.explainers._closed_forms.graph_values import ClosedForm, GraphValues
     from xaionnx.explainers._games.game import ByFeatures, GameExplainer, GameResult
     from xaionnx.explainers._games.sampling import WithinBudget
     from xaionnx.explainers._gradients.compilable import ChoosesLayer, Compilable, Emitted, Rows, Traced
@@ -71,13 +71,13 @@ _MODULES = {
     "CamOps": "_cams.cam_ops",
     "ByClassScores": "_cams.classes",
     "ChoosesLayer": "_gradients.compilable",
-    "ClosedForm": "_closed_form",
+    "ClosedForm": "_closed_forms.graph_values",
     "Compilable": "_gradients.compilable",
     "Emitted": "_gradients.compilable",
     "FromBaseline": "_gradients.paths",
     "GameExplainer": "_games.game",
     "GameResult": "_games.game",
-    "GraphValues": "_closed_form",
+    "GraphValues": "_closed_forms.graph_values",
     "GradientExplainer": "_gradients.gradient",
     "PlanesT": "_cams.cam_ops",
     "Points": "_gradients.gradient",

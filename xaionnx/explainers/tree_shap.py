@@ -9,7 +9,7 @@ from xaionnx import parameters
 from xaionnx.attribution import Attribution
 from xaionnx.errors import ParameterError
 from xaionnx.explainer import Explainer
-from xaionnx.explainers._closed_form import GraphValues
+from xaionnx.explainers._closed_forms.graph_values import GraphValues
 from xaionnx.explainers._trees.compute import TreeGame
 from xaionnx.explainers._trees.raw_score import RawScore
 from xaionnx.explainers._trees.source import tree_source

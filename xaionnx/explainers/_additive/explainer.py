@@ -11,7 +11,7 @@ from xaionnx.errors import ParameterError
 from xaionnx.explainer import Explainer
 from xaionnx.explainers._additive.compute import AdditiveGame
 from xaionnx.explainers._additive.source import additive_source, check_terms, linear_source
-from xaionnx.explainers._closed_form import GraphValues
+from xaionnx.explainers._closed_forms.graph_values import GraphValues
 from xaionnx.explainers._trees.raw_score import RawScore
 from xaionnx.explanation import ValueKind
 from xaionnx.perturb import background as backgrounds

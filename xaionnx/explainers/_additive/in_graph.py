@@ -16,7 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from xaionnx.errors import UnsupportedModelError
 from xaionnx.explainers._additive.compute import AdditiveGame, BackgroundRows, Coalition
-from xaionnx.explainers._closed_form import GraphValues
+from xaionnx.explainers._closed_forms.graph_values import GraphValues
 from xaionnx.short_repr import short_repr
 from xaionnx.typing import Array
 

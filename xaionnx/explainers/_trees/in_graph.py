@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from xaionnx_kernels.trees import ShapTables
 
 from xaionnx.errors import UnsupportedModelError
-from xaionnx.explainers._closed_form import GraphValues
+from xaionnx.explainers._closed_forms.graph_values import GraphValues
 from xaionnx.explainers._trees.columns import NOBODY
 from xaionnx.explainers._trees.forest import absent
 from xaionnx.explainers._trees.subtrees import LeafTables, Subtrees, SubtreeValues, Test, Tree

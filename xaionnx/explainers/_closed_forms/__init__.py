@@ -1,0 +1,1 @@
+"""What methods with a closed form share: values that ordinary ops compute."""
