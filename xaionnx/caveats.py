@@ -226,6 +226,21 @@ def _all_zero(one: Explanation) -> Iterator[Caveat]:
         yield Caveat("Every value is zero.", "Try another target, layer or baseline.")
 
 
+def _lacks_rule(explanation: Explanation) -> Array:
+    return np.reshape([found is False for found in _entries(explanation, "found")], _shape(explanation))
+
+
+def _no_rule(one: Explanation) -> Iterator[Caveat]:
+    asked, reached = _parameters(one).get("precision"), number(one, "precision")
+    if not isinstance(asked, float) or reached is None:
+        return
+    finding = (
+        f"No rule was found that keeps the prediction in {percent(asked)} of the neighbours: the one shown is the most "
+        f"precise, and keeps it in {percent(reached)}."
+    )
+    yield Caveat(finding, f"{_raise_advice(one, 'budget')}, lower precision, or use kernel_shap.")
+
+
 def _has_gap(explanation: Explanation) -> Array:
     share = _numbers(explanation, "relative_gap")
     lacks_relevance = np.ma.getmaskarray(_numbers(explanation, "relevance"))
@@ -521,6 +536,7 @@ def _off_scale(one: Explanation) -> Iterator[Caveat]:
 # The most serious first.
 _CHECKS: Final = (
     _Check(_all_zero, _is_zero),
+    _Check(_no_rule, _lacks_rule, alike=False),
     _Check(_gap, _has_gap, alike=False),
     _Check(_lost_relevance, _loses_relevance, alike=False),
     _Check(_noise, _is_noisy, alike=False),

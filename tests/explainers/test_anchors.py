@@ -11,6 +11,7 @@ from xaionnx import Model
 from xaionnx.errors import BudgetError, ParameterError
 from xaionnx.explainers._games.kl_lucb import Arms, exploration, lower_bound, upper_bound
 from xaionnx.explainers.anchors import Anchors
+from xaionnx.render.words import rule
 
 ROWS = np.random.default_rng(0).normal(size=(2000, 4)).astype(np.float32)
 Q25, Q75 = np.percentile(ROWS.astype(float), 25, axis=0), np.percentile(ROWS.astype(float), 75, axis=0)
@@ -99,6 +100,8 @@ def test_one_condition_is_enough_for_the_other_class():
     assert loose.diagnostics["anchor"] == [[[]]]
     assert loose.diagnostics["coverage"] == [[1.0]]
     assert not loose.values.any()
+    assert rule(loose.sample(0))[0].startswith("Whatever the features are, the prediction is the same in 9")
+    assert loose.warnings[0].startswith("No feature is needed")
 
 
 def test_the_precision_of_a_rule_of_the_forest_by_all_rows():
@@ -127,6 +130,22 @@ def test_the_precision_of_a_rule_of_the_forest_by_all_rows():
         assert low - 0.03 < precision < high + 0.03
         names = result.sample(n).feature_names
         assert result.diagnostics["rule"][n][0] == " and ".join(names[k] for k in anchor)
+
+
+def test_rules_of_refused_loans_are_found_within_the_budget_or_said_not_to_be():
+    """All of it once went to rules of two conditions, of 20 columns; sample 9 is near the boundary."""
+    model = Model.load("models/german_credit_mlp.onnx")
+    rows = model.read("models/data/german_credit.csv").arrays["features"]
+    result = xaionnx.explain(model, rows[[9, 17, 50]], Anchors(background=rows))
+    assert result.diagnostics["found"] == [[False], [True], [True]]
+    assert max(result.diagnostics["evaluations"]) <= 20_000
+    (warning,) = result.warnings
+    assert warning.startswith(
+        "In 1 of 3 samples, first in sample 0: No rule was found that keeps the prediction in 95 %"
+    )
+    assert "Raise budget (now 20,000), lower precision, or use kernel_shap." in warning
+    told = rule(result.sample(1))[0]
+    assert told.startswith(f"If {result.diagnostics['rule'][1][0]}, the prediction is the same in 9")
 
 
 def test_parts_of_a_picture_that_must_stay():

@@ -185,7 +185,8 @@ class Anchors(HasBudget, ByFeatures, GameExplainer):
             return [int(part.sum()) for part in np.split(right, len(anchors))]
 
         limits = self.precision, self.gap, self.delta, self.epsilon
-        search = BeamSearch(Arms(draw, batch), drawn.coverage, *limits, min(self.beam, game.players))
+        draws = (limit - game.evaluations) / self._draws(game)
+        search = BeamSearch(Arms(draw, batch, draws), drawn.coverage, *limits, min(self.beam, game.players))
         return search.over(game.players)
 
     def _event(self, game: Game, drawn: _Neighbourhood, target: int) -> Callable[[Array, Array], Array]:

@@ -83,6 +83,7 @@ def bars(  # noqa: PLR0913 - options of a picture, all by keyword
     sign = "signed" if values.min() < 0 else "positive"
     meaning = sense(one).sentence(sign, kind, f"the longer the bar of a {kind[:-1]}")
     notes = [meaning if values.any() else words.without_colours(one, "every value is zero"), row.note]
+    notes += words.rule(one)
     if row.errors is not None:
         notes.append("Whiskers: one standard error to each side.")
     if len(order) < len(values):

@@ -285,6 +285,27 @@ def _relu_hint(empty: Sequence[Explanation]) -> list[str]:
     return ["Negative values are left out; relu=False, or --no-relu, shows them too."] if cut else []
 
 
+def rule(one: Explanation) -> list[str]:
+    """A rule of one sample and target, with its precision and coverage; empty if the method gives none.
+
+    Examples
+    --------
+    >>> told = {"rule": [["age > 30"]], "precision": [[0.96]], "coverage": [[0.2]]}
+    >>> told["precision_bounds"] = [[[0.93, 0.98]]]
+    >>> rule(Explanation("anchors", np.ones((1, 1)), np.array(["good"]), np.ones(1), diagnostics=told))
+    ['If age > 30, the prediction is the same in 96 % of neighbours (93 % to 98 %); the rule holds for 20 % of all.']
+    """
+    told, precision, coverage = diagnostic(one, "rule"), number(one, "precision"), number(one, "coverage")
+    if told is None or precision is None or coverage is None:
+        return []
+    low, high = one.diagnostics["precision_bounds"][0][0]
+    condition = (
+        f"If {told}, the prediction is the same" if told else "Whatever the features are, the prediction is the same"
+    )
+    meet = f"; the rule holds for {percent(coverage)} of all" if told else ""
+    return [f"{condition} in {percent(precision)} of neighbours ({percent(low)} to {percent(high)}){meet}."]
+
+
 def gap(one: Explanation) -> list[str]:
     """The completeness gap of the values: of a change, or of the score itself for relevance.
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias, final
+from typing import Final, TypeAlias, final
 
 import numpy as np
 
@@ -19,6 +19,8 @@ from xaionnx.typing import Array
 Anchor: TypeAlias = "frozenset[int]"
 # Halvings of an interval of length 1: below the rounding of a float.
 _HALVINGS = 60
+SHARE: Final = 0.15
+"""The share of the draws left that choosing the best anchors of a size may take, and that judging each of them may."""
 
 
 def divergence(p: Array, q: Array) -> Array:
@@ -78,10 +80,16 @@ class Arms:
     ----------
     draw : callable
         Draws some arms, each so many times, and returns how often each was right; None if it cannot be paid.
+    batch : int
+        How often an arm is drawn at once.
+    draws : int
+        How many draws can be paid.
     """
 
-    def __init__(self, draw: Callable[[list[Anchor], int], list[int] | None], batch: int) -> None:
-        self._draw, self._batch = draw, batch
+    def __init__(
+        self, draw: Callable[[list[Anchor], int], list[int] | None], batch: int, draws: float = math.inf
+    ) -> None:
+        self._draw, self._batch, self.left = draw, batch, draws
         self._counts: dict[Anchor, tuple[int, int]] = {}
 
     def count(self, arm: Anchor) -> int:
@@ -102,16 +110,21 @@ class Arms:
         right = self._draw(arms, self._batch)
         if right is None:
             return False
+        self.left -= len(arms) * self._batch
         for arm, more in zip(arms, right, strict=True):
             before = self._counts.get(arm, (0, 0))
             self._counts[arm] = before[0] + more, before[1] + self._batch
         return True
 
     def best(self, arms: list[Anchor], number: int, delta: float, gap: float) -> list[Anchor]:
-        """The arms of the highest means, wrong by at most ``gap`` with probability 1 - delta, or as far as is paid."""
+        """The arms of the highest means, wrong by at most ``gap`` with probability 1 - delta, or as far as is paid.
+
+        After a first batch of each, a share of the draws that are left is spent, so that larger anchors get some too.
+        """
         new = [arm for arm in arms if not self.count(arm)]
         if new and not self.pull(new):
             return []
+        least = (1 - SHARE) * self.left
         if number >= len(arms):
             return arms
         step = 1
@@ -121,7 +134,8 @@ class Arms:
             inside, outside = order[:number], order[number:]
             low, high = self.bounds(arms, exploration(len(arms), step, delta))
             weakest, strongest = inside[np.argmin(low[inside])], outside[np.argmax(high[outside])]
-            if high[strongest] - low[weakest] <= gap or not self.pull([arms[weakest], arms[strongest]]):
+            sure = high[strongest] - low[weakest] <= gap
+            if sure or self.left < least or not self.pull([arms[weakest], arms[strongest]]):
                 return [arms[k] for k in inside]
             step += 1
 
@@ -189,12 +203,14 @@ class BeamSearch:
 
     def _judged(self, anchor: Anchor, rate: float) -> Found | None:
         """The anchor if it is accepted, after as many draws as that takes."""
+        least = (1 - SHARE) * self.arms.left
         while True:
             found = self._found(anchor, rate)
             low, high = found.bounds
             precise = found.precision >= self.precision
             unsure = low <= self.precision - self.gap if precise else high > self.precision and high - low > self.gap
-            if not unsure or not self.arms.pull([anchor]):
+            # What is precise so far is worth all that is left.
+            if not unsure or (not precise and self.arms.left < least) or not self.arms.pull([anchor]):
                 break
         return found if found.accepted else None
 
