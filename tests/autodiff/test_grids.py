@@ -135,6 +135,7 @@ REDUCTIONS = [
 ]  # fmt: skip
 
 
+@pytest.mark.sampled(percent=40)
 @pytest.mark.parametrize("op", REDUCTIONS)
 @pytest.mark.parametrize("keepdims", [0, 1])
 @pytest.mark.parametrize("axes", [[1], [-1], [1, 2], [-2, 1], [2, 3, 1], None, "noop"])

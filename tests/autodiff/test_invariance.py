@@ -162,6 +162,7 @@ def found(proto, x):
     return y, slopes["x"], xaionnx.explain(own, x, IntegratedGradients(steps=4), 0).values
 
 
+@pytest.mark.sampled(percent=50)
 @pytest.mark.parametrize("rewrite", REWRITES)
 @settings(max_examples=8, deadline=None, derandomize=True)
 @given(proto=networks(), seed=st.integers(0, 2**32 - 1))

@@ -75,6 +75,7 @@ def layer(
     return model, feeds
 
 
+@pytest.mark.sampled(percent=40)
 @pytest.mark.parametrize("direction", ["forward", "reverse", "bidirectional"])
 @pytest.mark.parametrize(
     ("op", "attributes"),

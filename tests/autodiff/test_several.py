@@ -46,6 +46,7 @@ def agree(found, expected):
         assert_close(found[name], array, Tolerance.REWRITES, np.abs(array).max(initial=1e-30))
 
 
+@pytest.mark.sampled(percent=50)
 @pytest.mark.parametrize("name", NAMES)
 def test_models_give_for_each_cotangent_what_it_gives_alone(name):
     model = trained(name)

@@ -42,6 +42,7 @@ def spread(rank, kernel, strides, dilations, pads):
     return own if pads is None else own | {"pads": [pads[0]] * rank + [pads[1]] * rank}
 
 
+@pytest.mark.sampled(percent=40)
 @pytest.mark.parametrize("rank", [1, 2, 3])
 @pytest.mark.parametrize(("group", "kernel", "strides", "dilations", "pads"), CONVOLUTIONS)
 def test_convolution_of_numbers_weights_and_bias(rank, group, kernel, strides, dilations, pads):

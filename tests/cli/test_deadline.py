@@ -92,6 +92,7 @@ def _methods(command):
     return [command.method_command("saliency")] if isinstance(command, MethodGroup) else [command]
 
 
+@pytest.mark.sampled(percent=50)
 @pytest.mark.parametrize(
     ("module", "name", "words", "what"),
     [

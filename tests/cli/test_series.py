@@ -32,6 +32,7 @@ def net(request, tmp_path):
     return path, tmp_path / "x.npy", x, int(last)
 
 
+@pytest.mark.sampled(percent=50)
 @pytest.mark.parametrize("method", ["grad_cam", "saliency", "lime"])
 def test_series_are_drawn_over_their_time(run, net, tmp_path, method):
     path, file, x, channel = net

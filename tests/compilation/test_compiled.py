@@ -38,6 +38,7 @@ from xaionnx.patterns import estimate_patterns
 GRADIENTS = [name for name in compilation.methods() if not issubclass(compilation.method(name), ClosedForm)]
 
 
+@pytest.mark.sampled(percent=50)
 @pytest.mark.parametrize("method", GRADIENTS)
 def test_every_method_answers_in_a_graph_what_it_answers_here(digits, x, method):
     model = digits

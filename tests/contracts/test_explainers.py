@@ -122,7 +122,7 @@ def evaluations(monkeypatch):
     return rows_run(monkeypatch)
 
 
-@pytest.mark.sampled(percent=50)
+@pytest.mark.sampled(percent=30)
 @pytest.mark.parametrize("method", METHODS)
 def test_the_record_has_the_shapes_that_the_contract_gives(method):
     model = simple(method)
@@ -158,7 +158,7 @@ def test_the_record_has_the_shapes_that_the_contract_gives(method):
     assert set(parameters.declared(discovery.method(method))) <= set(one.provenance["parameters"])
 
 
-@pytest.mark.sampled(percent=50)
+@pytest.mark.sampled(percent=30)
 @pytest.mark.parametrize("method", METHODS)
 def test_the_same_seed_gives_the_same_result_and_leaves_the_input_alone(method):
     x = np.random.default_rng(0).normal(size=(1, 1, 28, 28)).astype(np.float32)
@@ -171,7 +171,7 @@ def test_the_same_seed_gives_the_same_result_and_leaves_the_input_alone(method):
     assert first_hashes == {k: v for k, v in second.provenance.items() if k.endswith("sha256")}
 
 
-@pytest.mark.sampled(percent=50)
+@pytest.mark.sampled(percent=30)
 @pytest.mark.parametrize("method", METHODS)
 def test_a_batch_equals_its_samples_one_by_one(method):
     model = simple(method)
@@ -181,7 +181,7 @@ def test_a_batch_equals_its_samples_one_by_one(method):
         assert_close(alone.values[0], together.values[n], Tolerance.DEEP)
 
 
-@pytest.mark.sampled(percent=50)
+@pytest.mark.sampled(percent=30)
 @pytest.mark.parametrize("method", METHODS)
 def test_several_targets_equal_single_ones_and_run_the_model_no_more_often(method):
     model = simple(method)
@@ -203,7 +203,7 @@ def test_several_targets_equal_single_ones_and_run_the_model_no_more_often(metho
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize(("size", "threads"), [(1, 1), (7, 2), (64, 1)])
-@pytest.mark.sampled(percent=12)
+@pytest.mark.sampled(percent=8)
 def test_batch_size_and_threads_change_nothing(method, size, threads):
     x = np.random.default_rng(1).normal(size=(1, 1, 28, 28)).astype(np.float32)
     options = {"window": 7, "stride": 7}
@@ -216,7 +216,7 @@ def test_batch_size_and_threads_change_nothing(method, size, threads):
     assert result.diagnostics["evaluations"] == reference.diagnostics["evaluations"]
 
 
-@pytest.mark.sampled(percent=50)
+@pytest.mark.sampled(percent=30)
 @pytest.mark.parametrize("method", METHODS)
 def test_the_budget_is_kept_and_evaluations_are_counted_honestly(monkeypatch, method):
     model = simple(method, batch_size=1)  # one row a run, without probing
@@ -232,7 +232,7 @@ def test_the_budget_is_kept_and_evaluations_are_counted_honestly(monkeypatch, me
             small(method, model, budget=2).attribute(model, X[:1], 0)
 
 
-@pytest.mark.sampled(percent=50)
+@pytest.mark.sampled(percent=30)
 @pytest.mark.parametrize("method", METHODS)
 def test_one_session_serves_a_whole_explanation(monkeypatch, method):
     model = simple(method)
@@ -245,7 +245,7 @@ def test_one_session_serves_a_whole_explanation(monkeypatch, method):
     assert opened == []
 
 
-@pytest.mark.sampled(percent=50)
+@pytest.mark.sampled(percent=30)
 @pytest.mark.parametrize("method", METHODS)
 def test_a_record_survives_its_file_bit_for_bit(tmp_path, method):
     model = simple(method)

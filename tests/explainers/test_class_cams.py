@@ -56,6 +56,7 @@ def logits(tmp_path_factory):
     return opened(tmp_path_factory.mktemp("logits") / "logits.onnx", [node("Identity", ["logits"], ["y"])])
 
 
+@pytest.mark.sampled(percent=50)
 @pytest.mark.parametrize("end", ENDS)
 @pytest.mark.parametrize("method", METHODS)
 def test_maps_of_probabilities_are_those_of_their_logits(tmp_path, logits, end, method):

@@ -113,6 +113,7 @@ def test_a_box_that_nobody_gave_is_asked_for():
         xaionnx.explain(model, x, Lrp(composite="z_box"), 0)
 
 
+@pytest.mark.sampled(percent=50)
 @pytest.mark.parametrize("name", names())
 def test_a_row_of_a_table_by_every_composite(name):
     """An InputSpec of a table has no pixel range; only a box rule would need one."""

@@ -96,6 +96,7 @@ def test_methods_by_gradients_refuse_a_similarity():
             xaionnx.explain(model, x, method, Target.detection())
 
 
+@pytest.mark.sampled(percent=30)
 @pytest.mark.parametrize("method", [m for m in discovery.methods() if discovery.method(m).needs == "gradient"])
 def test_gradients_of_a_detection_are_refused_with_a_sentence(method):
     """Of the similarity to a box; the box's own score has them."""

@@ -303,6 +303,7 @@ def multipliers(model, x, b, cotangent, rule):
     return found.run({"x": x, baseline_name("x"): b}, cotangent)[1]["x"], found.approximations
 
 
+@pytest.mark.sampled(percent=40)
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("name", COMPLETE)
 def test_an_op_hands_on_all_of_its_change(name, rule):
@@ -369,6 +370,7 @@ def test_a_root_whose_operand_stays_at_zero_owes_nothing():
 LARGE = ("softmax", "log softmax", "log sum exp", "Softplus", "Sigmoid", "Tanh", "Erf", "Gelu", "swish", "mish", "Elu")
 
 
+@pytest.mark.sampled(percent=40)
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("name", LARGE)
 @pytest.mark.parametrize("size", [1.0, 30.0, 200.0, 1e4, 1e6])

@@ -66,7 +66,7 @@ PASSING = [case for case in CASES if case[1].get("activations") != ["Affine"]]
 BY_PEEPHOLES = [(*case, False) for case in PASSING] + [(*case, True) for case in PASSING[:2]]
 
 
-@pytest.mark.sampled(percent=25)
+@pytest.mark.sampled(percent=15)
 @pytest.mark.parametrize(("direction", "out", "lengths"), PLACES)
 @pytest.mark.parametrize(("op", "options", "peepholes"), BY_PEEPHOLES)
 def test_relevance_equals_that_of_the_tape(op, options, direction, out, lengths, peepholes):
@@ -93,7 +93,7 @@ def test_relevance_equals_that_of_the_tape(op, options, direction, out, lengths,
     assert list(found.approximations) == labels
 
 
-@pytest.mark.sampled(percent=25)
+@pytest.mark.sampled(percent=15)
 @pytest.mark.parametrize(("direction", "out", "lengths"), PLACES)
 @pytest.mark.parametrize(("op", "options"), CASES)
 def test_multipliers_equal_those_of_the_tape(op, options, direction, out, lengths):

@@ -117,7 +117,7 @@ def matrix(path, nodes, constants):
     return ("kept", np.where(np.abs(rows[0]) > 1e20, 0, rows[1:] - rows[0]).T, rows[0]), answers.shape[1:]
 
 
-@pytest.mark.sampled(percent=30)
+@pytest.mark.sampled(percent=20)
 @pytest.mark.parametrize("rule", ["rescale", "reveal_cancel"])
 @pytest.mark.parametrize("place", ["layer", "activation"])
 @pytest.mark.parametrize("name", KEEPING)

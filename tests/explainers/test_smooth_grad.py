@@ -73,6 +73,7 @@ def copies(squares_noise, seed, draws, x):
     return np.stack([x + (deviation[:, None] * one).astype(np.float32) for one in noise])
 
 
+@pytest.mark.sampled(percent=50)
 @pytest.mark.parametrize("method", ["integrated_gradients", "saliency", "feature_ablation", "lime", "guided_ig"])
 @pytest.mark.parametrize("target", [0, [0, Target.sum()]])
 def test_any_method_is_joined_over_the_copies_one_by_one(squares, method, target):

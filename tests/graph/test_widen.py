@@ -58,6 +58,7 @@ def net(name, kind):
     return loaded(text, opset=20, tokens=np.int64([1]), **used)
 
 
+@pytest.mark.sampled(percent=50)
 @pytest.mark.parametrize("name", NETS)
 def test_half_precision_follows_the_rules_of_single(name):
     single, half = net(name, "float"), net(name, "float16")

@@ -197,6 +197,7 @@ def test_blend_refuses_what_cannot_be_mixed():
         fills.fill_blend(x, x, np.zeros((1, 2, 2), np.float32), np.zeros((2, *x.shape), np.float32))
 
 
+@pytest.mark.sampled(percent=50)
 @pytest.mark.parametrize("dtype", ["float32", "float64", "float16"])
 @pytest.mark.parametrize("layout", [(3, 1), (1, 3)])
 def test_rise_equals_the_blend_with_its_masks_bit_for_bit(dtype, layout):

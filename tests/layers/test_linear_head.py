@@ -125,6 +125,7 @@ HEADS = {
 }
 
 
+@pytest.mark.sampled(percent=50)
 @pytest.mark.parametrize("head", HEADS)
 def test_the_mean_of_the_map_is_the_score_behind_every_pooling_over_all_places(tmp_path, head):
     nodes, weights = HEADS[head]

@@ -131,6 +131,7 @@ def test_every_map_follows_its_paper(net, models, method, relu):
                 assert_close(line / scale, large / scale, Tolerance.DEEP)
 
 
+@pytest.mark.sampled(percent=40)
 @pytest.mark.parametrize("form", FORMS[1:])
 @pytest.mark.parametrize("method", [m for m in DRAWN if m != "cam"] + ["full_grad"])
 def test_the_form_of_the_file_does_not_count(models, method, form):
@@ -169,6 +170,7 @@ def test_full_grad_adds_up(models):
     assert_close(found.values, found.values[:, :, :1].repeat(3, axis=2), Tolerance.OPERATIONS)
 
 
+@pytest.mark.sampled(percent=40)
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("upsampling", ["bilinear", "nearest"])
 @pytest.mark.parametrize("layer", ["a", "a2"])

@@ -65,6 +65,7 @@ def removal_of(kind, sample, baseline):
     return made(sample, players, draws, *extra)
 
 
+@pytest.mark.sampled(percent=40)
 @pytest.mark.parametrize("kind", ["Select", "Mix", "WindowOcclusion", "Reveal", "SmoothMask"])
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
 @pytest.mark.parametrize("batch", ["N", 1])

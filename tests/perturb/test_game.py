@@ -130,6 +130,7 @@ def shown(tmp_path, kind, shape, **options):
     return Model.load(path, **options)
 
 
+@pytest.mark.sampled(percent=50)
 @pytest.mark.parametrize("applier", ["host", "graph"])
 @pytest.mark.parametrize(
     "dtype",

@@ -90,6 +90,7 @@ def corners(extent, step=5):
     return np.array([[i, j] for i in range(-4, extent[0] + 3, step) for j in range(-4, extent[1] + 3, step)], np.int32)
 
 
+@pytest.mark.sampled(percent=50)
 @pytest.mark.parametrize("seed", range(12))
 def test_random_nets_answer_as_the_whole(tmp_path, eager, seed):
     extent = (37 + seed % 3, 42 - seed % 5)
@@ -101,6 +102,7 @@ def test_random_nets_answer_as_the_whole(tmp_path, eager, seed):
     assert np.ptp(plain, axis=0).min() > 1e-2
 
 
+@pytest.mark.sampled(percent=50)
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
 @pytest.mark.parametrize("batch", ["N", 1])
 @pytest.mark.parametrize("baseline", [0, "gaussian", "blur"])

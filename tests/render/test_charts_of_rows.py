@@ -75,6 +75,7 @@ def several(one, count=40):
     )
 
 
+@pytest.mark.sampled(percent=30)
 @pytest.mark.parametrize("name", TABLES)
 @pytest.mark.parametrize("kind", ["waterfall", "force", "bar"])
 def test_texts_of_one_row_are_whole_and_apart(figures, kind, name):
@@ -82,6 +83,7 @@ def test_texts_of_one_row_are_whole_and_apart(figures, kind, name):
     assert faults(figures.last()) == []
 
 
+@pytest.mark.sampled(percent=30)
 @pytest.mark.parametrize("name", TABLES)
 @pytest.mark.parametrize("kind", ["beeswarm", "heatmap", "bar", "dependence"])
 def test_texts_of_many_rows_are_whole_and_apart(figures, kind, name):
