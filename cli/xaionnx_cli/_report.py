@@ -28,6 +28,9 @@ from xaionnx_cli._targets import default_target
 
 _SHOWN_CLASSES = 5
 _SHOWN_FEATURES = 10
+# Pairs, triples and groups that are printed, and the most features of a group.
+_SHOWN_TOGETHER = 5
+_MOST_TOGETHER = 4
 _LONGEST = 32
 
 
@@ -264,6 +267,36 @@ def rule_lines(result: Explanation) -> list[str]:
         return []
     missing = "" if diagnostic(result, "found") else ", not accepted within the budget"
     return [f"  rule: {printable(rule) or 'none needed'}; precision {precision:.3g}, coverage {coverage:.3g}{missing}"]
+
+
+def together_lines(result: Explanation) -> list[str]:
+    """The strongest pairs, triples and groups of features for the first target; none for values of features alone."""
+    one = result.sample(0, 0 if result.several_targets else None)
+    names = one.feature_names
+    found = [("pair", pair, value) for pair, value in _pairs(one)]
+    found += [("triple", features, value) for *features, value, _ in diagnostic(one, "triples") or ()]
+    found += [("group", features, value) for features, value in diagnostic(one, "groups") or ()]
+    lines = []
+    for kind in ("pair", "triple", "group"):
+        own = [(features, value) for each, features, value in found if each == kind]
+        # A group of many is not read.
+        own = [(features, value) for features, value in own if kind != "group" or len(features) <= _MOST_TOGETHER]
+        own = sorted(own, key=lambda each: -abs(each[1]))[:_SHOWN_TOGETHER]
+        words = [" + ".join(printable(names[k]) for k in features) for features, _ in own]
+        width = max(map(len, words), default=0)
+        lines += [f"  {kind} {word:<{width}}  {value:+.4g}" for word, (_, value) in zip(words, own, strict=True)]
+    return lines
+
+
+def _pairs(one: Explanation) -> list[tuple[list[int], float]]:
+    """The pairs of a matrix of interactions, each as a whole: both halves of it."""
+    matrix = one.maps.get("interactions")
+    if matrix is None or matrix.ndim != 3:
+        return []
+    first, second = np.triu_indices(matrix.shape[-1], 1)
+    whole = matrix[0][first, second] + matrix[0][second, first]
+    known = np.isfinite(whole)
+    return [([i, j], v) for i, j, v in zip(*(array[known].tolist() for array in (first, second, whole)), strict=True)]
 
 
 def _strongest(values: Array, all_names: Sequence[str], all_shown: Sequence[str]) -> list[str]:

@@ -251,7 +251,7 @@ class Results:
             unit = "column" if series(self.model.samples(sample.feeds, main)[0]) is None else "step"
             self.printer.document("".join(f"{line}\n" for line in self._text_lines(result)))
             self.printer.lines(*_report.feature_lines(result, spec, sample.feeds, main, unit))
-        self.printer.lines(*_report.gap_lines(result), *_report.rule_lines(result))
+        self.printer.lines(*_report.together_lines(result), *_report.gap_lines(result), *_report.rule_lines(result))
         if not self._gathers_many(sample):
             self.printer.lines_once(_report.warning_lines(result))
         self.printer.lines(_report.cost_line(result), *self._saved_lines(files))
