@@ -28,7 +28,7 @@ from xaionnx_cli._targets import default_target
 
 _SHOWN_CLASSES = 5
 _SHOWN_FEATURES = 10
-# Pairs, triples and groups that are printed, and the most features of a group.
+# Pairs, triples and groups that are printed, and how many features of a group are named.
 _SHOWN_TOGETHER = 5
 _MOST_TOGETHER = 4
 _LONGEST = 32
@@ -276,16 +276,23 @@ def together_lines(result: Explanation) -> list[str]:
     found = [("pair", pair, value) for pair, value in _pairs(one)]
     found += [("triple", features, value) for *features, value, _ in diagnostic(one, "triples") or ()]
     found += [("group", features, value) for features, value in diagnostic(one, "groups") or ()]
+    # Of groups by correlation or position, those of many features are not read; the whole has no news.
+    largest = len(names) - 1 if diagnostic(one, "hierarchy") == "features" else _MOST_TOGETHER
     lines = []
     for kind in ("pair", "triple", "group"):
         own = [(features, value) for each, features, value in found if each == kind]
-        # A group of many is not read.
-        own = [(features, value) for features, value in own if kind != "group" or len(features) <= _MOST_TOGETHER]
+        own = [(features, value) for features, value in own if kind != "group" or len(features) <= largest]
         own = sorted(own, key=lambda each: -abs(each[1]))[:_SHOWN_TOGETHER]
-        words = [" + ".join(printable(names[k]) for k in features) for features, _ in own]
+        words = [_joined([printable(names[k]) for k in features]) for features, _ in own]
         width = max(map(len, words), default=0)
         lines += [f"  {kind} {word:<{width}}  {value:+.4g}" for word, (_, value) in zip(words, own, strict=True)]
     return lines
+
+
+def _joined(names: Sequence[str]) -> str:
+    """The names of a group, the first of many."""
+    more = f" and {len(names) - _MOST_TOGETHER} more" if len(names) > _MOST_TOGETHER else ""
+    return " + ".join(names[:_MOST_TOGETHER]) + more
 
 
 def _pairs(one: Explanation) -> list[tuple[list[int], float]]:

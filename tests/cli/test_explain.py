@@ -16,6 +16,7 @@ import xaionnx
 from xaionnx import discovery, parameters
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
+TABLE_MODEL, TABLE = "models/german_credit_mlp.onnx", "models/data/german_credit.csv"
 QUICK = ("--window", "2", "--stride", "2")
 
 
@@ -242,6 +243,28 @@ def test_several_inputs_come_as_npz_by_name(run, tmp_path):
     assert result.stderr == (
         "xaionnx: 'x.npy': m.onnx has 2 inputs. Pass a .npz file with an array for each by name: a, b.\n"
     )
+
+
+def test_pairs_triples_and_groups_are_printed(run):
+    """The strongest of each, with whole interactions rather than the halves of the matrix."""
+    words = (TABLE_MODEL, TABLE, "--rows", "9", "--background", TABLE, "--background-size", "2", "-t", "good")
+    found = run("explain", "shapley_interactions", *words, "--order", "3")
+    assert found.exit_code == 0, found.stderr
+    model = xaionnx.Model.load(TABLE_MODEL)
+    rows = model.read(TABLE).arrays["features"]
+    result = xaionnx.explain(
+        model, rows[9:10], "shapley_interactions", "good", background=rows, background_size=2, order=3
+    )
+    matrix = 2 * np.triu(result.maps["interactions"][0], 1)
+    i, j = np.unravel_index(np.abs(matrix).argmax(), matrix.shape)
+    names = result.feature_names
+    (pair, *_) = [line.split() for line in found.stdout.splitlines() if line.startswith("  pair ")]
+    assert pair == ["pair", names[i], "+", names[j], f"{matrix[i, j]:+.4g}"]
+    triples = sorted(result.diagnostics["triples"][0][0], key=lambda each: -abs(each[3]))
+    (triple, *_) = [line.split() for line in found.stdout.splitlines() if line.startswith("  triple ")]
+    assert triple[1::2][:3] == [names[k] for k in triples[0][:3]]
+    grouped = run("explain", "partition_shap", *words[:-4], "12", "-t", "good")
+    assert sum(line.startswith("  group ") for line in grouped.stdout.splitlines()) == 5
 
 
 @pytest.mark.parametrize("name", discovery.methods())

@@ -158,6 +158,9 @@ def test_parts_of_a_picture_that_must_stay():
     assert result.feature_values.tolist() == [[1, 0, 0, 0]]
     assert result.diagnostics["coverage"] == [[0.5]]
     assert result.diagnostics["rule"] == [["feature 0"]]
+    kept = rule(result.sample(0), "While the red parts are kept")[0]
+    assert kept.startswith("While the red parts are kept, the prediction is the same in 100 % of neighbours (")
+    assert kept.endswith("; the rule holds for 50 % of all.")
 
 
 def test_a_threshold_divides_a_regression_and_targets_have_rules_of_their_own():

@@ -285,8 +285,10 @@ def _relu_hint(empty: Sequence[Explanation]) -> list[str]:
     return ["Negative values are left out; relu=False, or --no-relu, shows them too."] if cut else []
 
 
-def rule(one: Explanation) -> list[str]:
+def rule(one: Explanation, condition: str = "") -> list[str]:
     """A rule of one sample and target, with its precision and coverage; empty if the method gives none.
+
+    The condition is that of the record, in the names of features, unless another is given.
 
     Examples
     --------
@@ -299,11 +301,11 @@ def rule(one: Explanation) -> list[str]:
     if told is None or precision is None or coverage is None:
         return []
     low, high = one.diagnostics["precision_bounds"][0][0]
-    condition = (
-        f"If {told}, the prediction is the same" if told else "Whatever the features are, the prediction is the same"
-    )
-    meet = f"; the rule holds for {percent(coverage)} of all" if told else ""
-    return [f"{condition} in {percent(precision)} of neighbours ({percent(low)} to {percent(high)}){meet}."]
+    if not told:
+        condition = "Whatever the features are"
+    said = f"{condition or f'If {told}'}, the prediction is the same in {percent(precision)} of neighbours"
+    rate = f"; the rule holds for {percent(coverage)} of all" if told else ""
+    return [f"{said} ({percent(low)} to {percent(high)}){rate}."]
 
 
 def gap(one: Explanation) -> list[str]:
