@@ -63,6 +63,29 @@ def test_published_values_of_six_indices(index):
         assert_close(result.diagnostics["completeness_gap"], 0, Tolerance.ORDER_ONE)
 
 
+@pytest.mark.parametrize("index", ["k_sii", "fsii"])
+def test_two_indices_are_the_same_for_three_players(index):
+    model = planted.load(planted.polynomial(3, {(0,): 1.0, (1,): 2.0, (0, 1): 3.0, (0, 2): -1.0, (0, 1, 2): 6.0}))
+    result = xaionnx.explain(model, np.ones((1, 3), np.float32), "shapley_interactions", 0, index=index)
+    assert_close(result.feature_values[0], [0, 1, -1], Tolerance.ORDER_ONE)
+    assert_close(2 * result.maps["interactions"][0][np.triu_indices(3, 1)], [6, 2, 3], Tolerance.ORDER_ONE)
+    assert_close(result.maps["interactions"][0].sum(axis=1), [4, 5.5, 1.5], Tolerance.ORDER_ONE)
+
+
+def test_the_constant_of_fbii_is_the_mean_of_what_it_leaves():
+    """Least squares over all coalitions: the published constant is 2.625."""
+    model = planted.load(planted.polynomial(4, DIVIDENDS))
+    matrix = xaionnx.explain(model, np.ones((1, 4), np.float32), "shapley_interactions", 0, index="fbii").maps[
+        "interactions"
+    ][0]
+    coalitions = (np.arange(16)[:, None] >> np.arange(4)) & 1
+    left = model.run({"x": coalitions.astype(np.float32)})["y"][:, 0]
+    # The matrix holds half of each pair, so that a product with a coalition counts it once.
+    left = left - np.einsum("ci,ij,cj->c", coalitions, matrix, coalitions)
+    assert_close(left.mean(), 2.625, Tolerance.ORDER_ONE)
+    assert_close(coalitions.T @ (left - 2.625), 0, Tolerance.ORDER_ONE, 20)
+
+
 @pytest.mark.parametrize("order", [2, 3])
 @pytest.mark.parametrize("index", INDICES)
 def test_all_coalitions_give_the_definition(index, order):

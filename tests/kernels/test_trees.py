@@ -96,6 +96,10 @@ def test_by_hand() -> None:
     values, pairs = values_of(found, Cover(GOING), x, LEAVES, pairs=True)
     np.testing.assert_allclose(values, [[2.7, 0.2, 2.1], [-23 / 15, 8 / 15, 0]], atol=1e-12)
     np.testing.assert_allclose(pairs[0] / 2, [[0, -0.2, 0.7], [0, 0, 0], [0, 0, 0]], atol=1e-12)
+    np.testing.assert_allclose(pairs[1] / 2, [[0, 2 / 15, 0.6], [0, 0, 0], [0, 0, 0]], atol=1e-12)
+    # What the pairs leave of the values are the main effects.
+    halves = (pairs + pairs.swapaxes(1, 2)) / 2
+    np.testing.assert_allclose(values - halves.sum(axis=2), [[2.2, 0.4, 1.4], [-34 / 15, 0.4, -0.6]], atol=1e-12)
 
 
 @pytest.mark.parametrize("covers", [False, True])
