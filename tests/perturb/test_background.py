@@ -29,8 +29,8 @@ def with_background():
 def test_every_method_with_a_baseline_has_a_background():
     with_baseline = {m.name() for m in discovery.METHODS.kinds() if "baseline" in parameters.declared(m)}
     # Its baseline is one for each sample.
-    # Trees have no other baseline.
-    assert {m.name() for m in with_background()} == with_baseline - {"score_cam"} | {"tree_shap"}
+    # Trees and curves of a data set have no other baseline.
+    assert {m.name() for m in with_background()} == with_baseline - {"score_cam"} | {"tree_shap", "dependence"}
 
 
 @pytest.mark.parametrize("method", ["kernel_shap", "feature_ablation", "integrated_gradients", "deep_lift", "lime"])

@@ -99,6 +99,7 @@ class Anchors(HasBudget, ByFeatures, GameExplainer):
     (array([[1., 0., 1., 0.]], dtype=float32), [[1.0]], [[0.25]])
     """
 
+    may_be_conditional: ClassVar[bool] = False
     reference: ClassVar[str] = "Ribeiro et al. 2018, doi:10.1609/aaai.v32i1.11491"
 
     budget: int = integer(20_000, "maximum number of model evaluations per sample", low=2)

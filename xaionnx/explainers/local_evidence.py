@@ -79,6 +79,7 @@ class LocalEvidence(GameExplainer):
     array([[ 3.,  1., -1.]], dtype=float32)
     """
 
+    may_be_conditional: ClassVar[bool] = False
     axioms: ClassVar[tuple[str, ...]] = ("linearity",)
     reference: ClassVar[str] = "Brendel and Bethge 2019, arXiv:1904.00760"
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from xaionnx.errors import BudgetError, OutputError
 from xaionnx.perturb.appliers import Applier, applier
+from xaionnx.perturb.neighbours import Neighbours
 from xaionnx.perturb.removal import Removal
 from xaionnx.perturb.short_rows import NotFiniteError, ShortRows, are_short
 from xaionnx.runtime import progress
@@ -39,6 +40,8 @@ class Game:
         The number T of targets that are explained; the other W are watched. All by default.
     weights : array (B,), optional
         The weights of the baselines in means over them, which sum to 1; all are equal by default.
+    neighbours : int, optional
+        Average only over so many of the baselines for each coalition, those nearest to the sample in what is present.
     budget : int, optional
         Maximum number of model evaluations, including the one at the input.
     applier : str
@@ -56,6 +59,7 @@ class Game:
         *,
         explained: int | None = None,
         weights: Array | None = None,
+        neighbours: int | None = None,
         budget: int | None = None,
         applier_kind: str = "auto",
         evaluations: Evaluations | None = None,
@@ -70,6 +74,7 @@ class Game:
         self.full_watched = np.reshape(full[self._explained :].T, -1)
         self.budget = budget
         self._weights = weights
+        self._neighbours = [] if neighbours is None else [Neighbours(one, neighbours) for one in removals]
         self._numbers = np.array([one.sample.number for one in removals])
         if evaluations is None:
             evaluations = Evaluations(self.removal.sample.count)
@@ -78,7 +83,7 @@ class Game:
         self._model = model
         self._name = model.name
         together = applier_kind == "auto" and are_short(model, removals)
-        self._rows = ShortRows(model, removals, selection, weights) if together else None
+        self._rows = ShortRows(model, removals, selection, weights, self._neighbours) if together else None
         self._applier = None if together else applier(model, self.removal, selection, applier_kind)
         self._empty: Array | None = None
         self._open = np.ones(self.samples, dtype=bool)
@@ -231,6 +236,7 @@ class Game:
     def _fill_rows(self, applied: Applier, codes: Array, means: Array) -> None:
         """Write the means over the baselines, (M, T + W)."""
         draws, weights = self.removal.draws, self._weights
+        near = self._neighbours[0].weights(codes) if self._neighbours else None
         for rows, draw, values in applied.evaluate(codes):
             if not np.isfinite(values).all():
                 raise self._not_finite(int(rows[int(np.argmin(np.isfinite(values).all(axis=1)))]), 0)
@@ -238,12 +244,13 @@ class Game:
                 means[rows] = values
             else:
                 weighed = values if weights is None else values * weights[draw, None]
+                weighed = weighed if near is None else weighed * near[rows, draw, None]
                 # Row by row, so that each coalition's sum has the same order for any batch size.
                 for t in range(self._all):
                     np.add.at(means[:, t], rows, weighed[:, t])
             self._spent.add(self._numbers, len(rows))
             progress.advance(len(rows))
-        if weights is None and draws > 1:
+        if weights is None and near is None and draws > 1:
             means /= draws
 
     def _not_finite(self, code: int, sample: int) -> OutputError:

@@ -10,6 +10,7 @@ import numpy as np
 from xaionnx_kernels.selections import distinct_selections, mean_of_draws, selections
 
 from xaionnx.perturb.input_words import InputWords
+from xaionnx.perturb.neighbours import Neighbours
 from xaionnx.perturb.removal import Removal
 from xaionnx.runtime import progress
 from xaionnx.runtime.model import Model
@@ -69,6 +70,8 @@ class ShortRows:
         The T targets of the R samples.
     weights : array (B,), optional
         The weights of the baselines in means over them, which sum to 1; all are equal by default.
+    neighbours : sequence of R Neighbours
+        Give the weights instead, for each code; empty by default.
 
     Attributes
     ----------
@@ -77,10 +80,15 @@ class ShortRows:
     """
 
     def __init__(
-        self, model: Model, removals: Sequence[Removal], selection: TargetSet, weights: Array | None = None
+        self,
+        model: Model,
+        removals: Sequence[Removal],
+        selection: TargetSet,
+        weights: Array | None = None,
+        neighbours: Sequence[Neighbours] = (),
     ) -> None:
         self.repeats = 0
-        self._weights = weights
+        self._weights, self._neighbours = weights, neighbours
         self._model, self._removal, self._selection = model, removals[0], selection
         sample = removals[0].sample
         self._shared = {name: array for name, array in sample.x.items() if name not in sample.own}
@@ -111,7 +119,16 @@ class ShortRows:
                 if not np.isfinite(values).all():
                     sample, code = np.argwhere(~np.isfinite(values[which]).all(axis=(2, 3)))[0]
                     raise NotFiniteError(int(samples[sample]), start + int(code))
-                yield Block(samples, part, mean_of_draws(values, which, self._weights))
+                yield Block(samples, part, self._means(values, which, codes[part], samples))
+
+    def _means(self, values: Array, which: Array, codes: Array, samples: Array) -> Array:
+        """The means over the baselines, (R, M, T), of the targets (K, T) of the inputs numbered ``which`` (R, M, B)."""
+        if not self._neighbours:
+            return mean_of_draws(values, which, self._weights)
+        means = np.empty((*which.shape[:2], values.shape[1]))
+        for row, sample in enumerate(samples.tolist()):
+            means[row] = np.einsum("mb,mbt->mt", self._neighbours[sample].weights(codes), values[which[row]])
+        return means
 
     def _inputs(self, codes: Array, samples: Array) -> tuple[Array, Array]:
         """The inputs to run for some samples, as words (K, E), and the number of each input, (R, M, B)."""

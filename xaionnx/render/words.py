@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 # Parameters that appear elsewhere in the caption, or that do not matter for the picture.
 _ELSEWHERE: Final = (
-    "baseline", "background", "background_size", "background_reduction", "features", "gradient", "layer", "seed",
+    "baseline", "background", "background_size", "background_reduction", "expectation", "neighbours",
+    "features", "gradient", "layer", "seed",
     "budget", "tolerance",
 )  # fmt: skip
 
@@ -351,7 +352,12 @@ def _kind(name: str) -> str:
 def _replacement(given: Document) -> list[str]:
     """What replaces removed features: the background or the baseline; empty for methods without either."""
     if isinstance(given.get("background"), dict):
-        return [_background(given["background"])]
+        near = (
+            f", the {given['neighbours']} nearest in what is present"
+            if given.get("expectation") == "conditional"
+            else ""
+        )
+        return [_background(given["background"]) + near]
     return [f"baseline {_baseline(given['baseline'])}"] if "baseline" in given else []
 
 

@@ -13,13 +13,13 @@ from xaionnx import parameters
 from xaionnx.attribution import Attribution, PlayerValues
 from xaionnx.data.repeats import concatenate
 from xaionnx.data.sample import Sample, split
-from xaionnx.errors import InputMismatchError
+from xaionnx.errors import InputMismatchError, ParameterError
 from xaionnx.explainer import Explainer
 from xaionnx.explainers._games.layer_units import LayerUnits, layer_path
 from xaionnx.explanation import ValueKind
 from xaionnx.hooks import hook
 from xaionnx.layers.embeddings import float_token_inputs
-from xaionnx.parameters import choice, random_seed
+from xaionnx.parameters import choice, integer, random_seed
 from xaionnx.perturb import baseline as baselines
 from xaionnx.perturb import features as partitions
 from xaionnx.perturb.background import FromBackground
@@ -28,6 +28,7 @@ from xaionnx.perturb.baselines.background import REDUCTIONS
 from xaionnx.perturb.element_types import check_none_missing
 from xaionnx.perturb.features import Features
 from xaionnx.perturb.game import BySample, Game
+from xaionnx.perturb.neighbours import EXPECTATIONS
 from xaionnx.perturb.players import Players
 from xaionnx.perturb.removal import Mix, Removal, Select
 from xaionnx.perturb.short_rows import are_short
@@ -93,10 +94,19 @@ class GameExplainer(FromBackground, Explainer):
     """Whether players that change nothing get 0 and leave the values of the others as they are, so that games are
     played without them. The maps of such a method are of pairs of players, (T, P, P)."""
 
+    may_be_conditional: ClassVar[bool] = True
+    """Whether :meth:`estimate` evaluates coalitions only, whose background rows can be those near the sample."""
+
     baseline: BaselineLike = baselines.parameter("replacement for removed features")
     background_reduction: str = choice(
         "sample", REDUCTIONS, "how many rows become few: a random sample, or rows near k-means centres, with weights"
     )
+    expectation: str = choice(
+        "interventional",
+        EXPECTATIONS,
+        "whether absent columns come from all background rows, or from those nearest in the present columns",
+    )
+    neighbours: int = integer(10, "background rows in the mean of a coalition, for expectation='conditional'", low=1)
     seed: int = random_seed("seed of all random draws")
 
     @property
@@ -240,6 +250,7 @@ class GameExplainer(FromBackground, Explainer):
             resolved.values[:, which],
             explained=resolved.count,
             weights=self.replacing(removals[0].sample).weights,
+            neighbours=self._counted_neighbours(removals[0]),
             budget=budget,
             applier_kind=self.applier(),
             evaluations=evaluations,
@@ -289,6 +300,20 @@ class GameExplainer(FromBackground, Explainer):
         # After an early stop, fewer evaluations were made than planned.
         progress.expect(game.total_evaluations - before - planned * game.samples)
         return game, result
+
+    def _counted_neighbours(self, removal: Removal) -> int | None:
+        """How many background rows count for a coalition; None if all do."""
+        if self.expectation == "interventional":
+            return None
+        weighed = self.replacing(removal.sample).weights is not None
+        averages = self.may_be_conditional and getattr(self, "averages_over_baselines", True)
+        if self.background is None or weighed or not averages:
+            raise ParameterError(
+                f"{type(self).__name__} with expectation='conditional' needs 'background' rows that replace absent "
+                "columns and count alike, in a method of coalitions such as kernel_shap: give background='rows.csv', "
+                "and leave out background_reduction='kmeans' and neighbourhood='bins'."
+            )
+        return self.neighbours
 
     def _planned(self, game: Game) -> int:
         """The largest number of evaluations that the game costs for a sample; 0 if unknown."""
