@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from sklearn.linear_model import Lasso
+from sklearn.linear_model import Lasso, lars_path
 from xaionnx_kernels.coalitions import bernoulli
 
 import xaionnx
@@ -11,6 +11,7 @@ from tests.oracles import lime as oracle
 from tests.tolerances import Tolerance, assert_close
 from xaionnx import Features
 from xaionnx.errors import BudgetError, ParameterError
+from xaionnx.explainers._games.local_surrogate import fit
 from xaionnx.explainers.lime import Lime
 
 A = np.array([[20.0, 50.0, 30.0]], dtype=np.float32)
@@ -135,3 +136,15 @@ def test_no_tolerance_without_standard_errors(chooses):
     with pytest.raises(ParameterError, match=r"'tolerance' parameter of Lime must be None with .* choose the features"):
         Lime(tolerance=0.1, **chooses)
     Lime(**chooses)
+
+
+def test_the_lasso_is_on_the_path_of_scikit_learn():
+    rng = np.random.default_rng(0)
+    z, w = rng.random((300, 8)) < 0.5, rng.random(300)
+    y = z @ np.array([3, -2, 1, 0.5, 0, 0, 0.1, 0]) + 0.1 * rng.normal(size=300) + 0.7 * z[:, 0] * z[:, 1]
+    roots = np.sqrt(w)
+    alphas, _, path = lars_path((z - w @ z / w.sum()) * roots[:, None], (y - w @ y / w.sum()) * roots, method="lasso")
+    for alpha, values in zip(alphas[:-1], path.T[:-1], strict=True):
+        # scikit-learn divides by the number of rows, the surrogate by the sum of the weights.
+        found = fit(lambda a, b: z[a:b], w, y[:, None], surrogate="lasso", alpha=alpha * len(w) / w.sum())
+        np.testing.assert_allclose(found.values[0], values, atol=1e-9)

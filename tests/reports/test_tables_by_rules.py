@@ -1,8 +1,5 @@
 """What people met with LIME for tables, anchors and permutation importance."""
 
-import tomllib
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -13,7 +10,6 @@ from xaionnx.explainers.anchors import Anchors
 from xaionnx.explainers.feature_permutation import FeaturePermutation
 from xaionnx.explainers.lime import Lime
 
-REPORTS = tomllib.loads(Path(__file__).with_name("tables.toml").read_text(encoding="utf-8"))["report"]
 RNG = np.random.default_rng(0)
 START = RNG.bit_generator.state
 
@@ -30,11 +26,6 @@ def explained(column, x, **more):
     return xaionnx.explain(
         model, np.array([[x, 0.3]], np.float32), Lime(neighbourhood="bins", background=rows, alpha=0, **more), 0
     )
-
-
-def test_every_report_has_tests_here():
-    for report in REPORTS:
-        assert set(report["tests"]) <= set(globals())
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.8, 0.9])
