@@ -222,6 +222,10 @@ def feature_lines(
         found = np.isfinite(players)
         shown = [text for text, known in zip(result.shown_values(0), found, strict=True) if known]
         return _strongest(players[found], result.feature_names, shown)
+    if "samples" in result.diagnostics and result.feature_values is not None:
+        # All samples together have no value of a feature.
+        players = (result.feature_values[0] if result.several_targets else result.feature_values)[0]
+        return _strongest(players, result.feature_names, [""] * len(players))
     if isinstance(result.values, dict):
         return _lines_by_input(result.values, result.several_targets, spec, feeds, main)
     x = feeds[main][0]

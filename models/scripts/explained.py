@@ -102,6 +102,8 @@ def methods(names: list[str]) -> None:
         settings |= {name: {"patterns": patterns} for name in OF_PATTERNS}
     if "feature_permutation" in names:
         settings["feature_permutation"] = {"donors": model.spec.to_tensor(crops()[:DONORS]), "draws": DRAWS}
+    if "dependence" in names:
+        settings["dependence"] = {"background": model.spec.to_tensor(crops()[:DONORS])}
     file = PICTURES / "methods" / "costs.json"
     costs = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     for name in names:

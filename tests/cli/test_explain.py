@@ -245,6 +245,14 @@ def test_several_inputs_come_as_npz_by_name(run, tmp_path):
     )
 
 
+def test_a_data_set_has_no_value_of_its_first_row(run):
+    found = run("explain", "dependence", TABLE_MODEL, TABLE, "--rows", "0-19", "--points", "2", "-t", "good")
+    assert found.exit_code == 0, found.stderr
+    (line,) = [line.split() for line in found.stdout.splitlines() if line.startswith("  duration_in_month")]
+    assert len(line) == 2
+    assert "dependence of good (1), mean of 20 samples = " in found.stdout
+
+
 def test_pairs_triples_and_groups_are_printed(run):
     """The strongest of each, with whole interactions rather than the halves of the matrix."""
     words = (TABLE_MODEL, TABLE, "--rows", "9", "--background", TABLE, "--background-size", "2", "-t", "good")
