@@ -11,8 +11,9 @@ from tests import tiny
 from tests.tiny import normal
 from xaionnx import Model, Target, discovery
 
-# They need attention, several samples with the same features, few features, patterns, or trees.
+# They need attention, several samples with the same features, few features, patterns, trees, or sums of terms.
 OTHERS = {
+    "additive_shap", "linear_shap",
     "attention_relevance", "attention_rollout", "dependence", "exact_shapley", "pattern_attribution", "pattern_net",
     "tree_shap",
 }  # fmt: skip
