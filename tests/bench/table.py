@@ -22,7 +22,7 @@ def markdown(results: dict[str, Any] | None = None) -> str:
     machine, rows = results["machine"], results["rows"]
     of = {
         kind: [row for row in rows if row["kind"] == kind]
-        for kind in ("ratio", "gradient", "gain", "evaluations", "map", "cam", "over", "first", "memory")
+        for kind in ("ratio", "gradient", "gain", "evaluations", "peers", "map", "cam", "over", "first", "memory")
     }
     parts = []
     if of["ratio"]:
@@ -31,6 +31,8 @@ def markdown(results: dict[str, Any] | None = None) -> str:
         parts += [_gradients(of["gradient"])]
     if of["evaluations"]:
         parts += [_evaluations(of["evaluations"])]
+    if of["peers"]:
+        parts += [_peers(of["peers"])]
     parts += [_sentence(row) for kind in ("gain", "map", "cam", "over", "first", "memory") for row in of[kind]]
     if results["left_out"]:
         parts.append(f"Not measured: {'; '.join(results['left_out'])}.")
@@ -105,9 +107,23 @@ def _evaluations(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def _count(needed: int | None, least: int) -> str:
+def _peers(rows: list[dict[str, Any]]) -> str:
+    lines = [
+        "Evaluations until the mean error of 20 inputs of a trained model is 5 %, with the mean of the data as the "
+        "baseline, by `python -m tests.bench.peers`; Captum's schemes are rebuilt:",
+        "",
+        f"| method | {' | '.join(row['name'] for row in rows)} |",
+        f"| --- |{' ---: |' * len(rows)}",
+    ]
+    for method in rows[0]["needed"]:
+        cells = [_count(row["needed"][method], row["least"], most=16_384) for row in rows]
+        lines.append(f"| {method} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _count(needed: int | None, least: int, most: int = 32_768) -> str:
     if needed is None:
-        return "over 32,768"
+        return f"over {most:,}"
     return f"{needed:,} or fewer" if needed <= least else f"{needed:,}"
 
 

@@ -59,6 +59,15 @@ def test_the_table_shows_the_median_and_the_range():
     assert "Not measured: RISE." in shown
 
 
+def test_peers_have_a_line_each():
+    row = {"kind": "peers", "name": "a model", "least": 64, "needed": {"ours": 64, "shap": 900, "Captum": None}}
+    machine = {"processor": "x86_64", "cores": 2, "load": 1.0, "onnxruntime": "1.31", "date": "2026-01-01"}
+    shown = table.markdown({"machine": machine, "rows": [row, row | {"name": "other"}], "left_out": []})
+    assert "| method | a model | other |" in shown
+    assert "| ours | 64 or fewer | 64 or fewer |" in shown
+    assert "| Captum | over 16,384 | over 16,384 |" in shown
+
+
 def test_the_table_tells_what_a_map_costs_over_the_forward_run():
     row = {
         "kind": "cam",

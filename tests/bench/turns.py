@@ -20,11 +20,16 @@ TURN_S = 0.2
 
 def runner(path: Path, fetch: list[str] | None, feeds: dict[str, Array]) -> Step:
     """A function that runs the bare session on one thread; it fetches all outputs unless one is named."""
+    bare = session(path)
+    return lambda: bare.run(fetch, feeds)
+
+
+def session(path: Path) -> ort.InferenceSession:
+    """The bare session on one thread."""
     options = ort.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = 1
-    session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    return lambda: session.run(fetch, feeds)
+    return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
 def turns(steps: dict[str, Step], rounds: int, clock: Clock = time.process_time) -> dict[str, list[float]]:

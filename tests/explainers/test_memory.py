@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from models import planted
-from xaionnx import Baseline, discovery
+from xaionnx import Baseline, discovery, parameters
 from xaionnx.explainers import smooth_grad
 from xaionnx.gradients import graph
 from xaionnx.runtime import batcher
@@ -60,7 +60,7 @@ def test_many_targets(method, options, most):
 @pytest.mark.parametrize("method", ["deep_lift", "integrated_gradients", "expected_gradients"])
 def test_many_samples_with_rows_of_data(method):
     options = {"steps": 2, "draws": 4}
-    known = discovery.parameters.declared(discovery.method(method))
+    known = parameters.declared(discovery.method(method))
     options = {key: value for key, value in options.items() if key in known}
     few, many = (peak(method, samples=samples, baseline=Baseline.background(ROWS), **options) for samples in (4, 12))
     assert many - few < 0.1 * 8 * ROWS.nbytes

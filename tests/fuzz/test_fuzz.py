@@ -26,7 +26,7 @@ from tests.corpus.checks import check
 from tests.corpus.runner import Runner
 from tests.fuzz.graphs import OUTPUTS, graphs
 from tests.fuzz.texts import options, specs
-from xaionnx import Explanation, Model, discovery
+from xaionnx import Explanation, Model, discovery, parameters
 from xaionnx.errors import XaionnxError
 from xaionnx.typing import Array
 
@@ -129,7 +129,7 @@ def check_sums(model: Model, proto: onnx.ModelProto, x: Array, seed: int) -> Non
 def check_any(model: Model, x: Array, method: str, target: object) -> None:
     """Any method ends in an explanation or in one sentence of ours."""
     kind = discovery.method(method)
-    known = discovery.parameters.declared(kind)
+    known = parameters.declared(kind)
     small = {"budget": 150, "steps": 4, "draws": 3, "grid": 2, "window": 2, "stride": 2, "donors": x[::-1].copy()}
     made = kind(**{name: value for name, value in small.items() if name in known})
     found, refusal = outcome(lambda: xaionnx.explain(model, x, made, target))

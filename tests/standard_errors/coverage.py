@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 import xaionnx
 from tests import tiny
-from xaionnx import Model, discovery
+from xaionnx import Model, discovery, parameters
 
 RESULTS = Path(__file__).with_name("results.json")
 PLAYERS, SEEDS = 12, 400
@@ -121,7 +121,7 @@ def coverage(case: Case, model: Model, seeds: int = SEEDS) -> npt.NDArray[np.flo
     if case.limit is not None:
         settings = {**case.settings, **case.limit}
         name = settings.pop("method", case.method)
-        known = discovery.parameters.declared(discovery.method(name))
+        known = parameters.declared(discovery.method(name))
         exact = _explained(name, model, {key: value for key, value in settings.items() if key in known}, 0)
         limit = exact.values.ravel().astype(np.float64)
     slack = ROUNDING * max(1.0, float(np.abs(values).max()))
@@ -139,7 +139,7 @@ def _explained(method: str, model: Model, settings: dict[str, Any], seed: int) -
         drawn = np.random.default_rng(5).uniform(-0.5, 1.5, size=(settings["rows"], PLAYERS)).astype(np.float32)
         settings = {name: value for name, value in settings.items() if name != "rows"}
         settings["baseline"] = xaionnx.Baseline.background(drawn)
-    seeded = {"seed": seed} if "seed" in discovery.parameters.declared(kind) else {}
+    seeded = {"seed": seed} if "seed" in parameters.declared(kind) else {}
     return xaionnx.explain(model, X, kind(**seeded, **settings))
 
 
