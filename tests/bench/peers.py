@@ -23,7 +23,7 @@ from tests.bench.tasks import MODELS, applicants
 from xaionnx import Model
 from xaionnx.typing import Array
 
-ROWS, SEEDS, ERROR = 20, 2, 0.05
+ROWS, SEEDS, ERROR = 20, 1, 0.05
 LEAST, MOST = 64, 16_384
 Estimate = Callable[[games.Known, int, int], Array]
 

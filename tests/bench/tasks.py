@@ -97,7 +97,8 @@ def veiled(x: Array) -> Array:
 def mixed_rows(x: Array) -> Array:
     """Rows with half of the columns from background rows."""
     others, rng = background(100), np.random.default_rng(3)
-    return np.where(rng.random((4096, x.shape[1])) < 0.5, x, others[rng.integers(0, len(others), 4096)])
+    kept, own = rng.random((4096, x.shape[1])) < 0.5, x[np.arange(4096) % len(x)]
+    return np.where(kept, own, others[rng.integers(0, len(others), 4096)])
 
 
 def tasks(folder: Path | None) -> list[Task]:
@@ -136,9 +137,23 @@ def tasks(folder: Path | None) -> list[Task]:
             Task(f"KernelSHAP, table, 100 background rows, {kind}", path, target, "kernel_shap", table(100_001), row,
                  mixed_rows, TABLE_SIZES)
         )  # fmt: skip
-    path = MODELS / "german_credit_mlp.onnx"
-    found.append(
-        Task("LIME, table, 5,000 evaluations, mlp", path, 2.0, "lime", lambda: {"budget": 5000}, row, mixed_rows,
-             TABLE_SIZES)
-    )  # fmt: skip
+    mlp, forest = (MODELS / f"german_credit_{kind}.onnx" for kind in ("mlp", "forest"))
+
+    def rows(count: int) -> Callable[[], Array]:
+        return lambda: background(count)
+
+    def plain(**settings: Any) -> Callable[[], dict[str, Any]]:
+        return lambda: {"baseline": applicants()[:1], **settings}
+
+    for name, path, target, method, settings, x in (
+        ("LIME, table, 5,000 evaluations, mlp", mlp, 2.0, "lime", lambda: {"budget": 5000}, row),
+        ("LIME, 100 rows, 5,000 evaluations, mlp", mlp, 2.0, "lime", plain(budget=5000), rows(100)),
+        ("KernelSHAP, 1,000 rows, 1,000 evaluations, mlp", mlp, 1.5, "kernel_shap", plain(budget=1001), rows(1000)),
+        ("KernelSHAP, 100 rows, 1,000 evaluations, forest", forest, 1.15, "kernel_shap", plain(budget=1001), rows(100)),
+        ("KernelSHAP, 100 rows, 100 background rows, mlp", mlp, 1.5, "kernel_shap", table(100_001), rows(100)),
+        ("feature ablation, 10,000 rows, mlp", mlp, 2.0, "feature_ablation", plain(), rows(10_000)),
+        ("feature ablation, 10,000 rows, forest", forest, 2.0, "feature_ablation", plain(), rows(10_000)),
+        ("occlusion, 10,000 rows, mlp", mlp, 2.0, "occlusion", plain(), rows(10_000)),
+    ):
+        found.append(Task(name, path, target, method, settings, x, mixed_rows, TABLE_SIZES))
     return found
