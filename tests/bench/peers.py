@@ -35,12 +35,18 @@ def known_rows() -> Iterator[tuple[str, list[games.Known]]]:
     for kind in ("mlp", "forest"):
         mean = rows.mean(axis=0, keepdims=True) + np.float32(1e-3)
         path = f"german_credit_{kind}.onnx"
-        yield f"credit {kind}, 20 columns", [games.known(kind, path, x[None], mean, columns) for x in rows[:ROWS]]
+        yield (
+            f"credit {kind}, 20 columns, {ROWS} rows",
+            [games.known(kind, path, x[None], mean, columns) for x in rows[:ROWS]],
+        )
     with np.load(MODELS / "data" / "mnist_sample.npz") as file:
         digits = file["images"][:ROWS].astype(np.float32) / 255
     cell = np.arange(28) * 4 // 28
     labels, gray = (cell[:, None] * 4 + cell)[None], np.full_like(digits[:1], 0.13)
-    yield "MNIST CNN, 16 cells", [games.known("cnn", "mnist_cnn.onnx", x[None], gray, labels) for x in digits]
+    yield (
+        f"MNIST CNN, 16 cells, {ROWS} digits",
+        [games.known("cnn", "mnist_cnn.onnx", x[None], gray, labels) for x in digits],
+    )
 
 
 def shap_kernel(l1: str | int) -> Estimate:
@@ -67,7 +73,7 @@ def shapiqs(name: str, **options: Any) -> Estimate:
 
         bits = 1 << np.arange(game.players)
         found = getattr(approximator, name)(game.players, random_state=seed, **options).approximate(
-            budget, lambda rows: game.values[np.asarray(rows, dtype=bool) @ bits] - game.values[0]
+            budget, lambda rows: game.values[np.atleast_2d(np.asarray(rows, dtype=bool)) @ bits] - game.values[0]
         )
         return np.array([found[(player,)] for player in range(game.players)])
 
