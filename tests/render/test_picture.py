@@ -53,7 +53,7 @@ def test_a_kind_can_be_named_and_is_refused_where_it_does_not_apply():
     with pytest.raises(
         ParameterError,
         match=r"A picture of the kind 'series' needs an input that is a series, and a value for each of its elements\. "
-        r"Choose one of: auto, bar, map\.",
+        r"Choose one of: auto, bar, contours, for_and_against, map\.",
     ):
         render.picture(one, "series", photo=PHOTO)
     with pytest.raises(UnknownNameError, match=r"No picture kind named 'bars'\. Nearest: bar\b"):

@@ -24,7 +24,7 @@ def sample_page(
     size: int = charts.TEXT,
 ) -> Image.Image:
     """The page of one sample; ``title`` replaces the class and its score, ``size`` is the text height."""
-    heading = [title] if title else [words.class_and_score(one), words.rival(one)]
+    heading = [title] if title else [words.class_and_score(one), *filter(None, [words.rival(one)])]
     return page.whole(style, heading, caveats(one), body, words.caption(one, notes, details), size)
 
 
