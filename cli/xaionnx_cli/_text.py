@@ -48,7 +48,7 @@ def coloured(one: Explanation) -> list[str]:
 def _text(one: Explanation) -> Text:
     from rich.text import Text
 
-    from xaionnx.render.text_page import visible
+    from xaionnx.render.html_document import visible
     from xaionnx.render.text_parts import text_parts, text_scale
 
     shown = Text()

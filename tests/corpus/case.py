@@ -76,7 +76,25 @@ def writes(name: str, content: bytes | Callable[[], bytes]) -> Build:
 
 def all_cases() -> Iterator[Case]:
     """Yield the cases of all kinds; each name once."""
-    from tests.corpus import arrays, graphs, models, names, options, outputs, pictures, records, specs, tables
+    from tests.corpus import (
+        arrays,
+        backgrounds,
+        graphs,
+        models,
+        names,
+        options,
+        outputs,
+        parquet,
+        pictures,
+        records,
+        rows,
+        several,
+        specs,
+        tables,
+        tokenizers,
+        trees,
+    )
 
-    for module in (arrays, graphs, models, names, options, outputs, pictures, records, specs, tables):
+    first = (arrays, graphs, models, names, options, outputs, pictures, records, specs, tables)
+    for module in (*first, backgrounds, parquet, rows, several, tokenizers, trees):
         yield from module.cases()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from html.parser import HTMLParser
 from pathlib import Path
 
 from tests.corpus.case import Case, Stdout, prepare
@@ -28,6 +29,8 @@ def ran(case: Case, runner: Runner, folder: Path, stdout: Stdout) -> tuple[int, 
     out, said = ((streams / name).read_bytes().decode() if (streams / name).exists() else "" for name in ("out", "err"))
     assert "Traceback" not in said + out, said + out
     assert code in case.codes, (code, said, out)
+    for page in work.glob("*.html"):
+        _check_page(page.read_text(encoding="utf-8"))
     return code, out, said, _tree(work) - before
 
 
@@ -39,6 +42,31 @@ def check(case: Case, runner: Runner, folder: Path) -> None:
         json.loads(out)
     assert _safe(out), ascii(out)
     assert written <= set(case.written)
+
+
+_ELEMENTS = {
+    *("html", "head", "meta", "title", "style", "body", "div", "h1", "h2", "p", "b", "span", "mark", "table", "tr"),
+    *("th", "td", "details", "summary", "img", "figure", "br", "pre"),
+}
+
+
+class _Page(HTMLParser):
+    """Refuses what a page of results never has: elements that run or load something."""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        assert tag in _ELEMENTS, tag
+        for key, value in attrs:
+            assert not key.startswith("on"), key
+            assert key not in ("src", "href") or (value or "").startswith("data:image/"), value
+
+
+def _check_page(text: str) -> None:
+    assert "default-src 'none'" in text
+    # Others are letters of some scripts, and joiners of emoji.
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", text), ascii(text[-2000:])
+    page = _Page()
+    page.feed(text)
+    page.close()
 
 
 def _check_lines(said: str, code: int) -> None:

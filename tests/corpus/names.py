@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -12,7 +13,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from tests.corpus.case import DATA, MODEL, USAGE, Case, explain
+from tests.corpus.case import DATA, MODEL, MODELS, USAGE, Case, explain
 
 ESCAPES: Final = (
     "\x1b[2J",
@@ -125,7 +126,7 @@ def cases() -> Iterator[Case]:
     codes = {0, USAGE, MODEL, DATA}
     for number, name in enumerate(NAMES):
         for kind, build, words in _places(name):
-            yield Case(f"names/{kind}-{number}", words, codes, build)
+            yield Case(f"names/{kind}-{number}", words, codes, build, written=("out.html", "out.png"))
     for number, name in enumerate(_IN_FILES):
         file = f"{name}.npy"
 
@@ -173,16 +174,45 @@ def _places(name: str) -> Iterator[tuple[str, object, tuple[str, ...]]]:
         np.save(folder / "rows.npy", np.ones((2, 3), np.float32))
 
     def columns(folder: Path) -> None:
-        graph = onnx.parser.parse_graph("g (float[N,3] x) => (float[N,3] y) { y = Relu(x) }")
-        onnx.save(
-            helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), folder / "bad.onnx"
-        )
         names = [f"{name}{letter}" for letter in "abc"]
-        text = f'[input]\nkind = "table"\ncolumns = {json.dumps(names)}\n'
-        (folder / "bad.toml").write_text(text.replace("\\/", "/").replace("\x7f", "\\u007f"))
+        _table(folder, names)
         with (folder / "rows.csv").open("w", newline="") as file:
             csv.writer(file).writerows([names, [1, 2, 3]])
 
+    def words(folder: Path) -> None:
+        _table(
+            folder, categories={"a": [f"{name}0", f"{name}1"]}, units={"b": f"{name}m"}, groups={f"{name}g": ["a", "c"]}
+        )
+        with (folder / "rows.csv").open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([["a", "b", "c"], [f"{name}0", 2, 3], [f"{name}1", 3, 4], [f"{name}2", 3, 4]])
+
+    yield "words", words, ("explain", "feature_ablation", "bad.onnx", "rows.csv")
+    yield "words-compare", words, ("compare", "bad.onnx", "rows.csv", "--methods", "feature_ablation,occlusion")
+    yield "words-page", words, ("explain", "feature_ablation", "bad.onnx", "rows.csv", "--rows", "0", "-o", "out.html")
+    yield (
+        "words-picture",
+        words,
+        ("explain", "feature_ablation", "bad.onnx", "rows.csv", "--rows", "0", "-o", "out.png"),
+    )
+
+    def text(folder: Path) -> None:
+        for end in (".onnx", ".toml", ".tokenizer.json"):
+            shutil.copy(MODELS / f"spam{end}", folder / f"spam{end}")
+        (folder / "mail.txt").write_text(f"Free {name} money {name}now", encoding="utf-8", newline="")
+
+    yield "text", text, ("explain", "feature_ablation", "spam.onnx", "mail.txt")
+    yield "text-page", text, ("explain", "feature_ablation", "spam.onnx", "mail.txt", "-o", "out.html")
+
+    def tokens(folder: Path) -> None:
+        text(folder)
+        path = folder / "spam.tokenizer.json"
+        document = json.loads(path.read_text())
+        document["model"]["vocab"][name] = document["model"]["vocab"].pop("money")
+        document["added_tokens"][1]["content"] = document["model"]["unk_token"] = name
+        path.write_text(json.dumps(document))
+
+    words_of_tokens = ("explain", "feature_ablation", "spam.onnx", "mail.txt", "--features", "tokens")
+    yield "tokens", tokens, words_of_tokens
     yield "zipmap", classes, ("explain", "feature_ablation", "bad.onnx", "rows.npy")
     yield "zipmap-inspect", classes, ("inspect", "bad.onnx")
     yield "columns", columns, ("explain", "feature_ablation", "bad.onnx", "rows.csv")
@@ -191,6 +221,18 @@ def _places(name: str) -> Iterator[tuple[str, object, tuple[str, ...]]]:
         yield "axes", lambda folder: None, explain("--axes", f"{name}=N")[:-1]
         yield "target", lambda folder: None, explain("--target", name)[:-1]
         yield "output", lambda folder: None, explain("--output", name)[:-1]
+
+
+def _table(folder: Path, names: Sequence[str] = ("a", "b", "c"), **lines: Mapping[str, object]) -> None:
+    """A model of three columns, and its spec."""
+    graph = onnx.parser.parse_graph("g (float[N,3] x) => (float[N,3] y) { y = Relu(x) }")
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), folder / "bad.onnx")
+    parts = ['[input]\nkind = "table"', f"columns = {json.dumps(list(names))}"]
+    for section, entries in lines.items():
+        parts.append(f"[input.{section}]")
+        parts += [f"{json.dumps(key)} = {json.dumps(entry)}" for key, entry in entries.items()]
+    text = "\n".join([*parts, ""])
+    (folder / "bad.toml").write_text(text.replace("\\/", "/").replace("\x7f", "\\u007f"))
 
 
 def _key(name: str) -> str:

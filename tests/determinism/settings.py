@@ -46,8 +46,24 @@ OPTIONS: dict[str, Any] = {
 }  # fmt: skip
 # onnxruntime rounds the mean over the steps of the series otherwise in another batch.
 MODELS = ("table", "picture", "pooled picture", "series", "transformer")
+# Explained by these alone, besides the methods by their defaults.
+TREES = "trees"
+_FILES = {
+    "table": "german_credit_mlp",
+    TREES: "german_credit_forest",
+    "picture": "mnist_cnn",
+    "transformer": "mnist_vit",
+}
+# Methods with options by which they work in another way.
+VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "lime in bins": ("lime", {"neighbourhood": "bins"}),
+    "lime by a tree": ("lime", {"surrogate": "tree"}),
+    "tree_shap by paths": ("tree_shap", {"perturbation": "path_dependent"}),
+    "tree_shap of pairs": ("tree_shap", {"interactions": True}),
+    "feature_permutation of a metric": ("feature_permutation", {"metric": "neg_log_loss"}),
+}
 # Of these, methods take three rows of data for the baseline, over which they average.
-ROWS = ("table", "series")
+ROWS = ("table", "series", TREES)
 # The largest difference of values, beside that of outputs: sums, quotients and regressions of outputs amplify rounding.
 AMPLIFIED = 16.0
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -81,7 +97,7 @@ SETTINGS = (
 @cache
 def samples(name: str) -> Array:
     """The samples of a model."""
-    shape = {"table": (20,), "pooled picture": (3, 12, 12), "series": (30, 6)}.get(name, (1, 28, 28))
+    shape = {"table": (20,), TREES: (20,), "pooled picture": (3, 12, 12), "series": (30, 6)}.get(name, (1, 28, 28))
     return np.random.default_rng(7).normal(size=(SAMPLES, *shape)).astype(np.float32)
 
 
@@ -98,26 +114,52 @@ def loaded(name: str, batch_size: int | None = 64, threads: int = 1) -> Model:
             "c = ReduceMean<axes=[1], keepdims=0>(b) y = MatMul(c, v) }"
         )
         return planted.load(tiny.parsed(text, w=w, v=v), **options)
-    file = {"table": "german_credit_mlp", "picture": "mnist_cnn", "transformer": "mnist_vit"}[name]
+    file = {
+        "table": "german_credit_mlp",
+        TREES: "german_credit_forest",
+        "picture": "mnist_cnn",
+        "transformer": "mnist_vit",
+    }[name]
     return Model.load(ROOT / "models" / f"{file}.onnx", **options)
 
 
 def made(method: str, name: str) -> xaionnx.Explainer:
     """A method with options that keep it short."""
+    method, variant = VARIANTS.get(method, (method, {}))
     kind = discovery.method(method)
     known = parameters.declared(kind)
-    options = {key: value for key, value in OPTIONS.items() if key in known}
-    if "features" in known and name != "table":
+    options = {**{key: value for key, value in OPTIONS.items() if key in known}, **variant}
+    if "features" in known and name not in ("table", TREES):
         options["features"] = xaionnx.Features.grid(3, 3)
-    if method == "exact_shapley" and name == "table":
+    if method in ("exact_shapley", "shapley_interactions") and name == "table":
         options["features"] = xaionnx.Features.columns([list(range(10)), list(range(10, 13))])
     if "baseline" in known and name in ROWS:
         options["baseline"] = xaionnx.Baseline.background(samples(name)[1:4] / 2)
+    if method == "tree_shap":
+        # Otherwise it takes the rows that are explained together.
+        options["background"] = samples(name)
+    if "neighbourhood" in variant:
+        options.pop("baseline", None)
+        options["background"] = np.concatenate([samples(name) * scale for scale in (0.5, 1, 2)])
     if "donors" in known:
         options["donors"] = samples(name)[::-1].copy()
     if "patterns" in known:
         options["patterns"] = _patterns(name)
     return kind(**options)
+
+
+def all_methods() -> list[str]:
+    """The methods, by their defaults and as variants.
+
+    Dependence explains all samples together, beside its curves, and sums of terms are tested on such models.
+    """
+    others = ("linear_shap", "additive_shap", "dependence")
+    return [*(name for name in discovery.methods() if name not in others), *VARIANTS]
+
+
+def models_of(method: str) -> tuple[str, ...]:
+    """The models that a method explains, or refuses."""
+    return (*MODELS, TREES) if "tree_shap" in method else MODELS
 
 
 @cache
@@ -274,7 +316,7 @@ def _in_a_process(setting: Setting, methods: Sequence[str], folder: Path) -> dic
 def _explain_all(setting: Setting, methods: Sequence[str], file: Path) -> None:
     arrays: dict[str, Array] = {}
     for method in methods:
-        for name in MODELS:
+        for name in models_of(method):
             noise = SessionNoise()
             with noise.measured() if setting is REFERENCE else contextlib.nullcontext():
                 found = explained(method, name, setting)
@@ -316,7 +358,7 @@ def main() -> None:
     parser.add_argument("methods", nargs="*", metavar="METHOD")
     given = parser.parse_args()
     warnings.simplefilter("ignore")
-    methods = given.methods or discovery.methods()
+    methods = given.methods or all_methods()
     if given.setting is not None:
         setting = next(one for one in (REFERENCE, *SETTINGS) if one.name == given.setting)
         _explain_all(setting, methods, given.file)

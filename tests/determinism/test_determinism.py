@@ -5,25 +5,22 @@ from dataclasses import replace
 import pytest
 
 from tests.determinism.settings import (
-    MODELS,
     REFERENCE,
     SETTINGS,
     SessionNoise,
+    all_methods,
     apart,
     bound,
     explained,
     kept_results,
     measured,
+    models_of,
 )
-from xaionnx import discovery
 
-# The loops of trees are tested on trees, and dependence, which explains all samples together, beside its curves.
-METHODS = [
-    name for name in discovery.methods() if name not in ("tree_shap", "linear_shap", "additive_shap", "dependence")
-]
+METHODS = all_methods()
 # The hash seed, and threads other than the session's, belong to a process.
 HERE = [setting for setting in SETTINGS if setting.hash_seed == REFERENCE.hash_seed]
-CASES = [(method, model) for method in METHODS for model in MODELS]
+CASES = [(method, model) for method in METHODS for model in models_of(method)]
 
 
 @pytest.mark.sampled(percent=1)
@@ -58,7 +55,7 @@ def test_processes_of_other_threads_and_hash_seeds_agree(part):
 
 def test_every_method_is_in_the_table_and_within_the_bound():
     kept = kept_results()
-    assert sorted(kept) == METHODS
+    assert sorted(kept) == sorted(METHODS)
     check_bounds(kept)
 
 

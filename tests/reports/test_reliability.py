@@ -5,6 +5,7 @@ The log is reliability.toml.
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from onnx import TensorProto, helper
 
 import xaionnx
 from models import planted
@@ -154,3 +156,124 @@ xaionnx.explain("models/digits_cnn.onnx", x, "shapley_sampling", 0, features="gr
     env = {**os.environ, "NUMBA_CACHE_DIR": "/proc/none", "HOME": "/proc/none"}
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+# trees and tables --------------------------------------------------------------------------------------------------
+
+
+def forest(trees: int, features: int, depth: int) -> Model:
+    """A sum of trees that go on to one side alone, with a leaf at each level."""
+    rng, count = np.random.default_rng(0), 2 * depth + 1
+    inner = np.arange(0, 2 * depth, 2)
+    leaves = np.setdiff1d(np.arange(count), inner)
+    branch = np.isin(np.arange(count), inner)
+    numbers = np.arange(count)
+    node = helper.make_node(
+        "TreeEnsembleRegressor",
+        ["x"],
+        ["y"],
+        domain="ai.onnx.ml",
+        n_targets=1,
+        nodes_treeids=np.repeat(np.arange(trees), count).tolist(),
+        nodes_nodeids=np.tile(numbers, trees).tolist(),
+        nodes_featureids=np.where(np.tile(branch, trees), rng.integers(features, size=trees * count), 0).tolist(),
+        nodes_values=rng.uniform(size=trees * count).tolist(),
+        nodes_modes=["BRANCH_LEQ" if one else "LEAF" for one in branch] * trees,
+        nodes_truenodeids=np.tile(np.where(branch, numbers + 1, 0), trees).tolist(),
+        nodes_falsenodeids=np.tile(np.where(branch, numbers + 2, 0), trees).tolist(),
+        target_treeids=np.repeat(np.arange(trees), len(leaves)).tolist(),
+        target_nodeids=np.tile(leaves, trees).tolist(),
+        target_ids=[0] * (trees * len(leaves)),
+        target_weights=rng.normal(size=trees * len(leaves)).tolist(),
+    )
+    ends = [helper.make_tensor_value_info(n, TensorProto.FLOAT, ["N", k]) for n, k in (("x", features), ("y", 1))]
+    graph = helper.make_graph([node], "trees", ends[:1], ends[1:])
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 3)]
+    return planted.load(helper.make_model(graph, opset_imports=opsets, ir_version=8))
+
+
+@pytest.mark.parametrize("depth", [40, 3000])
+def test_deep_trees_are_explained(depth):
+    x = np.random.default_rng(1).uniform(size=(6, 8)).astype(np.float32)
+    result = xaionnx.explain(forest(2, 8, depth), x, "tree_shap", 0)
+    assert np.abs(result.values).max() > 0.01
+    assert np.abs(result.diagnostics["completeness_gap"]).max() < 1e-6
+
+
+def test_a_forest_over_many_columns_adds_up():
+    x = np.random.default_rng(1).integers(0, 2, size=(5, 90_000)).astype(np.float32)
+    result = xaionnx.explain(forest(100, 90_000, 3), x, "tree_shap", 0)
+    change = result.prediction - result.baseline_prediction
+    np.testing.assert_allclose(result.values.sum(axis=1), change, atol=2e-5)
+    assert np.count_nonzero(result.values) < 5 * 300
+
+
+def test_the_same_request_gives_the_same_bits():
+    model, table = Model.load("models/german_credit_mlp.onnx"), "models/data/german_credit_sample.csv"
+    x = model.read(table).arrays["features"]
+    for method, settings in (
+        ("lime", {"neighbourhood": "bins", "budget": 400}),
+        ("shapley_sampling", {"budget": 2000}),
+    ):
+        first, *others = (
+            xaionnx.explain(model, x[:2], method, "good", background=x, background_size=20, seed=10, **settings)
+            for _ in range(3)
+        )
+        assert all(np.array_equal(one.feature_values, first.feature_values) for one in others)
+
+
+def test_interactions_of_many_columns_stay_in_the_budget():
+    weights = np.full((42, 1), 0.1, np.float32)
+    model = loaded("g (float[N,42] x) => (float[N,1] y) { a = MatMul(x, w) y = Tanh(a) }", w=weights)
+    result = xaionnx.explain(model, np.ones((1, 42), np.float32), "shapley_interactions", 0, index="fsii", budget=2000)
+    assert result.diagnostics["evaluations"][0] <= 2000
+    assert abs(result.diagnostics["completeness_gap"][0]) < 1e-6
+
+
+def test_rows_of_the_same_name_are_explained():
+    pandas = pytest.importorskip("pandas")
+    model, table = Model.load("models/german_credit_mlp.onnx"), "models/data/german_credit_sample.csv"
+    frame = pandas.read_csv(table).drop(columns="creditability").head(4)
+    frame.index = ["a", "a", "a", "b"]
+    result = xaionnx.explain(model, frame, "feature_ablation", "good")
+    numbered = xaionnx.explain(model, frame.reset_index(drop=True), "feature_ablation", "good")
+    np.testing.assert_array_equal(result.values, numbered.values)
+    assert len(result.to_frame("pandas")) == 4
+
+
+def test_more_calls_take_no_more_memory():
+    model, x = Model.load("models/digits_cnn.onnx"), np.ones((1, 1, 8, 8), np.float32)
+    methods = ("lrp", "saliency", "integrated_gradients")
+
+    def calls(count: int) -> None:
+        for number in range(count):
+            xaionnx.explain(model, x, methods[number % 3], number % 10)
+
+    calls(30)
+    gc.collect()
+    tracemalloc.start()
+    calls(30)
+    gc.collect()
+    kept = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert kept < 1 << 20
+
+
+def test_a_page_is_written_whatever_the_system_can_write(tmp_path):
+    (tmp_path / "mail.txt").write_text("Gratis geld für alle — naïve 中 😀", encoding="utf-8")
+    plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "cp1252"}
+    words = (
+        "explain",
+        "feature_ablation",
+        "models/spam.onnx",
+        str(tmp_path / "mail.txt"),
+        "-o",
+        str(tmp_path / "out.html"),
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "xaionnx_cli", *words], env={**os.environ, **plain}, capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / "out.html").read_bytes().decode("utf-8")
+    assert "\u4e2d" in page
+    assert "\U0001f600" in page

@@ -1,8 +1,13 @@
 """Standard errors hold at their rate: 95 of 100 values lie within 1.96 of them."""
 
+import numpy as np
 import pytest
 
-from tests.standard_errors.coverage import CASES, LEAST, MOST, coverage, models, rates
+import xaionnx
+from tests.determinism.settings import loaded, made, samples
+from tests.standard_errors.coverage import CASES, LEAST, MOST, X, coverage, kept_results, models, rates
+from xaionnx import discovery, parameters
+from xaionnx.errors import XaionnxError
 
 
 @pytest.mark.slow
@@ -19,3 +24,27 @@ def test_every_estimator_over_400_seeds(case):
 @pytest.mark.parametrize("case", [case for case in CASES if not case.has_errors], ids=lambda case: case.name)
 def test_errors_that_would_not_hold_are_not_given(case):
     assert coverage(case, models()["curved"], seeds=1) is None
+
+
+def test_every_case_is_in_the_table():
+    assert list(kept_results()) == [case.name for case in CASES]
+
+
+def gives_errors(method, model, x):
+    """Whether a method gives standard errors by its defaults, of values or of a map."""
+    settings = {"budget": 300} if "budget" in parameters.declared(discovery.method(method)) else {}
+    try:
+        found = xaionnx.explain(model, x, made(method, "table") if method == "dependence" else method, **settings)
+    except XaionnxError:
+        return False
+    return found.standard_error is not None or any("error" in name for name in found.maps)
+
+
+@pytest.mark.parametrize("method", discovery.methods())
+def test_a_method_that_gives_errors_is_in_the_table(method):
+    measured = {case.method for case in CASES if case.has_errors}
+    x = X + np.linspace(0, 0.2, 3, dtype=np.float32)[:, None]
+    given = gives_errors(method, models()["curved"], x) or gives_errors(
+        method, loaded("pooled picture"), samples("pooled picture")[:2]
+    )
+    assert not given or method in measured

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+import struct
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,7 +28,19 @@ MAX_BYTES: Final = 2**30
 # Columns that hold the time of a step, unless the spec names a channel so.
 _TIME: Final = re.compile(r"(time|t|date|datetime|timestamp|index|step|seconds?)([ _\[(].*)?", re.IGNORECASE)
 # The largest size of whole numbers in a file of sound, by their type; bytes are around 128.
-_FULL: Final = {"int16": 2.0**15, "int32": 2.0**31}
+_FULL: Final = {"int8": 2.0**7, "int16": 2.0**15, "int32": 2.0**31}
+# What scipy raises for damaged files: UnboundLocalError for one that ends ahead of its format.
+_OF_SCIPY: Final = (
+    ValueError,
+    EOFError,
+    IndexError,
+    TypeError,
+    ZeroDivisionError,
+    OverflowError,
+    MemoryError,
+    UnboundLocalError,
+    struct.error,
+)
 # Rates of a file and of a spec are equal if they differ by less than this share.
 _SAME_RATE: Final = 1e-6
 
@@ -143,7 +156,7 @@ def _sound(
             # Chunks that are no sound, such as titles, are skipped with a warning.
             warnings.simplefilter("ignore", wavfile.WavFileWarning)
             rate, sound = wavfile.read(io.BytesIO(data))
-    except (ValueError, EOFError, IndexError, TypeError, ZeroDivisionError, OverflowError, MemoryError) as error:
+    except _OF_SCIPY as error:
         raise DataError(f"'{path}' is no .wav file, or is damaged. Save it again, uncompressed.") from error
     if not sound.size:
         raise DataError(f"'{path}' contains no sound. Record it again.")

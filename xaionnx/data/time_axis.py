@@ -98,7 +98,11 @@ class TimeAxis:
     def span(self, first: int, stop: int) -> str:
         """Return the steps from ``first`` up to ``stop``, which is no part of them, in words."""
         if isinstance(self.start, str):
-            return self._dates(first, stop)
+            try:
+                return self._dates(first, stop)
+            except OverflowError:
+                # After the year 9999.
+                return TimeAxis(self.step, self.unit).span(first, stop)
         if not self.unit:
             low, high = (f"{self.at(step):g}" for step in (first, stop - 1))
             return low if stop - first == 1 else f"{low}-{high}"

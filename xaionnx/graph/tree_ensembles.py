@@ -31,6 +31,7 @@ MEMBER: Final = MODES.index("BRANCH_MEMBER")
 
 # Nodes of all trees, after those that several share were repeated.
 _MOST_NODES: Final = 2**24
+_MOST_TARGETS: Final = 2**20
 _AGGREGATES: Final = ("AVERAGE", "SUM", "MIN", "MAX")
 # In the order of onnxruntime, which the outputs follow; ai.onnx.ml 5 says SOFTMAX is 1 and LOGISTIC 2.
 _TRANSFORMS: Final = ("NONE", "LOGISTIC", "SOFTMAX", "SOFTMAX_ZERO", "PROBIT")
@@ -200,6 +201,8 @@ def _read_by_ids(r: _Reader) -> TreeEnsemble:
         child[inner] = index.of(trees[inner], given[inner], f"nodes_{side}nodeids")
         children.append(child)
     kind, targets = ("class", _classes(r)) if r.node.op_type == CLASSIFIER else ("target", r.number("n_targets", 1))
+    if not 0 < targets <= _MOST_TARGETS:
+        raise r.refusal(f"it has {targets:,} targets")
     weight = r.numbers(f"{kind}_weights")
     nodes = index.of(
         r.numbers(f"{kind}_treeids", len(weight)), r.numbers(f"{kind}_nodeids", len(weight)), f"{kind}_nodeids"

@@ -14,7 +14,7 @@ import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # protobuf ships no types
 
 from xaionnx.errors import ModelFileError
-from xaionnx.loading import file_kinds, limits, soundness
+from xaionnx.loading import file_kinds, limits, soundness, tree_limits
 from xaionnx.loading.external_data import ExternalFile, external_files
 from xaionnx.loading.read_file import ReadFile, stamp_of
 from xaionnx.loading.refusal import refusal
@@ -136,6 +136,7 @@ def read_model(path: str | os.PathLike[str]) -> ModelFile:
         limits.make_readable(proto)
         census = soundness.check(shown, proto)
         limits.check_declared(shown, proto)
+        tree_limits.check_trees(shown, proto.graph.node)
         weights = [ReadFile.of(file.path) for file in external]
         return ModelFile(
             path=resolved,

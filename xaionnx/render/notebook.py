@@ -14,6 +14,7 @@ from xaionnx.explanation import Explanation
 from xaionnx.render.charts import signed
 from xaionnx.render.colours import number_words
 from xaionnx.render.files import PNG_LEVEL
+from xaionnx.render.html_document import document, visible
 from xaionnx.render.picture import draws_all_rows, picture
 from xaionnx.render.tables import has_rows, is_tabular, row_of, table_of
 from xaionnx.render.text_page import fragment
@@ -25,7 +26,7 @@ _LINES: Final = 8
 
 def html(explanation: Explanation) -> str:
     """The picture of the first sample and target with its warnings, its strongest numbers, and the repr."""
-    text = markup.escape(repr(explanation))
+    text = markup.escape(visible(repr(explanation)))
     targets = len(explanation.target) if explanation.several_targets else 1
     more = []
     if explanation.samples > 1:
@@ -70,13 +71,8 @@ def _numbers(explanation: Explanation, all_rows: bool) -> str:
 
 def picture_page(image: Image.Image, explanation: Explanation, target: int = 0) -> str:
     """A whole HTML document with a picture in it, which loads nothing; its text is the repr of the result."""
-    text = markup.escape(repr(explanation.sample(0, target if explanation.several_targets else None)))
-    return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width,initial-scale=1"><meta name="generator" content="xaionnx">'
-        f"<title>{markup.escape(explanation.method)}</title></head>\n"
-        f"<body>{_embedded(image, text)}<details><pre>{text}</pre></details></body></html>\n"
-    )
+    text = markup.escape(visible(repr(explanation.sample(0, target if explanation.several_targets else None))))
+    return document(explanation.method, f"{_embedded(image, text)}<details><pre>{text}</pre></details>")
 
 
 def _embedded(image: Image.Image, text: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html as markup
 import itertools
-import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -15,6 +14,7 @@ from xaionnx.explanation import Explanation
 from xaionnx.render import words
 from xaionnx.render.byte_rows import Gap, byte_rows, runs
 from xaionnx.render.colours import Scale, number_words
+from xaionnx.render.html_document import document, visible
 from xaionnx.render.maps import one_sample
 from xaionnx.render.text_parts import Part, has_bytes, text_parts, text_scale
 from xaionnx.render.value_kinds import sense
@@ -55,22 +55,16 @@ print-color-adjust:exact}
 @media print{.xaionnx-text{--ink:#000;--faint:#444;--paper:#fff;--line:#999;max-width:none}}
 """
 
-# Characters that would be invisible or turn the text around them, as they do in forged mails.
-_HIDDEN: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-
 
 def page(explanation: Explanation, sample: int = 0, target: int = 0, sign: str = "auto", top: int | None = None) -> str:
     """Return a whole HTML document, which loads nothing: title, text with coloured words, legend and caption."""
     one = one_sample(explanation, sample, target, "page")
-    title = markup.escape(f"{words.class_and_score(one)} - {words.method_words(one)}")
-    return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width,initial-scale=1"><meta name="generator" content="xaionnx">'
-        '<meta name="color-scheme" content="light dark">'
-        f"<title>{title}</title><style>html,body{{margin:0}}@media (prefers-color-scheme:dark)"
-        "{body{background:#161618}}</style></head>\n"
-        f"<body>{fragment(explanation, sample, target, sign, top)}</body></html>\n"
+    title = f"{words.class_and_score(one)} - {words.method_words(one)}"
+    head = (
+        '<meta name="color-scheme" content="light dark"><style>html,body{margin:0}@media (prefers-color-scheme:dark)'
+        "{body{background:#161618}}</style>"
     )
+    return document(title, fragment(explanation, sample, target, sign, top), head)
 
 
 def fragment(
@@ -112,13 +106,6 @@ def caption(one: Explanation, scale: Scale, parts: Sequence[Part]) -> list[str]:
     if cut:
         said.append(f"The last {cut:,} characters are cut off: the model does not see them.")
     return said
-
-
-def visible(text: str) -> str:
-    """Return a text with its control characters, and those that turn the direction of others, as signs."""
-    return _HIDDEN.sub(
-        lambda found: f"\u27e8U+{ord(found[0]):04X}\u27e9", text.replace("\r\n", "\n").replace("\r", "\n")
-    )
 
 
 def _dump(one: Explanation, scale: Scale, top: int | None) -> str:

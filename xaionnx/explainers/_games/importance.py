@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, TypeAlias, final
 
 import numpy as np
@@ -156,40 +157,17 @@ class Scored:
         return value
 
     def _estimator(self, outputs: Array) -> tuple[object, Array]:
-        from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
-
+        regressor, classifier = _estimators()
         scores = class_scores(outputs, self.tensor).astype(np.float64)
         activation = to_probability(outputs, self.tensor, self._model)
         binary = scores.shape[1] == 1 and self._labels.dtype.kind in "iub" and set(np.unique(self._labels)) <= {0, 1}
 
-        class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # without types
-            """Outputs as an estimator's."""
-
-            classes_ = np.arange(max(2, scores.shape[1]))
-
-            def predict_proba(self, x: object) -> Array:
-                del x
-                return probabilities
-
-            def predict(self, x: object) -> Array:
-                del x
-                return np.asarray(probabilities.argmax(axis=1))
-
-        class Regressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # without types
-            """Outputs as an estimator's."""
-
-            fitted_ = True
-
-            def predict(self, x: object) -> Array:
-                del x
-                return np.asarray(scores[:, 0])
-
         if scores.shape[1] == 1 and not (binary and self._is_probable(activation, scores)):
-            return Regressor(), self._labels
+            return regressor(scores[:, 0]), self._labels
         probabilities = _activated(scores, activation)
         if scores.shape[1] == 1:
             probabilities = np.concatenate([1 - probabilities, probabilities], axis=1)
-        return Classifier(), self._class_numbers(probabilities.shape[1])
+        return classifier(probabilities), self._class_numbers(probabilities.shape[1])
 
     def _is_probable(self, activation: str, scores: Array) -> bool:
         """Whether a single score is that of a class: a probability, or a logit as the spec says."""
@@ -205,6 +183,44 @@ class Scored:
             for label in np.unique(labels).tolist()
         }
         return np.array([each[label] for label in labels.tolist()])
+
+
+@cache
+def _estimators() -> tuple[Callable[[Array], object], Callable[[Array], object]]:
+    """Estimators of scikit-learn whose answers are known, for values and for probabilities.
+
+    Made once: making a class takes as long as most metrics.
+    """
+    from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+
+    class Regressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # without types
+        """Values as an estimator's."""
+
+        fitted_ = True
+
+        def __init__(self, values: Array) -> None:
+            self.values = values
+
+        def predict(self, x: object) -> Array:
+            del x
+            return np.asarray(self.values)
+
+    class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # without types
+        """Probabilities as an estimator's."""
+
+        def __init__(self, probabilities: Array) -> None:
+            self.probabilities = probabilities
+            self.classes_ = np.arange(max(2, probabilities.shape[1]))
+
+        def predict_proba(self, x: object) -> Array:
+            del x
+            return self.probabilities
+
+        def predict(self, x: object) -> Array:
+            del x
+            return np.asarray(self.probabilities.argmax(axis=1))
+
+    return Regressor, Classifier
 
 
 def _activated(scores: Array, activation: str) -> Array:

@@ -28,6 +28,7 @@ from xaionnx.explainers._games.kernel_shap_pairs import KernelShapPairs
 from xaionnx.explainers._games.local_surrogate import LEAST_FREEDOM
 from xaionnx.explainers._games.paired_regression import with_complements
 from xaionnx.explainers._games.sampling import evaluate
+from xaionnx.explainers._games.student import student
 from xaionnx.explainers._games.uniform_pairs import uniform_pairs
 from xaionnx.perturb.game import Game
 from xaionnx.short_repr import short_repr
@@ -160,6 +161,8 @@ def sampled_interactions(sampled: Sampled, index: str, order: int) -> Interactio
         by_size = [np.split(numbers.T, ends, axis=1) for numbers in (fit.coefficients, fit.errors())]
         return Interactions(*by_size)
     coefficients, found, spread = fit.coefficients, [], []
+    # Half of the pairs that the fit leaves free, as they weigh differently by size; HC3 is cautious enough by itself.
+    widened = student((len(sampled.outputs) - fit.count) // 4)
     for sets in fit.sets:
         values = _index_of_polynomial(fit.sets, coefficients, sets, index, order)
         table = coalition_weights(index, sampled.players, order, sets.shape[1]) * sampled.scale[:, None]
@@ -171,7 +174,7 @@ def sampled_interactions(sampled: Sampled, index: str, order: int) -> Interactio
                 values[:, t] += each.sum(axis=0)
                 variance[:, t] += sampled.missing[pairs] @ np.square(each)
         found.append(values.T)
-        spread.append(np.sqrt(variance).T)
+        spread.append(widened * np.sqrt(variance).T)
     return Interactions(found, spread)
 
 
@@ -204,8 +207,8 @@ class _Fit:
         self._start = sampled.outputs[0] if constrained else np.zeros(sampled.outputs.shape[1])
         self._total = sampled.outputs[1] - sampled.outputs[0]
         # A constraint fixes the coefficient of the last set; else there is an intercept.
-        self._count = sum(map(len, self.sets))
-        columns = self._count + (-1 if constrained else 1)
+        self.count = sum(map(len, self.sets))
+        columns = self.count + (-1 if constrained else 1)
         gram, moment = np.zeros((columns, columns)), np.zeros((columns, sampled.outputs.shape[1]))
         for rows, design, right in self._design():
             weighed = design * self._weights[rows, None]
@@ -214,7 +217,7 @@ class _Fit:
         scales, axes = np.linalg.eigh(gram)
         if scales[0] <= _RANK * scales[-1]:
             raise BudgetError(
-                f"The coalitions that the budget allows do not determine the {self._count:,} interactions of "
+                f"The coalitions that the budget allows do not determine the {self.count:,} interactions of "
                 f"{sampled.players} features. Raise the budget, or use fewer features."
             )
         self._inverse = (axes / scales) @ axes.T
@@ -231,7 +234,7 @@ class _Fit:
 
     def _design(self) -> Iterator[tuple[slice, Array, Array]]:
         """Rows of the design, and what it has to add up to."""
-        for _, rows, coalitions in self._sampled.pieces(self._count):
+        for _, rows, coalitions in self._sampled.pieces(self.count):
             design = np.concatenate([products(coalitions, sets) for sets in self.sets], axis=1)
             right = self._sampled.outputs[rows] - self._start
             if self._constrained:
@@ -260,7 +263,7 @@ class _Fit:
 
     def errors(self) -> Array:
         """The standard error of each coefficient, (K, T): the sandwich estimator (HC3), with pairs as clusters."""
-        variance = np.zeros((self._count, self._total.size))
+        variance = np.zeros((self.count, self._total.size))
         for rows, design, _ in self._design():
             reach = design @ self._inverse
             reach = (
@@ -271,5 +274,5 @@ class _Fit:
             missing = self._sampled.missing[rows.start // 2 : rows.stop // 2]
             for t in range(variance.shape[1]):
                 each = reach * (self._weights[rows] * self.left_out[rows, t])[:, None]
-                variance[:, t] += missing @ np.square(each.reshape(-1, 2, self._count).sum(axis=1))
+                variance[:, t] += missing @ np.square(each.reshape(-1, 2, self.count).sum(axis=1))
         return np.sqrt(variance)

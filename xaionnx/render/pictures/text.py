@@ -11,10 +11,11 @@ from PIL import Image, ImageDraw, ImageFont
 from xaionnx.explanation import Explanation
 from xaionnx.render import page
 from xaionnx.render.colours import Scale, heat
+from xaionnx.render.html_document import visible
 from xaionnx.render.maps import one_sample
 from xaionnx.render.picture import PictureKind, Scene, whole_number
 from xaionnx.render.result_page import sample_page
-from xaionnx.render.text_page import caption, visible
+from xaionnx.render.text_page import caption
 from xaionnx.render.text_parts import Part, has_text, text_parts, text_scale
 from xaionnx.render.themes import Style
 
