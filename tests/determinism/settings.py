@@ -60,7 +60,6 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "lime by a tree": ("lime", {"surrogate": "tree"}),
     "tree_shap by paths": ("tree_shap", {"perturbation": "path_dependent"}),
     "tree_shap of pairs": ("tree_shap", {"interactions": True}),
-    "feature_permutation of a metric": ("feature_permutation", {"metric": "neg_log_loss"}),
 }
 # Of these, methods take three rows of data for the baseline, over which they average.
 ROWS = ("table", "series", TREES)
