@@ -22,14 +22,19 @@ OptionValue: TypeAlias = Any
 MOST: Final = 2**31 - 1
 
 
+_UNITS: Final = {"s": 1, "m": 60, "h": 3600}
+
+
 class Seconds(click.FloatRange):
-    """A finite number above 0."""
+    """A finite number of seconds above 0, or with a unit: 90s, 10m or 2h."""
 
     def __init__(self) -> None:
         super().__init__(0, sys.float_info.max, min_open=True)
 
     def convert(self, value: OptionValue, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        seconds = float(super().convert(value, param, ctx))
+        unit = _UNITS.get(value[-1:], 0) if isinstance(value, str) else 0
+        number = super().convert(value[:-1] if unit else value, param, ctx)
+        seconds = float(number) * (unit or 1)
         if seconds != seconds:
             self.fail(f"{value!r} is not a number of seconds.", param, ctx)
         return seconds

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 # Metrics that need a second model or a second method, and are asked for by name in Python.
 _OF_TWO: Final = ("label_randomisation", "similarity")
-_USUAL: Final = "deletion,insertion,max_sensitivity,parameter_randomisation"
+USUAL: Final = "deletion,insertion,max_sensitivity,parameter_randomisation"
 _SUFFIXES: Final = (".html", ".json", ".csv")
 _COLUMNS: Final = (
     *("method", "metric", "direction", "mean", "low", "high", "control"),
@@ -58,7 +58,7 @@ class Request:
 @click.argument("model", type=click.Path())
 @click.argument("inputs", type=click.Path())
 @click.option("--methods", required=True, metavar="NAME,...", help="The methods; all: every one that the model allows.")
-@click.option("--metrics", default=_USUAL, show_default=True, metavar="NAME,...", help="The metrics; all: every one.")
+@click.option("--metrics", default=USUAL, show_default=True, metavar="NAME,...", help="The metrics; all: every one.")
 @click.option(
     "--controls", default="random", show_default=True, metavar="NAME,...", help="Controls: random, edges, other_class."
 )
@@ -93,8 +93,9 @@ def command(**given: OptionValue) -> None:
     from xaionnx_cli._progress import progress_bar
 
     request = Request(**given)
-    methods, metrics = _names(request.methods, METHODS), _names(request.metrics, METRICS, _OF_TWO)
-    place, masks = _place(request), _masks(request.masks)
+    methods, metrics = names_of(request.methods, METHODS), names_of(request.metrics, METRICS, _OF_TWO)
+    place = report_place(request.save, (request.model, request.inputs, request.spec, request.masks), request.force)
+    masks = _masks(request.masks)
     spec = None if request.spec is None else InputSpec.read(request.spec)
     with time_limit(request.timeout, f"Opening {request.model}"):
         model = Model.load(request.model, request.device, timeout_s=request.timeout, spec=spec)
@@ -104,7 +105,7 @@ def command(**given: OptionValue) -> None:
     with progress_bar() as bar, time_limit_between_runs(request.timeout, "A metric", bar):
         table = score_table(model, inputs, methods, metrics, target, masks=masks, controls=controls, seed=request.seed)
     if place is not None:
-        _save(table, place, f"{Path(request.model).name}, {request.inputs}")
+        save_report(table, place, f"{Path(request.model).name}, {request.inputs}")
     if request.as_json:
         sys.stdout.write(_report.dump_json(table.to_dict()) + "\n")
     else:
@@ -112,8 +113,8 @@ def command(**given: OptionValue) -> None:
         write_lines([*repr(table).split("\n"), *verdict(table), *_refused(table), *saved])
 
 
-def _names(given: str, registry: Registry[Explainer] | Registry[Metric], left_out: Sequence[str] = ()) -> list[str]:
-    """The names of one or more methods or metrics, each once; all but some for ``all``.
+def names_of(given: str, registry: Registry[Explainer] | Registry[Metric], left_out: Sequence[str] = ()) -> list[str]:
+    """Return the names of one or more methods or metrics, each once; all but some for ``all``.
 
     Raises
     ------
@@ -139,23 +140,29 @@ def _masks(given: str | None) -> Array | None:
     return None if given is None else read_array(Path(given)).array.astype(bool)
 
 
-def _place(request: Request) -> Path | None:
-    """The report to write, if it may be written."""
+def report_place(given: str | None, read: Sequence[str | None], force: bool) -> Path | None:
+    """Return the report to write, if it may be written; ``read`` are the files that the command reads.
+
+    Raises
+    ------
+    ParameterError, UsageError, StorageError
+        It may not be.
+    """
     from xaionnx.errors import ParameterError
     from xaionnx_cli._destination import check_writable
 
-    if request.save is None:
+    if given is None:
         return None
-    place = Path(request.save)
+    place = Path(given)
     if place.suffix.lower() not in _SUFFIXES:
-        raise ParameterError(f"-o must end in {', '.join(_SUFFIXES)}. Got '{request.save}' instead.")
+        raise ParameterError(f"-o must end in {', '.join(_SUFFIXES)}. Got '{given}' instead.")
     check_writable(place.parent)
-    read = (request.model, request.inputs, request.spec, request.masks)
-    _overwriting.check_replaceable(place, "report", _overwriting.real_paths(filter(None, read)), request.force)
+    _overwriting.check_replaceable(place, "report", _overwriting.real_paths(filter(None, read)), force)
     return place
 
 
-def _save(table: ScoreTable, place: Path, title: str) -> None:
+def save_report(table: ScoreTable, place: Path, title: str) -> None:
+    """Write a table of scores as its suffix says."""
     from xaionnx.render import save_page, score_page
     from xaionnx_cli._report import dump_json
 

@@ -49,6 +49,7 @@ def test_help_holds_every_command(parts):
         "join",
         "methods",
         "patterns",
+        "recommend",
     )
     lines = ("", *(f"{name} " for name in commands))
     for words in lines:

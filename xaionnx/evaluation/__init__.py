@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from xaionnx.evaluation.metric import Measure, Metric, SampleMeasure, measured, undefined
+    from xaionnx.evaluation.recommendation import Recommendation, recommend
     from xaionnx.evaluation.scores import Scores
     from xaionnx.evaluation.scoring import evaluate, metrics, score_table
     from xaionnx.evaluation.table import ScoreTable
@@ -17,12 +18,14 @@ if TYPE_CHECKING:
 __all__ = [
     "Measure",
     "Metric",
+    "Recommendation",
     "SampleMeasure",
     "ScoreTable",
     "Scores",
     "evaluate",
     "measured",
     "metrics",
+    "recommend",
     "score_table",
     "undefined",
 ]
@@ -31,6 +34,7 @@ __all__ = [
 _MODULES = {
     **dict.fromkeys(("Measure", "Metric", "SampleMeasure", "measured", "undefined"), "metric"),
     **dict.fromkeys(("evaluate", "metrics", "score_table"), "scoring"),
+    **dict.fromkeys(("Recommendation", "recommend"), "recommendation"),
     "ScoreTable": "table",
     "Scores": "scores",
 }

@@ -98,7 +98,7 @@ def evaluate(  # noqa: PLR0913 - options of a public function, by keyword
 
 def score_table(  # noqa: PLR0913 - options of a public function, by keyword
     model: ModelLike,
-    x: InputLike,
+    x: InputLike | Inputs,
     methods: Sequence[str | Explainer],
     metrics: Sequence[str | Metric],
     target: TargetLike = None,

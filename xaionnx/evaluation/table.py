@@ -91,7 +91,7 @@ class ScoreTable:
         found = {name: each[metric] for name, each in self.scores.items() if metric in each}
         if not found:
             return {}
-        values = {name: _turned(one) for name, one in found.items()}
+        values = {name: turned(one) for name, one in found.items()}
         means = {name: float(np.nanmean(v)) if np.isfinite(v).any() else -math.inf for name, v in values.items()}
         first = max(means, key=lambda name: means[name])
         others = [name for name in found if name != first]
@@ -153,14 +153,14 @@ def _cell(standing: Standing) -> str:
     return f"{standing.scores.mean:.3g}{mark}"
 
 
-def _turned(scores: Scores) -> Floats:
-    """The values such that higher is better."""
+def turned(scores: Scores) -> Floats:
+    """Return the values, of the other sign where lower ones are better."""
     return -scores.values if scores.direction == "lower" else scores.values
 
 
 def _control(scores: Scores) -> Floats:
     control = scores.control
-    return np.full(len(scores.values), np.nan) if control is None else _turned(control)
+    return np.full(len(scores.values), np.nan) if control is None else turned(control)
 
 
 def _p_greater(one: Floats, other: Floats) -> float:

@@ -1,0 +1,26 @@
+"""``xaionnx recommend``."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+from sklearn.datasets import load_digits
+
+
+def test_the_answer_is_one_line_and_its_evidence_a_table(run, tmp_path):
+    digits, report = tmp_path / "digits.npy", tmp_path / "report.html"
+    np.save(digits, load_digits().images[:4, None].astype(np.float32))
+    words = ("--methods", "saliency,input_x_gradient", "--metrics", "deletion", "--budget", "1m")
+    found = run("recommend", "models/digits_cnn.onnx", digits, *words, "-o", report)
+    assert found.exit_code == 0, found.stderr
+    assert "an input: " in found.stdout.splitlines()[0]
+    assert "deletion" in report.read_text()
+    document = json.loads(run("recommend", "models/digits_cnn.onnx", digits, *words, "--json").stdout)
+    assert document["choices"][-1]["method"] == "input_x_gradient"
+
+
+def test_times_have_units(run, tmp_path):
+    found = run("recommend", "models/digits_cnn.onnx", tmp_path / "none.npy", "--budget", "10x")
+    assert found.exit_code == 2
+    assert "10x" in found.stderr

@@ -1,0 +1,60 @@
+"""Recommendations: what is trusted, what never is, and what they cost."""
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+from tests import tiny
+from xaionnx.errors import ParameterError
+from xaionnx.evaluation import Scores, ScoreTable, recommend
+from xaionnx.evaluation.controls.edges import Edges
+from xaionnx.evaluation.recommendation import mean_ranks
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return load_digits().images[:8, None].astype(np.float32)
+
+
+def test_a_method_that_ignores_the_model_is_never_named(digits):
+    metrics = ["deletion", "parameter_randomisation"]
+    found = recommend(tiny.trained("digits_cnn"), digits, methods=[Edges(), "input_x_gradient"], metrics=metrics)
+    assert [choice.method for choice in found.choices] == ["input_x_gradient"]
+    assert "hardly change when the weights" in found.distrusted["edges"]
+    assert "input_x_gradient" in str(found)
+
+
+def test_each_choice_ranks_better_than_all_cheaper_ones(digits):
+    methods = ["saliency", "input_x_gradient", "occlusion", "feature_ablation"]
+    found = recommend(tiny.trained("digits_cnn"), digits, methods=methods, metrics=["deletion"])
+    ranks, prices = ([getattr(one, name) for one in found.choices] for name in ("rank", "seconds"))
+    assert ranks == sorted(ranks, reverse=True)
+    assert prices == sorted(prices)
+
+
+def test_the_budget_of_time_is_kept(digits):
+    ticks = iter(range(1000))
+    found = recommend(
+        tiny.trained("digits_cnn"),
+        digits,
+        methods=["saliency", "input_x_gradient", "occlusion"],
+        metrics=["sparseness"],
+        budget_s=2,
+        clock=lambda: next(ticks),
+    )
+    # The clock is read before each method: the third begins too late.
+    assert found.table.methods == ("saliency", "input_x_gradient")
+    assert found.choices
+
+
+def test_mean_ranks_count_missing_scores_as_the_last():
+    def one(values):
+        return Scores("deletion", "m", np.array(values), "lower", (0, 1))
+
+    table = ScoreTable({"a": {"deletion": one([0.1, 0.2])}, "b": {"deletion": one([0.3, np.nan])}, "c": {}})
+    assert mean_ranks(table, ["a", "b", "c"]) == pytest.approx({"a": 0.0, "b": 0.625, "c": 0.875})
+
+
+def test_one_sample_is_too_few(digits):
+    with pytest.raises(ParameterError, match="needs two samples"):
+        recommend(tiny.trained("digits_cnn"), digits[:1])

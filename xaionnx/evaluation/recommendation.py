@@ -1,0 +1,248 @@
+"""Recommend: the method to trust for a model and its inputs, at each price."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, final
+
+import numpy as np
+
+from xaionnx import discovery
+from xaionnx.data.inputs import Inputs
+from xaionnx.errors import ParameterError
+from xaionnx.evaluation.scores import Scores
+from xaionnx.evaluation.scoring import score_table
+from xaionnx.evaluation.table import ScoreTable, turned
+from xaionnx.explainer import Explainer
+from xaionnx.runtime.model import Model
+from xaionnx.short_repr import short_repr
+from xaionnx.typing import Array, Feeds, InputLike, ModelLike, TargetLike
+
+METRICS: Final = ("deletion", "insertion", "max_sensitivity", "parameter_randomisation")
+"""What methods are judged by, if nothing is named."""
+
+# A map of a model with random weights that is this similar to that of the model is made from the input.
+_IGNORES_MODEL: Final = 0.95
+_FIRST: Final = 2
+_FAITHFULNESS: Final = ("deletion", "insertion", "infidelity", "road", "faithfulness_correlation")
+
+
+@final
+@dataclass(frozen=True)
+class Choice:
+    """A method that is worth its price.
+
+    Attributes
+    ----------
+    method : str
+    seconds : float
+        Seconds for a sample.
+    rank : float
+        The mean rank by all metrics among the methods that were judged on the same samples, from 0, best, to 1.
+    samples : int
+        On how many samples it was judged.
+    """
+
+    method: str
+    seconds: float
+    rank: float
+    samples: int
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Recommendation:
+    """The methods to trust, from the cheapest to the best, and the evidence.
+
+    Attributes
+    ----------
+    choices : tuple of Choice
+        By rising price; each ranks better than all cheaper ones.
+    distrusted : dict of str
+        Methods that are not recommended whatever their rank, and why.
+    table : ScoreTable
+        The scores, of each method on as many samples as it was judged on.
+    """
+
+    choices: tuple[Choice, ...]
+    distrusted: Mapping[str, str]
+    table: ScoreTable
+
+    __repr__ = short_repr
+
+    def __str__(self) -> str:
+        """One line: the method at each price."""
+        if not self.choices:
+            return "No method is better than random values by these metrics."
+        return "; ".join(f"{_price(one.seconds)} an input: {one.method}" for one in self.choices) + "."
+
+
+def recommend(  # noqa: PLR0913 - options of a public function, by keyword
+    model: ModelLike,
+    x: InputLike | Inputs,
+    *,
+    budget_s: float = 600.0,
+    methods: Sequence[str | Explainer] | None = None,
+    metrics: Sequence[str] = METRICS,
+    target: TargetLike = None,
+    seed: int = 0,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Recommendation:
+    """Recommend the methods to trust for a model and inputs, at each price, within a budget of time.
+
+    Successive halving: all methods are scored on two samples; of those with about the same price, within a factor of
+    ten, the better half by mean rank is scored on twice as many, until the samples or the time are used up. A method
+    whose map hardly changes when the weights are randomised, or that is no better than random values by every metric of
+    faithfulness, is not recommended.
+
+    Parameters
+    ----------
+    model, x, target, seed
+        As in :func:`xaionnx.evaluate`.
+    budget_s : float
+        Seconds after which no further method or round begins.
+    methods : sequence of str or Explainer, optional
+        The candidates; all methods if None.
+    metrics : sequence of str
+        What they are judged by.
+    clock : callable
+        Returns the time in seconds.
+
+    Raises
+    ------
+    ParameterError
+        There are fewer than two samples, or the budget is not positive.
+
+    References
+    ----------
+    Jamieson and Talwalkar, Non-stochastic best arm identification and hyperparameter optimization, AISTATS 2016,
+    arXiv:1502.07943.
+
+    Examples
+    --------
+    >>> from models import planted
+    >>> linear = planted.load(planted.linear([[4.0, 3.0, 2.0, 1.0]]))
+    >>> x = np.random.default_rng(0).normal(size=(8, 4)).astype(np.float32)
+    >>> found = recommend(linear, x, methods=["saliency", "input_x_gradient"], metrics=["infidelity"])
+    >>> found.choices[-1].method
+    'input_x_gradient'
+    """
+    opened = model if isinstance(model, Model) else Model.load(model)
+    inputs = x if isinstance(x, Inputs) else opened.read(x)
+    feeds, count = inputs.arrays, len(opened.samples(inputs.arrays))
+    if count < _FIRST or budget_s <= 0:
+        raise ParameterError(f"A recommendation needs two samples and a positive budget. Got {count} and {budget_s}.")
+    names = discovery.methods() if methods is None else methods
+    running = {one.name(): one for one in (discovery.configured(name, {}) for name in names)}
+    ends, done, table = clock() + budget_s, 0, ScoreTable({})
+    while running and done < count:
+        upto = min(count, max(_FIRST, 2 * done))
+        some = _rows(opened, feeds, slice(done, upto))
+        for explainer in running.values():
+            if clock() > ends:
+                break
+            found = score_table(opened, some, [explainer], metrics, target, seed=seed)
+            table = _joined(table, found)
+        if clock() > ends:
+            break
+        running, done = _better_halves(running, table, upto), upto
+    return _recommendation(table)
+
+
+def _rows(model: Model, feeds: Feeds, some: slice) -> dict[str, Array]:
+    return {name: array if name in model.shared else array[some] for name, array in feeds.items()}
+
+
+def _joined(table: ScoreTable, found: ScoreTable) -> ScoreTable:
+    """The table with the scores of further samples."""
+    scores = {name: dict(each) for name, each in table.scores.items()}
+    for name, each in found.scores.items():
+        own = scores.setdefault(name, {})
+        for metric, one in each.items():
+            own[metric] = _followed_by(own[metric], one) if metric in own else one
+    return ScoreTable(scores, {**table.refused, **found.refused}, {**table.seconds, **found.seconds}, found.provenance)
+
+
+def _followed_by(first: Scores, second: Scores) -> Scores:
+    """The scores of some samples and of those after them; curves are left out."""
+    count = len(first.values)
+    return dataclasses.replace(
+        first,
+        values=np.concatenate([first.values, second.values]),
+        reasons={**first.reasons, **{count + n: reason for n, reason in second.reasons.items()}},
+        curves={},
+        controls={name: _followed_by(one, second.controls[name]) for name, one in first.controls.items()},
+    )
+
+
+def mean_ranks(table: ScoreTable, methods: Sequence[str]) -> dict[str, float]:
+    """Return the mean rank of each method over metrics and samples, from 0 for the best to 1.
+
+    A sample without a score, and a metric that does not apply, give the last rank.
+    """
+    from scipy.stats import rankdata
+
+    ranks = []
+    for metric in table.metrics:
+        known = {name: table.scores[name][metric] for name in methods if metric in table.scores[name]}
+        values = np.full((len(methods), max((len(one.values) for one in known.values()), default=0)), -np.inf)
+        for row, name in zip(values, methods, strict=True):
+            if name in known:
+                found = turned(known[name])
+                row[: len(found)] = np.where(np.isfinite(found), found, -np.inf)
+        ranks.append(rankdata(-values, axis=0).mean(axis=1))
+    if len(methods) == 1 or not ranks:
+        return dict.fromkeys(methods, 0.0)
+    mean = (np.mean(ranks, axis=0) - 1) / (len(methods) - 1)
+    return dict(zip(methods, mean.tolist(), strict=True))
+
+
+def _better_halves(running: Mapping[str, Explainer], table: ScoreTable, upto: int) -> dict[str, Explainer]:
+    """Of the methods of each price that were judged on ``upto`` samples, the better half."""
+    judged = [name for name in running if _samples(table, name) == upto]
+    by_price: dict[int, list[str]] = {}
+    for name in judged:
+        by_price.setdefault(math.floor(math.log10(max(table.seconds[name], 1e-6))), []).append(name)
+    kept = set[str]()
+    for names in by_price.values():
+        ranks = mean_ranks(table, names)
+        kept |= set(sorted(names, key=lambda name: ranks[name])[: math.ceil(len(names) / 2)])
+    return {name: one for name, one in running.items() if name in kept}
+
+
+def _samples(table: ScoreTable, name: str) -> int:
+    return max((len(one.values) for one in table.scores.get(name, {}).values()), default=0)
+
+
+def _recommendation(table: ScoreTable) -> Recommendation:
+    """The methods that were judged on most samples and may be trusted, from the cheapest to the best."""
+    most = max((_samples(table, name) for name in table.methods), default=0)
+    last = [name for name in table.methods if _samples(table, name) == most]
+    distrusted = {name: why for name in table.methods if (why := _why_not(table.scores[name]))}
+    ranks, choices = mean_ranks(table, last), list[Choice]()
+    for name in sorted(last, key=lambda name: table.seconds[name]):
+        if name not in distrusted and (not choices or ranks[name] < choices[-1].rank):
+            choices.append(Choice(name, table.seconds[name], ranks[name], most))
+    return Recommendation(tuple(choices), distrusted, table)
+
+
+def _why_not(scores: Mapping[str, Scores]) -> str:
+    """Why a method is not to be trusted; empty if it may be."""
+    changes = scores.get("parameter_randomisation")
+    if changes is not None and changes.mean >= _IGNORES_MODEL:
+        return (
+            f"its maps hardly change when the weights of the model are randomised (similarity {changes.mean:.2f}), so "
+            "that they say little of the model"
+        )
+    removing = [scores[name] for name in _FAITHFULNESS if name in scores]
+    if removing and all(one.control is not None and not one.gain()[0] > 0 for one in removing):
+        return "it is no better than random values by any metric of faithfulness"
+    return ""
+
+
+def _price(seconds: float) -> str:
+    return f"{1000 * seconds:.2g} ms" if seconds < 1 else f"{seconds:.2g} s"
