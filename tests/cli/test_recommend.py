@@ -16,7 +16,9 @@ def test_the_answer_is_one_line_and_its_evidence_a_table(run, tmp_path):
     assert found.exit_code == 0, found.stderr
     assert "an input: " in found.stdout.splitlines()[0]
     assert "deletion" in report.read_text()
-    document = json.loads(run("recommend", "models/digits_cnn.onnx", digits, *words, "--json").stdout)
+    found = run("recommend", "models/digits_cnn.onnx", digits, *words, "--json")
+    assert found.exit_code == 0, found.stderr
+    document = json.loads(found.stdout)
     assert document["choices"][-1]["method"] == "input_x_gradient"
 
 
