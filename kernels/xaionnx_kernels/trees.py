@@ -123,7 +123,8 @@ def _records(forest: Forest, at: Ints | slice = slice(None)) -> Records:
     nodes["first_member"], nodes["last_member"] = forest.member_start[:-1][at], forest.member_start[1:][at]
     for name in ("feature", "missing_true", "true", "false"):
         nodes[name] = getattr(forest, name)[at]
-    return nodes
+    # Whose fields are attributes in Python, too.
+    return nodes.view(np.recarray)
 
 
 @dataclass(frozen=True, eq=False)

@@ -135,13 +135,20 @@ def test_a_probability_behind_a_link_is_refused() -> None:
         xaionnx.explain(FOLDER / "xgboost_binary.onnx", data[:3], "tree_shap", target=Target.probability(1))
 
 
-def test_batches_and_singles_agree() -> None:
+@pytest.mark.parametrize("perturbation", ["interventional", "path_dependent"])
+def test_batches_and_singles_agree(perturbation: str) -> None:
+    """Bit for bit, so that results of a table do not depend on how many rows are explained at once."""
     data = rows("xgboost_classes")
     model = Model.load(FOLDER / "xgboost_classes.onnx")
-    together = xaionnx.explain(model, data[:5], "tree_shap", background=data)
+    method = TreeShap(background=data, perturbation=perturbation).bind(model)
+    together = method.attribute(model, data[:5])
     for n in range(5):
-        alone = xaionnx.explain(model, data[n : n + 1], "tree_shap", background=data)
-        np.testing.assert_allclose(alone.values, together.values[n : n + 1], rtol=1e-6, atol=1e-7)
+        np.testing.assert_array_equal(method.attribute(model, data[n : n + 1]).values, together.values[n : n + 1])
+
+
+def test_rows_that_follow_covers_are_explained_one_by_one() -> None:
+    assert TreeShap().compares_samples
+    assert not TreeShap(perturbation="path_dependent").compares_samples
 
 
 def stump(mode: str, missing: int, value: float = 0.5, **changed: Any) -> Model:

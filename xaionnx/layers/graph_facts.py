@@ -23,3 +23,12 @@ def graph_fact(model: Model, key: Hashable, find: Callable[[GraphView], T]) -> T
         facts[key] = find(model.view)
     fact: T = facts[key]
     return fact
+
+
+def last_fact(model: Model, name: str, key: tuple[Hashable, ...], find: Callable[[], T]) -> T:
+    """Return ``find()``, cached under ``name`` until another key is asked for, so that batches of rows share it."""
+    kept: dict[Hashable, T] = graph_fact(model, ("last", name), lambda _: {})
+    if key not in kept:
+        kept.clear()
+        kept[key] = find()
+    return kept[key]

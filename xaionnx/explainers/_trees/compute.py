@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, final
 
 import numpy as np
@@ -17,7 +20,7 @@ from xaionnx.explainers._trees.forest import JoinedForest, RowGroups, absent, co
 from xaionnx.explainers._trees.raw_score import RAW
 from xaionnx.explainers._trees.scores import GAMES
 from xaionnx.explainers._trees.source import TreeSource, tree_source
-from xaionnx.layers.graph_facts import graph_fact
+from xaionnx.layers.graph_facts import graph_fact, last_fact
 from xaionnx.perturb.baseline import Baseline
 from xaionnx.perturb.baselines.background import Background
 from xaionnx.perturb.features import Features
@@ -33,6 +36,10 @@ _APART: Final = 1e-4
 _MIXED: Final = 64
 
 
+# Rows for which tables of leaves with many players should pay; results do not depend on the size of a batch.
+_ROWS: Final = 2000
+
+
 @final
 @dataclass(frozen=True, eq=False)
 class BackgroundTable:
@@ -44,16 +51,21 @@ class BackgroundTable:
     weights : array (B,) or None
     rows : Background
         As given, for the record.
-    own : bool
-        Whether they are the explained rows.
+    digest : bytes
+        Of the rows and weights; empty for the explained rows themselves.
     """
 
     table: Array
     weights: Array | None
     rows: Baseline
-    own: bool = False
+    digest: bytes = b""
 
     __repr__ = short_repr
+
+    @property
+    def own(self) -> bool:
+        """Whether they are the explained rows."""
+        return not self.digest
 
 
 @final
@@ -139,7 +151,7 @@ class TreeGame:
         """The background rows as the trees read them; None if none are given."""
         if given is None:
             return None
-        bound = Baseline.of(given) if isinstance(given, Baseline) else Background(given)
+        bound: Baseline = Baseline.of(given) if isinstance(given, Baseline) else Background(given)
         if isinstance(bound, Background) and not isinstance(given, Baseline):
             bound = bound.bind(request.model)
         first = request.samples[0]
@@ -150,9 +162,11 @@ class TreeGame:
             name: rows[name] if name in rows else x if name in model.shared else np.repeat(x[:1], count, axis=0)
             for name, x in request.feeds.items()
         }
-        table = self._table_of(feeds, "background row")
+        digest = hashlib.sha256(pickle.dumps((feeds, bound.weights))).digest()
+        key = self.source.tensor, digest
+        table = last_fact(model, "tree background", key, lambda: self._table_of(feeds, "background row"))
         self._check_mixed_rows(feeds)
-        return BackgroundTable(table, bound.weights, bound)
+        return BackgroundTable(table, bound.weights, bound, digest)
 
     def _table_of(self, feeds: Feeds, rows: str) -> Array:
         """The features of other rows, for which the sums of the trees are compared with the model's outputs, too."""
@@ -193,7 +207,7 @@ class TreeGame:
         rows = {name: self.request.feeds[name] for name in self.players.maps}
         self._check_mixed_rows(self.request.feeds)
         only = rows[next(iter(rows))] if len(rows) == 1 else rows
-        return BackgroundTable(self.table, None, Background(only), own=True)
+        return BackgroundTable(self.table, None, Background(only))
 
     def covers(self, background: BackgroundTable | None) -> Array:
         """The share of rows that go on to each node, from the covers of the file, or from background rows.
@@ -218,15 +232,13 @@ class TreeGame:
     ) -> Attribution:
         """The values of all rows and targets."""
         count = self.players.count
-        trees = self.joined.paths(np.where(self.owner == NOBODY, count, self.owner))
-        table, weights = (None, None) if background is None else (background.table, background.weights)
-        try:
-            tables = ShapTables(trees, absent(table, weights, covers), len(self.table), interactions=interactions)
-        except ValueError as error:
-            raise UnsupportedModelError(
-                f"tree_shap cannot give interactions of {self.request.model.name}: {error}. Group features "
-                "(features=), or leave interactions out."
-            ) from error
+        if background is not None and background.own:
+            trees, tables = self._tables(background, covers, interactions)
+        else:
+            digest = b"" if background is None else background.digest
+            key = self.source.tensor, digest, covers is None, interactions, self.owner.tobytes()
+            make = partial(self._tables, background, covers, interactions)
+            trees, tables = last_fact(self.request.model, "tree tables", key, make)
         combined, shift = self.combinations()
         groups = RowGroups.of(combined)
         values, pairs = shap_values(self.joined, tables, self.table, groups, count, interactions)
@@ -234,6 +246,20 @@ class TreeGame:
         for rows, each in zip(groups.rows, groups.combined, strict=True):
             base[rows] = self.base(trees, each, background, covers)
         return self._recorded(values[..., :count], pairs, base + shift, background, covers)
+
+    def _tables(
+        self, background: BackgroundTable | None, covers: Array | None, interactions: bool
+    ) -> tuple[Paths, ShapTables]:
+        """The paths of the trees, and their tables, which are the same for any number of rows."""
+        trees = self.joined.paths(np.where(self.owner == NOBODY, self.players.count, self.owner))
+        table, weights = (None, None) if background is None else (background.table, background.weights)
+        try:
+            return trees, ShapTables(trees, absent(table, weights, covers), _ROWS, interactions=interactions)
+        except ValueError as error:
+            raise UnsupportedModelError(
+                f"tree_shap cannot give interactions of {self.request.model.name}: {error}. Group features "
+                "(features=), or leave interactions out."
+            ) from error
 
     def base(self, trees: Paths, combined: Array, background: BackgroundTable | None, covers: Array | None) -> Array:
         """The mean (T,) of combinations (C, T) of the sums where all players are absent."""
