@@ -163,7 +163,7 @@ class TreeGame:
             for name, x in request.feeds.items()
         }
         digest = hashlib.sha256(pickle.dumps((feeds, bound.weights))).digest()
-        key = self.source.tensor, digest
+        key = self.source.scores.tensor, digest
         table = last_fact(model, "tree background", key, lambda: self._table_of(feeds, "background row"))
         self._check_mixed_rows(feeds)
         return BackgroundTable(table, bound.weights, bound, digest)
@@ -236,7 +236,7 @@ class TreeGame:
             trees, tables = self._tables(background, covers, interactions)
         else:
             digest = b"" if background is None else background.digest
-            key = self.source.tensor, digest, covers is None, interactions, self.owner.tobytes()
+            key = self.source.scores.tensor, digest, covers is None, interactions, self.owner.tobytes()
             make = partial(self._tables, background, covers, interactions)
             trees, tables = last_fact(self.request.model, "tree tables", key, make)
         combined, shift = self.combinations()
