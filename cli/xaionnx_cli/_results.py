@@ -37,6 +37,9 @@ from xaionnx_cli._text import text_lines
 # With more inputs than this, features are no longer listed on the terminal.
 _MAX_DETAILED = 5
 
+# Letters of a JSON document that are printed at once.
+_GATHERED = 2**20
+
 # Finished samples whose pictures may be pending; their results stay in memory until then.
 _MAX_WAITING = 64
 
@@ -369,7 +372,8 @@ class Results:
     def _print_document(self, complete: bool, saved: str | None) -> None:
         """Print the JSON document, if it is asked for; the arrays are in it unless a file holds them.
 
-        The entries of thousands of rows are made and printed one by one.
+        The entries of thousands of rows are made one by one, and printed when a megabyte has gathered. A smaller
+        document is printed at once, so that a reader gets all of it or nothing.
         """
         if not self.options.as_json or not (self._done or complete):
             return
@@ -383,12 +387,16 @@ class Results:
             "saved": saved,
         }
         tail = {"kept": self.kept, "refused": self.refusals.entries, "notes": self.printer.notes}
-        self.printer.document(f'{_report.dump_json(head)[:-1]}, "results": [')
+        gathered, size = [f'{_report.dump_json(head)[:-1]}, "results": ['], 0
         for number, entry in enumerate(self._entries(arrays=saved is None)):
             if self.printer.lost is not None:
                 break
-            self.printer.document(f"{', ' if number else ''}{_report.dump_json(entry)}")
-        self.printer.document(f"], {_report.dump_json(tail)[1:]}\n")
+            gathered.append(f"{', ' if number else ''}{_report.dump_json(entry)}")
+            size += len(gathered[-1])
+            if size > _GATHERED:
+                self.printer.document("".join(gathered))
+                gathered, size = [], 0
+        self.printer.document(f"{''.join(gathered)}], {_report.dump_json(tail)[1:]}\n")
 
     def _entries(self, *, arrays: bool) -> Iterator[Document]:
         """Yield the entries of the document in the order of the samples."""
