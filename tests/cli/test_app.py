@@ -59,10 +59,10 @@ def test_help_lists_every_command(run):
             "--overlap must be one of 'mean', 'sum'. Got 'max' instead.",
         ),
         (
-            (*OCCLUSION, "m.onnx", "x.png", "-o", "x.gif"),
+            (*OCCLUSION, "m.onnx", "x.png", "-o", "x.tif"),
             2,
-            "-o must end in .png, .jpg, .jpeg, .html (a picture or page) or .npz (the whole record), or name a folder. "
-            "Got 'x.gif' instead.",
+            "-o must end in .png, .jpg, .jpeg, .gif, .html (a picture or page) or .npz (the whole record), or name a "
+            "folder. Got 'x.tif' instead.",
         ),
         (
             (*OCCLUSION, "m.onnx", "x.png", "-o", "nowhere/x.png"),

@@ -38,7 +38,10 @@ def follows_attention(method):
 # Methods without special requirements, such as attention or a head of pooling and a linear layer.
 USUAL = [method for method in discovery.methods() if not follows_attention(method) and method != "cam"]
 # Methods that map spatial positions of a layer cannot explain rows.
-OF_PICTURES = {m for m in USUAL if "upsampling" in parameters.declared(discovery.method(m))} - {"full_grad"} | {"xrai"}
+OF_PICTURES = {m for m in USUAL if "upsampling" in parameters.declared(discovery.method(m))} - {"full_grad"} | {
+    "blur_ig",
+    "xrai",
+}
 # These take gradients at a layer, which may come after the trees.
 AT_A_LAYER = {"conductance", "internal_influence"}
 # These use their own propagation rules, which finite differences cannot replace.
@@ -92,12 +95,17 @@ def test_text_lists_some_layers_or_all(run, digits):
     assert "  /1/Relu_output_0     Relu (N, 16, 8, 8)  8 x 8 over pixels 8 x 8, 16 channels; depth 17 %\n" in every
 
 
+# Of sums and trees that the graph shows.
+OF_KNOWN_FORM = {"additive_shap", "linear_shap", "tree_shap"}
+REFUSED = sorted(OF_KNOWN_FORM | {"cam"})
+
+
 def test_attention_is_listed_with_its_heads_and_tokens(run):
     path = MODELS / "mnist_vit.onnx"
     told = json.loads(run("inspect", path, "--json", "--limit", "0").stdout)
     names = [f"/blocks/blocks.{n}/Softmax_output_0" for n in range(4)]
     assert told["attention"] == [{"name": n, "shape": [1, 4, 50, 50], "heads": 4, "tokens": 50} for n in names]
-    assert [verdict["method"] for verdict in told["methods"] if verdict["outcome"] == "refused"] == ["cam", "tree_shap"]
+    assert [verdict["method"] for verdict in told["methods"] if verdict["outcome"] == "refused"] == REFUSED
     text = run("inspect", path, "--limit", "0").stdout
     assert "attention 4 of 4 layers, shapes for one sample\n" in text
     assert f"  {names[0]}  (1, 4, 50, 50)  4 heads, 50 tokens\n" in text
@@ -184,7 +192,7 @@ def test_a_small_model_without_a_rule_is_explained_by_finite_differences(run, tm
     assert any(needs_gradient(m["method"]) for m in told)
     for verdict in told:
         able = verdict["outcome"] != "refused"
-        assert able is (verdict["method"] in USUAL and verdict["method"] not in RULED | OF_PICTURES | {"tree_shap"})
+        assert able is (verdict["method"] in USUAL and verdict["method"] not in RULED | OF_PICTURES | OF_KNOWN_FORM)
         if needs_gradient(verdict["method"]) and able and verdict["method"] not in AT_A_LAYER:
             assert verdict["gradient"] == "finite_differences"
             assert verdict["remark"].startswith(f"8 evaluations a gradient. {NO_RULE}")

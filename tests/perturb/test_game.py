@@ -262,6 +262,8 @@ def test_a_record_tells_what_stood_behind_defaults_and_shorthands():
         "background": None,
         "background_size": 100,
         "background_reduction": "sample",
+        "expectation": "interventional",
+        "neighbours": 10,
         "seed": 0,
         "layer": None,
         "features": {

@@ -41,7 +41,7 @@ class Features(ABC):
     Examples
     --------
     >>> FEATURES.words()[:52]
-    'changepoints[:count], channel_changepoints[:count], '
+    'bytes[:length], changepoints[:count], channel_change'
     """
 
     forms: ClassVar[tuple[Form[Features], ...]] = ()

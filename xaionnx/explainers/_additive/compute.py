@@ -295,6 +295,18 @@ def _shapley(players: int, present: int) -> float:
 
 
 def _joined(source: AdditiveSource, outputs: Mapping[str, Array]) -> Array:
+    """The terms (M, H) from the tensors that hold them.
+
+    Raises
+    ------
+    UnsupportedModelError
+        One is a single number, without an axis of samples.
+    """
+    for name in source.tensors:
+        if np.ndim(outputs[name]) == 0:
+            raise UnsupportedModelError(
+                f"The term '{name}' is a single number for all samples, and terms need one for each. Use kernel_shap."
+            )
     return np.concatenate([outputs[name].reshape(len(outputs[name]), -1) for name in source.tensors], axis=1).astype(
         np.float64
     )
