@@ -19,9 +19,9 @@ from onnx import TensorProto, helper
 import xaionnx
 from models import planted
 from tests.counting import rows_run
-from tests.tiny import loaded
+from tests.tiny import loaded, normal
 from xaionnx import Baseline, Model
-from xaionnx.errors import XaionnxError
+from xaionnx.errors import BudgetError, XaionnxError
 from xaionnx.explainers import smooth_grad
 from xaionnx.explainers._gradients import layer_paths
 from xaionnx.gradients import graph
@@ -277,3 +277,16 @@ def test_a_page_is_written_whatever_the_system_can_write(tmp_path):
     page = (tmp_path / "out.html").read_bytes().decode("utf-8")
     assert "\u4e2d" in page
     assert "\U0001f600" in page
+
+
+def test_many_columns_need_no_budget_of_their_own():
+    """400 columns: the default budget grows to what the estimate needs, and is in the record; a given one does not."""
+    weights = normal(1, 400)
+    model, x = planted.load(planted.linear(weights)), np.ones((1, 400), np.float32)
+    for method, needed in (("kernel_shap", 2402), ("banzhaf", 1602)):
+        found = xaionnx.explain(model, x, method)
+        assert found.diagnostics["evaluations"][0] <= max(2048, needed)
+        assert found.provenance["parameters"]["budget"] == max(2048, needed)
+        np.testing.assert_allclose(found.values[0], weights[0], atol=1e-3)
+    with pytest.raises(BudgetError, match="needs at least 2402"):
+        xaionnx.explain(model, x, "kernel_shap", budget=2048)

@@ -69,14 +69,15 @@ class Banzhaf(WithinBudget, ByFeatures, GameExplainer):
     reference: ClassVar[str] = "Banzhaf 1965; Wang and Jia 2023, arXiv:2205.15466"
     plays_together: ClassVar[bool] = True
     null_players_get_zero: ClassVar[bool] = True
+    evaluations_per_player: ClassVar[int] = 4
 
     def planned_evaluations(self, players: int) -> int:
-        return int(min(self.max_evaluations(1) - 1, 2**players - 1))
+        return int(min(self.max_evaluations(1, players) - 1, 2**players - 1))
 
     def estimate(self, game: Game) -> GameResult:
         players = game.players
         possible = 2**players - 2
-        fewest = min(4 * players, possible)
+        fewest = min(self.evaluations_per_player * players, possible)
         check_regression(type(self).__name__, players, fewest // 2)
         affordable = min(self.affordable(game, fewest), possible) // 2 * 2
         firsts = uniform_pairs(self.seed, players)

@@ -85,6 +85,7 @@ class KernelShap(WithinBudget, ByFeatures, GameExplainer):
     reference: ClassVar[str] = "Lundberg and Lee 2017, arXiv:1705.07874"
     plays_together: ClassVar[bool] = True
     null_players_get_zero: ClassVar[bool] = True
+    evaluations_per_player: ClassVar[int] = 6
 
     l1: int | None = integer(None, "keep this many features, the first on the path of the Lasso", low=1, optional=True)
     ridge: float = real(0.0, "weight of the squared distance from equal shares", low=0)
@@ -93,12 +94,12 @@ class KernelShap(WithinBudget, ByFeatures, GameExplainer):
         self.check_tolerance("l1", self.l1 is not None)
 
     def planned_evaluations(self, players: int) -> int:
-        return int(min(self.max_evaluations(1) - 1, 2**players - 1))
+        return int(min(self.max_evaluations(1, players) - 1, 2**players - 1))
 
     def estimate(self, game: Game) -> GameResult:
         players = game.players
         possible = 2**players - 2
-        fewest = min(6 * players, possible)
+        fewest = min(self.evaluations_per_player * players, possible)
         check_regression(
             type(self).__name__, players, fewest // 2, 1 if self.l1 is None else game.targets // game.samples
         )

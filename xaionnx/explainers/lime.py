@@ -159,7 +159,7 @@ class Lime(WithinBudget, ByFeatures, GameExplainer):
             return self._in_bins(game)
         players = game.players
         draws = game.removal.draws
-        if players <= _MOST_ENUMERATED and 2**players - 2 <= (self.max_evaluations(draws) - 1) // draws - 1:
+        if players <= _MOST_ENUMERATED and 2**players - 2 <= (self.max_evaluations(draws, players) - 1) // draws - 1:
 
             def coalitions(start: int, stop: int) -> Array:
                 return all_coalitions(players, start, stop)
@@ -186,7 +186,7 @@ class Lime(WithinBudget, ByFeatures, GameExplainer):
     def _in_bins(self, game: Game) -> GameResult:
         conditions = conditions_of(type(self).__name__, game.removal)
         check_regression(type(self).__name__, game.players, game.players + 2)
-        budget = self.max_evaluations(1)
+        budget = self.max_evaluations(1, game.players)
         if budget < game.players + 3:
             raise BudgetError(
                 f"Lime needs at least {game.players + 3} model evaluations for {game.players} features, and its budget "

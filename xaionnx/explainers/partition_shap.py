@@ -96,7 +96,7 @@ class PartitionShap(HasBudget, ByFeatures, GameExplainer):
     )
 
     def planned_evaluations(self, players: int) -> int:
-        return int(min(self.max_evaluations(1) - 1, 2**players - 1))
+        return int(min(self.max_evaluations(1, players) - 1, 2**players - 1))
 
     def estimate(self, game: Game) -> GameResult:
         whole, kind = hierarchy_of(self.hierarchy, game.removal)

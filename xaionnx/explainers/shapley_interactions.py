@@ -119,7 +119,7 @@ class ShapleyInteractions(WithinBudget, ByFeatures, GameExplainer):
     order: int = integer(2, "size of the largest sets of features", low=2, high=3)
 
     def planned_evaluations(self, players: int) -> int:
-        return int(min(self.max_evaluations(1) - 1, 2**players - 1))
+        return int(min(self.max_evaluations(1, players) - 1, 2**players - 1))
 
     def estimate(self, game: Game) -> GameResult:
         players, possible = game.players, 2**game.players - 2

@@ -135,9 +135,9 @@ class GameExplainer(FromBackground, Explainer):
         return 0
 
     @hook
-    def max_evaluations(self, draws: int) -> int | None:
-        """The largest number of evaluations that a sample with ``draws`` baselines may cost; None without a limit."""
-        del draws
+    def max_evaluations(self, draws: int, players: int) -> int | None:
+        """The most evaluations that a sample with this many baselines and players may cost; None without a limit."""
+        del draws, players
         return None
 
     @hook
@@ -292,7 +292,9 @@ class GameExplainer(FromBackground, Explainer):
         self, resolved: ResolvedTargets, which: Array, removals: Sequence[Removal], evaluations: Evaluations
     ) -> tuple[Game, GameResult]:
         """The game of samples that are played together, and its result."""
-        game = self._game(resolved, which, removals, self.max_evaluations(removals[0].draws), evaluations)
+        game = self._game(
+            resolved, which, removals, self.max_evaluations(removals[0].draws, removals[0].players.count), evaluations
+        )
         planned = self._planned(game)
         progress.expect(planned * game.samples)
         before = game.total_evaluations
@@ -346,7 +348,7 @@ class GameExplainer(FromBackground, Explainer):
         if not self.plays_together or self.applier() != "auto" or not are_short(resolved.model, [removal]):
             return 1
         count = removal.players.count
-        codes = self.planned_evaluations(count) or self.max_evaluations(1) or count
+        codes = self.planned_evaluations(count) or self.max_evaluations(1, count) or count
         numbers = max(codes, count) * len(resolved.values)
         return int(np.clip(_NUMBERS // numbers, 1, _MOST_SAMPLES))
 

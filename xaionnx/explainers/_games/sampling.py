@@ -19,6 +19,9 @@ from xaionnx.typing import Array, Entry
 # Codes held at once, and numbers in them: bounds the memory whatever the budget, and leaves few incomplete batches.
 _ROWS, _NUMBERS = 4096, 2**24
 
+# For more players, what an estimate costs is to be asked for.
+_MOST_PLAYERS: Final = 1024
+
 # Evaluates the codes ``start`` to ``stop`` that a callable makes; returns (stop - start, T).
 Evaluator = Callable[[Callable[[int, int], Array], int, int], Array]
 
@@ -39,13 +42,18 @@ class HasBudget:
     default_budget: ClassVar[int] = 2048
     """Evaluations per sample for each baseline, if no budget is given."""
 
+    evaluations_per_player: ClassVar[int] = 0
+    """How many more evaluations an estimate needs for each player, at least. The default grows with it, up to 1,024."""
+
     budget: int | None = budget_parameter(2048)
 
     @final
-    def max_evaluations(self, draws: int) -> int:
+    def max_evaluations(self, draws: int, players: int) -> int:
         if self.budget is not None:
             return self.budget
-        return self.default_budget * (draws if self.averages_over_baselines else 1)
+        # One evaluation is that of the input, one that of the baseline.
+        needed = self.evaluations_per_player * min(players, _MOST_PLAYERS) + 2
+        return max(self.default_budget, needed) * (draws if self.averages_over_baselines else 1)
 
     @property
     @hook
@@ -55,7 +63,7 @@ class HasBudget:
 
     @hook
     def planned_evaluations(self, players: int) -> int:
-        return self.max_evaluations(1) - 1
+        return self.max_evaluations(1, players) - 1
 
     @final
     def affordable(self, game: Game, least: int) -> int:
@@ -73,7 +81,7 @@ class HasBudget:
             The budget does not allow ``least``.
         """
         draws = game.removal.draws
-        affordable = (self.max_evaluations(draws) - 1) // draws - 1
+        affordable = (self.max_evaluations(draws, game.players) - 1) // draws - 1
         if affordable < least:
             several = f" and {draws} baselines" if draws > 1 else ""
             raise BudgetError(
