@@ -8,7 +8,7 @@ import pytest
 from onnx import TensorProto
 
 from tests import tiny
-from tests.tiny import node, tensor
+from tests.tiny import loaded, node, tensor
 from tests.tolerances import Tolerance, assert_close
 from xaionnx import Model
 from xaionnx.errors import (
@@ -377,3 +377,18 @@ def test_a_file_for_no_samples_is_refused(tmp_path):
     tiny.saved(path, [node("Relu", ["x"], ["y"])], [tensor("x", [0, 4])], [tensor("y", [0, 4])])
     with pytest.raises(UnsupportedModelError, match=r"^none\.onnx declares 0 samples in a run\. Export it with a free"):
         Model.load(path)
+
+
+def test_a_size_that_a_free_picture_does_not_take_says_what_to_do():
+    """Halved and doubled, an odd side no longer fits itself, as in detectors with sides of multiples of 32."""
+    text = """
+    folds (float[N, 1, H, W] images) => (float[N, C, H, W] y) {
+      half = MaxPool <kernel_shape = [2, 2], strides = [2, 2]> (images)
+      whole = ConvTranspose <kernel_shape = [2, 2], strides = [2, 2]> (half, w)
+      y = Concat <axis = 1> (images, whole)
+    }"""
+    model = loaded(text, w=np.ones((1, 1, 2, 2), np.float32))
+    even, odd = (np.ones((1, 1, side, side), np.float32) for side in (4, 5))
+    assert model.run({"images": even})["y"].shape == (1, 2, 4, 4)
+    with pytest.raises(UnsupportedModelError, match=r"'images' declares any height and width.*size = \[H, W\]"):
+        model.run({"images": odd})

@@ -282,9 +282,21 @@ class Session:
         advice = "Check with 'xaionnx inspect' which inputs it expects."
         if "does not support double" in text:
             advice = "Export it in float32."
+        elif re.search("mismatched dimensions|broadcast|dimensions? mismatch|cannot be reshaped", text) and (
+            free := next((info.name for info in self.inputs if _is_free_picture(info.shape)), None)
+        ):
+            advice = (
+                f"Its input '{free}' declares any height and width, and does not take these: try sides that are "
+                "multiples of 32, and write them as size = [H, W] under [input] of the spec."
+            )
         return UnsupportedModelError(
             f"{self.name} failed while running: {reason[0] if reason else type(error).__name__}. {advice}"
         )
+
+
+def _is_free_picture(shape: Sequence[object]) -> bool:
+    """Whether an input of this shape may be pictures of any size."""
+    return len(shape) == 4 and sum(not isinstance(size, int) for size in shape[1:]) == 2
 
 
 @dataclass
