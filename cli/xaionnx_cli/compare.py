@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from xaionnx_cli import _overwriting
-from xaionnx_cli._options import TIMEOUT_HELP, OptionValue, RowsOption, Seconds
+from xaionnx_cli._case import Case, case_options
+from xaionnx_cli._options import OptionValue
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from xaionnx import Explanation, Model
     from xaionnx.data.inputs import Inputs
-    from xaionnx.data.row_numbers import RowNumbers
     from xaionnx.explainer import Explainer
     from xaionnx.typing import Document, Floats
     from xaionnx_cli._refusals import Refusals
@@ -28,16 +28,11 @@ _PASSED_ON: Final = ("background", "background_size", "budget", "seed", "metric"
 _SUFFIXES: Final = (".png", ".jpg", ".jpeg")
 
 
-@dataclass(frozen=True)
-class Request:
+@dataclass(frozen=True, kw_only=True)
+class Request(Case):
     """The options of ``xaionnx compare``."""
 
-    model: str
-    inputs: str
     methods: str
-    save: str | None
-    target: str | None
-    rows: RowNumbers | None
     background: str | None
     background_size: int | None
     budget: int | None
@@ -45,20 +40,11 @@ class Request:
     metric: str | None
     labels: str | None
     top: int
-    device: str
-    spec: str | None
-    timeout: float | None
-    force: bool
-    as_json: bool
 
 
 @click.command(no_args_is_help=False)
-@click.argument("model", type=click.Path())
-@click.argument("inputs", type=click.Path())
 @click.option("--methods", required=True, metavar="NAME,NAME,...", help="The methods, two or more.")
 @click.option("-o", "--save", "save", metavar="FILE", help="The picture to write, with all methods side by side.")
-@click.option("-t", "--target", "target", metavar="TARGET", help="What is explained.  [default: the top class]")
-@click.option("--rows", type=RowsOption(), metavar="ROWS", help="Rows of a table, from 0: 17 or 17,20-30.")
 @click.option("--background", metavar="FILE", help="Rows of data that replace what is removed.")
 @click.option("--background-size", type=click.IntRange(1), metavar="INT", help="How many of these rows are used.")
 @click.option("--budget", type=click.IntRange(1), metavar="INT", help="Maximum number of model evaluations per sample.")
@@ -66,11 +52,7 @@ class Request:
 @click.option("--metric", metavar="NAME", help="What feature_permutation explains, such as roc_auc; needs --labels.")
 @click.option("--labels", metavar="COLUMN", help="Labels for it: a column of the table, FILE.npy or FILE.csv:COLUMN.")
 @click.option("--top", type=click.IntRange(1), default=12, show_default=True, help="Features of a table to draw.")
-@click.option("--device", default="auto", metavar="NAME", help="The device: auto, cpu, cuda, ...  [default: auto]")
-@click.option("--spec", metavar="FILE", help="The InputSpec to use instead of the .toml file beside the model.")
-@click.option("--timeout", type=Seconds(), metavar="SECONDS", help=TIMEOUT_HELP)
-@click.option("--force", is_flag=True, help=_overwriting.HELP)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout and nothing else.")
+@case_options
 def command(**given: OptionValue) -> int:
     """Explain inputs by several methods, and tell how alike their rankings of the features are.
 
@@ -89,20 +71,14 @@ def command(**given: OptionValue) -> int:
     are the defaults. If a method fails or the command is stopped, those that were done before and after are
     compared.
     """
-    from xaionnx import InputSpec, Model, discovery
-    from xaionnx_cli import _targets
-    from xaionnx_cli._deadline import time_limit
+    from xaionnx import discovery
     from xaionnx_cli._refusals import Refusals
 
     request = Request(**given)
     names = _method_names(request.methods)
     methods = [discovery.configured(name, _settings(name, request)) for name in names]
     place = _place(request)
-    spec = None if request.spec is None else InputSpec.read(request.spec)
-    with time_limit(request.timeout, f"Opening {request.model}"):
-        model = Model.load(request.model, request.device, timeout_s=request.timeout, spec=spec)
-        target = _targets.read_targets((request.target,) if request.target else (), None, model)
-    inputs = model.read(Path(request.inputs), rows=request.rows)
+    model, inputs, target = request.open()
     results: list[Explanation] = []
     failed = Refusals("methods")
     try:

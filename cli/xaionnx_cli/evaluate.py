@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from xaionnx_cli import _overwriting
-from xaionnx_cli._options import TIMEOUT_HELP, OptionValue, RowsOption, Seconds
+from xaionnx_cli._case import Case, case_options
+from xaionnx_cli._options import OptionValue
 
 if TYPE_CHECKING:
-    from xaionnx.data.row_numbers import RowNumbers
     from xaionnx.evaluation import ScoreTable
     from xaionnx.evaluation.metric import Metric
     from xaionnx.explainer import Explainer
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from xaionnx.typing import Array
 
 # Metrics that need a second model or a second method, and are asked for by name in Python.
-_OF_TWO: Final = ("label_randomisation", "similarity")
+OF_TWO: Final = ("label_randomisation", "similarity")
 USUAL: Final = "deletion,insertion,max_sensitivity,parameter_randomisation"
 _SUFFIXES: Final = (".html", ".json", ".csv")
 _COLUMNS: Final = (
@@ -33,30 +33,18 @@ _COLUMNS: Final = (
 )
 
 
-@dataclass(frozen=True)
-class Request:
+@dataclass(frozen=True, kw_only=True)
+class Request(Case):
     """The options of ``xaionnx evaluate``."""
 
-    model: str
-    inputs: str
     methods: str
     metrics: str
     controls: str
     masks: str | None
-    save: str | None
-    target: str | None
-    rows: RowNumbers | None
     seed: int
-    device: str
-    spec: str | None
-    timeout: float | None
-    force: bool
-    as_json: bool
 
 
 @click.command(no_args_is_help=False)
-@click.argument("model", type=click.Path())
-@click.argument("inputs", type=click.Path())
 @click.option("--methods", required=True, metavar="NAME,...", help="The methods; all: every one that the model allows.")
 @click.option("--metrics", default=USUAL, show_default=True, metavar="NAME,...", help="The metrics; all: every one.")
 @click.option(
@@ -64,14 +52,8 @@ class Request:
 )
 @click.option("--masks", metavar="FILE.npy", help="The true places, bool (N, H, W), for metrics of localisation.")
 @click.option("-o", "--save", "save", metavar="FILE", help="The report: .html to read, .json or .csv to go on with.")
-@click.option("-t", "--target", "target", metavar="TARGET", help="What is explained.  [default: the top class]")
-@click.option("--rows", type=RowsOption(), metavar="ROWS", help="Rows of a table, from 0: 17 or 17,20-30.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the controls.")
-@click.option("--device", default="auto", metavar="NAME", help="The device: auto, cpu, cuda, ...  [default: auto]")
-@click.option("--spec", metavar="FILE", help="The InputSpec to use instead of the .toml file beside the model.")
-@click.option("--timeout", type=Seconds(), metavar="SECONDS", help=TIMEOUT_HELP)
-@click.option("--force", is_flag=True, help=_overwriting.HELP)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout and nothing else.")
+@case_options
 def command(**given: OptionValue) -> None:
     """Score methods by metrics, beside controls that explain nothing.
 
@@ -82,25 +64,20 @@ def command(**given: OptionValue) -> None:
     significantly better than every other one, and marked where it is no better than random values: in both cases by a
     paired test, corrected for the number of methods. What does not apply to the model is left out, with the reason.
     """
-    from xaionnx import InputSpec, Model
     from xaionnx.discovery import METHODS
     from xaionnx.evaluation import score_table
     from xaionnx.evaluation.metric import METRICS
     from xaionnx.render import verdict
-    from xaionnx_cli import _report, _targets
-    from xaionnx_cli._deadline import time_limit, time_limit_between_runs
+    from xaionnx_cli import _report
+    from xaionnx_cli._deadline import time_limit_between_runs
     from xaionnx_cli._messages import write_lines
     from xaionnx_cli._progress import progress_bar
 
     request = Request(**given)
-    methods, metrics = names_of(request.methods, METHODS), names_of(request.metrics, METRICS, _OF_TWO)
+    methods, metrics = names_of(request.methods, METHODS), names_of(request.metrics, METRICS, OF_TWO)
     place = report_place(request.save, (request.model, request.inputs, request.spec, request.masks), request.force)
     masks = _masks(request.masks)
-    spec = None if request.spec is None else InputSpec.read(request.spec)
-    with time_limit(request.timeout, f"Opening {request.model}"):
-        model = Model.load(request.model, request.device, timeout_s=request.timeout, spec=spec)
-        target = _targets.read_targets((request.target,) if request.target else (), None, model)
-    inputs = model.read(Path(request.inputs), rows=request.rows)
+    model, inputs, target = request.open()
     controls = [name.strip() for name in request.controls.split(",") if name.strip()]
     with progress_bar() as bar, time_limit_between_runs(request.timeout, "A metric", bar):
         table = score_table(model, inputs, methods, metrics, target, masks=masks, controls=controls, seed=request.seed)

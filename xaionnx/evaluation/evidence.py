@@ -63,6 +63,10 @@ class Evidence:
         """The target at the samples."""
         return self.request.resolved
 
+    def targets(self, quantity: str) -> ResolvedTargets:
+        """The target at the samples, or the probability of its class if ``quantity`` is ``probability``."""
+        return self.resolved.as_probabilities() if quantity == "probability" else self.resolved
+
     @cached_property
     def attributions(self) -> dict[str, Array]:
         """The values by input name, float64 (N, ...), turned so that positive ones raise the target.

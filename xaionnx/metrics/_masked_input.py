@@ -27,7 +27,7 @@ class ByMaskedInput(Metric):
 
     @final
     def measure(self, evidence: Evidence) -> Measure:
-        resolved = evidence.resolved.as_probabilities() if self.quantity == "probability" else evidence.resolved
+        resolved = evidence.targets(self.quantity)
         masked, feeds = {}, evidence.request.feeds
         for name in evidence.attributions:
             if feeds[name].dtype.kind != "f":

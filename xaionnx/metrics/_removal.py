@@ -27,6 +27,12 @@ def quantity_parameter(default: str) -> str:
     return choice(default, ("target", "probability"), "what is evaluated: the target, or the probability of its class")
 
 
+def is_picture(sample: Sample) -> bool:
+    """Whether the explained input of a sample is a picture."""
+    found = None if sample.text is not None else sample.positions()
+    return found is not None and found.is_picture
+
+
 @final
 @dataclass(frozen=True)
 class Cells(Features):
@@ -35,10 +41,9 @@ class Cells(Features):
     count: int
 
     def resolved(self, sample: Sample) -> Features:
-        found = None if sample.text is not None else sample.positions()
-        if found is None or not found.is_picture:
+        if not is_picture(sample):
             return DefaultFeatures("pixels", "superpixels").resolved(sample)
-        height, width = found.extent
+        height, width = sample.placed("A grid").extent
         return Features.grid(min(self.count, height), min(self.count, width))
 
     def label_maps(self, sample: Sample) -> dict[str, Array]:
@@ -64,7 +69,7 @@ class ByRemoval(FromBackground, Metric):
 
     @final
     def measure(self, evidence: Evidence) -> Measure:
-        resolved = evidence.resolved.as_probabilities() if self.quantity == "probability" else evidence.resolved
+        resolved = evidence.targets(self.quantity)
         return measured([self._score(evidence, resolved, n) for n in range(len(evidence.samples))])
 
     def _score(self, evidence: Evidence, resolved: ResolvedTargets, n: int) -> SampleMeasure:

@@ -11,6 +11,7 @@ import numpy as np
 from xaionnx.errors import DataError
 from xaionnx.evaluation.evidence import Evidence
 from xaionnx.evaluation.metric import Measure, Metric, SampleMeasure, measured, undefined
+from xaionnx.metrics._curves import most_relevant_first
 from xaionnx.typing import Array
 
 
@@ -59,6 +60,12 @@ def true_places(evidence: Evidence, n: int, shape: tuple[int, ...]) -> Array:
     if squeezed.shape != shape:
         raise DataError(f"A mask must have the shape {shape} of the positions of the input. Got {mask.shape} instead.")
     return squeezed
+
+
+def highest_inside(values: Array, inside: Array, count: int) -> SampleMeasure:
+    """Return the share of the highest values that lies at true places; of equal values the first count."""
+    highest = most_relevant_first(values.reshape(-1))[:count]
+    return SampleMeasure(float(np.mean(inside.reshape(-1)[highest])))
 
 
 def share_inside(parts: Array, inside: Array) -> SampleMeasure:

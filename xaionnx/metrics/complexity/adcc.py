@@ -54,10 +54,7 @@ class Adcc(Metric):
         count = len(evidence.samples)
         maps = np.stack([unit_map(evidence, n, name) for n in range(count)])
         again = evidence.explain({**feeds, name: (feeds[name] * maps).astype(feeds[name].dtype)}, np.arange(count))
-        before, after = (
-            (one.resolved.as_probabilities() if self.quantity == "probability" else one.resolved).prediction[0]
-            for one in (evidence, again)
-        )
+        before, after = (one.targets(self.quantity).prediction[0] for one in (evidence, again))
         each = []
         for n, own in enumerate(maps):
             other = unit_map(again, n, name)

@@ -72,7 +72,7 @@ class Road(Metric):
     seed: int = random_seed("seed of the noise")
 
     def measure(self, evidence: Evidence) -> Measure:
-        resolved = evidence.resolved.as_probabilities() if self.quantity == "probability" else evidence.resolved
+        resolved = evidence.targets(self.quantity)
         return measured([self._score(evidence, resolved, n) for n in range(len(evidence.samples))])
 
     def _score(self, evidence: Evidence, resolved: ResolvedTargets, n: int) -> SampleMeasure:

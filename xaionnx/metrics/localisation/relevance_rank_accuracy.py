@@ -5,12 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, final
 
-import numpy as np
-
 from xaionnx.evaluation.metric import SampleMeasure
 from xaionnx.evaluation.scores import Direction
-from xaionnx.metrics._curves import most_relevant_first
-from xaionnx.metrics._truth import ByTruth
+from xaionnx.metrics._truth import ByTruth, highest_inside
 from xaionnx.typing import Array
 
 
@@ -39,5 +36,4 @@ class RelevanceRankAccuracy(ByTruth):
     reference: ClassVar[str] = "Arras et al. 2022, arXiv:2003.07258"
 
     def score(self, values: Array, inside: Array) -> SampleMeasure:
-        highest = most_relevant_first(values.reshape(-1))[: int(inside.sum())]
-        return SampleMeasure(float(np.mean(inside.reshape(-1)[highest])))
+        return highest_inside(values, inside, int(inside.sum()))

@@ -5,12 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, final
 
-import numpy as np
-
 from xaionnx.evaluation.metric import SampleMeasure
 from xaionnx.evaluation.scores import Direction
-from xaionnx.metrics._curves import most_relevant_first
-from xaionnx.metrics._truth import ByTruth
+from xaionnx.metrics._truth import ByTruth, highest_inside
 from xaionnx.parameters import integer
 from xaionnx.typing import Array
 
@@ -45,6 +42,4 @@ class TopKIntersection(ByTruth):
     )
 
     def score(self, values: Array, inside: Array) -> SampleMeasure:
-        k = min(values.size, int(inside.sum()) if self.k is None else self.k)
-        highest = most_relevant_first(values.reshape(-1))[:k]
-        return SampleMeasure(float(np.mean(inside.reshape(-1)[highest])))
+        return highest_inside(values, inside, int(inside.sum()) if self.k is None else self.k)

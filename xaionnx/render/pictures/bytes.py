@@ -13,19 +13,15 @@ from xaionnx.render.byte_rows import WIDTH, ByteRow, Gap, byte_rows
 from xaionnx.render.colours import Scale
 from xaionnx.render.maps import one_sample
 from xaionnx.render.picture import PictureKind, Scene, whole_number
-from xaionnx.render.pictures.text import ground
-from xaionnx.render.result_page import sample_page
+from xaionnx.render.pictures.text import coloured_page, ground
 from xaionnx.render.text_page import caption
 from xaionnx.render.text_parts import has_bytes, text_scale
 from xaionnx.render.themes import Style
 
-_SIZE: Final = 21
 _CELL: Final = 15
 _STEP: Final = 22
-_OPACITY: Final = 0.72
 # Longer files show their strongest rows; the page in HTML has more of them.
 _MOST_ROWS: Final = 96
-_BAR: Final = 360
 
 
 @final
@@ -44,12 +40,7 @@ class BytesPicture(PictureKind):
         one = one_sample(result, scene.sample, scene.target, "picture")
         scale = text_scale(one, scene.sign)
         rows = byte_rows(one, scale, whole_number(scene.top), _MOST_ROWS)
-        swatches = page.scale_swatches(scene.style, scale, _OPACITY, _BAR)
-        bars = (
-            [] if scale.empty else [page.colour_bar(scene.style, swatches, scale.low, scale.high, _SIZE, upright=False)]
-        )
-        whole = page.beneath(scene.style, [_dump(scene.style, rows, scale), *bars], _SIZE)
-        return sample_page(scene.style, one, whole, caption(one, scale, []), size=_SIZE)
+        return coloured_page(scene.style, one, _dump(scene.style, rows, scale), scale, caption(one, scale, []))
 
 
 def _dump(style: Style, rows: Sequence[ByteRow | Gap], scale: Scale) -> Image.Image:

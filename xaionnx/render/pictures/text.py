@@ -52,12 +52,16 @@ class TextPicture(PictureKind):
             notes.append(
                 f"{lacking:,} characters are boxes, as this picture's font lacks them; the page in HTML has them."
             )
-        swatches = page.scale_swatches(scene.style, scale, _OPACITY, _BAR)
-        bars = (
-            [] if scale.empty else [page.colour_bar(scene.style, swatches, scale.low, scale.high, _SIZE, upright=False)]
-        )
-        whole = page.beneath(scene.style, [body, *bars], _SIZE)
-        return sample_page(scene.style, one, whole, notes, size=_SIZE)
+        return coloured_page(scene.style, one, body, scale, notes)
+
+
+def coloured_page(style: Style, one: Explanation, body: Image.Image, scale: Scale, notes: Sequence[str]) -> Image.Image:
+    """The page of a text or of bytes, with the scale of their colours below it."""
+    bars = []
+    if not scale.empty:
+        swatches = page.scale_swatches(style, scale, _OPACITY, _BAR)
+        bars = [page.colour_bar(style, swatches, scale.low, scale.high, _SIZE, upright=False)]
+    return sample_page(style, one, page.beneath(style, [body, *bars], _SIZE), notes, size=_SIZE)
 
 
 def _body(style: Style, parts: Sequence[Part], scale: Scale) -> tuple[Image.Image, bool]:
