@@ -18,7 +18,6 @@ from xaionnx.perturb.background import FromBackground
 from xaionnx.perturb.features import DefaultFeatures, Features
 from xaionnx.perturb.game import Game
 from xaionnx.perturb.players import Players
-from xaionnx.targets.resolve import ResolvedTargets
 from xaionnx.typing import Array, BaselineLike, FeaturesLike
 
 
@@ -70,23 +69,23 @@ class ByRemoval(FromBackground, Metric):
     @final
     def measure(self, evidence: Evidence) -> Measure:
         resolved = evidence.targets(self.quantity)
-        return measured([self._score(evidence, resolved, n) for n in range(len(evidence.samples))])
-
-    def _score(self, evidence: Evidence, resolved: ResolvedTargets, n: int) -> SampleMeasure:
-        sample = evidence.samples[n]
+        # Rows of a background are read once for all samples, which are of one kind.
         ablation = FeatureAblation(
             features=self.default_features if self.features is None else self.features,
-            baseline=self.default_baseline(sample) if self.replacement is None else self.baseline,
+            baseline=self.default_baseline(evidence.samples[0]) if self.replacement is None else self.baseline,
             background=self.background,
             background_size=self.background_size,
             seed=self.seed,
-        )
-        game = ablation.bind(evidence.model).game(resolved, sample, evidence.request.evaluations)
-        return self.score(game, self.player_values(evidence, n, game.removal.players))
+        ).bind(evidence.model)
+        each = []
+        for n, sample in enumerate(evidence.samples):
+            game = ablation.game(resolved, sample, evidence.request.evaluations)
+            each.append(self.score(game, self.player_values(evidence, n, game.removal.players)))
+        return measured(each)
 
     @hook
     def default_baseline(self, sample: Sample) -> BaselineLike:
-        """The baseline of a sample if none is given."""
+        """The baseline of samples like this one if none is given."""
         del sample
         return None
 
