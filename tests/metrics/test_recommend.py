@@ -6,9 +6,9 @@ from sklearn.datasets import load_digits
 
 from tests import tiny
 from xaionnx.errors import ParameterError
-from xaionnx.evaluation import Scores, ScoreTable, recommend
+from xaionnx.evaluation import Recommendation, Scores, ScoreTable, recommend
 from xaionnx.evaluation.controls.edges import Edges
-from xaionnx.evaluation.recommendation import mean_ranks
+from xaionnx.evaluation.recommendation import Choice, mean_ranks
 
 
 @pytest.fixture(scope="module")
@@ -58,3 +58,9 @@ def test_mean_ranks_count_missing_scores_as_the_last():
 def test_one_sample_is_too_few(digits):
     with pytest.raises(ParameterError, match="needs two samples"):
         recommend(tiny.trained("digits_cnn"), digits[:1])
+
+
+def test_the_answer_writes_prices_as_people_do():
+    choices = tuple(Choice(name, price, 0.5, 4) for name, price in (("a", 0.00064), ("b", 0.1131), ("c", 12.3)))
+    said = str(Recommendation(choices, {}, ScoreTable({})))
+    assert said == "0.64 ms an input: a; 110 ms an input: b; 12 s an input: c."

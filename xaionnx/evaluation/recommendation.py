@@ -245,4 +245,6 @@ def _why_not(scores: Mapping[str, Scores]) -> str:
 
 
 def _price(seconds: float) -> str:
-    return f"{1000 * seconds:.2g} ms" if seconds < 1 else f"{seconds:.2g} s"
+    """Seconds to two digits, such as ``110 ms``."""
+    value, unit = (1000 * seconds, "ms") if seconds < 1 else (seconds, "s")
+    return f"{float(f'{value:.2g}'):g} {unit}"
