@@ -161,10 +161,16 @@ def test_other_models_are_refused(name: str, method: str, words: str) -> None:
         xaionnx.explain(model, rows(slice(0, 4))["x"], method)
 
 
-def test_networks_and_trees_are_refused() -> None:
-    for path in ("models/german_credit_mlp.onnx", "models/german_credit_forest.onnx"):
-        with pytest.raises(UnsupportedModelError, match="is no sum of terms of few features"):
-            xaionnx.explain(path, "models/data/german_credit_sample.csv", "additive_shap")
+@pytest.mark.parametrize("method", ["linear_shap", "additive_shap"])
+def test_networks_and_forests_are_refused_with_what_works(method: str) -> None:
+    rows = "models/data/german_credit_sample.csv"
+    words = "is no linear function of the inputs" if method == "linear_shap" else "is no sum of terms of few features"
+    for path, others in (
+        ("models/german_credit_mlp.onnx", "exact_shapley or kernel_shap"),
+        ("models/german_credit_forest.onnx", "tree_shap, which reads the trees, or exact_shapley or kernel_shap"),
+    ):
+        with pytest.raises(UnsupportedModelError, match=rf"{words}.* Use {others}\.$"):
+            xaionnx.explain(path, rows, method)
 
 
 def test_background_is_needed_and_probabilities_are_refused() -> None:

@@ -132,7 +132,7 @@ class AdditiveGame:
                 f"what is never removed, such as an input that is no data. Use {GAMES}."
             )
         if len(players) > MOST_TOGETHER:
-            raise too_many(name, model)
+            raise too_many(name, model, self.source.scores.tensor)
 
     def check_outputs(self) -> None:
         """Check that the terms give the model's own output.

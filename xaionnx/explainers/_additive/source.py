@@ -13,7 +13,7 @@ from onnx import TensorProto, helper
 
 from xaionnx.errors import UnsupportedModelError
 from xaionnx.explainers._trees.scores import GAMES
-from xaionnx.explainers._trees.source import LinkedSums, affine_map
+from xaionnx.explainers._trees.source import LinkedSums, affine_map, tree_source
 from xaionnx.graph.affine import LINKS, affine_ends
 from xaionnx.graph.dependence import DependenceWalk, Elements
 from xaionnx.layers.graph_facts import graph_fact
@@ -151,19 +151,26 @@ def check_terms(model: Model, tensor: str, *, linear: bool) -> None:
     if makers and all(maker is not None and maker.op_type in LINKS for maker in makers):
         ends = tuple(e for maker in makers if maker is not None for e in affine_ends(plain.view, maker.input[0]))
     if linear:
-        check_linear(plain, tensor, ends)
+        check_linear(model, plain, tensor, ends)
+    end = _joining(model, ends)
+    if end is not None:
+        raise too_many(end, model, tensor)
+
+
+def _joining(model: Model, ends: Sequence[str]) -> str | None:
+    """The first of some tensors that is computed from too many features, as far as the graph alone shows it."""
     shapes = {info.name: info.shape if info.name in model.shared else (1, *info.shape[1:]) for info in model.inputs}
     if any(len(shape) <= _TABLE and not all(isinstance(s, int) for s in shape) for shape in shapes.values()):
-        return
+        return None
     sizes = {name: tuple(s if isinstance(s, int) else _SIDE for s in shape) for name, shape in shapes.items()}
     walk = DependenceWalk(model.view, sizes)
     for end in ends:
         if end in sizes or end not in model.view.producers:
             continue
         found = walk.back({end: np.array([0])}).elements
-        count = sum(_count(found[name], sizes[name]) for name in sizes if name in found)
-        if count > MOST_TOGETHER:
-            raise too_many(end, model)
+        if sum(_count(found[name], sizes[name]) for name in sizes if name in found) > MOST_TOGETHER:
+            return end
+    return None
 
 
 def _count(elements: Elements, shape: tuple[int, ...]) -> int:
@@ -172,31 +179,45 @@ def _count(elements: Elements, shape: tuple[int, ...]) -> int:
     return int(np.prod([s if axis is None else axis.sum() for s, axis in zip(shape, elements, strict=True)][1:]))
 
 
-def check_linear(model: Model, tensor: str, ends: Sequence[str]) -> None:
-    """Check that what a tensor adds are inputs.
+def check_linear(model: Model, plain: Model, tensor: str, ends: Sequence[str]) -> None:
+    """Check that what a tensor adds are inputs; ``plain`` is the model without norms of probabilities.
 
     Raises
     ------
     UnsupportedModelError
         Something is computed in another way.
     """
-    inputs = {info.name for info in model.inputs}
+    inputs = {info.name for info in plain.inputs}
     for end in ends:
         if end not in inputs:
-            maker = model.view.producers.get(end)
+            maker = plain.view.producers.get(end)
             op = f" ({maker.op_type})" if maker is not None else ""
+            others = GAMES
+            if _sums_trees(model, tensor):
+                others = f"tree_shap, which reads the trees, or {GAMES}"
+            elif _joining(model, ends) is None:
+                others = f"additive_shap for a sum of terms of few columns, or {GAMES}"
             raise UnsupportedModelError(
-                f"'{tensor}' of {model.name} is no linear function of the inputs: it adds '{end}'{op}. Use "
-                f"additive_shap for a sum of terms of few columns, or {GAMES}."
+                f"'{tensor}' of {model.name} is no linear function of the inputs: it adds '{end}'{op}. Use {others}."
             )
 
 
-def too_many(tensor: str, model: Model) -> UnsupportedModelError:
-    """Return the error for a term that is computed from too many features."""
+def too_many(end: str, model: Model, tensor: str) -> UnsupportedModelError:
+    """Return the error for a term of a tensor that is computed from too many features."""
+    others = f"tree_shap, which reads the trees, or {GAMES}" if _sums_trees(model, tensor) else GAMES
     return UnsupportedModelError(
-        f"What {model.name} adds up ('{tensor}') is computed from more than {MOST_TOGETHER} features at once, so it is "
-        f"no sum of terms of few features. Use {GAMES}, or tree_shap for trees."
+        f"What {model.name} adds up ('{end}') is computed from more than {MOST_TOGETHER} features at once, so it is no "
+        f"sum of terms of few features. Use {others}."
     )
+
+
+def _sums_trees(model: Model, tensor: str) -> bool:
+    """Whether a tensor follows from sums of trees."""
+    try:
+        tree_source(model, tensor, {})
+    except UnsupportedModelError:
+        return False
+    return True
 
 
 def _linked(model: Model, tensor: str, ends: list[str], befores: list[str], link: str, feeds: Feeds) -> AdditiveSource:
