@@ -2,9 +2,11 @@
 
 import itertools
 
+import matplotlib.font_manager
 import matplotlib.text
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.font_manager import FontEntry, fontManager
 
 from xaionnx.render import page
 
@@ -61,3 +63,11 @@ def faults(figure, slack=1.0):
         if across > slack and down > slack + 2:
             found.append(f"over each other: {one.get_text()!r} and {other.get_text()!r}")
     return found
+
+
+def only_fonts(monkeypatch, *files):
+    """Let the system have no fonts but those that come with matplotlib and these."""
+    included = [entry for entry in fontManager.ttflist if str(entry.fname).startswith(matplotlib.get_data_path())]
+    added = [FontEntry(fname=str(file), name=file.stem) for file in files]
+    monkeypatch.setattr(fontManager, "ttflist", included + added)
+    monkeypatch.setattr(matplotlib.font_manager, "findSystemFonts", list)

@@ -397,15 +397,6 @@ def test_interactions_of_samples_with_other_features_are_drawn_one_by_one(figure
         padded().plot("interaction")
 
 
-def test_characters_that_the_font_lacks_are_squares(figures):
-    names = ("年収", "age")
-    rows = dataclasses.replace(table(3, 2), display={"x": rows_of(np.ones((3, 2), np.float32), names)})
-    # A warning of matplotlib would be an error here.
-    rows.plot(0, kind="waterfall")
-    assert any(text.startswith("□□: ") for text in words(figures.last()))
-    assert faults(figures.last()) == []
-
-
 def test_mean_interactions_have_the_colour_of_their_direction(figures):
     pairs = np.zeros((4, 3, 3))
     pairs[:, 0, 1] = pairs[:, 1, 0] = [1, 1, -1, -1]

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from xaionnx.render.colours import heat, scale_of
-from xaionnx.render.page import font, text_block, ticks, wrapped
+from xaionnx.render.fonts import Face
+from xaionnx.render.page import text_block, ticks, wrapped
 from xaionnx.render.themes import LIGHT
 
 
@@ -103,10 +104,10 @@ def test_ticks_are_round_and_inside(low, high):
 
 
 def test_lines_fit_and_keep_every_word():
-    face = font(14)
+    face = Face(14)
     text = "one two three " * 12 + "averyveryverylongwordthatfitsnowhereatall" * 3
     lines = wrapped(text, face, 150)
-    assert all(face.getlength(line) <= 150 for line in lines)
+    assert all(face.width(line) <= 150 for line in lines)
     assert "".join(lines).replace(" ", "") == text.replace(" ", "")
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import xaionnx
+from tests.render.figures import only_fonts
 from xaionnx import render
 from xaionnx.data.display import Display
 from xaionnx.explanation import Explanation
@@ -173,7 +174,9 @@ def test_characters_that_the_font_lacks_are_told(monkeypatch: pytest.MonkeyPatch
         "sample_page",
         lambda style, one, body, notes, **how: told.append(notes) or drawn(style, one, body, notes, **how),
     )
+    only_fonts(monkeypatch)
     for shown in ("good", "good 今日"):
         render.picture(record(shown, [[0, 4]], [1.0]), "text")
     assert len(told[0]) == 1
-    assert told[1][1].startswith("2 characters are boxes")
+    assert told[1][1].startswith("□ stands for 2 characters that no font here has, such as U+4ECA, U+65E5")
+    assert told[1][1].endswith("The page in HTML has them.")

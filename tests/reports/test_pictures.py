@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.render.figures import Figures, faults, listen, words
+from tests.render.figures import Figures, faults, listen, only_fonts, words
 from xaionnx import Explanation, render
 from xaionnx.data.display import rows_of
 from xaionnx.errors import DataError
@@ -104,6 +104,7 @@ def test_positive_alone_is_the_same_without_negative_values():
 
 @pytest.mark.parametrize("kind", ["beeswarm", "heatmap", "bar", "waterfall", "force"])
 def test_long_and_foreign_names_are_whole(monkeypatch, kind):
+    only_fonts(monkeypatch)
     figures = Figures(monkeypatch)
     names = ["a name that goes on and on " * 6, "年収（万円）", "x"]
     rows(names).plot(0 if kind in ("waterfall", "force") else None, kind=kind)

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from xaionnx.explanation import Explanation
-from xaionnx.render import charts, page
+from xaionnx.render import charts, fonts, page
 from xaionnx.render.colours import number_words
 from xaionnx.render.layers import layer_of
 from xaionnx.render.result_page import sample_page
@@ -212,7 +212,7 @@ def _tell(style: Style, axes: Axes, text: str, x: float, y: float, *, right: boo
         ha="left" if right else "right",
         va="center_baseline",
         color=hexadecimal(style.ink),
-        fontproperties=page.plot_font(9.5, bold),
+        fontproperties=fonts.plot_font(9.5, bold),
         zorder=6,
     )
 

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from xaionnx.explanation import Explanation
-from xaionnx.render import charts, page, words
+from xaionnx.render import charts, fonts, page, words
 from xaionnx.render.colours import number_words
 from xaionnx.render.result_page import rows_page, sample_page
 from xaionnx.render.tables import TOP, Row, Table, check_top, row_of, table_of
@@ -186,6 +186,6 @@ def _numbers(style: Style, axes: Axes, places: Floats, values: Floats, errors: F
             ha="right" if value < 0 else "left",
             va="center_baseline",
             color=hexadecimal(style.ink),
-            fontproperties=page.plot_font(9.5),
+            fontproperties=fonts.plot_font(9.5),
             zorder=5,
         )

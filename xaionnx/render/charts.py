@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, final
 
 import numpy as np
 
-from xaionnx.render import page
+from xaionnx.render import fonts, page
 from xaionnx.render.colours import number_words
 from xaionnx.render.themes import Colour, Style, hexadecimal
 from xaionnx.typing import Floats
@@ -64,7 +64,7 @@ class Rows:
 
 def text_width(text: str, bold: bool = False) -> int:
     """The width of a line of a chart in pixels."""
-    return int(np.ceil(page.font(_PIXELS, bold).getlength(text)))
+    return int(np.ceil(fonts.Face(_PIXELS, bold).width(text)))
 
 
 def shortened(text: str, width: int) -> str:
@@ -90,13 +90,13 @@ def condensed(name: str, width: int) -> str:
 def spaced(name: str) -> str:
     """A name with spaces in place of underscores."""
     # A line break, or another mark that no line shows, is a space too.
-    name = page.legible(" ".join(name.split()))
+    name = fonts.legible(" ".join(name.split()))
     return name if " " in name else " ".join(filter(None, name.split("_"))) or name
 
 
 def label(name: str, value: str = "", width: int = _WIDEST) -> tuple[str, ...]:
     """The lines of a label: ``duration: 48 months`` if it fits; else the name on one or two lines, then the value."""
-    name, value = spaced(name), page.legible(" ".join(value.split()))
+    name, value = spaced(name), fonts.legible(" ".join(value.split()))
     whole = f"{name}: {value}" if value else name
     if text_width(whole) <= width:
         return (whole,)
@@ -108,7 +108,7 @@ def label(name: str, value: str = "", width: int = _WIDEST) -> tuple[str, ...]:
 
 def _wrapped(text: str, width: int) -> list[str]:
     """A text in at most two lines."""
-    lines = page.wrapped(text, page.font(_PIXELS), width)
+    lines = page.wrapped(text, fonts.Face(_PIXELS), width)
     return lines if len(lines) <= 2 else [lines[0], condensed(" ".join(lines[1:]), width)]
 
 
@@ -183,14 +183,13 @@ def write(  # noqa: PLR0913 - a text, its place and its looks
     figure.text(
         x / wide,
         1 - y / tall,
-        # A dollar sign would begin a formula.
-        page.legible(text).replace("$", r"\$"),
+        fonts.plot_text(text),
         ha=align,
         va="bottom" if rotation else "center",
         linespacing=1.25,
         rotation=rotation,
         color=hexadecimal(colour or style.ink),
-        fontproperties=page.plot_font(_POINTS, bold),
+        fontproperties=fonts.plot_font(_POINTS, bold, text),
     )
 
 
@@ -220,7 +219,7 @@ def numbers_below(axes: Axes, low: float, high: float, most: int) -> None:
 def style_ticks(style: Style, axes: Axes) -> None:
     """The house's font and ink for the numbers of both axes."""
     for tick in [*axes.get_xticklabels(), *axes.get_yticklabels()]:
-        tick.set_fontproperties(page.plot_font(_POINTS))
+        tick.set_fontproperties(fonts.plot_font(_POINTS))
         tick.set_color(hexadecimal(style.ink))
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from xaionnx.errors import ParameterError
 from xaionnx.explanation import Explanation
-from xaionnx.render import charts, page, words
+from xaionnx.render import charts, fonts, page, words
 from xaionnx.render.colours import number_words, scale_of, sequential
 from xaionnx.render.result_page import rows_page
 from xaionnx.render.tables import TOP, Table, check_top, subsample, table_of
@@ -509,7 +509,7 @@ def _words_below(categories: list[str]) -> tuple[int, bool, list[str]]:
     """The words of a horizontal axis: the height they take, whether they are turned, and their lines."""
     column = 700 // max(1, len(categories))
     if column >= 90 or not categories:
-        lines = [page.wrapped(word, page.font(16), column - 14) for word in categories]
+        lines = [page.wrapped(word, fonts.Face(16), column - 14) for word in categories]
         shown = [
             [*each[:2], charts.shortened(" ".join(each[2:]), column - 14)] if len(each) > 2 else each for each in lines
         ]

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import functools
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, final
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from xaionnx.caveats import Caveat
 from xaionnx.render.colours import Scale, heat, number_words, over
+from xaionnx.render.fonts import Face, font, legible
 from xaionnx.render.themes import Colour, Style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-    from matplotlib.font_manager import FontProperties
 
     from xaionnx.typing import Floats
 
@@ -32,86 +30,19 @@ FIGURES: Final = threading.Lock()
 """Held while a figure of matplotlib is drawn: unlike other pictures, several cannot be drawn at once."""
 
 
-def _face(bold: bool, fixed: bool = False) -> Path:
-    """DejaVu Sans, which matplotlib includes: it is the same on every machine and covers most scripts."""
-    import matplotlib
-
-    name = f"DejaVuSans{'Mono' if fixed else ''}{'-Bold' if bold else ''}.ttf"
-    return Path(matplotlib.get_data_path(), "fonts", "ttf", name)
-
-
-@functools.lru_cache(maxsize=2)
-def _drawn_characters(bold: bool) -> frozenset[int]:
-    from matplotlib.ft2font import FT2Font
-
-    return frozenset(FT2Font(str(_face(bold))).get_charmap())
-
-
-def undrawn(text: str) -> int:
-    """How many characters of a text the font of a page lacks, such as Chinese ones; it draws boxes in their place.
-
-    Examples
-    --------
-    >>> undrawn("good \N{CJK UNIFIED IDEOGRAPH-4ECA}\N{CJK UNIFIED IDEOGRAPH-65E5}")
-    2
-    """
-    known = _drawn_characters(False)
-    return sum(ord(character) not in known and not character.isspace() for character in text)
-
-
-@functools.lru_cache(maxsize=64)
-def font(size: int, bold: bool = False, fixed: bool = False) -> ImageFont.FreeTypeFont:
-    """The font of a page, with its size in pixels; ``fixed`` is the one whose letters are all of one width."""
-    # Every build of Pillow has the basic layout engine, so the bytes do not depend on the build.
-    return ImageFont.truetype(str(_face(bold, fixed)), size, layout_engine=ImageFont.Layout.BASIC)
-
-
-@functools.lru_cache(maxsize=4096)
-def _length(text: str, face: ImageFont.FreeTypeFont) -> float:
-    """The width of a text in pixels; pictures of a folder have most of their words in common."""
-    return face.getlength(text)
-
-
-@functools.cache
-def _characters() -> frozenset[int]:
-    """The characters of the font of a page."""
-    from matplotlib.ft2font import FT2Font
-
-    return frozenset(FT2Font(str(_face(False))).get_charmap())
-
-
-def legible(text: str) -> str:
-    """A text with □ for each character that the font lacks, such as Chinese ones.
-
-    Examples
-    --------
-    >>> legible("Größe 漢字")
-    'Größe □□'
-    """
-    known = _characters()
-    return text if text.isascii() else "".join(c if ord(c) in known or c.isspace() else "□" for c in text)
-
-
-def plot_font(points: float, bold: bool = False) -> FontProperties:
-    """The font of a page for a matplotlib plot."""
-    from matplotlib.font_manager import FontProperties
-
-    return FontProperties(fname=_face(bold), size=points)
-
-
 def text_size(width: int) -> int:
     """Text height in pixels for a block of width ``width``."""
     return max(_LEAST, round(_SHARE * width))
 
 
-def wrapped(text: str, face: ImageFont.FreeTypeFont, width: int) -> list[str]:
+def wrapped(text: str, face: Face, width: int) -> list[str]:
     """The lines of a text, no wider than ``width`` pixels; longer words are split."""
     lines: list[str] = []
     line = ""
     # Only plain spaces break a line: a no-break space keeps a separator with the word before it.
     for word in filter(None, text.split(" ")):
-        while _length(word, face) > width and len(word) > 1:
-            fits = max(1, next((k for k in range(len(word), 0, -1) if _length(word[:k], face) <= width), 1))
+        while face.width(word) > width and len(word) > 1:
+            fits = max(1, next((k for k in range(len(word), 0, -1) if face.width(word[:k]) <= width), 1))
             if line:
                 lines.append(line)
                 line = ""
@@ -120,7 +51,7 @@ def wrapped(text: str, face: ImageFont.FreeTypeFont, width: int) -> list[str]:
             if not word:
                 break
         joined = f"{line} {word}".strip()
-        if line and _length(joined, face) > width:
+        if line and face.width(joined) > width:
             lines.append(line)
             line = word
         else:
@@ -139,14 +70,14 @@ def text_block(
     paper: Colour | None = None,
 ) -> Image.Image:
     """An image of paragraphs, ``width`` pixels wide; of height 0 if there are none."""
-    face = font(size, bold)
+    face = Face(size, bold)
     lines = [line for paragraph in paragraphs for line in wrapped(legible(paragraph), face, width)]
     step = round(1.32 * size)
     block = Image.new("RGB", (width, step * len(lines)), paper or style.paper)
     draw = ImageDraw.Draw(block)
     for row, line in enumerate(lines):
         # Text is aligned to the ascender line, so that lines are evenly spaced whatever their letters.
-        draw.text((0, row * step + round(0.05 * size)), line, fill=colour or style.ink, font=face, anchor="la")
+        face.write(draw, 0, row * step + round(0.05 * size), line, colour or style.ink)
     return block
 
 

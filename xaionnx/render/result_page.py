@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 
+import numpy as np
 from PIL import Image
 
 from xaionnx.caveats import Caveat, caveats
 from xaionnx.explanation import Explanation
 from xaionnx.render import charts, page, words
+from xaionnx.render.fonts import boxes
 from xaionnx.render.tables import Table
 from xaionnx.render.themes import Style
 
@@ -25,6 +28,7 @@ def sample_page(
 ) -> Image.Image:
     """The page of one sample; ``title`` replaces the class and its score, ``size`` is the text height."""
     heading = [title] if title else [words.class_and_score(one), *filter(None, [words.rival(one)])]
+    notes = [*notes, boxes(" ".join([*heading, *_names(one)]))]
     return page.whole(style, heading, caveats(one), body, words.caption(one, notes, details), size)
 
 
@@ -34,5 +38,17 @@ def rows_page(
     """The page of all rows of a result."""
     result = table.result
     found = [Caveat(warning, "") for warning in result.warnings]
-    caption = words.caption_of_rows(result, notes, details)
-    return page.whole(style, [words.class_of_rows(result, table)], found, body, caption, charts.TEXT)
+    heading = words.class_of_rows(result, table)
+    caption = words.caption_of_rows(result, [*notes, boxes(" ".join([heading, *_names(result)]))], details)
+    return page.whole(style, [heading], found, body, caption, charts.TEXT)
+
+
+def _names(result: Explanation) -> Iterator[str]:
+    """The names of columns, categories and channels in a record."""
+    yield from itertools.chain.from_iterable(
+        [given] if isinstance(given, str) else given for given in result.provenance.get("feature_names", ())
+    )
+    for display in result.display.values():
+        yield from itertools.chain(display.names, display.units, *display.words.values())
+        if display.kind == "row" and display.array.dtype.kind in "OU":
+            yield from map(str, np.unique(display.array.astype(str)))

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from xaionnx.data.time_axis import TimeAxis
-from xaionnx.render import page
+from xaionnx.render import fonts, page
 from xaionnx.render.themes import Style, hexadecimal
 from xaionnx.typing import Array, Floats
 
@@ -138,11 +138,12 @@ def draw_rows(style: Style, rows: Rows) -> Image.Image:
         axes = _box(style, figure, upper, _SPECTRUM)
         _draw_spectrum(style, axes, rows)
     axes.tick_params(labelbottom=True)
-    axes.set_xlabel(rows.time.label)
+    axes.set_xlabel(fonts.plot_text(rows.time.label))
     _date(axes, rows)
     for one in figure.axes:
         for text in [*one.get_xticklabels(), *one.get_yticklabels(), one.xaxis.label, one.yaxis.label]:
-            text.set_fontproperties(page.plot_font(8 if text is one.yaxis.label and tall < _NUMBERED else 10))
+            points = 8 if text is one.yaxis.label and tall < _NUMBERED else 10
+            text.set_fontproperties(fonts.plot_font(points, text=text.get_text()))
             text.set_color(hexadecimal(style.ink))
     return page.figure_picture(figure)
 
@@ -283,5 +284,5 @@ def _label(name: str, lines: int = 1) -> str:
     """A name in one line, or in two beside the numbers of a high row."""
     long = _SHORT if lines > 1 else _NAME
     if lines > 1 and len(name) > long:
-        return "\n".join(textwrap.wrap(name, long, max_lines=lines, placeholder="…"))
-    return name if len(name) <= long else f"{name[: long - 1]}…"
+        return fonts.plot_text("\n".join(textwrap.wrap(name, long, max_lines=lines, placeholder="…")))
+    return fonts.plot_text(name if len(name) <= long else f"{name[: long - 1]}…")

@@ -8,7 +8,7 @@ from typing import ClassVar, Final, final
 from PIL import Image, ImageDraw
 
 from xaionnx.explanation import Explanation
-from xaionnx.render import page
+from xaionnx.render import fonts
 from xaionnx.render.byte_rows import WIDTH, ByteRow, Gap, byte_rows
 from xaionnx.render.colours import Scale
 from xaionnx.render.maps import one_sample
@@ -44,7 +44,7 @@ class BytesPicture(PictureKind):
 
 
 def _dump(style: Style, rows: Sequence[ByteRow | Gap], scale: Scale) -> Image.Image:
-    face = page.font(_CELL, fixed=True)
+    face = fonts.font(_CELL, fixed=True)
     digit = face.getlength("0")
     numbers = round(10 * digit)
     characters = round(numbers + (3 * WIDTH + 1) * digit)

@@ -6,15 +6,17 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from typing import ClassVar, Final, final
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from xaionnx.explanation import Explanation
-from xaionnx.render import page
+from xaionnx.render import fonts, page
 from xaionnx.render.colours import Scale, heat
+from xaionnx.render.fonts import Face
 from xaionnx.render.html_document import visible
 from xaionnx.render.maps import one_sample
 from xaionnx.render.picture import PictureKind, Scene, whole_number
 from xaionnx.render.result_page import sample_page
+from xaionnx.render.right_to_left import begins_at_the_right
 from xaionnx.render.text_page import caption
 from xaionnx.render.text_parts import Part, has_text, text_parts, text_scale
 from xaionnx.render.themes import Style
@@ -47,11 +49,8 @@ class TextPicture(PictureKind):
         notes = caption(one, scale, parts)
         if cut:
             notes.append(f"The picture ends after {_MOST_LINES} lines; the page in HTML has the whole text.")
-        lacking = page.undrawn(visible("".join(part.text for part in parts)))
-        if lacking:
-            notes.append(
-                f"{lacking:,} characters are boxes, as this picture's font lacks them; the page in HTML has them."
-            )
+        if lacking := fonts.boxes(visible("".join(part.text for part in parts))):
+            notes.append(f"{lacking} The page in HTML has them.")
         return coloured_page(scene.style, one, body, scale, notes)
 
 
@@ -66,7 +65,7 @@ def coloured_page(style: Style, one: Explanation, body: Image.Image, scale: Scal
 
 def _body(style: Style, parts: Sequence[Part], scale: Scale) -> tuple[Image.Image, bool]:
     """The text on lines, and whether it was cut."""
-    face = page.font(_SIZE)
+    face = Face(_SIZE)
     step = round(1.6 * _SIZE)
     boxes = list(_laid_out(parts, face))
     cut = bool(boxes) and boxes[-1][1] >= _MOST_LINES
@@ -74,22 +73,17 @@ def _body(style: Style, parts: Sequence[Part], scale: Scale) -> tuple[Image.Imag
     rows = 1 + max((box[1] for box in boxes), default=0)
     image = Image.new("RGB", (_WIDTH, step * rows), style.paper)
     draw = ImageDraw.Draw(image)
-    for left, row, text, part in boxes:
-        top = row * step
+    from_right = begins_at_the_right("".join(text for _, _, text, _ in boxes))
+    for offset, row, text, part in boxes:
+        top, width = row * step, face.width(text)
+        left = _WIDTH - offset - width if from_right else offset
         if part.strength:
             colour = ground(style, part.strength, scale)
-            width = face.getlength(text)
             draw.rounded_rectangle((left - 1, top + 2, left + width + 1, top + step - 4), radius=3, fill=colour)
-        draw.text(
-            (left, top + round(0.25 * _SIZE)),
-            text,
-            fill=style.ink if part.seen else style.faint,
-            font=face,
-            anchor="la",
-        )
+        face.write(draw, left, top + round(0.25 * _SIZE), text, style.ink if part.seen else style.faint)
         if not part.seen and text.strip():
             middle = top + step // 2
-            draw.line((left, middle, left + face.getlength(text), middle), fill=style.faint)
+            draw.line((left, middle, left + width, middle), fill=style.faint)
     return image, cut
 
 
@@ -103,32 +97,32 @@ def ground(style: Style, strength: float, scale: Scale) -> tuple[int, int, int]:
     return red, green, blue
 
 
-def _laid_out(parts: Sequence[Part], face: ImageFont.FreeTypeFont) -> Iterator[tuple[float, int, str, Part]]:
+def _laid_out(parts: Sequence[Part], face: Face) -> Iterator[tuple[float, int, str, Part]]:
     """Each piece of text with its left edge in pixels and its line; words move to a new line as a whole if they fit."""
     left, row = 0.0, 0
     for part in parts:
-        for number, line in enumerate(visible(part.text).replace("\t", "    ").split("\n")):
+        for number, line in enumerate(fonts.legible(visible(part.text)).replace("\t", "    ").split("\n")):
             if number:
                 left, row = 0.0, row + 1
             for piece in _pieces(line):
-                width = face.getlength(piece)
+                width = face.width(piece)
                 if left and left + width > _WIDTH:
                     left, row = 0.0, row + 1
                     piece = piece.lstrip(" ")
-                    width = face.getlength(piece)
+                    width = face.width(piece)
                 while width > _WIDTH and len(piece) > 1:
                     fits = _fitting(piece, face)
                     yield left, row, piece[:fits], part
                     left, row, piece = 0.0, row + 1, piece[fits:]
-                    width = face.getlength(piece)
+                    width = face.width(piece)
                 if piece:
                     yield left, row, piece, part
                     left += width
 
 
-def _fitting(text: str, face: ImageFont.FreeTypeFont) -> int:
+def _fitting(text: str, face: Face) -> int:
     """How many characters of a text fit on a line, at least one."""
-    return max(1, bisect_right(range(1, len(text)), _WIDTH, key=lambda count: int(face.getlength(text[:count]))))
+    return max(1, bisect_right(range(1, len(text)), _WIDTH, key=lambda count: int(face.width(text[:count]))))
 
 
 def _pieces(line: str) -> Iterator[str]:
