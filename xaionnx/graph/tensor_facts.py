@@ -10,6 +10,7 @@ import onnx
 import onnx.shape_inference
 from onnx import helper, numpy_helper
 
+from xaionnx.graph.tree_ensembles import CLASSIFIER, ML, REGRESSOR
 from xaionnx.graph.view import DEFAULT_DOMAINS, reads
 from xaionnx.loading.reading import WEIGHTS_APART
 
@@ -55,7 +56,10 @@ class TensorFacts:
         tensor = next((a.t for a in node.attribute if a.name == "value"), None) if node.op_type == "Constant" else None
         if tensor is not None:
             self._hold(node.output[0], tensor)
-        elif node.domain in DEFAULT_DOMAINS:
+        elif node.domain == ML and node.op_type in (CLASSIFIER, REGRESSOR):
+            # Whose outputs inference leaves open; onnxruntime returns a row of numbers for each sample.
+            self._types[node.output[-1]] = helper.make_tensor_type_proto(onnx.TensorProto.FLOAT, (None, None))
+        elif node.domain in DEFAULT_DOMAINS or (node.domain == ML and node.op_type == "ArrayFeatureExtractor"):
             self._waiting.append(node)
 
     def made_by(self, name: str) -> str | None:
