@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import TYPE_CHECKING, Final, final
+from typing import TYPE_CHECKING, Final, NamedTuple, final
 
 import onnx
 
-from xaionnx.errors import UnsupportedModelError
 from xaionnx.graph.view import SHAPE_READERS, reads
 from xaionnx.short_repr import short_repr
 
@@ -31,6 +30,19 @@ _IN_FIRST: Final = frozenset(
 _FLOATS: Final = (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE)
 
 
+class NotAffineError(Exception):
+    """Why a tensor is no affine function of others, in words that follow a colon."""
+
+
+class Link(NamedTuple):
+    """A function of the elements or rows of a tensor: ``result = kind(sign * operand)``."""
+
+    kind: str
+    operand: str
+    result: str
+    sign: float
+
+
 class Stage(IntEnum):
     """What a tensor is: a constant, an affine function of the sources, or one of their links."""
 
@@ -48,13 +60,12 @@ class AffineTrace:
     ----------
     sources : tuple of str
         The sources that it depends on.
-    links : tuple of (str, str, str)
-        The kind, the operand and the result of each link.
+    links : tuple of Link
     stage : Stage
     """
 
     sources: tuple[str, ...]
-    links: tuple[tuple[str, str, str], ...]
+    links: tuple[Link, ...]
     stage: Stage
 
 
@@ -68,15 +79,13 @@ class _Walk:
     # Whether what is no sum becomes a source.
     ends: bool = False
     found: list[str] = field(default_factory=list)
-    links: list[tuple[str, str, str]] = field(default_factory=list)
+    links: list[Link] = field(default_factory=list)
     known: dict[str, Stage] = field(default_factory=dict)
 
     __repr__ = short_repr
 
 
-def affine_trace(
-    view: GraphView, tensor: str, sources: Collection[str], linked: Collection[str] = (), what: str = "the trees"
-) -> AffineTrace:
+def affine_trace(view: GraphView, tensor: str, sources: Collection[str], linked: Collection[str] = ()) -> AffineTrace:
     """Return how ``tensor`` follows from the sources.
 
     Parameters
@@ -87,12 +96,10 @@ def affine_trace(
         Tensors on which it may depend.
     linked : collection of str
         Those of them that are results of a link already.
-    what : str
-        What the sources are, for messages.
 
     Raises
     ------
-    UnsupportedModelError
+    NotAffineError
         It is no affine function of them, or depends on the inputs in another way.
 
     Examples
@@ -103,11 +110,11 @@ def affine_trace(
     ... <ir_version: 8, opset_import: ["" : 17]>
     ... g (float[N, 2] x) => (float[N, 2] y) <float[1] k = {2}> { h = Mul(x, k)  y = Sigmoid(h) }'''))
     >>> affine_trace(view, "y", ["x"]).links
-    (('logistic', 'h', 'y'),)
+    (Link(kind='logistic', operand='h', result='y', sign=1.0),)
     """
     inputs = {value.name for value in view.model.graph.input} - {*view.constants}
     walk = _Walk(view, sources, linked, view.data_descendants(inputs | {*sources}))
-    return _traced(walk, tensor, what)
+    return _traced(walk, tensor)
 
 
 def affine_ends(view: GraphView, tensor: str) -> tuple[str, ...]:
@@ -124,10 +131,10 @@ def affine_ends(view: GraphView, tensor: str) -> tuple[str, ...]:
     ('x', 'a')
     """
     inputs = {value.name for value in view.model.graph.input} - {*view.constants}
-    return _traced(_Walk(view, (), (), view.data_descendants(inputs), ends=True), tensor, "").sources
+    return _traced(_Walk(view, (), (), view.data_descendants(inputs), ends=True), tensor).sources
 
 
-def _traced(walk: _Walk, tensor: str, what: str) -> AffineTrace:
+def _traced(walk: _Walk, tensor: str) -> AffineTrace:
     """The trace of a walk that has not begun."""
     view, sources, linked = walk.view, walk.sources, walk.linked
     order = {name: number for number, node in enumerate(view.nodes) for name in node.output}
@@ -147,34 +154,54 @@ def _traced(walk: _Walk, tensor: str, what: str) -> AffineTrace:
             walk.found.append(name)
             walk.known[name] = Stage.AFFINE
         elif name not in order:
-            raise _refusal(tensor, f"it depends on input '{name}' beside {what}", what)
+            raise NotAffineError(f"it depends on input '{name}', too")
         else:
             node = view.nodes[order[name]]
             if walk.ends and node.op_type not in SHAPE_READERS and not _is_affine(walk, node):
                 walk.found.append(name)
                 walk.known[name] = Stage.AFFINE
                 continue
-            missing = [] if node.op_type in SHAPE_READERS else [n for n in reads(node) if n not in walk.known]
+            logit = None if walk.ends else _written_logit(view, node)
+            operands = [logit] if logit else [] if node.op_type in SHAPE_READERS else reads(node)
+            missing = [n for n in operands if n not in walk.known]
             if missing:
                 waiting += missing
             else:
-                walk.known[name] = _stage(walk, node, name, tensor, what)
+                walk.known[name] = _stage(walk, node, name, logit)
     return AffineTrace(tuple(walk.found), tuple(walk.links), walk.known[tensor])
 
 
-def _stage(walk: _Walk, node: onnx.NodeProto, name: str, tensor: str, what: str) -> Stage:
-    stages = [walk.known[n] for n in reads(node)]
+def _stage(walk: _Walk, node: onnx.NodeProto, name: str, logit: str | None) -> Stage:
+    stages = [walk.known[n] for n in ([logit] if logit else reads(node))]
     varying = [stage for stage in stages if stage is not Stage.CONSTANT]
     if node.op_type in SHAPE_READERS or not varying:
         return Stage.CONSTANT
-    if node.op_type in LINKS and varying == [Stage.AFFINE]:
-        walk.links.append((LINKS[node.op_type], node.input[0], name))
+    if (logit or node.op_type in LINKS) and varying == [Stage.AFFINE]:
+        kind = "logistic" if logit else LINKS[node.op_type]
+        walk.links.append(Link(kind, logit or node.input[0], name, -1.0 if logit else 1.0))
         return Stage.LINKED
     if len({*varying}) > 1:
-        raise _refusal(tensor, f"'{name}' ({node.op_type}) joins sums with functions of them", what)
-    if not _is_affine(walk, node):
-        raise _refusal(tensor, f"'{name}' ({node.op_type}) is no sum of what it reads", what)
+        raise NotAffineError(f"'{name}' ({node.op_type}) joins sums with functions of them")
+    if logit or not _is_affine(walk, node):
+        raise NotAffineError(f"'{name}' ({node.op_type}) is no sum of what it reads")
     return varying[0]
+
+
+def _written_logit(view: GraphView, node: onnx.NodeProto) -> str | None:
+    """The operand z of ``1 / (1 + exp(z))``, as exporters write calibrated probabilities; None for other nodes."""
+    if node.op_type != "Div" or not _is_one(view, node.input[0]):
+        return None
+    total = view.producers.get(node.input[1])
+    if total is None or total.op_type != "Add":
+        return None
+    others = [name for name in total.input if not _is_one(view, name)]
+    power = view.producers.get(others[0]) if len(others) == 1 else None
+    return power.input[0] if power is not None and power.op_type == "Exp" else None
+
+
+def _is_one(view: GraphView, name: str) -> bool:
+    number = view.small(name)
+    return number is not None and number.size == 1 and bool((number == 1).all())
 
 
 def _is_affine(walk: _Walk, node: onnx.NodeProto) -> bool:
@@ -193,10 +220,3 @@ def _is_affine(walk: _Walk, node: onnx.NodeProto) -> bool:
     if node.op_type in _IN_ONE:
         return varying == 1 and (first or node.op_type != "Div")
     return node.op_type in _IN_FIRST and varying == 1 and first
-
-
-def _refusal(tensor: str, reason: str, what: str) -> UnsupportedModelError:
-    return UnsupportedModelError(
-        f"'{tensor}' is no sum over {what}: {reason}. Explain the tensor of the sums by its name (output=...), or use "
-        "a method that removes features: exact_shapley, kernel_shap."
-    )

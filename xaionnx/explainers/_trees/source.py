@@ -9,13 +9,14 @@ from typing import ClassVar, Final, final
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper
+from onnx import TensorProto
 
 from xaionnx.errors import UnsupportedModelError
+from xaionnx.explainers._trees.parts import TreePart, functions_of_single_trees, run_from
 from xaionnx.explainers._trees.scores import GAMES, node_scores
-from xaionnx.graph.affine import AffineTrace, Stage, affine_trace
-from xaionnx.graph.cut import cut
-from xaionnx.graph.tree_ensembles import ML, NEWEST, REGRESSOR, TreeEnsemble, tree_ensembles
+from xaionnx.graph.affine import AffineTrace, NotAffineError, Stage, affine_trace
+from xaionnx.graph.tree_ensembles import TreeEnsemble, tree_ensembles
+from xaionnx.graph.view import reads
 from xaionnx.layers.graph_facts import graph_fact
 from xaionnx.runtime.model import Model
 from xaionnx.short_repr import short_repr
@@ -89,27 +90,33 @@ class TreeSource:
     Attributes
     ----------
     scores : LinkedSums
-    nodes, ensembles : tuples
-        The nodes of the ensembles, and their arrays; their sums follow each other.
+    parts : tuple of TreePart
+        Their sums follow each other.
     """
 
     scores: LinkedSums
-    nodes: tuple[onnx.NodeProto, ...]
-    ensembles: tuple[TreeEnsemble, ...]
+    parts: tuple[TreePart, ...]
 
     words: ClassVar[str] = "tree_shap explains sums of trees"
 
     __repr__ = short_repr
 
+    @property
+    def ensembles(self) -> tuple[TreeEnsemble, ...]:
+        """The trees."""
+        return tuple(part.ensemble for part in self.parts)
+
     def sums(self, prefix: str) -> tuple[list[onnx.NodeProto], list[str]]:
         """Return nodes that compute the sums in float32, and the tensors that follow each other."""
-        names = [f"{prefix}/trees_{number}" for number in range(len(self.nodes))]
-        parts = zip(self.nodes, self.ensembles, names, strict=True)
-        return [made for node, ensemble, name in parts for made in sums_only(node, ensemble, name)], names
+        names = [f"{prefix}/trees_{number}" for number in range(len(self.parts))]
+        return [node for part, name in zip(self.parts, names, strict=True) for node in part.sums(name)], names
 
 
 _ACTIVATIONS: Final = {"logistic": "sigmoid", "softmax": "softmax"}
 _NEGLIGIBLE: Final = 1e-5
+# Tensors that a refusal names, and those that are tried for it.
+_NAMED: Final = 3
+_TRIED: Final = 20
 
 
 def tree_source(model: Model, tensor: str, feeds: Feeds) -> TreeSource:
@@ -125,37 +132,88 @@ def tree_source(model: Model, tensor: str, feeds: Feeds) -> TreeSource:
 
 
 def _find(model: Model, tensor: str) -> TreeSource:
+    try:
+        return _source(model, tensor)
+    except _NoSumError as error:
+        raise UnsupportedModelError(f"{error}. {_what_works(model, tensor)}") from None
+
+
+@final
+class _NoSumError(Exception):
+    """Why a tensor does not follow from sums of trees."""
+
+
+def _source(model: Model, tensor: str) -> TreeSource:
+    trace, parts = _traced(model, tensor)
+    if not trace.sources:
+        raise UnsupportedModelError(f"'{tensor}' does not depend on the trees of {model.name}.")
+    chosen = [part for name, part in parts.items() if name in trace.sources]
+    sizes = [part.shape for part in chosen]
+    weights = _block_diagonal([part.scores.weights for part in chosen])
+    constant = np.concatenate([part.scores.constant for part in chosen])
+    links = {part.scores.link for part in chosen} | {link.kind for link in trace.links}
+    links -= {"identity"} if len(links) > 1 else set()
+    if len(links) > 1 or (len(trace.links) > 1 and links != {"logistic"}):
+        raise _NoSumError(f"'{tensor}' joins different functions of sums of trees ({', '.join(sorted(links))})")
+    names = [part.ensemble.output for part in chosen]
+    if trace.stage is Stage.AFFINE or not trace.links:
+        outer, shift = affine_map(model, names, sizes, tensor)
+    else:
+        weights, constant, outer, shift = _around_links(model, names, sizes, tensor, trace, weights, constant)
+    scores = LinkedSums(tensor, next(iter(links)), weights, constant, outer, shift)
+    if np.isnan(scores.margins()[0]).all():
+        raise _NoSumError(f"No element of '{tensor}' is a {scores.link} function of one sum of trees")
+    return TreeSource(scores, tuple(chosen))
+
+
+def _traced(model: Model, tensor: str) -> tuple[AffineTrace, dict[str, TreePart]]:
+    """How a tensor follows from the scores of trees, and these."""
+    parts = _parts(model)
+    linked = [name for name, part in parts.items() if part.scores.link != "identity"]
+    try:
+        return affine_trace(model.view, tensor, parts, linked), parts
+    except NotAffineError as error:
+        reason = error
+    more = {**parts, **functions_of_single_trees(model, tensor, parts)}
+    if len(more) > len(parts):
+        try:
+            return affine_trace(model.view, tensor, more, linked), more
+        except NotAffineError as error:
+            reason = error
+    raise _NoSumError(f"'{tensor}' is no sum over the trees: {reason}")
+
+
+def _parts(model: Model) -> dict[str, TreePart]:
+    """The ensembles, by the tensor of their scores."""
     known = tree_ensembles(model.view)
     if not known:
         raise UnsupportedModelError(
             f"{model.name} has no tree ensemble (TreeEnsembleClassifier, TreeEnsembleRegressor or TreeEnsemble). Use a "
             "method for any model, such as kernel_shap."
         )
-    outputs = {ensemble.output: number for number, (_, ensemble) in enumerate(known)}
-    scores = [node_scores(ensemble, node.name, model.name) for node, ensemble in known]
-    linked = [name for name, number in outputs.items() if scores[number].link != "identity"]
-    trace = affine_trace(model.view, tensor, outputs, linked)
-    chosen = sorted(outputs[name] for name in trace.sources)
-    if not chosen:
-        raise UnsupportedModelError(f"'{tensor}' does not depend on the trees of {model.name}.")
-    parts = [scores[number] for number in chosen]
-    ensembles = tuple(known[number][1] for number in chosen)
-    sizes = [(part.weights.shape[1],) for part in parts]
-    weights, constant = _block_diagonal([part.weights for part in parts]), np.concatenate([p.constant for p in parts])
-    links = {part.link for part in parts} | {kind for kind, _, _ in trace.links}
-    links -= {"identity"} if len(links) > 1 else set()
-    if len(links) > 1 or (len(trace.links) > 1 and links != {"logistic"}):
-        raise UnsupportedModelError(
-            f"'{tensor}' joins different functions of sums of trees ({', '.join(sorted(links))}). Use {GAMES}."
-        )
-    names = [ensemble.output for ensemble in ensembles]
-    if trace.stage is Stage.AFFINE or not trace.links:
-        outer, shift = affine_map(model, names, sizes, tensor)
-    else:
-        weights, constant, outer, shift = _around_links(model, names, sizes, tensor, trace, weights, constant)
-    link = next(iter(links))
-    nodes = tuple(known[number][0] for number in chosen)
-    return TreeSource(LinkedSums(tensor, link, weights, constant, outer, shift), nodes, ensembles)
+    return {trees.output: TreePart(trees, node_scores(trees, node.name, model.name), node) for node, trees in known}
+
+
+def _what_works(model: Model, tensor: str) -> str:
+    """The tensors nearest to a tensor that are sums of trees, and methods for any function."""
+    found, seen, waiting, tried = list[str](), {tensor}, [tensor], 0
+    trees = model.view.data_descendants(_parts(model))
+    while waiting and len(found) < _NAMED and tried < _TRIED:
+        maker = model.view.producers.get(waiting.pop(0))
+        for name in reads(maker) if maker is not None else ():
+            if name in seen or name not in trees:
+                continue
+            seen.add(name)
+            tried += 1
+            try:
+                _source(model, name)
+                found.append(name)
+            except (_NoSumError, UnsupportedModelError):
+                waiting.append(name)
+    if not found:
+        return f"Use {GAMES}."
+    named = " or ".join(f"output='{name}'" for name in found[:_NAMED])
+    return f"Explain a sum of trees ahead of it ({named}), or use {GAMES}."
 
 
 def _around_links(
@@ -168,8 +226,10 @@ def _around_links(
     constant: Array,
 ) -> tuple[Array, Array, Array, Array]:
     """Weights and constants of what the links take, and of what follows from their results."""
-    befores = [affine_map(model, names, sizes, before) for _, before, _ in trace.links]
-    ends = [after for _, _, after in trace.links]
+    befores = [
+        tuple(link.sign * array for array in affine_map(model, names, sizes, link.operand)) for link in trace.links
+    ]
+    ends = [link.result for link in trace.links]
     outer, shift = affine_map(model, ends, [(len(constant_),) for _, constant_ in befores], tensor)
     first = np.concatenate([before for before, _ in befores], axis=1)
     second = np.concatenate([constant_ for _, constant_ in befores])
@@ -187,28 +247,17 @@ def affine_map(
     total = sum(map(math.prod, sizes))
     if names == [tensor]:
         return np.eye(total), np.zeros(total)
-    types = {name: helper.make_tensor_type_proto(_element_type(model, name), None) for name in names}
-    part = model.derived(("affine", *names, tensor), lambda proto: cut(proto, names, [tensor], types))
     rows = np.concatenate([np.zeros((1, total)), np.eye(total)])
-    feeds, first = dict[str, Array](), 0
+    given, first = dict[str, Array](), 0
     for name, shape in zip(names, sizes, strict=True):
-        info = next(one for one in part.inputs if one.name == name)
         last = first + math.prod(shape)
         # Of what is true or false there is no large one.
-        longer = 1.0 if info.dtype.kind == "b" else length
-        feeds[name] = (longer * rows[:, first:last]).astype(info.dtype).reshape(-1, *shape)
+        longer = 1.0 if model.view.types.get(name) == TensorProto.BOOL else length
+        given[name] = longer * rows[:, first:last].reshape(-1, *shape)
         rows[first + 1 : last + 1] *= longer
         first = last
-    for info in part.inputs:
-        # Only its shape is read.
-        sides = [side if isinstance(side, int) else 1 for side in info.shape[1:]]
-        feeds.setdefault(info.name, np.zeros((len(rows), *sides), dtype=info.dtype))
-    found = part.run(feeds, [tensor])[tensor].astype(np.float64).reshape(len(rows), -1)
+    found = run_from(model, given, tensor).astype(np.float64).reshape(len(rows), -1)
     return (found[1:] - found[0]) / rows[1:].max(axis=1, initial=0)[:, None], found[0]
-
-
-def _element_type(model: Model, name: str) -> int:
-    return model.view.types.get(name, TensorProto.FLOAT)
 
 
 def _block_diagonal(blocks: list[Array]) -> Array:
@@ -218,23 +267,3 @@ def _block_diagonal(blocks: list[Array]) -> Array:
         joined[row : row + block.shape[0], column : column + block.shape[1]] = block
         row, column = row + block.shape[0], column + block.shape[1]
     return joined
-
-
-def sums_only(node: onnx.NodeProto, ensemble: TreeEnsemble, output: str) -> list[onnx.NodeProto]:
-    """Return nodes for the sums of an ensemble alone in float32, without base values and transform."""
-    floats = f"{output}/floats"
-    if ensemble.op == NEWEST:
-        own = onnx.NodeProto()
-        own.CopyFrom(node)
-        own.name, own.output[:] = "", [floats]
-        kept = [a for a in node.attribute if a.name != "post_transform"]
-        del own.attribute[:]
-        own.attribute.extend(kept)
-        return [own, helper.make_node("Cast", [floats], [output], to=onnx.TensorProto.FLOAT)]
-    regressor = helper.make_node(REGRESSOR, [node.input[0]], [floats], domain=ML, n_targets=ensemble.targets)
-    for attribute in node.attribute:
-        kept = attribute.name.startswith(("nodes_", "target_")) or attribute.name == "aggregate_function"
-        if kept or (attribute.name.startswith("class_") and not attribute.name.startswith("classlabels")):
-            regressor.attribute.add().CopyFrom(attribute)
-            regressor.attribute[-1].name = attribute.name.replace("class_", "target_", 1)
-    return [regressor, helper.make_node("Cast", [floats], [output], to=onnx.TensorProto.FLOAT)]
