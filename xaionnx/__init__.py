@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from xaionnx import patterns as patterns
     from xaionnx import render as render
     from xaionnx.compilation import Compiled, compile
+    from xaionnx.data.dataset import Dataset
     from xaionnx.deletion import removal_curves
     from xaionnx.evaluation import Scores, evaluate
     from xaionnx.gradients.finite_differences import FiniteDifferences
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Baseline",
     "Compiled",
+    "Dataset",
     "Explainer",
     "Explanation",
     "Features",
@@ -118,6 +120,7 @@ def explain(
 # Imported on first access: explaining by removal does not need the gradient rules.
 _LATER = {
     "Compiled": "xaionnx.compilation",
+    "Dataset": "xaionnx.data.dataset",
     "FiniteDifferences": "xaionnx.gradients.finite_differences",
     "Scores": "xaionnx.evaluation",
     "compile": "xaionnx.compilation",

@@ -23,7 +23,7 @@ from numpy.lib import format as npy
 from xaionnx.data.files import read_bytes, sha256_of
 from xaionnx.errors import DataError
 from xaionnx.short_repr import short_repr
-from xaionnx.typing import MOST_AXES, Array
+from xaionnx.typing import MOST_AXES, Array, DType
 
 MAX_ARRAY_BYTES: Final = 4 * 2**30
 NUMBERS: Final = "biuf"
@@ -113,7 +113,31 @@ def read_arrays(path: str | os.PathLike[str], kinds: str = NUMBERS) -> dict[str,
         return {info.filename.removesuffix(".npy"): _unpack(path, archive, info, kinds)[0] for info in members}
 
 
-def _parse(where: str, data: memoryview, kinds: str = NUMBERS) -> tuple[Array, list[str]]:
+def array_header(where: str, data: bytes | memoryview) -> tuple[tuple[int, ...], bool, DType, int]:
+    """Return shape, order, type and offset of the elements of a .npy file, from its first bytes.
+
+    Parameters
+    ----------
+    where : str
+        The array, as the subject of messages.
+    data : bytes
+        At least the header.
+
+    Returns
+    -------
+    (shape, fortran order, dtype, offset)
+
+    Raises
+    ------
+    DataError
+        The header is damaged, or of an array that is not read.
+    """
+    shape, fortran_order, dtype, offset = _header(where, data)
+    _check_header(where, shape, dtype, NUMBERS)
+    return shape, fortran_order, dtype, offset
+
+
+def _header(where: str, data: bytes | memoryview) -> tuple[tuple[int, ...], bool, DType, int]:
     stream = io.BytesIO(data[: 12 + 2**16])  # the longest header of version 1, whatever its length field says
     try:
         with warnings.catch_warnings():
@@ -135,34 +159,55 @@ def _parse(where: str, data: memoryview, kinds: str = NUMBERS) -> tuple[Array, l
         Warning,
     ) as error:
         raise DataError(f"{where} has a damaged .npy header. Save the array again.") from error
+    return shape, fortran_order, dtype, stream.tell()
+
+
+def _check_header(where: str, shape: tuple[int, ...], dtype: DType, kinds: str) -> None:
     if dtype.hasobject:
         raise DataError(f"{where} contains Python objects, which need pickle and are not read. Save a numeric array.")
     if dtype.kind not in kinds or dtype.names is not None or dtype.subdtype is not None:
         raise DataError(f"{where} contains elements of type {dtype}, not numbers. Save a numeric array.")
     if len(shape) > MOST_AXES or any(type(side) is not int or side < 0 for side in shape):
         raise DataError(f"{where} has a damaged .npy header. Save the array again.")
-    declared, present = math.prod(shape) * dtype.itemsize, len(data) - stream.tell()
+
+
+def _parse(where: str, data: memoryview, kinds: str = NUMBERS) -> tuple[Array, list[str]]:
+    shape, fortran_order, dtype, offset = _header(where, data)
+    _check_header(where, shape, dtype, kinds)
+    declared, present = math.prod(shape) * dtype.itemsize, len(data) - offset
     if declared != present:
         raise DataError(
             f"{where} declares an array {shape} {dtype} of {declared} bytes, but has {present} bytes. Save it again."
         )
-    array = np.frombuffer(data, dtype, offset=stream.tell()).reshape(shape, order="F" if fortran_order else "C")
+    array = np.frombuffer(data, dtype, offset=offset).reshape(shape, order="F" if fortran_order else "C")
     notes = [] if dtype.isnative else ["big-endian numbers are converted to native order"]
     return np.array(array, dtype.newbyteorder("="), order="C"), notes
 
 
 def _parse_member(path: Path, data: bytes, name: str | None) -> tuple[Array, list[str]]:
     with _archive(path, data) as archive:
-        members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-        wanted = name if name in members else next(iter(members)) if len(members) == 1 else None
-        if wanted is None:
-            listed = ", ".join(list(members)[:12]) or "none"
-            raise DataError(
-                f"'{path}' contains {len(members)} arrays ({listed}). "
-                + (f"Name one of them '{name}', the input." if name else "Save the input alone.")
-            )
-        _check_size(path, members[wanted].file_size)
-        return _unpack(path, archive, members[wanted], NUMBERS)
+        wanted = member_of(path, archive, name)
+        _check_size(path, wanted.file_size)
+        return _unpack(path, archive, wanted, NUMBERS)
+
+
+def member_of(path: Path, archive: zipfile.ZipFile, name: str | None) -> zipfile.ZipInfo:
+    """Return the array of that name in an .npz file, or its only one.
+
+    Raises
+    ------
+    DataError
+        It has several, and none of that name.
+    """
+    members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+    wanted = name if name in members else next(iter(members)) if len(members) == 1 else None
+    if wanted is None:
+        listed = ", ".join(list(members)[:12]) or "none"
+        raise DataError(
+            f"'{path}' contains {len(members)} arrays ({listed}). "
+            + (f"Name one of them '{name}', the input." if name else "Save the input alone.")
+        )
+    return members[wanted]
 
 
 def _unpack(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, kinds: str) -> tuple[Array, list[str]]:
@@ -179,10 +224,21 @@ def _check_size(path: Path, size: int) -> None:
         raise DataError(f"'{path}' unpacks to {size >> 20} MB, over the limit of {MAX_ARRAY_BYTES >> 20} MB. Split it.")
 
 
+def archived(path: Path) -> contextlib.AbstractContextManager[zipfile.ZipFile]:
+    """Open an .npz file without reading it whole.
+
+    Raises
+    ------
+    DataError
+        It is damaged, also where this shows inside the block.
+    """
+    return _archive(path, path)
+
+
 @contextlib.contextmanager
-def _archive(path: Path, data: bytes) -> Iterator[zipfile.ZipFile]:
+def _archive(path: Path, data: bytes | Path) -> Iterator[zipfile.ZipFile]:
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        with zipfile.ZipFile(io.BytesIO(data) if isinstance(data, bytes) else data) as archive:
             yield archive
     except (
         zipfile.BadZipFile,

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 from PIL import Image
 
+from xaionnx.data.array_rows import ArraySlice
 from xaionnx.data.arrays import SUFFIXES, ArrayFile, read_array
 from xaionnx.data.files import Refusal, expand
 from xaionnx.data.images import Picture, fit, picture_of, read_picture, seen_box
@@ -20,7 +21,7 @@ from xaionnx.data.pixels import are_pixels, picture_in, pictures_in
 from xaionnx.data.row_numbers import RowNumbers
 from xaionnx.data.series_files import SeriesLayout, is_series_file, read_series
 from xaionnx.data.spec import InputSpec
-from xaionnx.data.tables import missing_note, read_table
+from xaionnx.data.tables import missing_note, read_table, table_of
 from xaionnx.errors import DataError, InputMismatchError, ParameterError
 from xaionnx.short_repr import short_repr
 from xaionnx.typing import Array, DType
@@ -95,8 +96,8 @@ class _Reading:
     chosen: RowNumbers | None
 
 
-# Pictures in memory: an image of Pillow, or pixels in uint8, (H, W, C) or (H, W).
-InMemory = Image.Image | NDArray[np.uint8]
+# Pictures in memory: an image of Pillow, or pixels in uint8, (H, W, C) or (H, W); and some samples of a file.
+InMemory = Image.Image | NDArray[np.uint8] | ArraySlice
 
 
 def read_inputs(  # noqa: PLR0913 - options, all by keyword
@@ -160,11 +161,11 @@ def read_inputs(  # noqa: PLR0913 - options, all by keyword
     parts: list[_Part] = []
     refusals: list[Refusal] = []
     count = 0
-    listed = [sources] if isinstance(sources, str | Path | Image.Image | np.ndarray) else sources
+    listed = [sources] if isinstance(sources, str | Path | Image.Image | np.ndarray | ArraySlice) else sources
     for number, source in enumerate(listed):
         for path in expand(source) if isinstance(source, str | Path) else [source]:
             count += 1
-            name = path if isinstance(path, Path) else Path(f"x[{number}]")
+            name = path if isinstance(path, Path) else _name_in_memory(path, number)
             try:
                 reading = _Reading(spec, np.dtype(dtype), exif, display_side, nan, batch_first, series, chosen)
                 part, refused = _read_source(path, name, reading)
@@ -201,9 +202,27 @@ def read_inputs(  # noqa: PLR0913 - options, all by keyword
     return batch, refusals
 
 
+def _name_in_memory(source: InMemory, number: int) -> Path:
+    return source.path if isinstance(source, ArraySlice) else Path(f"x[{number}]")
+
+
+def _slice_part(source: ArraySlice, reading: _Reading) -> tuple[_Part, list[Refusal]]:
+    """The samples of a part of an array file, which are named and refused as those of the whole."""
+    spec, path = reading.spec, source.path
+    if spec.kind == "table":
+        table, refused = table_of(path, source.file, spec, reading.nan, first=source.first)
+        values = table.values.astype(reading.dtype, copy=False)
+        return _Part(
+            str(path), values, [], [f"{path}[{row}]" for row in table.rows], table.notes, table.sha256
+        ), refused
+    return _array_part(path, reading, source.file, source.first)
+
+
 def _read_source(source: Path | InMemory, path: Path, reading: _Reading) -> tuple[_Part, list[Refusal]]:
     """Return the samples of a source, named ``path`` in messages, and the rows left out."""
     spec, dtype, exif, side = reading.spec, reading.dtype, reading.exif, reading.side
+    if isinstance(source, ArraySlice):
+        return _slice_part(source, reading)
     if not isinstance(source, Path):
         return _picture_part(_picture_in_memory(source, path, spec, exif), str(path), spec, dtype, side), []
     is_array = path.suffix.lower() in SUFFIXES
@@ -230,7 +249,7 @@ def _read_source(source: Path | InMemory, path: Path, reading: _Reading) -> tupl
     raise DataError(f"'{path}' is not an array, which this model needs. Pass a .npy file, or write an InputSpec.")
 
 
-def _picture_in_memory(source: InMemory, name: Path, spec: InputSpec, exif: bool) -> Picture:
+def _picture_in_memory(source: Image.Image | NDArray[np.uint8], name: Path, spec: InputSpec, exif: bool) -> Picture:
     if spec.kind != "picture":
         raise InputMismatchError(f"{name} is a picture, but this model needs the kind '{spec.kind}'. Give an array.")
     return picture_of(source, exif, str(name)) if isinstance(source, Image.Image) else picture_in(source, str(name))
@@ -241,7 +260,7 @@ def _picture_part(picture: Picture, name: str, spec: InputSpec, dtype: DType, si
     return _Part(name, x, displays, [name], picture.notes, picture.sha256, converted=True)
 
 
-def _array_part(path: Path, reading: _Reading, file: ArrayFile) -> tuple[_Part, list[Refusal]]:
+def _array_part(path: Path, reading: _Reading, file: ArrayFile, first: int = 0) -> tuple[_Part, list[Refusal]]:
     spec, dtype = reading.spec, reading.dtype
     kept = (
         np.arange(len(file.array))
@@ -253,7 +272,7 @@ def _array_part(path: Path, reading: _Reading, file: ArrayFile) -> tuple[_Part, 
     if x.dtype.kind == "f":
         takes_nan = bool(reading.nan) and spec.kind != "picture"
         finite = (np.isfinite(x) | (np.isnan(x) if takes_nan else False)).reshape(len(x), -1).all(axis=1)
-        for row in kept[~finite].tolist():
+        for row in (first + kept[~finite]).tolist():
             error = DataError(f"'{path}', row {row}: the array contains NaN or infinity. Correct it.")
             refused.append(Refusal(path, error, row))
         x, kept = x[finite], kept[finite]
@@ -280,7 +299,7 @@ def _array_part(path: Path, reading: _Reading, file: ArrayFile) -> tuple[_Part, 
                 f"'{path}' contains {x.shape} {x.dtype}, which is not a picture. "
                 "Pixels are uint8 (N, H, W, C) or (N, H, W); input tensors of the model are floating-point."
             )
-    names = [f"{path}[{row}]" for row in kept]
+    names = [f"{path}[{row}]" for row in first + kept]
     return _Part(str(path), x, displays, names, notes, file.sha256, pixels), refused
 
 

@@ -5,10 +5,12 @@ narwhals, which scikit-learn brings, gives the three one interface; none of them
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import io
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, TypeGuard
 
@@ -36,11 +38,11 @@ Frame = Any
 
 
 def is_frame(given: object) -> TypeGuard[Frame]:
-    """Whether this is a frame of pandas, polars or pyarrow, or one row of a frame.
+    """Whether this is a frame of pandas, polars or pyarrow, one row of a frame, or the cells of some rows of a table.
 
     A row is a Series of pandas whose index holds the names of the columns, or a mapping of single values by column.
     """
-    return _is_table(given) or _is_named_series(given) or _is_row(given)
+    return isinstance(given, Cells) or _is_table(given) or _is_named_series(given) or _is_row(given)
 
 
 def is_series(given: object) -> bool:
@@ -72,7 +74,7 @@ def _is_row(given: object) -> bool:
 
 
 def frame_cells(given: Frame, shown: str = "The frame") -> Cells:
-    """Return the cells of a frame, or of one row of it.
+    """Return the cells of a frame, or of one row of it; cells are returned as they are.
 
     Raises
     ------
@@ -87,6 +89,8 @@ def frame_cells(given: Frame, shown: str = "The frame") -> Cells:
     >>> [(column.name, column.kind) for column in cells.columns.values()], cells.names
     ([('age', 'numbers'), ('housing', 'text')], ('x[0]',))
     """
+    if isinstance(given, Cells):
+        return given
     if _is_lazy(given):
         raise InputMismatchError(f"{shown} is lazy: nothing of it has been computed. Pass frame.collect().")
     if not _is_table(given):
@@ -218,15 +222,29 @@ def read_parquet(path: Path, data: bytes, chosen: RowNumbers | None) -> Cells:
         raise DataError(
             f"'{path}': Parquet files are read by pyarrow, polars or pandas. Install one, or save a CSV file."
         )
-    frame = _parsed(path, data, backend)
-    found = frame_cells(frame, f"'{path}'")
-    numbers = found.numbers if chosen is None else tuple(chosen.of(len(found.numbers), f"'{path}'"))
-    at = list(numbers)
-    columns = {
-        name: Column(name, column.kind, column.values[at], column.missing[at]) for name, column in found.columns.items()
-    }
-    names = tuple(f"{path}[{number}]" for number in numbers)
-    return Cells(path, f"'{path}'", columns, numbers, names, sha256=sha256_of(data))
+    found = named_cells(path, frame_cells(_parsed(path, data, backend), f"'{path}'"), sha256_of(data))
+    return found if chosen is None else cells_at(found, chosen.of(len(found.numbers), f"'{path}'"))
+
+
+def named_cells(path: Path, cells: Cells, sha256: str | None) -> Cells:
+    """Return the cells of a whole file, with its name and hash, and rows that are counted from 0."""
+    names = tuple(f"{path}[{number}]" for number in cells.numbers)
+    return Cells(path, f"'{path}'", cells.columns, cells.numbers, names, sha256=sha256)
+
+
+def cells_at(cells: Cells, rows: Sequence[int]) -> Cells:
+    """Return some rows of a table, by their places in it."""
+    at = list(rows)
+    return replace(
+        cells,
+        columns={
+            name: replace(column, values=column.values[at], missing=column.missing[at])
+            for name, column in cells.columns.items()
+        },
+        numbers=tuple(cells.numbers[row] for row in at),
+        names=tuple(cells.names[row] for row in at),
+        marks=tuple(cells.marks[row] for row in at) if cells.marks else (),
+    )
 
 
 def _parsed(path: Path, data: bytes, backend: str) -> Frame:
@@ -252,3 +270,30 @@ def _parsed(path: Path, data: bytes, backend: str) -> Frame:
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0][:200]
         raise DataError(f"'{path}' is a damaged Parquet file ({reason}). Save it again.") from error
+
+
+def parquet_starts(path: Path) -> tuple[tuple[int, ...] | None, str]:
+    """Return where the row groups of a Parquet file begin, with the number of rows at the end, and the file's hash.
+
+    Without pyarrow, which alone reads single groups, there are no such places.
+
+    Raises
+    ------
+    DataError
+        It is no Parquet file.
+    """
+    if importlib.util.find_spec("pyarrow") is None:
+        return None, ""
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            sizes = [file.metadata.row_group(n).num_rows for n in range(file.metadata.num_row_groups)]
+        with path.open("rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0][:200]
+        raise DataError(f"'{path}' is not a Parquet file, or is damaged ({reason}). Save it again.") from error
+    if not sum(sizes):
+        raise DataError(f"'{path}' has no rows. Add at least one.")
+    return (0, *np.cumsum(sizes).tolist()), digest

@@ -12,6 +12,7 @@ from typing import Any, Final, final
 import numpy as np
 from PIL import Image
 
+from xaionnx.data.array_rows import ArraySlice
 from xaionnx.data.arrays import read_array
 from xaionnx.data.batch import read_inputs
 from xaionnx.data.byte_files import ByteReading, read_files
@@ -34,8 +35,8 @@ _SHOWN_COLUMNS: Final = 8
 _SHOWN_REASONS: Final = 3
 
 # One sample or several: a file or folder, a picture in memory, or a list of files, pictures and arrays.
-_One = str | os.PathLike[str] | Image.Image | Array
-Convertible = str | os.PathLike[str] | Image.Image | Sequence[_One]
+_One = str | os.PathLike[str] | Image.Image | Array | ArraySlice
+Convertible = str | os.PathLike[str] | Image.Image | ArraySlice | Sequence[_One]
 # In a mapping, other inputs may be anything that numpy converts to an array.
 Given = Array | Facts | Convertible | Frame | bytes | Sequence[bytes]
 
@@ -396,7 +397,7 @@ def _is_convertible(given: object, spec: InputSpec, main: Declared) -> bool:
             return True
         pixels = len(given) > 0 and spec.kind == "picture" and all(are_pixels(i) and i.ndim < 4 for i in given)
         return pixels and not _accepts_uint8(main, given[0].shape)
-    if isinstance(given, str | os.PathLike | Image.Image):
+    if isinstance(given, str | os.PathLike | Image.Image | ArraySlice):
         return True
     return spec.kind == "picture" and are_pixels(given) and not _accepts_uint8(main, given.shape[1:])
 

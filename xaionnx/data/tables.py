@@ -10,15 +10,15 @@ import codecs
 import csv
 import difflib
 import io
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Protocol, final
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from xaionnx.data.arrays import SUFFIXES, read_array
+from xaionnx.data.arrays import SUFFIXES, ArrayFile, read_array
 from xaionnx.data.columns import NUMBER, Column, convert_column
 from xaionnx.data.files import Refusal, read_bytes, sha256_of
 from xaionnx.data.row_numbers import RowNumbers
@@ -219,7 +219,9 @@ def read_table(
     """
     path = Path(path)
     if path.suffix.lower() in SUFFIXES:
-        return _read_array(path, spec, nan, batch_first, chosen)
+        file = read_array(path, spec.name)
+        file = replace(file, array=batch_first(file.array))
+        return table_of(path, file, spec, nan, None if chosen is None else chosen.of(len(file.array), f"'{path}'"))
     cells = read_cells(path, chosen)
     columns = tuple(spec.columns) or tuple(title for title in cells.columns if title not in spec.ignore)
     part = Part("", np.dtype(dtype), columns, (len(columns),))
@@ -228,19 +230,28 @@ def read_table(
     return Table(rows.arrays[""], columns, numbers, rows.notes, cells.sha256 or "", rows.left), rows.refused
 
 
-def _read_array(
+def table_of(
     path: Path,
+    file: ArrayFile,
     spec: Columns,
     nan: str | None,
-    batch_first: Callable[[Array], Array],
-    chosen: RowNumbers | None,
+    chosen: Sequence[int] | None = None,
+    first: int = 0,
 ) -> tuple[Table, list[Refusal]]:
-    file = read_array(path, spec.name)
-    array, columns = batch_first(file.array), tuple(spec.columns)
+    """Return the rows of an array with the samples first; ``first`` is the number of its first row in the file.
+
+    The other arguments and the result are those of `read_table`.
+
+    Raises
+    ------
+    DataError
+        The array is no table, or has other columns.
+    """
+    array, columns = file.array, tuple(spec.columns)
     if array.ndim != 2 or (columns and array.shape[1] != len(columns)):
         wanted = f"(N, {len(columns)})" if columns else "(N, F)"
         raise DataError(f"'{path}' has an array {array.shape}, but the table is {wanted}. Save one row per sample.")
-    numbers = np.arange(len(array)) if chosen is None else np.array(chosen.of(len(array), f"'{path}'"), int)
+    numbers = np.arange(len(array)) if chosen is None else np.array(chosen, int)
     array = array[numbers]
     with np.errstate(over="ignore"):  # overflow is refused below
         values = array.astype(np.float32)
@@ -251,14 +262,14 @@ def _read_array(
     good, refusals = known.all(axis=1), []
     notes += missing_note(int(np.isnan(values[good]).sum()), nan, "numbers")
     for at in np.flatnonzero(~good).tolist():
-        row = int(numbers[at])
+        row = first + int(numbers[at])
         column = int(np.flatnonzero(~known[at])[0])
         title = f"'{columns[column]}'" if columns else str(column)
         error = DataError(
             f"'{path}', row {row}, column {title}: {array[at, column]} is not a finite float32 number. Correct it."
         )
         refusals.append(Refusal(path, error, row))
-    return Table(values[good], columns, tuple(numbers[good].tolist()), tuple(notes), file.sha256), refusals
+    return Table(values[good], columns, tuple((first + numbers[good]).tolist()), tuple(notes), file.sha256), refusals
 
 
 def missing_note(count: int, nan: str | None, what: str) -> list[str]:
@@ -281,23 +292,75 @@ def read_cells(path: Path, chosen: RowNumbers | None = None) -> Cells:
 
 
 def _read_csv(path: Path, data: bytes, chosen: RowNumbers | None) -> Cells:
+    check_csv_start(path, data)
+    reader = csv_reader(path, io.StringIO(decode_csv(path, data), newline=""))
+    titles = read_header(path, reader)
+    records, faults = _records(path, reader, len(titles))
+    if not records and not faults:
+        raise no_rows(path)
+    if chosen is not None:
+        wanted = set(chosen.of(len(records) + len(faults), f"'{path}'"))
+        records = [record for record in records if record[0] in wanted]
+        faults = [fault for fault in faults if fault.row in wanted]
+    return _cells(path, titles, records, faults, sha256_of(data))
+
+
+def csv_reader(path: Path, lines: Iterable[str]) -> Reader:
+    """Return a reader of the records of a file, which are separated by tabs if its name ends in ``.tsv``."""
     # Texts in a column may be of any length.
     csv.field_size_limit(MAX_TABLE_BYTES)
-    between = "\t" if path.suffix.lower() == ".tsv" else ","
-    reader = csv.reader(io.StringIO(_decode_text(path, data), newline=""), delimiter=between, strict=True)
+    return csv.reader(lines, delimiter="\t" if path.suffix.lower() == ".tsv" else ",", strict=True)
+
+
+def read_header(path: Path, reader: Reader) -> list[str]:
+    """Return the names of the columns, the first record of a file.
+
+    Raises
+    ------
+    DataError
+        The record is broken, or no header.
+    """
     try:
         header = next(reader, [])
     except csv.Error as error:
         raise DataError(f"'{path}', line 1: broken CSV ({error}). Correct it.") from error
     titles = [title.strip() for title in header]
     _check_header(path, titles)
-    records, faults = _records(path, reader, len(titles))
-    if not records and not faults:
-        raise DataError(f"'{path}' has a header but no rows. Add at least one row.")
-    if chosen is not None:
-        wanted = set(chosen.of(len(records) + len(faults), f"'{path}'"))
-        records = [record for record in records if record[0] in wanted]
-        faults = [fault for fault in faults if fault.row in wanted]
+    return titles
+
+
+def no_rows(path: Path) -> DataError:
+    """Return the error for a file that ends after its header."""
+    return DataError(f"'{path}' has a header but no rows. Add at least one row.")
+
+
+def csv_cells(path: Path, titles: Sequence[str], text: str, first: tuple[int, int], sha256: str) -> Cells:
+    """Return the rows of a part of a CSV file, without its header.
+
+    Parameters
+    ----------
+    path : Path
+    titles : sequence of str
+        The names of the columns.
+    text : str
+        Whole records.
+    first : (int, int)
+        The number of the first row, and that of the line before it.
+    sha256 : str
+        Hash of the whole file.
+    """
+    reader = csv_reader(path, io.StringIO(text, newline=""))
+    records, faults = _records(path, reader, len(titles), *first)
+    return _cells(path, titles, records, faults, sha256)
+
+
+def _cells(
+    path: Path,
+    titles: Sequence[str],
+    records: Sequence[tuple[int, int, list[str]]],
+    faults: Sequence[Refusal],
+    sha256: str,
+) -> Cells:
     each = list(zip(*(cells for _, _, cells in records), strict=True)) or [()] * len(titles)
     present = np.zeros(len(records), bool)
     return Cells(
@@ -311,21 +374,29 @@ def _read_csv(path: Path, data: bytes, chosen: RowNumbers | None) -> Cells:
         names=tuple(f"{path}[{number}]" for number, _, _ in records),
         marks=tuple(f" (line {line})" for _, line, _ in records),
         unread=tuple(faults),
-        sha256=sha256_of(data),
+        sha256=sha256,
     )
 
 
-class _Reader(Protocol):
+class Reader(Protocol):
+    """A reader of the csv module."""
+
     @property
     def line_num(self) -> int: ...
+    def __iter__(self) -> Iterator[list[str]]: ...
     def __next__(self) -> list[str]: ...
 
 
-def _records(path: Path, reader: _Reader, width: int) -> tuple[list[tuple[int, int, list[str]]], list[Refusal]]:
-    """The rows with as many cells as there are columns, with their numbers and lines, and the others."""
+def _records(
+    path: Path, reader: Reader, width: int, number: int = 0, skipped: int = 0
+) -> tuple[list[tuple[int, int, list[str]]], list[Refusal]]:
+    """The rows with as many cells as there are columns, with their numbers and lines, and the others.
+
+    ``number`` is that of the first row, and ``skipped`` counts the lines of the file before those of the reader.
+    """
     kept: list[tuple[int, int, list[str]]] = []
     faults: list[Refusal] = []
-    number, previous = 0, reader.line_num
+    previous = skipped + reader.line_num
     # Most cells of a table occur in many rows; each is kept once.
     known: dict[str, str] = {}
     while True:
@@ -338,7 +409,7 @@ def _records(path: Path, reader: _Reader, width: int) -> tuple[list[tuple[int, i
             where = f"'{path}', row {number} (line {previous + 1})"
             fault = DataError(f"{where}: broken CSV ({error}). Nothing after it is read.")
             return kept, [*faults, Refusal(path, fault, number)]
-        line, previous = previous + 1, reader.line_num  # a quoted cell may span lines: use the first
+        line, previous = previous + 1, skipped + reader.line_num  # a quoted cell may span lines: use the first
         if len(cells) == width:
             kept.append((number, line, [known.setdefault(cell, cell) for cell in cells]))
         else:
@@ -352,17 +423,34 @@ def _records(path: Path, reader: _Reader, width: int) -> tuple[list[tuple[int, i
         number += 1
 
 
-def _decode_text(path: Path, data: bytes) -> str:
+def check_csv_start(path: Path, data: bytes) -> None:
+    """Check that a file with these first bytes may be a CSV file.
+
+    Raises
+    ------
+    DataError
+        It is a picture, or its text is not in UTF-8.
+    """
     if data.startswith(_PICTURES):
         raise DataError(
             f"'{path}' is a picture, but the model needs rows of a table. Give a CSV file or an array (N, F)."
         )
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in data[:1024]:
         raise DataError(f"'{path}' is UTF-16 or binary, not UTF-8 text. Save it as CSV in UTF-8.")
+
+
+def decode_csv(path: Path, data: bytes, before: int = 0) -> str:
+    """Return the text of a CSV file, or of a part of it that has ``before`` lines before it.
+
+    Raises
+    ------
+    DataError
+        It is not UTF-8.
+    """
     try:
-        return data.decode("utf-8-sig")
+        return data.decode("utf-8" if before else "utf-8-sig")
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
+        line = before + data.count(b"\n", 0, error.start) + 1
         raise DataError(
             f"'{path}', line {line}: the byte 0x{data[error.start]:02x} is not UTF-8. Save the file as CSV in UTF-8."
         ) from error

@@ -49,7 +49,7 @@ from xaionnx.runtime.batch_runner import BatchRunner, Feed
 from xaionnx.runtime.first_rows import FirstRows
 from xaionnx.runtime.session import Session, Sessions, SessionSettings, channel_block
 from xaionnx.runtime.tensors import TensorInfo, check_inputs, find, listed
-from xaionnx.runtime.token_inputs import open_tokenizer, text_reading, texts_of
+from xaionnx.runtime.token_inputs import open_tokenizer, reads_text, text_reading, texts_of
 from xaionnx.typing import Array, Feeds
 
 if TYPE_CHECKING:
@@ -536,6 +536,11 @@ class Model:
         if state.tokenizer is None:
             state.tokenizer = open_tokenizer(self)
         return state.tokenizer
+
+    @property
+    def pads_texts(self) -> bool:
+        """Whether texts that are read together are padded to one length."""
+        return reads_text(self)
 
     def texts(self, feeds: Feeds) -> tuple[Text, ...]:
         """Return the texts that checked inputs stand for, one a sample; () if the model reads none."""

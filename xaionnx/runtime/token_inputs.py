@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from xaionnx.data.array_rows import ArraySlice
 from xaionnx.data.byte_files import ByteReading
 from xaionnx.data.text import Text
 from xaionnx.data.texts import TextOptions, TextReading, string_text
@@ -87,6 +88,8 @@ def text_reading(
 
 # Any: users may pass anything.
 def _is_array_file(given: Any) -> bool:
+    if isinstance(given, ArraySlice):
+        return True
     return isinstance(given, str | os.PathLike) and os.fspath(given).lower().endswith((".npy", ".npz"))
 
 

@@ -1,0 +1,310 @@
+"""Dataset: inputs that are read in parts, ahead of need and never as a whole, with labels and masks beside them."""
+
+from __future__ import annotations
+
+import dataclasses
+import glob
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeVar, final
+
+import numpy as np
+
+from xaionnx.data.block import Block, Reader, Refused, merged, samples_in
+from xaionnx.data.files import Refusal
+from xaionnx.data.images import fit, read_picture
+from xaionnx.data.inputs import Inputs
+from xaionnx.data.listing import TABLES, Labels, check_labels, labels_from_file, units_of
+from xaionnx.data.texts import TextOptions
+from xaionnx.data.units import ArrayUnits, FileUnits, IterableUnits, Label, SequenceUnits, Units
+from xaionnx.errors import DataError, ParameterError
+from xaionnx.short_repr import short_repr
+from xaionnx.typing import Array
+
+T = TypeVar("T")
+
+# Blocks that are read but not yet used.
+_AHEAD: Final = 2
+# A pixel of a mask above this belongs to the place.
+_WHITE: Final = 127
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Inputs of any kind, of which only the part in use is in memory.
+
+    It consists of units: files, rows of a table, samples of an array, items of an iterable. Reading needs the model,
+    which converts them as :func:`xaionnx.explain` does. What cannot be read is left out and listed.
+
+    Attributes
+    ----------
+    units : Units
+        What is read, one after another.
+    labels_given : sequence or None
+        One for each unit.
+    masks_given : path, array or None
+        The true places.
+    exif : bool
+        Whether pictures are turned as their EXIF orientation says.
+    text : TextOptions or None
+        How texts are read.
+
+    Examples
+    --------
+    >>> import numpy as np, xaionnx
+    >>> digits = xaionnx.Dataset.of(np.zeros((100, 1, 28, 28), np.float32), labels=[n % 10 for n in range(100)])
+    >>> model = xaionnx.Model.load("models/mnist_cnn.onnx")
+    >>> [(len(block.units), block.labels[0]) for block in digits.batches(model, 64)]
+    [(64, 0), (36, 4)]
+    """
+
+    units: Units
+    labels_given: Labels | None = None
+    masks_given: Path | Array | None = None
+    exif: bool = False
+    text: TextOptions | None = None
+
+    __repr__ = short_repr
+
+    @classmethod
+    def of(
+        cls,
+        x: Any,  # Any: users may pass anything
+        *,
+        labels: str | os.PathLike[str] | Sequence[Label | None] | Array | None = None,
+        masks: str | os.PathLike[str] | Array | None = None,
+        array: str | None = None,
+        exif: bool = False,
+        text: TextOptions | None = None,
+    ) -> Dataset:
+        """Return the data set of anything that has samples.
+
+        Parameters
+        ----------
+        x : path, frame, array, mapping of arrays by input name, sequence or iterable
+            A folder stands for its files and those of its subfolders, sorted by name; hidden ones are left out. A CSV
+            or Parquet file, a frame and an array (N, ...) are read in blocks of rows. Items of a sequence or iterable
+            are single samples, arrays without the batch axis, pictures, paths or texts, or pairs of these with a label.
+        labels : str, path, sequence or array, optional
+            One for each unit; the column of a table or the array of an .npz file that holds them, which the model then
+            does not see; or, for files, a CSV file of the columns ``file`` and ``label``. The subfolders of a folder
+            are its labels if this is None.
+        masks : path or array of bool (N, ...), optional
+            The true places: for files a folder with a picture of the same name for each, white where the place is.
+        array : str, optional
+            The array of an .npz file that holds the samples, if it has others.
+        exif : bool
+            Apply the EXIF orientation of pictures.
+        text : TextOptions, optional
+            How texts are read.
+
+        Raises
+        ------
+        DataError
+            There is nothing to read.
+        ParameterError, UnknownNameError
+            Labels or masks do not fit.
+        """
+        if isinstance(x, Dataset):
+            return x
+        beside = _is_label_file(labels)
+        named = os.fspath(labels) if isinstance(labels, str | os.PathLike) and not beside else None
+        units, own = units_of(x, named, array)
+        if beside:
+            if not isinstance(units, FileUnits):
+                raise ParameterError("A CSV file of labels belongs to a folder of files. Name the column instead.")
+            own = labels_from_file(Path(os.fspath(labels)), units.files)  # type: ignore[arg-type]  # as beside says
+        elif labels is not None and named is None:
+            own = check_labels(labels, units.count)
+        places = Path(masks) if isinstance(masks, str | os.PathLike) else masks if masks is None else np.asarray(masks)
+        if isinstance(places, np.ndarray) and units.count is not None and len(places) != units.count:
+            raise ParameterError(f"The data set has {units.count:,} units, and {len(places):,} masks are given.")
+        if isinstance(places, Path) and not (places.is_dir() and isinstance(units, FileUnits)):
+            raise ParameterError(
+                f"Masks are an array (N, ...), or for files a folder with a picture of each. Got '{places}' instead."
+            )
+        return cls(units, own, places, exif, text)
+
+    @property
+    def count(self) -> int | None:
+        """The number of units; None for an iterable, whose end is not known."""
+        return self.units.count
+
+    def __len__(self) -> int:
+        if self.units.count is None:
+            raise TypeError("the length of an iterable is not known")
+        return self.units.count
+
+    def read(self, model: Reader, start: int, stop: int) -> list[Block]:
+        """Return the units from ``start`` to ``stop`` in blocks of samples of one shape.
+
+        Fewer units, or none, are those at the end of an iterable.
+
+        Raises
+        ------
+        DataError
+            All units from ``start`` to ``stop`` are refused for the same reason, which is that of a table.
+        """
+        if self.units.alone or model.pads_texts:
+            blocks = merged(self._each(model, start, stop), model.shared)
+        else:
+            read = self._rows(model, start, stop)
+            _check_reasons(read)
+            blocks = merged(read, model.shared)
+        return [self._beside(block, model) for block in blocks]
+
+    def batches(self, model: Reader, size: int = 64) -> Iterator[Block]:
+        """Yield all units in blocks of at most ``size``; the next ones are read while one is used."""
+        counts = range(0, self.count, size) if self.count is not None else iter(lambda: 0, 1)
+        starts = (number * size for number, _ in enumerate(counts))
+        for blocks in ahead(lambda start: self.read(model, start, self._stop(start + size)), starts):
+            if not blocks:
+                return
+            yield from blocks
+
+    def _stop(self, stop: int) -> int:
+        return stop if self.count is None else min(stop, self.count)
+
+    def _each(self, model: Reader, start: int, stop: int) -> Iterator[Block]:
+        """Each unit by itself."""
+        for unit in range(start, stop):
+            try:
+                yield self._one(model, unit)
+            except StopIteration:
+                return
+
+    def _one(self, model: Reader, unit: int) -> Block:
+        try:
+            inputs = self._inputs(model, unit, unit + 1)
+        except (DataError, MemoryError, OSError) as error:
+            (name,) = self.units.names(unit, unit + 1)
+            return Block(unit, unit + 1, refused=(Refused(unit, name, str(error)),))
+        refused = tuple(Refused(unit, _row_name(one), str(one)) for one in inputs.refused)
+        units = (unit,) * samples_in(inputs, model.shared)
+        return Block(unit, unit + 1, self._named(inputs, units), units, refused)
+
+    def _inputs(self, model: Reader, start: int, stop: int) -> Inputs:
+        given = self.units.given(start, stop, model.shared)
+        return model.read(given, partial=True, exif=self.exif, text=self.text)
+
+    def _rows(self, model: Reader, start: int, stop: int) -> list[Block]:
+        """Rows that are read together; halved where none of them can be read."""
+        if stop == start + 1:
+            return [self._one(model, start)]
+        try:
+            inputs = self._inputs(model, start, stop)
+        except (DataError, MemoryError):
+            middle = (start + stop) // 2
+            return [*self._rows(model, start, middle), *self._rows(model, middle, stop)]
+        left = {one.row for one in inputs.refused}
+        units = tuple(unit for unit in range(start, stop) if unit not in left)
+        if len(units) != samples_in(inputs, model.shared):
+            (name,) = self.units.names(start, start + 1)
+            raise DataError(
+                f"'{name}' and the rows after it make {samples_in(inputs, model.shared)} samples for the model, not "
+                "one each. Save an array (N, ...) of samples."
+            )
+        refused = tuple(Refused(one.row or 0, _row_name(one), str(one)) for one in inputs.refused)
+        return [Block(start, stop, self._named(inputs, units), units, refused)]
+
+    def _named(self, inputs: Inputs, units: Sequence[int]) -> Inputs:
+        """The samples with the names of their units, where they are given without, or each as the first of a list."""
+        if inputs.names and not self._in_memory:
+            return inputs
+        names = tuple(self.units.names(unit, unit + 1)[0] for unit in units)
+        return dataclasses.replace(inputs, names=names, sha256s=(None,) * len(names))
+
+    @property
+    def _in_memory(self) -> bool:
+        return isinstance(self.units, ArrayUnits | SequenceUnits | IterableUnits)
+
+    def _beside(self, block: Block, model: Reader) -> Block:
+        """The block with the labels and masks of its samples."""
+        given = self.labels_given
+        own = self.units.labels(block.start, block.stop) if given is None else None
+        labels: list[Label | None] = []
+        for unit in block.units:
+            label = own[unit - block.start] if own is not None else None if given is None else given[unit]
+            labels.append(label.item() if isinstance(label, np.generic) else label)
+        if block.inputs is None:
+            return block
+        block = dataclasses.replace(block, labels=tuple(labels) if any(one is not None for one in labels) else ())
+        if isinstance(self.masks_given, np.ndarray):
+            return dataclasses.replace(block, masks=self.masks_given[list(block.units)].astype(bool))
+        if isinstance(self.masks_given, Path):
+            return _with_masks(block, self.masks_given, self.units, model)
+        return block
+
+
+def _row_name(refusal: Refusal) -> str:
+    return str(refusal.path) if refusal.row is None else f"{refusal.path}[{refusal.row}]"
+
+
+def _check_reasons(blocks: Sequence[Block]) -> None:
+    """Check that rows that were all refused were refused each for a reason of its own.
+
+    Raises
+    ------
+    DataError
+        The reason is one, such as a column that the table lacks.
+    """
+    reasons = {one.reason for block in blocks for one in block.refused}
+    if len(blocks) > 1 and len(reasons) == 1 and all(block.inputs is None for block in blocks):
+        raise DataError(reasons.pop())
+
+
+def _with_masks(block: Block, folder: Path, units: Units, model: Reader) -> Block:
+    """The block with masks from pictures that have the names of its files; samples without one are refused."""
+    assert isinstance(units, FileUnits)  # checked when the data set was made
+    found: list[Array] = []
+    kept: list[int] = []
+    refused = [*block.refused]
+    for place, unit in enumerate(block.units):
+        file = Path(units.files[unit])
+        try:
+            found.append(_mask(folder, file.relative_to(units.root) if units.root else Path(file.name), model))
+            kept.append(place)
+        except DataError as error:
+            refused.append(Refused(unit, str(file), str(error)))
+    block = dataclasses.replace(block, refused=tuple(sorted(refused, key=lambda one: one.unit)))
+    if not kept:
+        return Block(block.start, block.stop, refused=block.refused)
+    return dataclasses.replace(block.some(kept, model.shared), masks=np.stack(found))
+
+
+def _mask(folder: Path, name: Path, model: Reader) -> Array:
+    for path in sorted((folder / name).parent.glob(f"{glob.escape(name.stem)}.*")):
+        spec, gray = model.input_spec, read_picture(path).array.max(axis=2)
+        return (gray if spec.size is None else fit(gray, spec.size, spec.resize)) > _WHITE
+    raise DataError(f"There is no mask of the name '{name.stem}' in '{folder / name.parent}'. Add a picture.")
+
+
+def _is_label_file(labels: object) -> bool:
+    return isinstance(labels, str | os.PathLike) and Path(labels).suffix.lower() in TABLES and Path(labels).is_file()
+
+
+def ahead(make: Callable[[int], T], numbers: Iterable[int]) -> Iterator[T]:
+    """Yield what ``make`` returns or raises for each number, in order; the next ones are made in a thread meanwhile.
+
+    Examples
+    --------
+    >>> list(ahead(lambda number: number**2, range(4)))
+    [0, 1, 4, 9]
+    """
+    maker = ThreadPoolExecutor(1, thread_name_prefix="reading")
+    waiting: deque[Future[T]] = deque()
+    try:
+        for number in numbers:
+            waiting.append(maker.submit(make, number))
+            if len(waiting) > _AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        # Ctrl-C does not wait for blocks that nobody needs any more.
+        maker.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,256 @@
+"""What a data set consists of: the units of a folder, file, frame, array or iterable, and the labels beside them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from xaionnx.data.array_rows import ArrayRows
+from xaionnx.data.arrays import SUFFIXES, archived, read_array, read_arrays
+from xaionnx.data.csv_rows import CsvRows
+from xaionnx.data.files import read_bytes
+from xaionnx.data.frames import PARQUET, frame_cells, is_frame, parquet_starts, read_parquet
+from xaionnx.data.tables import MAX_TABLE_BYTES, Cells, read_cells
+from xaionnx.data.units import (
+    ArrayFileUnits,
+    ArrayUnits,
+    CellUnits,
+    CsvUnits,
+    FileUnits,
+    IterableUnits,
+    Label,
+    ParquetUnits,
+    SequenceUnits,
+    Units,
+)
+from xaionnx.errors import DataError, ParameterError, UnknownNameError
+from xaionnx.typing import Array
+
+_CSV: Final = (".csv", ".tsv")
+TABLES: Final = (*_CSV, *PARQUET)
+"""Suffixes of tables."""
+
+Labels = Sequence[Label | None] | Array
+"""One for each unit of a data set."""
+
+
+def units_of(x: Any, labels: str | None, member: str | None) -> tuple[Units, Labels | None]:  # Any: users may pass any
+    """Return the units of a data set, and the labels that it has itself: subfolders, a column, an array.
+
+    Parameters
+    ----------
+    x : path, frame, array, mapping of arrays, sequence or iterable
+    labels : str, optional
+        The column of a table, or the array of an .npz file, that holds the labels.
+    member : str, optional
+        The array of an .npz file that holds the samples.
+
+    Raises
+    ------
+    DataError
+        Nothing can be read.
+    UnknownNameError
+        There is no such column or array.
+    """
+    if isinstance(x, str | os.PathLike):
+        return _of_path(Path(x), labels, member)
+    if is_frame(x):
+        return _of_cells(frame_cells(x), labels)
+    if isinstance(x, np.ndarray) or (hasattr(x, "__array__") and not isinstance(x, Sequence)):
+        return ArrayUnits({"": np.asarray(x)}), None
+    if isinstance(x, Mapping):
+        arrays = {str(name): np.asarray(array) for name, array in x.items()}
+        if not any(array.ndim for array in arrays.values()):
+            raise DataError("The arrays of the data set have no axis of samples. Give arrays (N, ...) by input name.")
+        return ArrayUnits(arrays), None
+    if isinstance(x, Sequence):
+        if not len(x):
+            raise DataError("The data set is empty. Give at least one sample.")
+        if all(isinstance(one, os.PathLike) for one in x):
+            return _of_files([Path(one) for one in x])
+        return SequenceUnits(x), None
+    if isinstance(x, Iterable):
+        return IterableUnits(x), None
+    if hasattr(x, "__getitem__") and hasattr(x, "__len__"):
+        return SequenceUnits(x), None
+    raise DataError(
+        f"A data set is a folder, a file, a frame, arrays, a sequence or an iterable. Got {type(x).__name__} instead."
+    )
+
+
+def _of_path(path: Path, labels: str | None, member: str | None) -> tuple[Units, Labels | None]:
+    suffix = path.suffix.lower()
+    if path.is_dir():
+        return _of_folder(path)
+    if suffix in _CSV:
+        rows = CsvRows.of(path)
+        if labels is None:
+            return CsvUnits(rows), None
+        _check_column(labels, rows.titles)
+        found: list[Label | None] = [None] * rows.count
+        for start in range(0, rows.count, _LABEL_ROWS):
+            cells = rows.cells(start, min(start + _LABEL_ROWS, rows.count))
+            for number, label in zip(cells.numbers, cells.columns[labels].values.tolist(), strict=True):
+                found[number] = label
+        return CsvUnits(rows, labels), found
+    if suffix in PARQUET:
+        return _of_parquet(path, labels)
+    if suffix in SUFFIXES:
+        return _of_array_file(path, labels, member)
+    return _of_files([path])
+
+
+# Rows of a table that are read at once for their labels.
+_LABEL_ROWS: Final = 8192
+
+
+def _of_parquet(path: Path, labels: str | None) -> tuple[Units, Labels | None]:
+    starts, sha256 = parquet_starts(path)
+    if starts is None:
+        return _of_cells(read_parquet(path, read_bytes(path, "table", MAX_TABLE_BYTES), None), labels)
+    units = ParquetUnits(path, starts, sha256)
+    if labels is None:
+        return units, None
+    found: list[Label | None] = []
+    for start in range(0, units.count, _LABEL_ROWS):
+        cells = units.given(start, min(start + _LABEL_ROWS, units.count), frozenset())
+        _check_column(labels, list(cells.columns))
+        found += _label_column(cells, labels)
+    return ParquetUnits(path, starts, sha256, labels), found
+
+
+def _of_cells(cells: Cells, labels: str | None) -> tuple[Units, Labels | None]:
+    if labels is None:
+        return CellUnits(cells), None
+    _check_column(labels, list(cells.columns))
+    return CellUnits(cells, labels), _label_column(cells, labels)
+
+
+def _label_column(cells: Cells, name: str) -> list[Label | None]:
+    column = cells.columns[name]
+    return [None if gone else one for one, gone in zip(column.values.tolist(), column.missing.tolist(), strict=True)]
+
+
+def _check_column(name: str, titles: Sequence[str]) -> None:
+    if name not in titles:
+        raise UnknownNameError.among("column of labels", name, titles)
+
+
+def _of_array_file(path: Path, labels: str | None, member: str | None) -> tuple[Units, Labels | None]:
+    names = [""]
+    if path.suffix.lower() == ".npz" and path.is_file():
+        with archived(path) as archive:
+            names = [info.filename.removesuffix(".npy") for info in archive.infolist()]
+    found = None
+    if labels is not None:
+        if labels not in names:
+            raise UnknownNameError.among("array of labels", labels, names)
+        found = read_array(path, labels).array
+        names.remove(labels)
+    if member is not None or len(names) == 1:
+        rows = ArrayRows.of(path, member or names[0])
+        if rows is not None:
+            return ArrayFileUnits(rows), found
+        return ArrayUnits({"": read_array(path, member or names[0]).array}), found
+    return ArrayUnits({name: array for name, array in read_arrays(path).items() if name in names}), found
+
+
+def _of_files(files: Sequence[Path]) -> tuple[Units, Labels | None]:
+    listed: list[str] = []
+    for file in files:
+        if file.is_dir():
+            units, _ = _of_folder(file)
+            listed += units.files
+        else:
+            listed.append(str(file))
+    return FileUnits(tuple(listed), tuple(_size(file) for file in listed)), None
+
+
+def _of_folder(folder: Path) -> tuple[FileUnits, Labels | None]:
+    """The files of a folder and of its subfolders, and the names of these as labels."""
+    files: list[str] = []
+    sizes: list[int] = []
+    try:
+        _walk(str(folder), files, sizes)
+    except OSError as cause:
+        raise DataError(f"'{folder}' cannot be read ({cause.strerror}). Check the path and its permissions.") from cause
+    if not files:
+        raise DataError(f"The folder '{folder}' contains no files. Give a folder with data in it.")
+    start = len(str(folder)) + 1
+    # Without Path, which takes longer for 100,000 files than listing them.
+    parts = [file[start:].partition(os.sep) for file in files]
+    labels = [first if sep else None for first, sep, _ in parts]
+    return FileUnits(tuple(files), tuple(sizes), str(folder)), labels if any(labels) else None
+
+
+def _walk(folder: str, files: list[str], sizes: list[int]) -> None:
+    """List files, and their sizes, sorted by name, a folder's own before those of its subfolders."""
+    with os.scandir(folder) as found:
+        entries = sorted((entry for entry in found if not entry.name.startswith(".")), key=lambda entry: entry.name)
+    folders = [entry.path for entry in entries if entry.is_dir()]
+    inside = {*folders}
+    for entry in entries:
+        if entry.path not in inside:
+            files.append(entry.path)
+            sizes.append(_size(entry))
+    for path in folders:
+        _walk(path, files, sizes)
+
+
+def _size(file: str | os.DirEntry[str]) -> int:
+    try:
+        return (Path(file) if isinstance(file, str) else file).stat().st_size
+    except OSError:
+        # It is refused when it is read.
+        return -1
+
+
+def labels_from_file(path: Path, files: Sequence[str]) -> list[Label | None]:
+    """Return the labels of files from a CSV file, which names them in its first column or one called ``file``.
+
+    A name is the end of a path: ``cats/1.png``, or ``1.png`` if no other file has that name.
+
+    Raises
+    ------
+    DataError
+        It cannot be read, has no column of labels, or names none of the files.
+    """
+    cells = read_cells(path)
+    titles = list(cells.columns)
+    name = "file" if "file" in titles else titles[0]
+    rest = [title for title in titles if title != name]
+    label = "label" if "label" in rest else rest[0] if len(rest) == 1 else None
+    if label is None:
+        raise DataError(f"'{path}' has the columns {', '.join(titles)}. Name those of files and labels: file,label.")
+    known = {
+        str(file).replace("\\", "/"): value
+        for file, value in zip(cells.columns[name].values.tolist(), cells.columns[label].values.tolist(), strict=True)
+    }
+    found = [next((known[end] for end in _ends(file) if end in known), None) for file in files]
+    if all(one is None for one in found):
+        raise DataError(f"'{path}' names none of the files. Its first is '{next(iter(known), '')}'.")
+    return found
+
+
+def _ends(file: str) -> list[str]:
+    """A path and its ends, the longest first."""
+    parts = file.replace(os.sep, "/").split("/")
+    return ["/".join(parts[at:]) for at in range(len(parts))]
+
+
+def check_labels(labels: Any, count: int | None) -> Labels:  # Any: users may pass anything
+    """Return labels that are given as a sequence or an array.
+
+    Raises
+    ------
+    ParameterError
+        They are not one for each unit.
+    """
+    found: Labels = labels if isinstance(labels, Sequence) else np.asarray(labels)
+    if count is not None and len(found) != count:
+        raise ParameterError(f"The data set has {count:,} samples or files, and {len(found):,} labels are given.")
+    return found
