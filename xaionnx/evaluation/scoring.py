@@ -146,6 +146,7 @@ def score_table(  # noqa: PLR0913 - options of a public function, by keyword
         raise ParameterError("A metric judges one target at a time. Got a list of targets instead.")
     fixed = FixedTerms.of_rows(asked.resolved, np.arange(len(asked.samples)))[0]
     scores, refused, seconds = {}, {}, {}
+    known: dict[tuple[int, str], Scores] = {}
     if masks is None:
         refused = {judge.name(): _NO_MASKS for judge in judges if "masks" in judge.needs}
         judges = [judge for judge in judges if "masks" not in judge.needs]
@@ -158,9 +159,14 @@ def score_table(  # noqa: PLR0913 - options of a public function, by keyword
             continue
         seconds[name] = evidence.explanation.diagnostics["seconds"] / len(asked.samples)
         scores[name] = dict[str, Scores]()
-        for judge in judges:
+        for number, judge in enumerate(judges):
             try:
-                scores[name][judge.name()] = _with_controls(judge, evidence, controls, seed)
+                plain = _scores(judge, evidence)
+                found = {one: known[number, one] for one in controls if (number, one) in known}
+                found |= _controls(judge, evidence, [one for one in controls if one not in found], seed)
+                # Other controls are the same whatever method is judged.
+                known |= {(number, one): found[one] for one in controls if not CONTROLS.find(one).follows_method}
+                scores[name][judge.name()] = dataclasses.replace(plain, controls=found)
             except XaionnxError as error:
                 refused[f"{name} by {judge.name()}"] = str(error)
     return ScoreTable(scores, refused, seconds, {"model": opened.name, "model_sha256": opened.sha256})
@@ -169,12 +175,17 @@ def score_table(  # noqa: PLR0913 - options of a public function, by keyword
 def _with_controls(judge: Metric, evidence: Evidence, controls: Sequence[str], seed: int) -> Scores:
     if "masks" in judge.needs and evidence.masks is None:
         raise ParameterError(f"{judge.name()}: {_NO_MASKS}")
-    scores, found = _scores(judge, evidence), {}
-    for name in controls:
+    return dataclasses.replace(_scores(judge, evidence), controls=_controls(judge, evidence, controls, seed))
+
+
+def _controls(judge: Metric, evidence: Evidence, names: Sequence[str], seed: int) -> dict[str, Scores]:
+    """The scores of the controls with these names."""
+    found = {}
+    for name in names:
         control = CONTROLS.find(name)(judged=evidence.explainer, seed=seed)
         explanation = control.explain(evidence.request).samples_first()
         found[name] = _scores(judge, dataclasses.replace(evidence, explanation=explanation, explainer=control))
-    return dataclasses.replace(scores, controls=found)
+    return found
 
 
 def _evidence(

@@ -24,7 +24,11 @@ class Control(Explainer):
     judged : Explainer or None
         The method that is judged; None if only its record was given.
     seed : int
+    follows_method : bool
+        Whether its map depends on the method that is judged.
     """
+
+    follows_method: ClassVar[bool] = False
 
     needs: ClassVar[str] = "output"
     reference: ClassVar[str] = ""

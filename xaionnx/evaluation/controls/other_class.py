@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import final
+from typing import ClassVar, final
 
 import numpy as np
 
@@ -26,6 +26,8 @@ class OtherClass(Control):
     ParameterError
         The target is not the score of a class, or the method is not known.
     """
+
+    follows_method: ClassVar[bool] = True
 
     @property
     def words(self) -> str:

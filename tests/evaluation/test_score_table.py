@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_digits
 
-from xaionnx.evaluation import Scores, ScoreTable
+from tests import tiny
+from xaionnx.evaluation import Scores, ScoreTable, evaluate, score_table
 from xaionnx.evaluation.table import holm
 from xaionnx.render import score_page, verdict
 
@@ -64,3 +66,18 @@ def test_the_page_escapes_names():
     )
     assert "<script" not in page
     assert "&lt;script&gt;" in page
+
+
+def test_controls_are_measured_once_and_are_those_of_each_method():
+    digits = load_digits().images[:3, None].astype(np.float32)
+    model, controls = tiny.trained("digits_cnn"), ("random", "edges", "other_class")
+    found = score_table(model, digits, ["saliency", "grad_cam"], ["deletion"], 1, controls=controls)
+    for name in ("saliency", "grad_cam"):
+        alone = evaluate(model, digits, name, "deletion", 1, controls=controls)
+        for control in controls:
+            np.testing.assert_array_equal(
+                found.scores[name]["deletion"].controls[control].values, alone.controls[control].values
+            )
+    ours, other = (found.scores[name]["deletion"].controls for name in ("saliency", "grad_cam"))
+    assert ours["random"] is other["random"]
+    assert ours["other_class"] is not other["other_class"]
