@@ -43,9 +43,9 @@ AGAIN: Final = ("max_sensitivity", "parameter_randomisation")
 SETTINGS: Final[dict[str, dict[str, Any]]] = {
     "deletion": {"steps": 14},
     "insertion": {"steps": 14},
-    "road": {"steps": 3},
+    "road": {"steps": 2},
     "max_sensitivity": {"draws": 3},
-    "parameter_randomisation": {"steps": 5},
+    "parameter_randomisation": {"steps": 4},
 }
 # Budgets that differ from the defaults of a method, so that all end; a row is a method, cheap ones first.
 _CELLS: Final = Features.grid(6)
@@ -60,19 +60,19 @@ CHEAP: Final[dict[str, dict[str, Any]]] = {
     "integrated_gradients": {"steps": 8},
 }
 COSTLY: Final[dict[str, dict[str, Any]]] = {
-    "expected_gradients": {"draws": 16},
-    "blur_ig": {"steps": 16},
-    "guided_ig": {"steps": 16},
+    "expected_gradients": {"draws": 12},
+    "blur_ig": {"steps": 12},
+    "guided_ig": {"steps": 12},
     "xrai": {},
     "occlusion": {"window": 64, "stride": 32},
     "feature_ablation": {"features": _CELLS},
-    "partition_shap": {"budget": 100},
-    "kernel_shap": {"features": _CELLS, "budget": 150},
-    "lime": {"features": _CELLS, "budget": 150},
-    "banzhaf": {"features": _CELLS, "budget": 150},
-    "shapley_sampling": {"features": _CELLS, "budget": 150},
-    "sobol": {"features": _CELLS, "budget": 152},
-    "rise": {"budget": 301},
+    "partition_shap": {"budget": 80},
+    "kernel_shap": {"features": _CELLS, "budget": 80},
+    "lime": {"features": _CELLS, "budget": 80},
+    "banzhaf": {"features": _CELLS, "budget": 80},
+    "shapley_sampling": {"features": _CELLS, "budget": 80},
+    "sobol": {"features": _CELLS, "budget": 76},
+    "rise": {"budget": 161},
 }
 ROWS: Final = CHEAP | COSTLY
 

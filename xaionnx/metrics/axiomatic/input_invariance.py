@@ -16,6 +16,7 @@ from xaionnx.gradients.value_ranges import value_ranges
 from xaionnx.graph.shift import with_shifted_input
 from xaionnx.metrics._neighbours import norm
 from xaionnx.parameters import real
+from xaionnx.typing import Array
 
 
 @final
@@ -25,7 +26,8 @@ class InputInvariance(Metric):
 
         |phi of f(x - s) at x + s  -  phi of f at x| / |phi of f at x|
 
-    The shift s of the explained input is ``shift`` times its range, the same for all elements. A slope does not change;
+    The shift s of the explained input is ``shift`` times its range, that of a row the largest of its columns, and the
+    same for all elements. A slope does not change;
     a product of slope and input does, and so does a method with a fixed baseline, such as zero: whether that is a fault
     depends on whether zero means something.
 
@@ -51,17 +53,25 @@ class InputInvariance(Metric):
     shift: float = real(1.0, "size of the shift, as a share of the input's range")
 
     def measure(self, evidence: Evidence) -> Measure:
-        name, feeds = evidence.request.main, dict(evidence.request.feeds)
+        name, feeds = evidence.request.main, evidence.request.feeds
         if feeds[name].dtype.kind != "f":
             raise InputMismatchError(f"Input '{name}' has type {feeds[name].dtype}, which cannot be shifted.")
-        ranges = max(float(np.max(value_ranges(sample, name))) for sample in evidence.samples)
-        step = np.asarray(self.shift * ranges, dtype=feeds[name].dtype)
-        model = evidence.model.rewritten(lambda graph: with_shifted_input(graph, name, step))
-        feeds[name] = feeds[name] + step
-        other, each = evidence.explain(feeds, np.arange(len(evidence.samples)), model).flat, []
-        for before, after in zip(evidence.flat, other, strict=True):
-            length = norm(before)
-            each.append(
-                SampleMeasure(float(norm(after - before) / length)) if length else undefined("all values are 0")
-            )
+        # Pictures of a file share a range, and rows have one each: a sample's shift does not depend on the others.
+        ranges = np.array([np.max(value_ranges(sample, name)) for sample in evidence.samples])
+        each = [undefined("all values are 0")] * len(ranges)
+        for size in np.unique(ranges):
+            rows = np.flatnonzero(ranges == size)
+            for n, after in zip(rows, self._shifted(evidence, rows, float(size)), strict=True):
+                before = evidence.flat[n]
+                if length := norm(before):
+                    each[n] = SampleMeasure(float(norm(after - before) / length))
         return measured(each)
+
+    def _shifted(self, evidence: Evidence, rows: Array, size: float) -> Array:
+        """The values (M, F) of some samples that are shifted together with the model."""
+        name, feeds = evidence.request.main, evidence.request.feeds
+        step = np.asarray(self.shift * size, dtype=feeds[name].dtype)
+        model = evidence.model.rewritten(lambda graph: with_shifted_input(graph, name, step))
+        some = {key: array if key in model.shared else array[rows] for key, array in feeds.items()}
+        some[name] = some[name] + step
+        return evidence.explain(some, rows, model).flat
