@@ -160,11 +160,13 @@ def built(
     *,
     table: Table = STANDARD,
     convert: bool = True,
+    independent: bool = False,
 ) -> tuple[Probe, Runner]:
     """The probe of a model, and a function that runs its gradient."""
     form = canonicalize(model, [], None) if convert else model
     facts = probe(form, probed, lambda shown, values, names: evaluate(shown)(values, names))
-    return facts, evaluate(differentiate(form, facts, out, [wrt] if isinstance(wrt, str) else list(wrt), table))
+    names = [wrt] if isinstance(wrt, str) else list(wrt)
+    return facts, evaluate(differentiate(form, facts, out, names, table, independent=independent))
 
 
 def slopes(model: onnx.ModelProto, feeds: Feeds, cotangent: Array, wrt: str = "x", **options: Any) -> Array:

@@ -33,7 +33,7 @@ def gradient_name(tensor: str) -> str:
     return f"gradient_{tensor}"
 
 
-def differentiate(
+def differentiate(  # noqa: PLR0913 - options, by keyword
     model: onnx.ModelProto,
     probe: Probe,
     out: str,
@@ -41,6 +41,8 @@ def differentiate(
     table: Table,
     keep: Sequence[str] = (),
     rounded: Mapping[str, int] = MappingProxyType({}),
+    *,
+    independent: bool = False,
 ) -> onnx.ModelProto:
     """Add the gradient of ``sum(cotangent * out)`` with respect to some tensors to a graph.
 
@@ -57,6 +59,8 @@ def differentiate(
         Extra tensors to return; nodes needed only for them run on every call.
     rounded : mapping of str to int
         Numbers of nodes by op that round in the file, but not in ``model``; they are labelled.
+    independent : bool
+        Whether ``out`` may be independent of some of ``wrt``, so that their gradients are 0.
 
     Returns
     -------
@@ -70,7 +74,7 @@ def differentiate(
     UnknownNameError
         There is no tensor of this name.
     UnsupportedModelError
-        ``out`` does not depend on one of ``wrt``, or an op between them has no rule.
+        ``out`` does not depend on one of ``wrt``, unless it may be ``independent``, or an op between them has no rule.
     """
     graph_model = ir.from_proto(model)
     graph = graph_model.graph
@@ -80,8 +84,10 @@ def differentiate(
     g.sources = tuple(sources)
     nodes = list(graph)
     active = _active_values(nodes, sources)
+    g.read_shapes_from(value for value in values.values() if value not in active)
     path = _nodes_between(nodes, active, target)
-    _check_dependence(nodes, active, sources, target)
+    if not independent:
+        _check_dependence(nodes, active, sources, target)
     _check_rules(path, table, out, wrt)
 
     batch = _batch_name(graph)
@@ -104,7 +110,7 @@ def differentiate(
         g.label(op, ESTIMATE, count)
     if g.approximations:
         graph_model.metadata_props[APPROXIMATIONS] = "\n".join(g.approximations)
-    _prune(graph)
+    prune(graph)
     for node in graph:
         node.metadata_props.clear()
     return ir.to_proto(graph_model)
@@ -187,7 +193,7 @@ def _initial_cotangent(g: GradientBuilder, table: Table, target: ir.Value, seed:
     return g.zeros_like(target) if first is None else first
 
 
-def _prune(graph: ir.Graph) -> None:
+def prune(graph: ir.Graph) -> None:
     """Remove unused nodes, which onnxruntime would run, and unused weights."""
     for node in reversed(list(graph)):
         if not any(value.uses() or value.is_graph_output() for value in node.outputs):

@@ -98,7 +98,7 @@ class Gradient:
         return outputs[self.out], {tensor: outputs[name] for tensor, name in self.names.items()}
 
 
-def gradient(
+def gradient(  # noqa: PLR0913 - options of a public function, by keyword
     model: Model,
     out: str,
     wrt: Sequence[str],
@@ -106,6 +106,7 @@ def gradient(
     sample: Feeds | None = None,
     *,
     several: bool = False,
+    independent: bool = False,
     ending: GraphRewrite | None = None,
 ) -> Gradient:
     """Return the gradient of a tensor as a model.
@@ -125,6 +126,8 @@ def gradient(
         free sizes besides the batch: the gradient is correct for the sizes of the sample only.
     several : bool
         Take several cotangents for each sample in one run: the forward part runs once, the backward part once for each.
+    independent : bool
+        Whether ``out`` may be independent of some of ``wrt``, so that their gradients are 0.
     ending : GraphRewrite, optional
         A change to the gradient graph before a session is opened on it.
 
@@ -138,7 +141,7 @@ def gradient(
     UnknownNameError
         There is no tensor of this name.
     UnsupportedModelError
-        An op on the path has no rule, or ``out`` does not depend on one of ``wrt``.
+        An op on the path has no rule, or ``out`` does not depend on one of ``wrt``, unless it may be ``independent``.
     InputMismatchError
         The model has free sizes and there is no sample.
 
@@ -166,10 +169,20 @@ def gradient(
         raise ParameterError("The 'wrt' parameter of gradient must name at least one tensor. Got none.")
     table = STANDARD if rules is None else rules
     first = first_rows(model, sample)
-    key = ("gradient", out, wrt, _shapes(first), frozenset(table.items()), several, ending and ending.key)
+    key = (
+        "gradient",
+        out,
+        wrt,
+        sizes_key(first),
+        frozenset(table.items()),
+        several,
+        independent,
+        ending and ending.key,
+    )
 
     def built(_: onnx.ModelProto) -> onnx.ModelProto:
-        graph = gradient_graph(model, out, wrt, table, first, () if ending is None else ending.keep)
+        keep = () if ending is None else ending.keep
+        graph = gradient_graph(model, out, wrt, table, first, keep, independent=independent)
         graph = with_several_cotangents(graph, wrt) if several else graph
         return graph if ending is None or ending.rewrite is None else ending.rewrite(graph)
 
@@ -180,13 +193,21 @@ def gradient(
 
 
 def gradient_graph(
-    model: Model, out: str, wrt: Sequence[str], rules: Table | None, sample: Feeds, keep: Sequence[str] = ()
+    model: Model,
+    out: str,
+    wrt: Sequence[str],
+    rules: Table | None,
+    sample: Feeds,
+    keep: Sequence[str] = (),
+    *,
+    independent: bool = False,
 ) -> onnx.ModelProto:
     """Return the graph of :func:`gradient` without opening a session on it.
 
     Its outputs are ``out``, ``keep`` and the gradients; see :func:`xaionnx.autodiff.backward.differentiate`.
     """
-    return CanonicalModel.of(model, (out, *wrt, *keep), first_rows(model, sample)).gradient(out, wrt, rules, keep)
+    canonical = CanonicalModel.of(model, (out, *wrt, *keep), first_rows(model, sample))
+    return canonical.gradient(out, wrt, rules, keep, independent=independent)
 
 
 @final
@@ -218,10 +239,18 @@ class CanonicalModel:
 
         Methods that differ in their rules alone share it; making it takes runs of the model.
         """
-        key = ("canonical", tuple(keep), _shapes(first))
+        key = ("canonical", tuple(keep), sizes_key(first))
         return cls(model, *model.latest(key, lambda: _canonical(model, model.graph, keep, first)))
 
-    def gradient(self, out: str, wrt: Sequence[str], rules: Table | None, keep: Sequence[str] = ()) -> onnx.ModelProto:
+    def gradient(
+        self,
+        out: str,
+        wrt: Sequence[str],
+        rules: Table | None,
+        keep: Sequence[str] = (),
+        *,
+        independent: bool = False,
+    ) -> onnx.ModelProto:
         """Return the gradient of a tensor; see :func:`gradient_graph`."""
         from xaionnx.autodiff.backward import differentiate
         from xaionnx.autodiff.steps import RECURRENT, write_out_steps
@@ -233,7 +262,7 @@ class CanonicalModel:
         proto = write_out_steps(self.proto, self.facts, {op for op in RECURRENT if op not in table})
         facts = self.facts if proto is self.proto else self.probed(proto)
         rounded = count_rounding_ops(self.model.view, wrt, out)
-        return differentiate(proto, facts, out, wrt, table, keep, rounded)
+        return differentiate(proto, facts, out, wrt, table, keep, rounded, independent=independent)
 
 
 def first_rows(
@@ -260,8 +289,8 @@ def first_rows(
     return {name: array if name in model.shared else array[:1] for name, array in given.items()}
 
 
-def _shapes(first: Feeds) -> tuple[Hashable, ...]:
-    """What a graph for inputs like ``first`` depends on."""
+def sizes_key(first: Feeds) -> tuple[Hashable, ...]:
+    """Return what a graph for inputs like ``first`` depends on."""
     return tuple((name, array.shape, array.dtype.str) for name, array in first.items())
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -63,6 +63,7 @@ class GradientBuilder(Builder):
         self._probe = probe
         self._approximated: defaultdict[str, set[str | int]] = defaultdict(set)
         self._same_shape: dict[ir.Value, ir.Value] = {}
+        self._lasting: dict[Hashable, ir.Value] = {}
         self.signs = Signs(self.constant_of)
         # The tensors of the gradients, and state that the rules of a table share during one walk.
         self.sources: tuple[ir.Value, ...] = ()
@@ -171,11 +172,25 @@ class GradientBuilder(Builder):
         """Return the data type of a tensor's gradient: its own, or float32 for quantised tensors."""
         return value.dtype if value.dtype in _WIDE else ir.DataType.FLOAT
 
+    def read_shapes_from(self, values: Iterable[ir.Value]) -> None:
+        """Read shapes from these forward tensors where they have the same, so that others need not be computed."""
+        for value in values:
+            if (extent := self._extent(value)) is not None:
+                self._lasting.setdefault(extent, value)
+
+    def _extent(self, value: ir.Value) -> Hashable:
+        """The sizes of a tensor for any number of samples, from two numbers; None if the probe did not see it."""
+        name = str(self._same_shape.get(value, value).name)
+        return (self._probe.sizes[name], self._probe.fewest[name]) if name in self._probe.sizes else None
+
+    def _read_shape(self, value: ir.Value) -> ir.Value:
+        return self.op("Shape", self._lasting.get(self._extent(value), value))
+
     def shape_of(self, value: ir.Value) -> ir.Value:
         """Return the shape of a forward tensor as a tensor: a constant if no size varies with the batch."""
         shape = self.shape(value)
         if None in shape:
-            return self.op("Shape", value)
+            return self._read_shape(value)
         return self.constant(np.array(shape, dtype=np.int64))
 
     def sizes_of(self, value: ir.Value, axes: Sequence[int]) -> ir.Value:
@@ -184,7 +199,7 @@ class GradientBuilder(Builder):
         known = [size for size in (shape[axis] for axis in axes) if size is not None]
         if len(known) == len(axes):
             return self.ints(*known)
-        return self.op("Gather", self.op("Shape", value), self.ints(*(axis % len(shape) for axis in axes)), axis=0)
+        return self.op("Gather", self._read_shape(value), self.ints(*(axis % len(shape) for axis in axes)), axis=0)
 
     def count_of(self, value: ir.Value, axes: Sequence[int]) -> ir.Value:
         """Return the number of entries over some axes of a forward tensor, as a tensor (1,)."""

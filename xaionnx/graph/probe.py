@@ -30,6 +30,8 @@ class Probe:
         Sizes, None for those that follow the number of samples.
     sizes : mapping of str to tuple of int
         Sizes in the run with the most samples.
+    fewest : mapping of str to tuple of int
+        Sizes in the run with the fewest samples. Tensors whose sizes agree in both runs agree in all.
     dtypes : mapping of str to numpy.dtype
     constants : mapping of str to array
         Tensors whose values depend neither on the values of the inputs nor on the number of samples.
@@ -37,6 +39,7 @@ class Probe:
 
     shapes: Mapping[str, tuple[int | None, ...]]
     sizes: Mapping[str, tuple[int, ...]]
+    fewest: Mapping[str, tuple[int, ...]]
     dtypes: Mapping[str, DType]
     constants: Mapping[str, Array]
 
@@ -66,17 +69,18 @@ def probe(model: onnx.ModelProto, feeds: Sequence[Feeds], run: Run) -> Probe:
     varying = GraphView(model).data_descendants(feeds[0])
     shapes: dict[str, tuple[int | None, ...]] = {}
     sizes: dict[str, tuple[int, ...]] = {}
+    fewest: dict[str, tuple[int, ...]] = {}
     dtypes: dict[str, DType] = {}
     constants: dict[str, Array] = {}
     for name, array in known.items():
         if not isinstance(array, np.ndarray | np.generic):
             continue  # a sequence or an optional
         one, many = np.asarray(first[name]), np.asarray(array)
-        sizes[name], dtypes[name] = many.shape, many.dtype
+        sizes[name], fewest[name], dtypes[name] = many.shape, one.shape, many.dtype
         if one.ndim != many.ndim:
             shapes[name] = (None,) * many.ndim
         else:
             shapes[name] = tuple(b if a == b else None for a, b in zip(one.shape, many.shape, strict=True))
         if name not in varying and many.size <= _LARGEST_CONSTANT and np.array_equal(one, many):
             constants[name] = many
-    return Probe(shapes, sizes, dtypes, constants)
+    return Probe(shapes, sizes, fewest, dtypes, constants)

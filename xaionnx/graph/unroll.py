@@ -116,7 +116,7 @@ class _Facts:
         for node in shown.graph.node:
             if node.op_type == "Loop" and first_output(node) in self._steps:
                 _count_steps(node, self._steps[first_output(node)])
-        self._probe = probed(shown) if wanted else Probe({}, {}, {}, {})
+        self._probe = probed(shown) if wanted else Probe({}, {}, {}, {}, {})
 
     def constant(self, name: str) -> Array | None:
         if name in self._weights:

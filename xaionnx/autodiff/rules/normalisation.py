@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -51,10 +52,11 @@ def batch_normalization(
 def layer_normalization(
     g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool]
 ) -> list[Gradient]:
-    """With h = (x - mean) / deviation and u = dy * scale: (u - mean(u) - h mean(u h)) / deviation."""
-    dy = cotangents[0]
-    if dy is None or any(cotangent is not None for cotangent in cotangents[1:]):
-        raise g.refusal(node, "the target depends on its statistics")
+    """With h = (x - mean) / deviation and u = dy * scale: (u - mean(u) - h mean(u h)) / deviation.
+
+    The statistics of n elements are outputs too: d mean / dx = 1 / n and d (1 / deviation) / dx = -h / (n deviation^2).
+    """
+    dy, *statistics = (*cotangents, None, None)[:3]
     x, scale = _operands(node, 2)
     rank = g.rank(x)
     axes = range(node.attributes.get_int("axis", -1) % rank, rank)
@@ -65,17 +67,37 @@ def layer_normalization(
     else:
         # Runtimes differ in the data type, and so the precision, of the statistics of float64.
         h, inverse = standardise(g, wide, axes, node.attributes.get_float("epsilon", 1e-5))
-    dy = widen(g, dy, x)
+    dy = None if dy is None else widen(g, dy, x)
     gradients: list[Gradient] = [None] * len(node.inputs)
     if needed[0]:
-        u = g.op("Mul", dy, widen(g, scale, x))
-        gradients[0] = narrow(g, _standardise_back(g, u, h, inverse, axes), x)
-    if needed[1]:
+        parts = _statistics_back(g, statistics, h, inverse, math.prod(g.sizes(x)[axis] for axis in axes))
+        if dy is not None:
+            parts.append(_standardise_back(g, g.op("Mul", dy, widen(g, scale, x)), h, inverse, axes))
+        gradients[0] = narrow(
+            g,
+            g.expand_like(parts[0], x)
+            if len(parts) == 1 and dy is None
+            else (parts[0] if len(parts) == 1 else g.op("Sum", *parts)),
+            x,
+        )
+    if needed[1] and dy is not None:
         gradients[1] = narrow(g, _sum_to_shape(g, g.op("Mul", dy, h), x, scale), scale)
-    if len(node.inputs) > 2 and needed[2]:
+    if len(node.inputs) > 2 and needed[2] and dy is not None:
         bias = _operands(node, 3)[2]
         gradients[2] = narrow(g, _sum_to_shape(g, dy, x, bias), bias)
     return gradients
+
+
+def _statistics_back(
+    g: GradientBuilder, cotangents: Sequence[Gradient], h: ir.Value, inverse: ir.Value, count: int
+) -> list[ir.Value]:
+    """The gradients of the mean and of the inverse deviation of ``count`` elements, which broadcast to ``h``."""
+    mean, deviation = cotangents
+    parts = [] if mean is None else [g.op("Div", mean, float(count))]
+    if deviation is not None:
+        slope = g.op("Mul", g.op("Mul", inverse, inverse), -1.0 / count)
+        parts.append(g.op("Mul", g.op("Mul", deviation, slope), h))
+    return parts
 
 
 @rule("InstanceNormalization")
