@@ -35,6 +35,39 @@ def test_curves_are_the_probabilities_of_the_inputs_by_hand():
                 assert curves.maps["insertion"][t, n, step] == pytest.approx(expected[1, digit], abs=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("baseline", "shown"), [(None, (124, 116, 104)), ("black", (0, 0, 0)), ("white", (255, 255, 255))]
+)
+def test_the_record_has_what_replaces_removed_parts_of_a_picture(baseline, shown):
+    model = xaionnx.Model.load("models/efficientnet_lite0.onnx")
+    pixels = np.random.default_rng(0).integers(0, 256, (1, 224, 224, 3), dtype=np.uint8)
+    x = model.spec.to_tensor(pixels)
+    result = xaionnx.explain(model, x, "grad_cam", [3, 5])
+    curves = xaionnx.removal_curves(model, x, result, [3, 5], steps=1, baseline=baseline)
+    replaced = curves.maps["baseline"]
+    assert replaced.shape == (2, 1, 224, 224, 3)
+    # The mean that the spec subtracts, if nothing else is given.
+    expected = np.rint(model.spec.mean) if baseline is None else shown
+    np.testing.assert_array_equal(replaced, np.broadcast_to(expected, replaced.shape))
+
+
+def test_what_replaces_removed_parts_is_on_the_scale_of_the_input():
+    x = np.zeros((2, 1, 28, 28), np.float32)
+    x[:, :, :14] = 2.0
+    x[1] *= 2
+    result = xaionnx.explain(MODEL, np.random.default_rng(0).normal(size=x.shape).astype(np.float32), "saliency")
+    curves = xaionnx.removal_curves(MODEL, x, result, steps=1, baseline=1.0)
+    # Without a spec, each picture is drawn from its least to its greatest value.
+    spec = xaionnx.Model.load(MODEL).spec
+    wanted = (128, 64) if spec is None else spec.to_pictures(np.ones_like(x))[:, 0, 0, 0]
+    np.testing.assert_array_equal(curves.maps["baseline"][:, 0, 0, 0], wanted)
+    blurred = xaionnx.removal_curves(MODEL, x, result, steps=1, baseline="blur:3").maps["baseline"][0, :, 0, 0]
+    assert (np.diff(blurred.astype(int)) <= 0).all()
+    assert len(np.unique(blurred)) > 5
+    several = xaionnx.removal_curves(MODEL, x, result, steps=1, baseline="uniform:4")
+    assert several.provenance["removal_curves"]["rows"] == 4
+
+
 def test_the_record_has_probability_and_rival_of_logits():
     x = np.random.default_rng(1).normal(size=(3, 1, 28, 28)).astype(np.float32)
     model = xaionnx.Model.load(MODEL)

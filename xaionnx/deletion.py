@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Final
 
 import numpy as np
 
+from xaionnx.data.display import as_picture, shrunk
+from xaionnx.data.sample import Sample
 from xaionnx.errors import ParameterError
 from xaionnx.evaluation.evidence import Evidence
 from xaionnx.explanation import Explanation
+from xaionnx.metrics._removal import is_picture
 from xaionnx.metrics.faithfulness.deletion import Deletion
 from xaionnx.metrics.faithfulness.insertion import Insertion
 from xaionnx.perturb.baseline import Baseline
@@ -17,7 +21,15 @@ from xaionnx.request import Request
 from xaionnx.runtime.model import Model
 from xaionnx.targets.chances import chances
 from xaionnx.targets.resolve import FixedTerms
-from xaionnx.typing import Array, BaselineLike, InputLike, ModelLike, TargetLike
+from xaionnx.typing import Array, BaselineLike, Document, InputLike, ModelLike, TargetLike
+
+REMOVAL_STEPS: Final = 20
+"""Steps from the whole input to the baseline, if none are given."""
+
+# In pixels: the longer side of what replaces removed parts.
+_SIDE: Final = 256
+# The seed of the two metrics, and so of what replaces removed parts.
+_SEED: Final = 0
 
 
 def removal_curves(
@@ -26,7 +38,7 @@ def removal_curves(
     explanation: Explanation,
     target: TargetLike = None,
     *,
-    steps: int = 20,
+    steps: int = REMOVAL_STEPS,
     baseline: BaselineLike = None,
 ) -> Explanation:
     """Return the record with the prediction after each step of removing and of inserting positions of the input.
@@ -34,6 +46,7 @@ def removal_curves(
     Positions go in the order of their values, summed over channels, the largest first: an explanation is the better,
     the sooner the prediction falls (``maps["deletion"]``) and rises (``maps["insertion"]``), both (N, steps + 1). Where
     it is known how scores become probabilities, these are probabilities. It takes 2 (steps + 1) evaluations a sample.
+    Of a picture, ``maps["baseline"]`` is what replaces the removed parts, uint8 (N, h, w, 3), for films.
     The area below them is the metric ``deletion`` or ``insertion``; see :func:`xaionnx.evaluate`.
 
     Parameters
@@ -70,7 +83,7 @@ def removal_curves(
 
 
 def with_removal_curves(
-    request: Request, explanation: Explanation, steps: int = 20, baseline: BaselineLike = None
+    request: Request, explanation: Explanation, steps: int = REMOVAL_STEPS, baseline: BaselineLike = None
 ) -> Explanation:
     """The same for a request that has been explained."""
     if not isinstance(steps, int) or isinstance(steps, bool) or steps < 1:
@@ -85,21 +98,32 @@ def with_removal_curves(
     given = 0.0 if baseline is None else baseline
     maps: dict[str, Array] = {}
     for name, metric in (
-        ("deletion", Deletion(steps=steps, baseline=given)),
-        ("insertion", Insertion(steps=steps, baseline=given)),
+        ("deletion", Deletion(steps=steps, baseline=given, seed=_SEED)),
+        ("insertion", Insertion(steps=steps, baseline=given, seed=_SEED)),
     ):
         curves = [metric.measure(_evidence(request, record, t)).curves for t in range(resolved.count)]
         if not all("target" in found for found in curves):
             raise ParameterError("All values are equal, so that they give no order in which parts could be removed.")
         whole = np.stack([found["target"] for found in curves])
         maps[name] = whole if record.several_targets else whole[0]
-    known = all(chances(resolved, t) is not None for t in range(resolved.count))
-    facts = {"probability": known, "baseline": recorded_value(Baseline.of(given)), "steps": steps}
+    bound = Baseline.of(given).bind(request.model)
+    facts: Document = {"baseline": recorded_value(bound), "steps": steps}
+    if is_picture(request.samples[0]):
+        rows = [bound.draws(sample, (sample.main,), _SEED)[sample.main] for sample in request.samples]
+        shown = np.stack([_as_picture(*each) for each in zip(request.samples, rows, strict=True)])
+        maps["baseline"] = np.broadcast_to(shown, (resolved.count, *shown.shape)) if record.several_targets else shown
+        facts["rows"] = len(rows[0])
+    facts["probability"] = all(chances(resolved, t) is not None for t in range(resolved.count))
     return dataclasses.replace(
         explanation,
         maps=explanation.maps | maps,
         provenance=explanation.provenance | {"removal_curves": facts},
     )
+
+
+def _as_picture(sample: Sample, rows: Array) -> Array:
+    """The baselines (B, ...) of a sample, over which outputs are averaged, as one picture: their mean."""
+    return shrunk(as_picture(sample, sample.main, rows.mean(axis=0).astype(rows.dtype)), _SIDE)
 
 
 def _evidence(request: Request, record: Explanation, t: int) -> Evidence:

@@ -110,6 +110,8 @@ class Options:
     theme: str
     details: bool
     feature: str | None
+    removal_steps: int | None
+    removal_baseline: str | None
     each: bool
     picture: str
     force: bool

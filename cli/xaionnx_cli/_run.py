@@ -13,10 +13,11 @@ from xaionnx import __version__, parameters
 from xaionnx.data.files import expand, read_bytes, sha256_of
 from xaionnx.data.inputs import Inputs
 from xaionnx.data.spec import InputSpec
-from xaionnx.deletion import with_removal_curves
+from xaionnx.deletion import REMOVAL_STEPS, with_removal_curves
 from xaionnx.errors import DataError, UnsupportedModelError, UsageError
 from xaionnx.explainer import Explainer
 from xaionnx.explanation import Explanation
+from xaionnx.perturb.baseline import Baseline
 from xaionnx.record import recorded_parameters, without_row
 from xaionnx.request import Request
 from xaionnx.runtime.model import Model
@@ -49,7 +50,11 @@ def explain(kind: type[Explainer], **given: OptionValue) -> int:
         if given["picture"] not in ("auto", "deletion"):
             raise UsageError(f"A .gif shows deletion and insertion, not --picture {given['picture']}. Save a .png.")
         given["picture"] = "deletion"
-    named = files_in([*settings.values(), given["target"]])
+    for name in ("removal_steps", "removal_baseline"):
+        if given[name] is not None and given["picture"] != "deletion":
+            raise UsageError(f"--{name.replace('_', '-')} is of --picture deletion. Add it, or leave this out.")
+    Baseline.of(given["removal_baseline"])
+    named = files_in([*settings.values(), given["target"], given["removal_baseline"]])
     return _Job(kind(**settings), Options(**given), named).run()
 
 
@@ -187,7 +192,7 @@ class _Job:
             "spec": None if model.spec is None else dataclasses.asdict(model.spec),
             "labels": model.labels,
             "method": method.name(),
-            **({"curves": True} if self._needs_curves else {}),
+            **({"curves": self._curves} if self._needs_curves else {}),
             "parameters": recorded_parameters(method, method.resolved_parameters()),
             **{name: getattr(self.options, name) for name in ("target", "output", "axes", "rows_are", "next_token")},
             "files": [sha256_of(read_bytes(path, "file", sys.maxsize)) for path in self._named],
@@ -199,6 +204,12 @@ class _Job:
         from xaionnx.render.picture import PICTURES
 
         return self.options.picture != "auto" and PICTURES.find(self.options.picture).of_curves
+
+    @property
+    def _curves(self) -> Document:
+        """How the picture removes parts."""
+        options = self.options
+        return {"steps": options.removal_steps or REMOVAL_STEPS, "baseline": options.removal_baseline}
 
     def _keep(self, sample: _samples.Sample, earlier: Explanation) -> None:
         """Pass on an earlier record; the document has the top classes too, which records lack."""
@@ -268,7 +279,7 @@ class _Job:
                     request.announce = lambda: self._begin(batch[0], request)
                 result = self.method.explain(request)
                 if self._needs_curves:
-                    result = with_removal_curves(request, result)
+                    result = with_removal_curves(request, result, **self._curves)
         except OF_ROWS as error:
             if len(batch) > 1 and not self.method.compares_samples:
                 for sample in batch:

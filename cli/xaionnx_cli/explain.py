@@ -143,6 +143,18 @@ def _common() -> list[click.Parameter]:
             ["--feature"], metavar="NAME", help="The feature of --picture dependence (default: the most important one)."
         ),
         click.Option(
+            ["--removal-steps"],
+            type=click.IntRange(1, MOST),
+            metavar="INT",
+            help="Steps in which --picture deletion removes and inserts.  [default: 20]",
+        ),
+        click.Option(
+            ["--removal-baseline"],
+            metavar="BASELINE",
+            help="What --picture deletion puts in place of removed parts: a number, a name such as black or blur:10, "
+            "or an array in a .npy file.  [default: zero]",
+        ),
+        click.Option(
             ["--each"], is_flag=True, help="Draw each row of a table in a picture of its own, rather than all in one."
         ),
         click.Option(

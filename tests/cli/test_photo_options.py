@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import xaionnx
+
 
 @pytest.fixture
 def given(tmp_path):
@@ -21,6 +23,38 @@ def test_a_gif_shows_deletion_and_insertion(run, given, tmp_path):
     refused = run(*given[:-1], film, "--force", "--picture", "map")
     assert refused.exit_code == 2
     assert "A .gif shows deletion and insertion" in refused.output
+
+
+def test_a_film_has_the_steps_and_the_baseline_that_are_given(run, given, tmp_path):
+    film = tmp_path / "out.gif"
+    done = run(*given[:-1], film, "--removal-steps", "3", "--removal-baseline", "white")
+    assert done.exit_code == 0, done.output
+    with Image.open(film) as saved:
+        assert saved.n_frames == 4
+        saved.seek(3)
+        last = np.asarray(saved.convert("RGB"))
+    # All is removed at the left.
+    assert (last[150:300, 40:180] == 255).all()
+    record = tmp_path / "out.npz"
+    assert run(*given[:-1], record, "--picture", "deletion", "--removal-baseline", "0.25").exit_code == 0
+    curves = xaionnx.Explanation.load(record).provenance["removal_curves"]
+    assert (curves["steps"], curves["baseline"]["value"]) == (20, 0.25)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--removal-steps", "3"], "--removal-steps is of --picture deletion"),
+        (["--removal-baseline", "blur"], "--removal-baseline is of --picture deletion"),
+        (["--picture", "deletion", "--removal-baseline", "blurr"], "No baseline named 'blurr'. Nearest: blur"),
+        (["--picture", "deletion", "--removal-steps", "0"], "--removal-steps"),
+    ],
+)
+def test_options_of_films_are_checked_before_anything_is_computed(run, given, tmp_path, options, words):
+    refused = run(*given, *options)
+    assert refused.exit_code == 2
+    assert words in refused.output
+    assert list(tmp_path.glob("out*")) == []
 
 
 @pytest.mark.parametrize("options", [["--top", "10%"], ["--inset"], ["--original"], ["--smooth", "2"]])

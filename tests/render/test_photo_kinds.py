@@ -181,13 +181,17 @@ def test_headings_name_the_probability_and_the_next_class_where_the_model_is_uns
         monkeypatch.undo()
 
 
+# What replaces removed parts: green above, blue below.
+REPLACEMENT = np.zeros((1, 10, 10, 3), np.uint8)
+REPLACEMENT[:, :5, :, 1] = REPLACEMENT[:, 5:, :, 2] = 255
+
+
 def with_curves(steps=4):
     curve = np.linspace(0.9, 0.1, steps + 1)[None]
     facts = {"removal_curves": {"baseline": 0.0, "steps": steps, "probability": True}}
     one = explained(ramp())
-    return dataclasses.replace(
-        one, maps={"deletion": curve, "insertion": curve[:, ::-1]}, provenance=one.provenance | facts
-    )
+    maps = {"deletion": curve, "insertion": curve[:, ::-1], "baseline": REPLACEMENT}
+    return dataclasses.replace(one, maps=maps, provenance=one.provenance | facts)
 
 
 def test_a_film_removes_and_inserts_the_strongest_first(monkeypatch):
@@ -198,13 +202,23 @@ def test_a_film_removes_and_inserts_the_strongest_first(monkeypatch):
     assert {"50 % removed", "25 % inserted", "probability 0.5"} <= set(said)
     # The area below the straight curves.
     assert any("0.5 for deletion (lower is better), 0.5 for insertion" in line for line in said)
-    gray = [(np.asarray(frame) == 128).all(axis=2).sum() for frame in frames]
-    # What one panel loses the other gets.
-    np.testing.assert_allclose(gray, gray[0], rtol=0.02)
+    for colour in ((0, 255, 0), (0, 0, 255)):
+        replaced = [(np.asarray(frame) == colour).all(axis=2).sum() for frame in frames]
+        # What one panel loses the other gets.
+        np.testing.assert_allclose(replaced, replaced[0], rtol=0.02)
     course = Deletion._course(with_curves(), Scene(photo=PHOTO))
     removed = np.asarray(course.panel(LIGHT, "deletion", 1).picture)
-    assert (removed[:, -40:] == 128).all()
-    assert not (removed[:, :100] == 128).any()
+    assert (removed[:40, -40:] == [0, 255, 0]).all()
+    assert (removed[-40:, -40:] == [0, 0, 255]).all()
+    assert (removed[:, :100] == 200).all()
+
+
+def test_a_film_of_a_hindrance_removes_what_raises_the_target_first():
+    one = with_curves()
+    one = dataclasses.replace(one, provenance=one.provenance | {"value_kind": "hindrance"})
+    removed = np.asarray(Deletion._course(one, Scene(photo=PHOTO)).panel(LIGHT, "deletion", 1).picture)
+    assert (removed[:, -100:] == 200).all()
+    assert not (removed[:, :40] == 200).any()
 
 
 def test_a_film_is_saved_as_gif(tmp_path):

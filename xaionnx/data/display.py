@@ -12,7 +12,7 @@ from typing import Final, Literal, final
 import numpy as np
 from PIL import Image
 
-from xaionnx.data.sample import Sample
+from xaionnx.data.sample import Positions, Sample
 from xaionnx.data.series import series
 from xaionnx.data.time_axis import TimeAxis
 from xaionnx.short_repr import short_repr
@@ -108,20 +108,21 @@ class Display:
         return np.asarray(Image.fromarray(stored).resize(self.size[::-1], Image.Resampling.BICUBIC))
 
 
-def as_picture(sample: Sample, name: str | None = None) -> Array:
-    """Return a picture input as uint8 (H, W, 3): unscaled as the spec says, or its range mapped to 0..255."""
+def as_picture(sample: Sample, name: str | None = None, replacement: Array | None = None) -> Array:
+    """Return a picture input as uint8 (H, W, 3): unscaled as the spec says, or its range mapped to 0..255.
+
+    ``replacement`` is shown in place of the input, on its scale.
+    """
     name = sample.main if name is None else name
     spec, x = sample.pixels_of(name), sample.x[name]
+    shown = x if replacement is None else replacement
     if spec is not None:
-        picture: Array = spec.to_pictures(x[None])[0]
+        picture: Array = spec.to_pictures(shown[None])[0]
         return picture
     found = sample.placed("A picture", name)
-    # Any axes but those of the places are channels.
-    values = np.moveaxis(x, found.axes, (0, 1)).reshape(*found.extent, -1)
-    if values.shape[-1] not in (1, _COLOURS):
-        # Bands of unknown colours: their mean, in gray.
-        values = values.astype(np.float64).mean(axis=-1, keepdims=True)
-    low, high = np.float64(values.min()), np.float64(values.max())
+    own = _planes(x, found)
+    low, high = np.float64(own.min()), np.float64(own.max())
+    values = own if replacement is None else np.clip(_planes(shown, found), low, high)
     unit = 255 / (high - low) if high > low else 0.0
     pixels = np.empty((*found.extent, _COLOURS), np.uint8)
     # Plane by plane in a small array, which is faster than all at once.
@@ -132,6 +133,16 @@ def as_picture(sample: Sample, name: str | None = None) -> Array:
     if values.shape[-1] == 1:
         pixels[..., 1:] = pixels[..., :1]
     return pixels
+
+
+def _planes(x: Array, found: Positions) -> Array:
+    """A picture as one plane or three, (H, W, 1) or (H, W, 3)."""
+    # Any axes but those of the places are channels.
+    values = np.moveaxis(x, found.axes, (0, 1)).reshape(*found.extent, -1)
+    if values.shape[-1] in (1, _COLOURS):
+        return values
+    # Bands of unknown colours: their mean, in gray.
+    return np.asarray(values.astype(np.float64).mean(axis=-1, keepdims=True))
 
 
 def has_colours(sample: Sample) -> bool:
@@ -169,7 +180,7 @@ def pictures_of(samples: Sequence[Sample], name: str) -> Display:
     """Return the pictures of an input of N samples, within :data:`MOST_BYTES`."""
     fitting = int((MOST_BYTES / (3 * len(samples))) ** 0.5)
     side = min(LONGEST_SIDE, max(_SHORTEST_SIDE, fitting))
-    reduced = [_shrink(as_picture(one, name), side) for one in samples[: MOST_BYTES // (3 * side**2)]]
+    reduced = [shrunk(as_picture(one, name), side) for one in samples[: MOST_BYTES // (3 * side**2)]]
     height, width = samples[0].placed("A picture", name).extent
     return Display("picture", np.stack(reduced), size=(height, width))
 
@@ -262,7 +273,8 @@ def rows_of(
     )
 
 
-def _shrink(picture: Array, side: int) -> Array:
+def shrunk(picture: Array, side: int) -> Array:
+    """Return a picture whose longer side has at most ``side`` pixels."""
     longest = max(picture.shape[:2])
     if longest <= side:
         return picture

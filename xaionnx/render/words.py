@@ -361,10 +361,12 @@ def _replacement(given: Document) -> list[str]:
     return [f"baseline {_baseline(given['baseline'])}"] if "baseline" in given else []
 
 
-def replaced_by(one: Explanation) -> str:
-    """What replaces the removed parts of deletion curves: ``removed (baseline zero)``."""
+def removal_baseline(one: Explanation) -> str:
+    """A sentence on what replaces the removed parts of deletion curves."""
     how = one.provenance.get("removal_curves", {})
-    return f"removed (baseline {_baseline(how.get('baseline'))})"
+    rows = how.get("rows", 1)
+    seen = "as the model saw them" if rows == 1 else f"as the mean of the {rows:,} baselines that the model saw"
+    return f"Removed parts are shown {seen} (baseline {_baseline(how.get('baseline'))})."
 
 
 def _background(given: Document) -> str:

@@ -16,7 +16,7 @@ from xaionnx.render.photo_kind import PhotoKind
 from xaionnx.render.picture import Scene
 from xaionnx.render.result_page import sample_page
 from xaionnx.render.themes import Style
-from xaionnx.render.words import replaced_by
+from xaionnx.render.words import removal_baseline
 from xaionnx.typing import Array, Floats
 
 # In pixels: the shorter side of a photo in a panel, the most of the longer one, the height of a curve, and text.
@@ -24,10 +24,10 @@ _SIDE: Final = 220
 _LONGEST: Final = 480
 _CURVE: Final = 80
 _TEXT: Final = 16
-# Shares of the picture that the still shows; what is removed is gray.
+# Shares of the picture that the still shows.
 _STILLS: Final = (0.1, 0.25, 0.5, 0.75)
-_REMOVED: Final = (128, 128, 128)
 _NAMES: Final = ("deletion", "insertion")
+_BASELINE: Final = "baseline"
 
 
 @final
@@ -40,7 +40,7 @@ class Deletion(PhotoKind):
 
     @classmethod
     def applies(cls, result: Explanation, scene: Scene) -> bool:
-        return all(name in result.maps for name in _NAMES) and super().applies(result, scene)
+        return all(name in result.maps for name in (*_NAMES, _BASELINE)) and super().applies(result, scene)
 
     @classmethod
     def draw(cls, result: Explanation, scene: Scene) -> Image.Image:
@@ -64,20 +64,25 @@ class Deletion(PhotoKind):
         height, width = laid.shown.shape[:2]
         ratio = min(_SIDE / min(height, width), _LONGEST / max(height, width))
         height, width = round(height * ratio), round(width * ratio)
-        small = Image.fromarray(np.ascontiguousarray(laid.shown)).resize((width, height), Image.Resampling.LANCZOS)
-        values = laid.found.values
+        small, replacement = (
+            np.asarray(Image.fromarray(np.ascontiguousarray(pixels)).resize((width, height), Image.Resampling.LANCZOS))
+            for pixels in (laid.shown, laid.one.maps[_BASELINE][0])
+        )
+        # Of hindrances, what raises the target is below zero.
+        values = -laid.found.values if laid.one.value_kind == "hindrance" else laid.found.values
         ranks = np.empty(values.size)
         ranks[np.argsort(-values, axis=None, kind="stable")] = np.arange(values.size) / values.size
-        return _Course(laid.one, np.asarray(small), spread(ranks.reshape(values.shape), height, width))
+        return _Course(laid.one, small, replacement, spread(ranks.reshape(values.shape), height, width))
 
 
 @final
 @dataclass(frozen=True, eq=False, repr=False)
 class _Course:
-    """A photo with the rank of each pixel, from 0, the strongest, to 1."""
+    """A photo, what replaces removed parts of it, and the rank of each pixel, from 0, the strongest, to 1."""
 
     one: Explanation
     photo: Pixels
+    replacement: Pixels
     ranks: Array
 
     @property
@@ -95,7 +100,7 @@ class _Course:
         """The photo at a step, with the share and the prediction above it, and the curve up to there below."""
         share, width = step / self.steps, self.photo.shape[1]
         gone = (self.ranks < share) == (name == "deletion")
-        shown = np.where(gone[..., None], np.array(_REMOVED, np.uint8), self.photo)
+        shown = np.where(gone[..., None], self.replacement, self.photo)
         done = f"{100 * share:.0f} % {'removed' if name == 'deletion' else 'inserted'}"
         what = "probability" if self.is_probability else "prediction"
         heading = [
@@ -132,6 +137,6 @@ class _Course:
     def page(self, style: Style, panels: list[page.Panel], columns: int) -> Image.Image:
         """The page of panels, with the areas below the curves in its caption."""
         removed, inserted = (number_words(float(np.trapezoid(self.curve(name), dx=1 / self.steps))) for name in _NAMES)
-        note = f"The strongest parts go first; gray ones are {replaced_by(self.one)}."
+        note = f"The parts that raise the target most go first. {removal_baseline(self.one)}"
         areas = f"Area below the curve: {removed} for deletion (lower is better), {inserted} for insertion."
         return sample_page(style, self.one, page.grid(style, panels, columns, _TEXT), [note, areas], size=_TEXT)
