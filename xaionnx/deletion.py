@@ -12,7 +12,6 @@ from xaionnx.data.sample import Sample
 from xaionnx.errors import ParameterError
 from xaionnx.evaluation.evidence import Evidence
 from xaionnx.explanation import Explanation
-from xaionnx.metrics._removal import is_picture
 from xaionnx.metrics.faithfulness.deletion import Deletion
 from xaionnx.metrics.faithfulness.insertion import Insertion
 from xaionnx.perturb.baseline import Baseline
@@ -108,7 +107,7 @@ def with_removal_curves(
         maps[name] = whole if record.several_targets else whole[0]
     bound = Baseline.of(given).bind(request.model)
     facts: Document = {"baseline": recorded_value(bound), "steps": steps}
-    if is_picture(request.samples[0]):
+    if request.samples[0].is_picture:
         rows = [bound.draws(sample, (sample.main,), _SEED)[sample.main] for sample in request.samples]
         shown = np.stack([_as_picture(*each) for each in zip(request.samples, rows, strict=True)])
         maps["baseline"] = np.broadcast_to(shown, (resolved.count, *shown.shape)) if record.several_targets else shown

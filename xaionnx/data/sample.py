@@ -149,6 +149,12 @@ class Sample:
         no_picture = name == self.main and self.spec is not None and self.spec.kind != "picture"
         return positions_of(self.x[name].shape, self.roles.get(name, ()), may_guess=not no_picture)
 
+    @property
+    def is_picture(self) -> bool:
+        """Whether the explained input is a picture."""
+        found = None if self.text is not None else self.positions()
+        return found is not None and found.is_picture
+
     def pixels_of(self, name: str) -> InputSpec | None:
         """Return the spec that gives the scale of an input's pixels; None if unknown."""
         spec = self.spec

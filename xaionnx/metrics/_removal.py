@@ -26,12 +26,6 @@ def quantity_parameter(default: str) -> str:
     return choice(default, ("target", "probability"), "what is evaluated: the target, or the probability of its class")
 
 
-def is_picture(sample: Sample) -> bool:
-    """Whether the explained input of a sample is a picture."""
-    found = None if sample.text is not None else sample.positions()
-    return found is not None and found.is_picture
-
-
 @final
 @dataclass(frozen=True)
 class Cells(Features):
@@ -40,7 +34,7 @@ class Cells(Features):
     count: int
 
     def resolved(self, sample: Sample) -> Features:
-        if not is_picture(sample):
+        if not sample.is_picture:
             return DefaultFeatures("pixels", "superpixels").resolved(sample)
         height, width = sample.placed("A grid").extent
         return Features.grid(min(self.count, height), min(self.count, width))

@@ -9,7 +9,7 @@ from typing import ClassVar, final
 from xaionnx.data.sample import Sample
 from xaionnx.evaluation.scores import Direction
 from xaionnx.metrics._curves import RemovalCurve
-from xaionnx.metrics._removal import ByRemoval, is_picture, quantity_parameter
+from xaionnx.metrics._removal import ByRemoval, quantity_parameter
 from xaionnx.perturb import baseline as baselines
 from xaionnx.typing import BaselineLike
 
@@ -45,4 +45,4 @@ class Insertion(RemovalCurve, ByRemoval):
     quantity: str = quantity_parameter("probability")
 
     def default_baseline(self, sample: Sample) -> BaselineLike:
-        return "rise_blur" if is_picture(sample) else None
+        return "rise_blur" if sample.is_picture else None

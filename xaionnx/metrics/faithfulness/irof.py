@@ -9,7 +9,7 @@ from typing import ClassVar, final
 from xaionnx.data.sample import Sample
 from xaionnx.evaluation.scores import Direction
 from xaionnx.metrics._curves import RemovalCurve, area
-from xaionnx.metrics._removal import ByRemoval, is_picture, quantity_parameter
+from xaionnx.metrics._removal import ByRemoval, quantity_parameter
 from xaionnx.perturb import baseline as baselines
 from xaionnx.perturb import features as partitions
 from xaionnx.perturb.features import DefaultFeatures, Features
@@ -52,7 +52,7 @@ class Irof(RemovalCurve, ByRemoval):
     quantity: str = quantity_parameter("probability")
 
     def default_baseline(self, sample: Sample) -> BaselineLike:
-        return "mean" if is_picture(sample) else None
+        return "mean" if sample.is_picture else None
 
     def summary(self, counts: Array, curve: Array) -> tuple[float, str]:
         if curve[0] <= 0:
