@@ -6,15 +6,15 @@ import dataclasses
 import hashlib
 import platform
 import re
-from collections.abc import Iterator, Mapping
-from functools import cache, lru_cache
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from xaionnx import parameters
 from xaionnx.data.display import Display
-from xaionnx.data.sample import Positions, Sample
+from xaionnx.data.sample import Positions
 from xaionnx.displays import displays
 from xaionnx.explanation import Arrays, Explanation
 from xaionnx.graph.missing_values import nan_handling
@@ -29,7 +29,7 @@ from xaionnx.runtime.axes import in_file_order
 from xaionnx.runtime.model import Model
 from xaionnx.targets.chances import chances
 from xaionnx.text_record import text_facts, with_words
-from xaionnx.typing import Array, BaselineLike, Document, DType, Entry
+from xaionnx.typing import Array, BaselineLike, Document, Entry
 
 if TYPE_CHECKING:
     from xaionnx.attribution import Attribution
@@ -122,7 +122,7 @@ def record(explainer: Explainer, request: Request, attribution: Attribution) -> 
 
 def _together(request: Request) -> Document:
     """Entries of the provenance with one entry a sample, of all samples together: one hash, and the common file."""
-    digest = hashlib.sha256("".join(map(_sha256, request.samples)).encode()).hexdigest()
+    digest = hashlib.sha256("".join(_sha256s(request)).encode()).hexdigest()
     found: Document = {"input_sha256": [digest]}
     given = request.inputs.provenance()
     files = list(dict.fromkeys(without_row(name) for name in given.get("inputs", ())))
@@ -183,16 +183,17 @@ def _chances(resolved: ResolvedTargets, several: bool) -> Document:
     each = [chances(resolved, t) for t in range(resolved.count)]
     if all(found is None for found in each):
         return {}
-    rows: Document = {"probability": [], "rival": []}
-    for n in range(len(resolved.names.T)):
-        own = [None if found is None else float(found.probability[n]) for found in each]
-        rivals = [
-            [found.rivals[n], float(found.rival_probability[n])] if found is not None and found.rivals else None
-            for found in each
-        ]
-        rows["probability"].append(own if several else own[0])
-        rows["rival"].append(rivals if several else rivals[0])
-    return rows
+    count = resolved.values.shape[1]
+    own = [[None] * count if found is None else found.probability.tolist() for found in each]
+    rivals = [
+        [*map(list, zip(found.rivals, found.rival_probability.tolist(), strict=True))]
+        if found is not None and found.rivals
+        else [None] * count
+        for found in each
+    ]
+    if not several:
+        return {"probability": own[0], "rival": rivals[0]}
+    return {"probability": [*map(list, zip(*own, strict=True))], "rival": [*map(list, zip(*rivals, strict=True))]}
 
 
 def _quantity(resolved: ResolvedTargets) -> str | dict[str, str]:
@@ -235,7 +236,7 @@ def _provenance(explainer: Explainer, request: Request) -> Document:
         # There may be a thousand labels, and they are stored beside the model.
         "spec": recorded_value(None if model.spec is None else dataclasses.replace(model.spec, labels=())),
         **_axes_words(request),
-        "input_sha256": [_sha256(sample) for sample in request.samples],
+        "input_sha256": _sha256s(request),
         **request.inputs.provenance(),
         **_off_scale(model, request.feeds[request.main]),
         "provider": model.provider,
@@ -353,19 +354,35 @@ def _off_scale(model: Model, x: Array) -> Document:
     return {"off_scale": {"given": [low, high], "black_and_white": [black, white]}} if far or flat else {}
 
 
-def _sha256(sample: Sample) -> str:
-    """The hash of one sample, independent of its batch."""
-    digest = hashlib.sha256()
-    for name in sorted(sample.x):
-        array = sample.x[name]
-        digest.update(_head(name, array.dtype, array.shape if name in sample.shared else (1, *array.shape)))
-        digest.update(_bytes(array))
-    return digest.hexdigest()
+def _sha256s(request: Request) -> list[str]:
+    """The hash of each sample, independent of its batch."""
+    shared = request.samples[0].shared
+    parts: list[tuple[bytes, Callable[[int], bytes | memoryview]]] = []
+    for name in sorted(request.feeds):
+        array = request.feeds[name]
+        shape = array.shape if name in shared else (1, *array.shape[1:])
+        parts.append((f"{name}{array.dtype}{shape}".encode(), _bytes_by_sample(array, name in shared)))
+    (head, first), *others = parts
+    # There may be many short samples: what is the same for all is hashed once.
+    begun, found = hashlib.sha256(head), list[str]()
+    for n in range(len(request.samples)):
+        digest = begun.copy()
+        digest.update(first(n))
+        for title, other in others:
+            digest.update(title)
+            digest.update(other(n))
+        found.append(digest.hexdigest())
+    return found
 
 
-@lru_cache(maxsize=64)  # numpy takes long to write a type, and there may be many samples
-def _head(name: str, dtype: DType, shape: tuple[int, ...]) -> bytes:
-    return f"{name}{dtype}{shape}".encode()
+def _bytes_by_sample(array: Array, shared: bool) -> Callable[[int], bytes | memoryview]:
+    """Return a function that returns the bytes of an input of sample n."""
+    if array.dtype == object:
+        return lambda n: _bytes(array if shared else array[n, ...])
+    flat = _bytes(array)
+    size = len(flat) // (1 if shared else len(array))
+    step = 0 if shared else size
+    return lambda n: flat[n * step : n * step + size]
 
 
 def recorded_parameters(owner: object, resolved: Mapping[str, object]) -> Document:

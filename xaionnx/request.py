@@ -128,7 +128,7 @@ class Request:
         return every & {target.tensor(model) for target in self.target} or every
 
     @cached_property
-    def samples(self) -> list[Sample]:
+    def samples(self) -> Sequence[Sample]:
         """The N samples, one per entry."""
         samples, rate = self.model.samples(self.feeds), self.inputs.rate
         texts = self._texts or self.model.texts(self.feeds)

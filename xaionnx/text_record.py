@@ -27,6 +27,8 @@ def with_words(attribution: Attribution, samples: Sequence[Sample], kind: ValueK
     The value of a word is the sum over its tokens and their numbers, or the sum of their sizes where the values have no
     direction. Attributions of players, or of other things than tokens, are returned as they are.
     """
+    if samples[0].text is None:
+        return attribution
     texts = [sample.text for sample in samples if sample.text is not None]
     if len(texts) < len(samples) or attribution.players is not None or len(attribution.values) != 1:
         return attribution
@@ -74,9 +76,11 @@ def player_words(sample: Sample, players: Players) -> tuple[str, ...]:
 
 def text_facts(request: Request, attribution: Attribution) -> Document:
     """Return the names of the players of texts, how much of each text the model sees, and the tokenizer."""
-    spans, texts = attribution.facts.get("spans"), [sample.text for sample in request.samples]
-    known = [text for text in texts if text is not None]
-    if spans is None or len(known) < len(texts):
+    spans = attribution.facts.get("spans")
+    if spans is None or request.samples[0].text is None:
+        return {}
+    known = [sample.text for sample in request.samples if sample.text is not None]
+    if len(known) < len(request.samples):
         return {}
     tokenizer = known[0].tokenizer
     names = [[text.name_of(own) for own in each] for text, each in zip(known, spans, strict=True)]

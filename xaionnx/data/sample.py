@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Final, final
+from typing import Final, final, overload
 
 import numpy as np
 
@@ -215,6 +215,42 @@ def positions_of(shape: Sequence[int], roles: Roles, *, may_guess: bool = True) 
     return Positions(shape, (found[1][0] - 1, found[1][1] - 1), Role.SPACE, guessed=True)
 
 
+@final
+class Samples(Sequence[Sample]):
+    """The N samples of a batch, each made when it is first read: a table may have many rows, and few of them are.
+
+    Attributes
+    ----------
+    feeds : mapping of arrays by input name
+        Of all samples, (N, ...); without the first axis if the input is shared.
+    """
+
+    def __init__(self, feeds: Mapping[str, Array], like: Sample) -> None:
+        self.feeds = feeds
+        self._like = like
+        self._made: dict[int, Sample] = {}
+
+    __repr__ = short_repr
+
+    def __len__(self) -> int:
+        return self._like.count
+
+    @overload
+    def __getitem__(self, n: int) -> Sample: ...
+    @overload
+    def __getitem__(self, n: slice) -> list[Sample]: ...
+    def __getitem__(self, n: int | slice) -> Sample | list[Sample]:
+        numbers = range(len(self))[n]
+        if isinstance(numbers, range):
+            return [self[number] for number in numbers]
+        if numbers not in self._made:
+            shared = self._like.shared
+            # a[n, ...] is an array; a[n] could be a scalar.
+            x = {name: a if name in shared else a[numbers, ...] for name, a in self.feeds.items()}
+            self._made[numbers] = replace(self._like, x=x, number=numbers)
+        return self._made[numbers]
+
+
 def split(
     feeds: Mapping[str, Array],
     main: str,
@@ -222,7 +258,7 @@ def split(
     shared: frozenset[str],
     purposes: Mapping[str, InputPurpose] | None = None,
     roles: Callable[[str], Roles] = lambda _: (),
-) -> list[Sample]:
+) -> Samples:
     """Return the N samples of a batch whose explained input is ``main``; the arguments are those of `Sample`.
 
     ``roles`` returns the roles of the axes of an input.
@@ -232,18 +268,5 @@ def split(
     >>> [sample.array for sample in split({"x": np.arange(2.0)}, "x", None, frozenset())]
     [array(0.), array(1.)]
     """
-    count, known = len(feeds[main]), {name: roles(name) for name in feeds}
-    return [
-        Sample(
-            # a[n, ...] is an array; a[n] could be a scalar.
-            {name: a if name in shared else a[n, ...] for name, a in feeds.items()},
-            main,
-            spec,
-            n,
-            count,
-            shared,
-            purposes or {},
-            known,
-        )
-        for n in range(count)
-    ]
+    known = {name: roles(name) for name in feeds}
+    return Samples(feeds, Sample({}, main, spec, 0, len(feeds[main]), shared, purposes or {}, known))

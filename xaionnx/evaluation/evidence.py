@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, final
@@ -54,7 +55,7 @@ class Evidence:
         return self.request.model
 
     @property
-    def samples(self) -> list[Sample]:
+    def samples(self) -> Sequence[Sample]:
         """The N samples."""
         return self.request.samples
 

@@ -75,7 +75,7 @@ class PlannedRun:
         model: Model,
         feeds: Mapping[str, Array],
         targets: Sequence[Target],
-        samples: list[Sample],
+        samples: Sequence[Sample],
         evaluations: Evaluations,
         rules: Table | None = None,
     ) -> PlannedRun | None:

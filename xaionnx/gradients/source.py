@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, final
 
@@ -70,7 +70,7 @@ class GradientRequest:
     feeds: Mapping[str, Array]
     resolved: ResolvedTargets
     names: tuple[str, ...]
-    samples: list[Sample]
+    samples: Sequence[Sample]
     evaluations: Evaluations
 
     __repr__ = short_repr

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, final
 
@@ -61,7 +61,7 @@ class TargetGradients:
     ) -> None:
         self.path = path
         self.names = path.names
-        self.samples: list[Sample] = path.samples
+        self.samples: Sequence[Sample] = path.samples
         self._request = GradientRequest(
             path.model, path.feeds, path.resolved, self.names, self.samples, path.evaluations
         )

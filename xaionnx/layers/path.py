@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -60,7 +60,7 @@ class LayerPath:
     model: Model
     feeds: dict[str, Array]
     resolved: ResolvedTargets
-    samples: list[Sample]
+    samples: Sequence[Sample]
     evaluations: Evaluations
     layer: Layer | None = None
     before: LayerPath | None = None

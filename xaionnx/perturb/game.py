@@ -11,6 +11,7 @@ from xaionnx.errors import BudgetError, OutputError
 from xaionnx.perturb.appliers import Applier, applier
 from xaionnx.perturb.neighbours import Neighbours
 from xaionnx.perturb.removal import Removal
+from xaionnx.perturb.removals import Removals
 from xaionnx.perturb.short_rows import NotFiniteError, ShortRows, are_short
 from xaionnx.runtime import progress
 from xaionnx.runtime.batch_runner import Feed
@@ -64,7 +65,7 @@ class Game:
         applier_kind: str = "auto",
         evaluations: Evaluations | None = None,
     ) -> None:
-        removals = [removal] if isinstance(removal, Removal) else removal
+        removals = Removals.of(removal)
         self.removal = removals[0]
         self.selection = selection
         self.samples = len(removals)
@@ -75,14 +76,14 @@ class Game:
         self.budget = budget
         self._weights = weights
         self._neighbours = [] if neighbours is None else [Neighbours(one, neighbours) for one in removals]
-        self._numbers = np.array([one.sample.number for one in removals])
+        self._numbers = removals.numbers
         if evaluations is None:
             evaluations = Evaluations(self.removal.sample.count)
             evaluations.add(self._numbers)
         self._spent = evaluations
         self._model = model
         self._name = model.name
-        together = applier_kind == "auto" and are_short(model, removals)
+        together = applier_kind == "auto" and are_short(model, self.removal)
         self._rows = ShortRows(model, removals, selection, weights, self._neighbours) if together else None
         self._applier = None if together else applier(model, self.removal, selection, applier_kind)
         self._empty: Array | None = None

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
 
 from xaionnx.perturb.removal import Removal
+from xaionnx.perturb.removals import Removals
 from xaionnx.short_repr import short_repr
 from xaionnx.typing import Array, DType
 
@@ -55,25 +56,20 @@ class InputWords:
         """Return the inputs (n, ...) of words (n, E), by name."""
         return {name: columns.elements(rows[:, columns.place]) for name, columns in self._columns.items()}
 
-    def labels(self, removals: Sequence[Removal]) -> Array | None:
+    def labels(self, removals: Removals) -> Array | None:
         """Return the player of each element, (R, E) or (1, E) if samples do not differ; None if codes are no players.
 
         -1 is for elements that are never removed.
         """
-        found: dict[int, Array] = {}
-        for one in removals:
-            if id(one.players) in found:
-                continue
-            labels = np.full((1, self.x.shape[1]), -1, dtype=np.int32)
+        different, which = removals.by_players()
+        labels = np.full((len(different), self.x.shape[1]), -1, dtype=np.int32)
+        for row, one in zip(labels, different, strict=True):
             for name in self._removed:
                 each = one.element_labels(name)
                 if each is None:
                     return None
-                labels[0, self._columns[name].place] = each
-            found[id(one.players)] = labels
-        if len(found) == 1:
-            return next(iter(found.values()))
-        return np.concatenate([found[id(one.players)] for one in removals])
+                row[self._columns[name].place] = each
+        return labels if len(labels) == 1 else np.asarray(labels[which])
 
     def kept(self, removal: Removal, codes: Array) -> tuple[Array, Array]:
         """Return whether each element that can be removed stays, bool (M, Q), and the column of each, (1, E)."""

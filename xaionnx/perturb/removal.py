@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Mapping
 from typing import TYPE_CHECKING, ClassVar, Self, final
 
 import numpy as np
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
 # For a larger basis, a Gather is preferable: it is slower but needs less memory.
 _LARGEST_BASIS = 2**24
-# Elements that are compared at once.
-_NUMBERS = 2**22
 
 
 class Removal(ABC):
@@ -110,21 +108,22 @@ class Removal(ABC):
         other.__dict__.update(self.__dict__, sample=sample)
         return other
 
-    @classmethod
     @hook
-    def null_players_of(cls, removals: Sequence[Self]) -> Array:
+    def null_players(self, x: Mapping[str, Array], baseline: Mapping[str, Array]) -> Array:
         """Return whether each player is equal in its sample and in all baselines, so that its removal is no change.
 
         Parameters
         ----------
-        removals : sequence of R Removal
-            With the same P players.
+        x : dict of arrays (R, ...) by input name
+            The inputs with players, of R samples with the same P players.
+        baseline : dict of arrays (R or 1, B, ...)
 
         Returns
         -------
         (R, P) bool
         """
-        return np.zeros((len(removals), removals[0].players.count), dtype=bool)
+        del baseline
+        return np.zeros((len(next(iter(x.values()))), self.players.count), dtype=bool)
 
     @hook
     def of_players(self, players: Players) -> Self:
@@ -374,19 +373,15 @@ class Select(_Partition):
         # A string that holds several players, and steps that are interpolated, are no selection of elements.
         return not self.interpolated and self.players.parts is None
 
-    @classmethod
     @hook
-    def null_players_of(cls, removals: Sequence[Self]) -> Array:
-        first = removals[0]
-        if first.interpolated or first.players.parts is not None:
-            return np.zeros((len(removals), first.players.count), dtype=bool)
-        varies = np.zeros((len(removals), first.players.count + 1), dtype=bool)
-        for name in first.players.maps:
-            labels = first.element_labels(name)
-            for start, x, baseline in _pieces(removals, name):
-                differs = (_bits(x)[:, None] != _bits(baseline)).any(axis=1)
-                row, element = np.nonzero(differs.reshape(len(x), -1))
-                varies[start + row, labels[element]] = True
+    def null_players(self, x: Mapping[str, Array], baseline: Mapping[str, Array]) -> Array:
+        if self.interpolated or self.players.parts is not None:
+            return super().null_players(x, baseline)
+        varies = np.zeros((len(next(iter(x.values()))), self.players.count + 1), dtype=bool)
+        for name, array in x.items():
+            differs = (_bits(array)[:, None] != _bits(baseline[name])).any(axis=1)
+            row, element = np.nonzero(differs.reshape(len(array), -1))
+            varies[row, self.element_labels(name)[element]] = True
         return ~varies[:, :-1]
 
     def _emit_mix(
@@ -399,16 +394,6 @@ class Select(_Partition):
             kept = g.op("And", here, x)
             return kept if baseline is None else g.op("Or", kept, g.op("And", g.op("Not", here), baseline))
         return g.op("Where", here, x, dtype.type(0) if baseline is None else baseline)
-
-
-def _pieces(removals: Sequence[Removal], name: str) -> Iterator[tuple[int, Array, Array]]:
-    """Yield the number of the first of some samples, their input (n, ...), and its baselines (n or 1, B, ...)."""
-    size = max(1, _NUMBERS // max(1, removals[0].baseline[name].size))
-    for start in range(0, len(removals), size):
-        some = removals[start : start + size]
-        baselines = [one.baseline[name] for one in some]
-        same = all(baseline is baselines[0] for baseline in baselines)
-        yield start, np.stack([one.sample.x[name] for one in some]), baselines[0][None] if same else np.stack(baselines)
 
 
 def _bits(array: Array) -> Array:

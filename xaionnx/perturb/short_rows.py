@@ -12,6 +12,7 @@ from xaionnx_kernels.selections import distinct_selections, mean_of_draws, selec
 from xaionnx.perturb.input_words import InputWords
 from xaionnx.perturb.neighbours import Neighbours
 from xaionnx.perturb.removal import Removal
+from xaionnx.perturb.removals import Removals
 from xaionnx.runtime import progress
 from xaionnx.runtime.model import Model
 from xaionnx.short_repr import short_repr
@@ -29,13 +30,12 @@ _MOSTLY_DISTINCT: Final = 0.9
 _TELLING: Final = 256
 
 
-def are_short(model: Model, removals: Sequence[Removal]) -> bool:
-    """Whether :class:`ShortRows` can evaluate codes for these samples."""
-    sample = removals[0].sample
-    sizes = [array.size for name, array in sample.own.items()]
+def are_short(model: Model, removal: Removal) -> bool:
+    """Whether :class:`ShortRows` can evaluate codes for samples like that of a removal."""
+    sizes = [array.size for array in removal.sample.own.values()]
     if model.on_gpu or sum(sizes) > LONGEST or not sizes:
         return False
-    return not removals[0].sample.shared & removals[0].baseline.keys() and removals[0].is_by_element
+    return not removal.sample.shared & removal.baseline.keys() and removal.is_by_element
 
 
 @final
@@ -64,8 +64,8 @@ class ShortRows:
     Parameters
     ----------
     model : Model
-    removals : sequence of R Removal
-        Of samples with as many players.
+    removals : Removals
+        Of R samples with as many players.
     selection : TargetSet
         The T targets of the R samples.
     weights : array (B,), optional
@@ -82,7 +82,7 @@ class ShortRows:
     def __init__(
         self,
         model: Model,
-        removals: Sequence[Removal],
+        removals: Removals,
         selection: TargetSet,
         weights: Array | None = None,
         neighbours: Sequence[Neighbours] = (),
@@ -90,11 +90,11 @@ class ShortRows:
         self.repeats = 0
         self._weights, self._neighbours = weights, neighbours
         self._model, self._removal, self._selection = model, removals[0], selection
-        sample = removals[0].sample
+        sample = self._removal.sample
         self._shared = {name: array for name, array in sample.x.items() if name not in sample.own}
-        x = {name: np.stack([one.sample.x[name] for one in removals]) for name in sample.own}
-        baseline = {name: _stacked([one.baseline[name] for one in removals]) for name in removals[0].baseline}
-        self._words = InputWords(x, baseline, removals[0].draws)
+        x = {name: removals.inputs(name) for name in sample.own}
+        baseline = {name: removals.baselines(name) for name in self._removal.baseline}
+        self._words = InputWords(x, baseline, self._removal.draws)
         self._labels = self._words.labels(removals)
         self._uniform = selection.of_samples(np.array([0])) if selection.is_uniform else None
         self._compares = True
@@ -180,7 +180,3 @@ class NotFiniteError(Exception):
         super().__init__(sample, code)
         self.sample, self.code = sample, code
 
-
-def _stacked(arrays: list[Array]) -> Array:
-    """Arrays (R, ...), or (1, ...) if all are the same one."""
-    return arrays[0][None] if all(array is arrays[0] for array in arrays) else np.stack(arrays)

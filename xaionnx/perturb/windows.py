@@ -133,11 +133,13 @@ class Windowed(Removal):
 
         Adding at the corners of a window and cumulative sums along each axis cost the same for any window.
         """
-        extent = self.plane.extent
+        # A window covers the whole of an axis with one position.
+        axes = [axis for axis, size in enumerate(self.plane.extent) if size > 1] or [0]
+        extent = tuple(self.plane.extent[axis] for axis in axes)
         steps = np.zeros((len(values) + 1, *(size + 1 for size in extent)))
         weights = np.concatenate([values, np.ones((1, len(corners)))])
-        first = np.clip(corners, 0, extent).T
-        last = np.clip(corners + np.array(self.window), 0, extent).T
+        first = np.clip(corners[:, axes], 0, extent).T
+        last = np.clip(corners[:, axes] + np.array(self.window)[axes], 0, extent).T
         for ends in itertools.product((0, 1), repeat=len(extent)):
             place = tuple((last if end else first)[axis] for axis, end in enumerate(ends))
             sign = (-1) ** sum(ends)
@@ -150,7 +152,7 @@ class Windowed(Removal):
                 np.add.at(step, place, sign * weight)
         for axis in range(1, steps.ndim):
             np.cumsum(steps, axis=axis, out=steps)
-        laid = steps[(slice(None), *(slice(size) for size in extent))]
+        laid = steps[(slice(None), *(slice(size) for size in extent))].reshape(len(steps), *self.plane.extent)
         return laid[:-1], np.rint(laid[-1])
 
     def write(self, source: Array, codes: Array, out: Array) -> None:

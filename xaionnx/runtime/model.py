@@ -15,7 +15,7 @@ from xaionnx import loading
 from xaionnx.data.files_by_input import read_beside
 from xaionnx.data.inputs import Given, Inputs, Reading, convert
 from xaionnx.data.row_numbers import RowNumbers
-from xaionnx.data.sample import Sample, split
+from xaionnx.data.sample import Samples, split
 from xaionnx.data.series_files import SeriesLayout
 from xaionnx.data.spec import InputSpec
 from xaionnx.data.table_inputs import is_row
@@ -504,7 +504,7 @@ class Model:
             )
         return checked
 
-    def samples(self, feeds: Feeds, main: str | None = None) -> list[Sample]:
+    def samples(self, feeds: Feeds, main: str | None = None) -> Samples:
         """Return the samples of checked inputs; ``main`` is the explained input, by default :meth:`input`."""
         main = self.input(main).name
         return split(feeds, main, self.spec, self.shared, self.purposes, self.axes.of_sample)

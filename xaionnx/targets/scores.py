@@ -114,10 +114,10 @@ def class_name(k: int, count: int, tensor: str, model: Model) -> str:
 def class_names(classes: Iterable[int], count: int, tensor: str, model: Model, as_probability: bool) -> list[str]:
     """Return classes in words, marked if they stand for a probability."""
     suffix = ", probability" if as_probability else ""
-    numbers = [int(k) for k in classes]
+    numbers = classes.tolist() if isinstance(classes, np.ndarray) else [*classes]
     # Of each class once, since there may be many samples.
     words = {k: class_name(k, count, tensor, model) + suffix for k in dict.fromkeys(numbers)}
-    return [words[k] for k in numbers]
+    return [*map(words.__getitem__, numbers)]
 
 
 def to_probability(output: Array, tensor: str, model: Model) -> str:

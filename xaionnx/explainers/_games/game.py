@@ -12,7 +12,7 @@ import numpy as np
 from xaionnx import parameters
 from xaionnx.attribution import Attribution, PlayerValues
 from xaionnx.data.repeats import concatenate
-from xaionnx.data.sample import Sample, split
+from xaionnx.data.sample import Sample, Samples, split
 from xaionnx.errors import InputMismatchError, ParameterError
 from xaionnx.explainer import Explainer
 from xaionnx.explainers._games.layer_units import LayerUnits, layer_path
@@ -31,6 +31,7 @@ from xaionnx.perturb.game import BySample, Game
 from xaionnx.perturb.neighbours import EXPECTATIONS
 from xaionnx.perturb.players import Players
 from xaionnx.perturb.removal import Mix, Removal, Select
+from xaionnx.perturb.removals import Removals, SharedRemoval
 from xaionnx.perturb.short_rows import are_short
 from xaionnx.perturb.text_removal import default_text_baseline, text_removal
 from xaionnx.perturb.windows import Plane, SmoothMask
@@ -231,15 +232,15 @@ class GameExplainer(FromBackground, Explainer):
     @final
     def game(self, resolved: ResolvedTargets, sample: Sample, evaluations: Evaluations) -> Game:
         """The game of one sample with the resolved targets of its batch, without a budget."""
-        removal = self._bound_removal(resolved, sample)
-        _check_mixed(resolved.model, [removal])
-        return self._game(resolved, np.array([sample.number]), [removal], None, evaluations)
+        removals = Removals.of(self._bound_removal(resolved, sample))
+        _check_mixed(resolved.model, removals)
+        return self._game(resolved, np.array([sample.number]), removals, None, evaluations)
 
     def _game(
         self,
         resolved: ResolvedTargets,
         which: Array,
-        removals: Sequence[Removal],
+        removals: Removals,
         budget: int | None,
         evaluations: Evaluations,
     ) -> Game:
@@ -257,7 +258,7 @@ class GameExplainer(FromBackground, Explainer):
         )
 
     def _played(
-        self, resolved: ResolvedTargets, which: Array, every: Sequence[Removal], evaluations: Evaluations
+        self, resolved: ResolvedTargets, which: Array, every: Removals, evaluations: Evaluations
     ) -> Iterator[_Part]:
         """Play the games of samples with the same players, each without its null players.
 
@@ -267,20 +268,19 @@ class GameExplainer(FromBackground, Explainer):
         everybody = every[0].players
         null = np.zeros((len(every), everybody.count), dtype=bool)
         if self.null_players_get_zero:
-            null = type(every[0]).null_players_of(every)
+            null = every.null_players()
         # A game needs a player.
         played = ~null | (null.all(axis=1, keepdims=True) & (np.arange(everybody.count) == 0))
         removals, counts = every, played.sum(axis=1)
         if null.any():
             some, which_some = np.unique(played, axis=0, return_inverse=True)
-            players = [everybody.only(row) for row in some]
-            removals = [one.of_players(players[n]) for one, n in zip(every, which_some.tolist(), strict=True)]
+            removals = every.of_players([everybody.only(row) for row in some], which_some)
         for count in np.unique(counts):
             alike = np.flatnonzero(counts == count)
             size = 1 if len(alike) == 1 else self._together(resolved, removals[alike[0]])
             for start in range(0, len(alike), size):
                 own = alike[start : start + size]
-                game, result = self._play_together(resolved, which[own], [removals[n] for n in own], evaluations)
+                game, result = self._play_together(resolved, which[own], removals.some(own), evaluations)
                 if null[own].any():
                     result = replace(
                         _with_zeros(result, null[own]),
@@ -289,7 +289,7 @@ class GameExplainer(FromBackground, Explainer):
                 yield _Part(game, which[own], everybody, null[own].sum(axis=1).tolist(), result)
 
     def _play_together(
-        self, resolved: ResolvedTargets, which: Array, removals: Sequence[Removal], evaluations: Evaluations
+        self, resolved: ResolvedTargets, which: Array, removals: Removals, evaluations: Evaluations
     ) -> tuple[Game, GameResult]:
         """The game of samples that are played together, and its result."""
         game = self._game(
@@ -322,7 +322,7 @@ class GameExplainer(FromBackground, Explainer):
         planned = self.planned_evaluations(game.players) * game.removal.draws
         return planned if game.budget is None else min(planned, game.budget - 1)
 
-    def _groups(self, resolved: ResolvedTargets, samples: Sequence[Sample]) -> Iterator[tuple[Array, list[Removal]]]:
+    def _groups(self, resolved: ResolvedTargets, samples: Sequence[Sample]) -> Iterator[tuple[Array, Removals]]:
         """Yield the numbers and the removals of the samples whose games are played together."""
         first = samples[0]
         same_players = len(samples) > 1 and first.text is None and self.shares_players(first)
@@ -330,14 +330,15 @@ class GameExplainer(FromBackground, Explainer):
         one = self._bound_removal(resolved, first)
         size = self._together(resolved, one) if same_players else 1
         for start in range(0, len(samples), size):
-            removals = [one] if start == 0 else []
-            for n in range(start + len(removals), min(len(samples), start + size)):
-                bound = one.of_sample(samples[n]) if same_removal else self._bound_removal(resolved, samples[n])
-                removals.append(bound)
-            if same_removal or len({removal.draws for removal in removals}) == 1:
-                yield np.arange(start, start + len(removals)), removals
+            which = np.arange(start, min(len(samples), start + size))
+            if same_removal and isinstance(samples, Samples):
+                yield which, SharedRemoval(one, samples, which)
+                continue
+            each = [one if n == 0 else self._bound_removal(resolved, samples[n]) for n in which.tolist()]
+            if len({removal.draws for removal in each}) == 1:
+                yield which, Removals.of(each)
             else:
-                yield from ((np.array([start + n]), [removal]) for n, removal in enumerate(removals))
+                yield from ((np.array([n]), Removals.of(one)) for n, one in zip(which.tolist(), each, strict=True))
 
     def _bound_removal(self, resolved: ResolvedTargets, sample: Sample) -> Removal:
         """The removal of a sample, for its targets."""
@@ -345,7 +346,7 @@ class GameExplainer(FromBackground, Explainer):
 
     def _together(self, resolved: ResolvedTargets, removal: Removal) -> int:
         """The number of samples whose games are played together."""
-        if not self.plays_together or self.applier() != "auto" or not are_short(resolved.model, [removal]):
+        if not self.plays_together or self.applier() != "auto" or not are_short(resolved.model, removal):
             return 1
         count = removal.players.count
         codes = self.planned_evaluations(count) or self.max_evaluations(1, count) or count
@@ -450,7 +451,7 @@ def _attribution(parts: Sequence[_Part]) -> Attribution:
         ),
         maps={key: pad_maps([part.by_target(part.result.maps[key]) for part in parts]) for key in first.result.maps},
         diagnostics={
-            "players": [part.players.count for part in parts for _ in range(part.game.samples)],
+            "players": [count for part in parts for count in [part.players.count] * part.game.samples],
             **({"null_players": null_players} if any(null_players) else {}),
             **({"equal_inputs": repeats} if repeats else {}),
             **{key: [e for part in parts for e in part.diagnostic(key)] for key in first.result.diagnostics},
@@ -520,7 +521,7 @@ def _spans(parts: Sequence[_Part]) -> Document:
     return {} if any(spans is None for spans in found) else {"spans": found}
 
 
-def _check_mixed(model: Model, removals: Sequence[Removal]) -> None:
+def _check_mixed(model: Model, removals: Removals) -> None:
     removal = removals[0]
     if isinstance(removal, Mix):
         for one in removals:
