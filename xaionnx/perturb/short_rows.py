@@ -179,4 +179,3 @@ class NotFiniteError(Exception):
     def __init__(self, sample: int, code: int) -> None:
         super().__init__(sample, code)
         self.sample, self.code = sample, code
-

@@ -178,7 +178,7 @@ def _solve(
         if not nonzero.all():
             scales, axes = scales[nonzero], axes[:, nonzero]
         if penalty.surrogate == "ridge":
-            coefficients = [ridge(scales, axes, moment[support], alpha) for moment in moments]
+            coefficients = ridge(scales, axes, [moment[support] for moment in moments], alpha)
         else:
             # A system with as many rows as unknowns and the normal equations of all coalitions.
             roots = np.sqrt(scales)

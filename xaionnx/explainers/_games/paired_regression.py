@@ -9,7 +9,7 @@ With u = z - 1/2 for a coalition z, the two rows of a pair are +u and -u. A weig
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import final
 
 import numpy as np
@@ -97,7 +97,7 @@ def _regress(
     totals = [None] * len(columns) if total is None else [row[0] for row in column_blocks(total[None])]
     if max_players is None:
         system = _System(gram, np.arange(players), total is not None, alpha)
-        blocks = [system.solve(m, fixed) for m, fixed in zip(moments, totals, strict=True)]
+        blocks = system.solve(moments, totals)
         squares = _variances(coalitions, columns, weights, shares, system.spread, blocks)
         return joined_columns(blocks, targets).T, np.sqrt(joined_columns(squares, targets)).T
     # Each target selects its own players.
@@ -107,7 +107,7 @@ def _regress(
         which, column = divmod(t, COLUMNS)
         first = _first_on_lasso_path(gram, moments[which][:, column : column + 1], max_players, len(halves))
         system = _System(gram, first, total is not None, alpha)
-        block = system.solve(moments[which], totals[which])
+        block = system.solve([moments[which]], [totals[which]])[0]
         found[:, t] = block[:, column]
         if not chosen:
             spread = _variances(coalitions, [columns[which]], weights, shares, system.spread, [block])
@@ -191,22 +191,25 @@ class _System:
             inverse -= 1 / (count * (typical + alpha))
         self.spread[np.ix_(support, support)] = inverse
 
-    def solve(self, moment: Array, total: Array | None) -> Array:
-        """Return the values (P, T) for moments (P, T) and, with a fixed sum, their totals (T,)."""
-        values = np.zeros_like(moment)
-        if total is not None:
-            # Equal shares plus any step that sums to zero.
-            values[self._support] = total / len(self._support)
+    def solve(self, moments: list[Array], totals: Sequence[Array | None]) -> list[Array]:
+        """Return the values (P, T) for blocks of moments (P, T) and, with a fixed sum, their totals (T,)."""
+        blocks, rights = [], []
+        for moment, total in zip(moments, totals, strict=True):
+            values = np.zeros_like(moment)
+            if total is not None:
+                # Equal shares plus any step that sums to zero.
+                values[self._support] = total / len(self._support)
+            blocks.append(values)
+            rights.append((moment - self._gram @ values)[self._support])
+            if total is not None:
+                rights[-1] -= rights[-1].mean(axis=0)
         if self._is_fixed:
-            return values
-        right = (moment - self._gram @ values)[self._support]
-        if total is not None:
-            right -= right.mean(axis=0)
-        steps = ridge(self._scales, self._axes, right, self._alpha)
-        if total is not None:
-            steps -= steps.mean(axis=0)
-        values[self._support] += steps
-        return values
+            return blocks
+        for values, total, steps in zip(
+            blocks, totals, ridge(self._scales, self._axes, rights, self._alpha), strict=True
+        ):
+            values[self._support] += steps if total is None else steps - steps.mean(axis=0)
+        return blocks
 
 
 def _first_on_lasso_path(gram: Array, moment: Array, max_players: int, pairs: int) -> Array:
