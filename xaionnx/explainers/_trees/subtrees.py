@@ -253,7 +253,8 @@ class Subtrees:
         members = [f.members[f.member_start[node[at]] : f.member_start[node[at] + 1]] for at in positions]
         ends = np.concatenate([f.threshold[node[positions]], *members]).astype(self.dtype)
         infinite = self.dtype.type(np.inf)
-        near = [ends, np.nextafter(ends, -infinite), np.nextafter(ends, infinite)]
+        with np.errstate(over="ignore"):  # what follows the largest number is infinity
+            near = [ends, np.nextafter(ends, -infinite), np.nextafter(ends, infinite)]
         return np.unique(np.concatenate([*near, np.array([-infinite, infinite, np.nan], self.dtype)]))
 
     def _holds(self, at: int, values: Array) -> Array:
