@@ -161,6 +161,28 @@ def test_other_models_are_refused(name: str, method: str, words: str) -> None:
         xaionnx.explain(model, rows(slice(0, 4))["x"], method)
 
 
+@pytest.mark.parametrize("name", ["number", "three"])
+def test_boosting_machines_of_numbers(name: str) -> None:
+    """With gaps in a column, a pair of a column and words, and a term of three columns."""
+    model = Model.load(FOLDER / f"boosting_{name}.onnx")
+    with np.load(FOLDER / "rows.npz") as known:
+        predicted = known[f"predicted_{name}"]
+
+    def feeds(part: slice) -> dict[str, Array]:
+        found = of_boosting(slice(0, 60))
+        found["a"] = np.where(np.arange(60) % 7 == 0, np.float32(np.nan), found["a"])
+        return {key: array[part] for key, array in found.items()}
+
+    x, background = feeds(slice(0, 4)), feeds(slice(20, 32))
+    found = xaionnx.explain(model, x, "additive_shap", background=background)
+    expected = xaionnx.explain(model, x, "exact_shapley", background=background)
+    np.testing.assert_allclose(found.feature_values, expected.feature_values, rtol=0, atol=1e-6)
+    sums = found.baseline_prediction + found.feature_values.sum(axis=1)
+    np.testing.assert_allclose(sums, predicted[:4], rtol=0, atol=1e-5)
+    values = answers(xaionnx.compile(model, "additive_shap", background=background), x)["shap_values"]
+    np.testing.assert_allclose(values[..., 0], found.feature_values, rtol=0, atol=1e-6)
+
+
 @pytest.mark.parametrize("method", ["linear_shap", "additive_shap"])
 def test_networks_and_forests_are_refused_with_what_works(method: str) -> None:
     rows = "models/data/german_credit_sample.csv"

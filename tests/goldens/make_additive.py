@@ -12,7 +12,7 @@ import ebm2onnx
 import numpy as np
 import onnx
 import pandas as pd
-from interpret.glassbox import ExplainableBoostingClassifier
+from interpret.glassbox import ExplainableBoostingClassifier, ExplainableBoostingRegressor
 from skl2onnx import to_onnx
 from sklearn import linear_model, preprocessing, svm
 from sklearn.pipeline import make_pipeline
@@ -65,6 +65,25 @@ def boosting(x: np.ndarray, y: np.ndarray, words: np.ndarray) -> None:
         save(f"boosting_{name}", ebm2onnx.to_onnx(model.fit(frame, target), types, predict_proba=True))
 
 
+def boosting_of_numbers(x: np.ndarray, y: np.ndarray, words: np.ndarray) -> dict[str, np.ndarray]:
+    """Regressors with gaps in a column, a pair with words and a term of three columns, and what they predict."""
+    frame = pd.DataFrame(x, columns=[*"abcd"])
+    frame["e"] = pd.Series(words, dtype=object)
+    frame.loc[::7, "a"] = np.nan
+    y = y + x[:, 0] * x[:, 1] * (1 + x[:, 2]) + 2 * (words == "red") * x[:, 3]
+    # Which the exporter asks for, of regressors too, to tell how many scores there are.
+    ExplainableBoostingRegressor.classes_ = np.array([0, 1])
+    predicted = {}
+    for name, pairs in (("number", [("a", "b"), ("d", "e")]), ("three", [("a", "b", "c")])):
+        model = ExplainableBoostingRegressor(
+            interactions=pairs, max_rounds=40, max_bins=12, max_interaction_bins=6, n_jobs=1, outer_bags=2
+        )
+        types = {**dict.fromkeys("abcd", "float"), "e": "str"}
+        save(f"boosting_{name}", ebm2onnx.to_onnx(model.fit(frame, y), types))
+        predicted[f"predicted_{name}"] = model.predict(frame)[:60]
+    return predicted
+
+
 def main() -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(400, COLUMNS)).astype(np.float32)
@@ -72,7 +91,8 @@ def main() -> None:
     words = rng.choice(["red", "green", "blue"], len(x))
     linear(x, y)
     boosting(x, y, words)
-    np.savez_compressed(OUT / "rows.npz", x=x[:60], words=words[:60].astype("U5"))
+    predicted = boosting_of_numbers(x, y, words)
+    np.savez_compressed(OUT / "rows.npz", x=x[:60], words=words[:60].astype("U5"), **predicted)
 
 
 if __name__ == "__main__":
