@@ -40,15 +40,21 @@ def regressor(**changed: Any) -> Any:
         ({"nodes_nodeids": [0, 1, 1]}, "same number"),
         ({"nodes_values": [0.5]}, "1 entries where 3"),
         ({"nodes_modes": ["BRANCH_LIKE", "LEAF", "LEAF"]}, "no comparison 'BRANCH_LIKE'"),
-        ({"nodes_falsenodeids": [1, 0, 0]}, "cannot be reached"),
         ({"target_ids": [0, 3]}, "weight for target 3"),
-        ({"target_nodeids": [0, 2]}, "no leaf"),
         ({"nodes_featureids": [-1, 0, 0]}, "negative feature"),
     ],
 )
 def test_no_trees(changed: dict[str, Any], reason: str) -> None:
     with pytest.raises(UnsupportedModelError, match=reason):
         read_trees(regressor(**changed))
+
+
+def test_nodes_and_weights_that_no_row_reaches_are_left_out() -> None:
+    """As pruned trees leave them: onnxruntime loads such files, and does not look at them."""
+    both_to_one = read_trees(regressor(nodes_falsenodeids=[1, 0, 0]))
+    assert both_to_one.weight.tolist() == [3.0, 3.0]
+    of_a_split = read_trees(regressor(target_nodeids=[0, 2]))
+    assert (of_a_split.weight_node.tolist(), of_a_split.weight.tolist()) == ([2], [4.0])
 
 
 def test_cycles_below_the_root_are_found() -> None:

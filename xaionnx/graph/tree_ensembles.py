@@ -207,8 +207,6 @@ def _read_by_ids(r: _Reader) -> TreeEnsemble:
     nodes = index.of(
         r.numbers(f"{kind}_treeids", len(weight)), r.numbers(f"{kind}_nodeids", len(weight)), f"{kind}_nodeids"
     )
-    if not leaf[nodes].all():
-        raise r.refusal(f"'{kind}_nodeids' names a node that is no leaf")
     true, false = children
     return TreeEnsemble(
         op=r.node.op_type,
@@ -348,7 +346,8 @@ def _members(r: _Reader, mode: Array) -> tuple[Array, Array]:
 def _checked(r: _Reader, found: TreeEnsemble) -> TreeEnsemble:
     """The ensemble, after a check that each tree hangs together from its root; what several nodes share is repeated.
 
-    Exporters of LightGBM test a set of categories by a chain of nodes that share a child.
+    Exporters of LightGBM test a set of categories by a chain of nodes that share a child. Nodes that no way leads to,
+    of pruned trees, are left out, as onnxruntime does.
     """
     true, false = found.true, found.false
     parents = np.bincount(np.concatenate([true[true >= 0], false[false >= 0]]), minlength=len(true))
@@ -364,17 +363,28 @@ def _checked(r: _Reader, found: TreeEnsemble) -> TreeEnsemble:
         frontier = np.concatenate([true[frontier], false[frontier]])
         frontier = frontier[frontier >= 0]
         levels.append(frontier)
-    if not reached.all():
-        raise r.refusal("some of its nodes cannot be reached from a root")
+    counts = reached[found.weight_node] & (true[found.weight_node] < 0)
+    if not counts.all():
+        found = _without_weights(r, found, counts)
     entries = found.weight_node.astype(np.int64) * max(1, found.targets) + found.weight_target
     if len(np.unique(entries)) < len(entries):
         # Of which onnxruntime takes the first or the sum, by the number of targets.
         raise r.refusal("a leaf has two weights for a target")
-    return found if (parents <= 1).all() else _repeated(found, levels)
+    return found if (parents <= 1).all() and reached.all() else _by_ways(found, levels)
 
 
-def _repeated(found: TreeEnsemble, levels: list[Array]) -> TreeEnsemble:
-    """The ensemble with a copy of each node for each way to it; ``levels`` are the nodes by depth, with repetitions."""
+def _without_weights(r: _Reader, found: TreeEnsemble, counts: Array) -> TreeEnsemble:
+    """The ensemble without the weights of nodes that no row ends in, as pruned trees leave them."""
+    weights, targets = found.weight[counts], found.weight_target[counts]
+    told = ({*found.weight_target.tolist()}, bool((found.weight < 0).any()))
+    if found.op == CLASSIFIER and found.targets == 2 and told != ({*targets.tolist()}, bool((weights < 0).any())):
+        # From which onnxruntime tells how two classes follow from one number.
+        raise r.refusal("weights of nodes that no row ends in decide how its scores are read")
+    return replace(found, weight_node=found.weight_node[counts], weight_target=targets, weight=weights)
+
+
+def _by_ways(found: TreeEnsemble, levels: list[Array]) -> TreeEnsemble:
+    """The ensemble with a node for each way to one; ``levels`` are the nodes by depth, with repetitions."""
     old = np.concatenate(levels)
     true, false = np.full(len(old), -1, np.int32), np.full(len(old), -1, np.int32)
     first = 0
@@ -405,7 +415,7 @@ def _repeated(found: TreeEnsemble, levels: list[Array]) -> TreeEnsemble:
         weight=found.weight[entries],
         member_start=np.cumsum([0, *map(len, sets)]).astype(np.int32),
         members=np.concatenate([np.zeros(0), *sets]),
-        cover=None,
+        cover=None if found.cover is None or len(np.unique(old)) < len(old) else found.cover[old],
     )
 
 
