@@ -56,10 +56,14 @@ def true_places(evidence: Evidence, n: int, shape: tuple[int, ...]) -> Array:
         )
     mask = masks[n]
     # Masks of pictures often have an axis for the channel.
-    squeezed: Array = mask.reshape(shape) if mask.size == np.prod(shape) else mask
-    if squeezed.shape != shape:
+    if _without_ones(mask.shape) != _without_ones(shape):
         raise DataError(f"A mask must have the shape {shape} of the positions of the input. Got {mask.shape} instead.")
+    squeezed: Array = mask.reshape(shape)
     return squeezed
+
+
+def _without_ones(shape: tuple[int, ...]) -> list[int]:
+    return [size for size in shape if size != 1]
 
 
 def highest_inside(values: Array, inside: Array, count: int) -> SampleMeasure:

@@ -1,0 +1,161 @@
+"""What people met with metrics of explanations."""
+
+import dataclasses
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import xaionnx
+from models import planted
+from tests.counting import rows_run
+from tests.tiny import loaded, trained
+from xaionnx import Features
+from xaionnx.errors import DataError, ParameterError
+from xaionnx.explainers.integrated_gradients import IntegratedGradients
+from xaionnx.explainers.kernel_shap import KernelShap
+from xaionnx.metrics._randomised import randomised
+
+REPORTS = tomllib.loads(Path(__file__).with_name("metrics.toml").read_text(encoding="utf-8"))["report"]
+W = np.float32([4, 3, 2, 1])
+X = np.float32([[1, 2, -1, 3]])
+
+
+@pytest.fixture(scope="module")
+def linear():
+    return planted.load(planted.linear([W]))
+
+
+def digits_of(count):
+    return np.load("models/data/mnist_sample.npz")["images"][:count].astype(np.float32) / 255
+
+
+def given(model, x, phi):
+    """A record with these values."""
+    record = xaionnx.explain(model, x, "input_x_gradient", 0)
+    return dataclasses.replace(record, values=np.asarray(phi, np.float32).reshape(x.shape))
+
+
+def score(model, x, method, metric, **settings):
+    return xaionnx.evaluate(model, x, method, metric, controls=(), **settings).values
+
+
+def test_every_report_has_tests_here():
+    for report in REPORTS:
+        assert set(report["tests"]) <= set(globals())
+
+
+def test_units_of_a_map_do_not_change_its_infidelity(linear):
+    phi = np.float32([1, 2, 3, -4])
+    one, hundred = (score(linear, X, given(linear, X, k * phi), "infidelity") for k in (1, 100))
+    np.testing.assert_allclose(one, hundred, rtol=1e-5)
+    assert one[0] > 1
+    raw = [score(linear, X, given(linear, X, k * phi), "infidelity", scaled=False)[0] for k in (1, 100)]
+    assert raw[1] > 100 * raw[0]
+
+
+@pytest.mark.parametrize("baseline", [0.0, 1.0, -2.5])
+def test_infidelity_is_that_of_the_baseline_in_the_record(linear, baseline):
+    scores = xaionnx.evaluate(
+        linear, X, given(linear, X, (X - baseline) * W), "infidelity", baseline=baseline, scaled=False
+    )
+    np.testing.assert_allclose(scores.values, 0, atol=1e-9)
+    assert str(baseline) in str(scores.provenance["metric"])
+
+
+@pytest.mark.parametrize("size", [1, 10, 1000])
+def test_sensitivity_is_relative_to_the_explanation(linear, size):
+    """Each element of ``x w`` moves by ``radius max(|x|, 1)``, so by that share of itself where ``|x|`` is above 1."""
+    x = np.full((1, 4), size, np.float32)
+    found = score(linear, x, "input_x_gradient", "max_sensitivity", radius=0.1, neighbours="corners")
+    np.testing.assert_allclose(found, 0.1, rtol=1e-4)
+
+
+def test_road_tells_maps_apart():
+    model, digits = trained("mnist_cnn"), digits_of(8)
+    scores = xaionnx.evaluate(model, digits, "integrated_gradients", "road", controls=("random",))
+    curves = scores.curves["most relevant removed"]
+    assert all(len(np.unique(curve.round(4))) > 4 for curve in curves)
+    assert scores.gain()[1] > 0
+
+
+def test_a_batch_of_samples_runs_together(linear, monkeypatch):
+    x = np.random.default_rng(0).normal(size=(8, 4)).astype(np.float32)
+    rows, runs = rows_run(monkeypatch), []
+    for some in (x[:1], x):
+        score(linear, some, "input_x_gradient", "max_sensitivity")
+        runs.append(len(rows))
+    assert runs[1] - runs[0] < 8 * runs[0] / 2
+
+
+def test_mosaics_need_not_be_square():
+    model = planted.load(planted.mean_picture(2, 6))
+    x = np.arange(1, 13, dtype=np.float32).reshape(1, 1, 2, 6)
+    mask = np.zeros((1, 2, 6), dtype=bool)
+    mask[:, :, 3:] = True
+    found = score(model, x, "input_x_gradient", "focus", masks=mask)
+    np.testing.assert_allclose(found, x[0, 0, :, 3:].sum() / x.sum(), rtol=1e-6)
+    with pytest.raises(DataError, match=r"the shape \(2, 6\).*\(6, 2\)"):
+        score(model, x, "input_x_gradient", "focus", masks=mask.transpose(0, 2, 1))
+
+
+def test_a_record_alone_is_refused_with_what_to_give():
+    model, digits = trained("mnist_cnn"), digits_of(3)
+    record = xaionnx.explain(model, digits, "integrated_gradients", steps=8)
+    with pytest.raises(ParameterError, match=r"Give the method in place of its Explanation"):
+        score(model, digits, record, "max_sensitivity")
+    assert (score(model, digits, IntegratedGradients(steps=8), "max_sensitivity") > 0).all()
+
+
+def test_segments_belong_to_their_sample():
+    model, digits = trained("mnist_cnn"), digits_of(3)
+    method = KernelShap(features=Features.superpixels(count=8), budget=60)
+    together = score(model, digits, method, "max_sensitivity", draws=2)
+    alone = [score(model, digits[n : n + 1], method, "max_sensitivity", draws=2)[0] for n in range(3)]
+    np.testing.assert_allclose(together, alone, rtol=1e-4)
+
+
+def test_no_target_is_the_top_class_of_each_sample():
+    model, digits = trained("mnist_cnn"), digits_of(4)
+    top = model.run({model.input().name: digits})[model.outputs[0].name].argmax(1)
+    found = score(model, digits, "saliency", "max_sensitivity")
+    named = score(model, digits, "saliency", "max_sensitivity", target=top)
+    np.testing.assert_array_equal(found, named)
+
+
+def test_average_drop_increase_and_gain_by_hand(linear):
+    """The map (1, 0.5, 0, 0.25) keeps 4 + 3 - 0 + 0.75 of f = 4 + 6 - 2 + 3."""
+    record = given(linear, X, [4, 2, 0, 1])
+    settings = {"quantity": "target"}
+    np.testing.assert_allclose(score(linear, X, record, "average_drop", **settings), (11 - 7.75) / 11, rtol=1e-6)
+    np.testing.assert_array_equal(score(linear, X, record, "average_increase", **settings), 0)
+    scores = xaionnx.evaluate(linear, -X, given(linear, -X, [4, 2, 0, 1]), "average_drop", controls=(), **settings)
+    assert np.isnan(scores.values).all()
+    assert "need a positive one" in scores.reasons[0]
+
+
+def test_the_area_is_over_the_shares_that_were_removed(linear):
+    """Of four features in three steps: 1, 3 and 4 removed, so shares of a quarter, a half and a quarter."""
+    x = np.ones((1, 4), np.float32)
+    scores = xaionnx.evaluate(linear, x, given(linear, x, W), "deletion", steps=3, controls=())
+    shares, target = (np.asarray(scores.curves[key]).reshape(-1) for key in ("share", "target"))
+    steps = np.diff(shares)
+    assert len(np.unique(steps.round(6))) > 1
+    assert target[[0, -1]].tolist() == [10, 0]
+    np.testing.assert_allclose(scores.values, (steps * (target[1:] + target[:-1]) / 2).sum(), rtol=1e-6)
+
+
+def test_randomised_normalisations_change_and_stay_finite():
+    model = loaded(
+        "g (float[N,3,4,4] x) => (float[N,3,4,4] y) { y = BatchNormalization(x, s, b, m, v) }",
+        s=np.float32([1, 2, 3]),
+        b=np.float32([0, 1, -1]),
+        m=np.float32([5, -5, 0]),
+        v=np.float32([1e-6, 1.0, 100.0]),
+    )
+    x = np.random.default_rng(0).normal(size=(2, 3, 4, 4)).astype(np.float32)
+    before = model.run({"x": x})["y"]
+    found = [randomised(model, None, seed).run({"x": x})["y"] for seed in range(6)]
+    assert all(np.isfinite(array).all() for array in found)
+    assert sum(not np.allclose(array, before) for array in found) >= 5
