@@ -13,7 +13,8 @@ def ridge(scales: Array, axes: Array, moments: Sequence[Array], alpha: float) ->
     """Return the coefficients of a ridge regression whose rows are known by their sums alone, (P, T) for each block.
 
     In the axes of the Gram matrix the regression is one of a diagonal table, with as many rows as unknowns, however
-    many rows were evaluated. Each of its sums has one term, so that one fit of all blocks has the bits of a fit of each.
+    many rows were evaluated. Each of its sums has one term, so that one fit of all blocks has the bits of a fit of
+    each.
 
     Parameters
     ----------
