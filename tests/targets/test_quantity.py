@@ -7,7 +7,7 @@ import pytest
 
 from tests import tiny
 from tests.tiny import node, tensor
-from xaionnx import InputSpec, Model, Target, explain
+from xaionnx import InputSpec, Model, Target, evaluate, explain
 from xaionnx.render.words import class_and_score
 from xaionnx.targets.scores import quantity
 
@@ -67,3 +67,27 @@ def test_the_record_says_it_of_each_target(tmp_path):
 def test_captions_call_a_probability_so(tmp_path, op, target, words):
     result = explain(_model(tmp_path, op), LOGITS, "feature_ablation", target)
     assert class_and_score(result.sample(0)) == words
+
+
+def test_a_log_probability_has_a_probability_for_metrics_and_records_alike(tmp_path):
+    for op in ("Softmax", "LogSoftmax"):
+        (tmp_path / op).mkdir()
+    probable, logarithmic = (_model(tmp_path / op, op) for op in ("Softmax", "LogSoftmax"))
+    of_probable, values = (explain(model, LOGITS, "feature_ablation", 2) for model in (probable, logarithmic))
+    shares = np.exp(LOGITS[0]) / np.exp(LOGITS[0]).sum()
+    assert values.diagnostics["probability"] == [pytest.approx(shares[2], rel=1e-6)]
+    assert values.diagnostics["rival"] == [["y[1]", pytest.approx(shares[1], rel=1e-6)]]
+    for metric in ("deletion", "insertion"):
+        found = evaluate(logarithmic, LOGITS, values, metric, 2).values
+        np.testing.assert_allclose(found, evaluate(probable, LOGITS, of_probable, metric, 2).values, rtol=1e-6)
+        asked = evaluate(logarithmic, LOGITS, values, metric, 2, quantity="target").values
+        assert np.abs(found - asked).min() > 0.1
+
+
+def test_a_token_has_a_probability_for_metrics():
+    prompt = "Anna lives in Paris. Bert lives in Rome. Bert speaks"
+    values = explain("models/tiny_gpt.onnx", prompt, "feature_ablation", features="sentences")
+    found = evaluate("models/tiny_gpt.onnx", prompt, values, "deletion", features="sentences", steps=1)
+    curve = found.curves["target"][0]
+    np.testing.assert_allclose(curve[0], np.exp(values.prediction[0]), rtol=1e-5)
+    assert 0 <= curve.min() <= curve.max() <= 1

@@ -1,13 +1,23 @@
 """TargetSet: targets that are evaluated together, and the set of one sample applied to any rows."""
 
 import numpy as np
+import onnx_ir as ir
 import pytest
 from scipy.special import expit, log_softmax, softmax
 
+from tests import tiny
 from tests.tolerances import Tolerance, assert_close
-from xaionnx.targets.selection import TargetSet, TargetTerm
+from xaionnx.graph.builder import Builder
+from xaionnx.targets.selection import TargetSet, TargetTerm, emit_activation
 
 RNG = np.random.default_rng(3)
+ACTIVATIONS = {
+    "identity": lambda v: v,
+    "sigmoid": expit,
+    "exp": np.exp,
+    "softmax": lambda v: softmax(v, axis=1),
+    "log_softmax": lambda v: log_softmax(v, axis=1),
+}
 
 
 def target_term(tensor="y", activation="identity", places=2, samples=4, reference=False):
@@ -19,13 +29,7 @@ def target_term(tensor="y", activation="identity", places=2, samples=4, referenc
 def written_out(one, outputs, rows=None):
     """The definition, element by element."""
     scores = outputs[one.tensor].reshape(len(outputs[one.tensor]), -1).astype(np.float64)
-    act = {
-        "identity": lambda v: v,
-        "sigmoid": expit,
-        "softmax": lambda v: softmax(v, axis=1),
-        "log_softmax": lambda v: log_softmax(v, axis=1),
-    }
-    f = act[one.activation](scores)
+    f = ACTIVATIONS[one.activation](scores)
     values = []
     for row in range(len(f)):
         n = row if rows is None else rows
@@ -45,6 +49,7 @@ def terms():
         target_term(activation="softmax"),
         target_term(activation="log_softmax"),
         target_term(activation="sigmoid"),
+        target_term(activation="exp"),
         target_term(reference=True),
         target_term(reference=True),
         target_term(),
@@ -75,7 +80,7 @@ def test_equal_structures_share_a_graph_whatever_the_indices(terms):
     assert whole.structure != TargetSet(terms[:-1]).structure
     assert whole.tensors == ["y", "z"]
     assert len(whole) == len(terms)
-    assert whole.names.shape == (9, 4)
+    assert whole.names.shape == (len(terms), 4)
 
 
 def test_sums_are_exact_where_float32_would_lose_them():
@@ -83,3 +88,11 @@ def test_sums_are_exact_where_float32_would_lose_them():
     output = np.concatenate([[2.0**25], np.ones(many)]).astype(np.float32)[None]
     one = TargetTerm("y", "identity", np.arange(many + 1)[None], np.ones((1, many + 1)), ("sum",))
     assert TargetSet([one]).select({"y": output})[0, 0] == 2.0**25 + many
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_graphs_compute_the_same_activations(activation, outputs):
+    g = Builder(opset=17)
+    g.output(emit_activation(g, activation, g.input("y", np.float32, ("N", 2, 3))), "f")
+    found = tiny.run(ir.to_proto(g.model), {"y": outputs["y"]})["f"]
+    assert_close(found, ACTIVATIONS[activation](outputs["y"].reshape(4, -1)), Tolerance.OPERATIONS)

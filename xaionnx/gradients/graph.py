@@ -17,7 +17,7 @@ from xaionnx.gradients.source import GradientRequest, InputsAt, Piece, Source
 from xaionnx.runtime import progress
 from xaionnx.runtime.batch_runner import Feed
 from xaionnx.runtime.model import Model
-from xaionnx.targets.selection import SIMILARITY
+from xaionnx.targets.selection import SIMILARITY, emit_activation
 from xaionnx.typing import Array, GradientLike
 
 if TYPE_CHECKING:
@@ -254,11 +254,7 @@ def _add_activation(proto: onnx.ModelProto, tensor: str, activation: str, size: 
     graph = model.graph
     g = Builder(model)
     values = {str(v.name): v for v in graph.inputs} | {str(v.name): v for node in graph for v in node.outputs}
-    flat = g.reshape(g.op("Cast", values[tensor], to=1), np.array([0, -1], dtype=np.int64))
-    if activation == "sigmoid":
-        flat = g.op("Sigmoid", flat)
-    elif activation != "identity":
-        flat = g.op({"softmax": "Softmax", "log_softmax": "LogSoftmax"}[activation], flat, axis=1)
+    flat = emit_activation(g, activation, values[tensor])
     if size is not None:
         lead = graph.inputs[0].shape[0] if graph.inputs[0].shape is not None else "N"
         reference = g.input(REFERENCE, np.float32, (lead if isinstance(lead, int) else "N", size))

@@ -227,6 +227,8 @@ class UserGradient(Source):
             cotangent = cotangent * 2 * (values - reference)
         if term.activation == "sigmoid":
             cotangent = cotangent * values * (1 - values)
+        elif term.activation == "exp":
+            cotangent = cotangent * values
         elif term.activation == "softmax":
             cotangent = values * (cotangent - (values * cotangent).sum(axis=1, keepdims=True))
         elif term.activation == "log_softmax":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -10,8 +10,6 @@ from xaionnx.targets.resolve import ResolvedTargets
 from xaionnx.targets.scores import class_names, flat
 from xaionnx.targets.selection import activate
 from xaionnx.typing import Array
-
-_FROM: Final = {"logit": "softmax", "log probability": "softmax", "probability": "identity"}
 
 
 class Chances(NamedTuple):
@@ -30,15 +28,14 @@ def chances(resolved: ResolvedTargets, t: int) -> Chances | None:
 
     None if the target is not one class of several, or it is not known how its scores become probabilities.
     """
-    term, what = resolved.terms[t], resolved.quantities[t]
-    output = resolved.outputs.get(term.tensor)
-    one_class = term.indices.shape[1] == 1 and term.reference is None and bool((term.coefficients == 1).all())
-    if output is None or not one_class or what not in _FROM or term.activation not in ("identity", "softmax"):
+    term = resolved.probability(resolved.terms[t])
+    output = None if term is None else resolved.outputs.get(term.tensor)
+    if term is None or output is None:
         return None
     count = flat(output).shape[1]
     if count == 1 or count != max(output.shape[1:], default=1):
         return None
-    shares = activate(_FROM[what] if term.activation == "identity" else term.activation, output).astype(np.float64)
+    shares = activate(term.activation, output).astype(np.float64)
     own = np.take_along_axis(shares, term.indices, axis=1)[:, 0]
     if not np.allclose(shares.sum(axis=1), 1, atol=1e-3):
         return Chances(own, [], own)

@@ -88,15 +88,28 @@ class ResolvedTargets:
         return replace(self, selection=selection, values=self.values[:count], sizes=self.sizes[:given])
 
     def as_probabilities(self) -> ResolvedTargets:
-        """Return the targets with the probability of the class in place of each logit; others stay as they are."""
-        terms = [
-            replace(term, activation=to_probability(self.outputs[term.tensor], term.tensor, self.model), quantity=None)
-            if self._quantity(term) == "logit"
-            else term
-            for term in self.selection.terms
-        ]
-        selection = TargetSet(terms)
+        """Return the targets with the probability in place of each logit and log probability; others stay as they are.
+
+        The log probability of several tokens or frames together is a sum, and stays as it is too.
+        """
+        selection = TargetSet([self.probability(term) or term for term in self.selection.terms])
         return replace(self, selection=selection, values=selection.select(self.outputs).T)
+
+    def probability(self, term: TargetTerm) -> TargetTerm | None:
+        """Return the target that is the probability of one of these; None if it has none, or that is not known.
+
+        A logit and a log probability of one element have a probability, and a probability is its own.
+        """
+        single = term.indices.shape[1] == 1 and term.reference is None and bool((term.coefficients == 1).all())
+        what = self._quantity(term) if single else "value"
+        if what == "probability":
+            return term
+        if what == "log probability":
+            return replace(term, activation="exp", quantity="probability")
+        if what == "logit":
+            activation = to_probability(self.outputs[term.tensor], term.tensor, self.model)
+            return replace(term, activation=activation, quantity=None)
+        return None
 
     def renamed(self, tensor: str, name: str) -> ResolvedTargets:
         """Return the targets read from a tensor of another name."""

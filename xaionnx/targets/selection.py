@@ -34,8 +34,8 @@ class TargetTerm:
     tensor : str
         Name of the tensor, whose axes after the batch are flattened.
     activation : str
-        The function f: ``identity``, ``softmax``, ``log_softmax`` or ``sigmoid``; over all elements of a sample. Or
-        ``similarity``: a single number, see :func:`xaionnx.targets.detections.similarities`.
+        The function f: ``identity``, ``exp``, ``sigmoid``, or over all elements of a sample ``softmax`` or
+        ``log_softmax``. Or ``similarity``: a single number, see :func:`xaionnx.targets.detections.similarities`.
     indices : array of int64, (N, J)
     coefficients : array of float64, (N, J)
     reference : array of float64, (N, J), or None
@@ -65,6 +65,7 @@ class TargetTerm:
 
 SIMILARITY: Final = "similarity"
 """The activation of targets that compare detections."""
+_ELEMENTWISE: Final[Mapping[str, str]] = {"sigmoid": "Sigmoid", "exp": "Exp"}
 
 
 @final
@@ -209,11 +210,7 @@ class TargetSet:
                 target = g.input(f"xaionnx_reference_{number}", np.float32, (1, 1, group.reference.shape[-1]))
                 parts.append(emit_similarities(g, tensors[group.tensor], target))
                 continue
-            flat = g.reshape(g.op("Cast", tensors[group.tensor], to=1), np.array([0, -1], dtype=np.int64))
-            if group.activation == "sigmoid":
-                flat = g.op("Sigmoid", flat)
-            elif group.activation != "identity":
-                flat = g.op({"softmax": "Softmax", "log_softmax": "LogSoftmax"}[group.activation], flat, axis=1)
+            flat = emit_activation(g, group.activation, tensors[group.tensor])
             size = group.indices.shape[1:]
             indices = g.input(f"xaionnx_indices_{number}", np.int64, size)
             weights = g.input(f"xaionnx_weights_{number}", np.float32, size)
@@ -276,6 +273,8 @@ def activate(activation: str, output: Array) -> Array:
         return flat
     # Importing scipy.special would take longer than explaining a small model.
     wide = flat.astype(np.float64)
+    if activation == "exp":
+        return np.asarray(np.exp(wide))
     if activation == "sigmoid":
         small = np.exp(-np.abs(wide))  # never overflows
         return np.asarray(np.where(wide < 0, small, 1) / (1 + small))
@@ -283,3 +282,13 @@ def activate(activation: str, output: Array) -> Array:
     exponentials = np.exp(wide)
     sums = exponentials.sum(axis=1, keepdims=True)
     return np.asarray(exponentials / sums if activation == "softmax" else wide - np.log(sums))
+
+
+def emit_activation(g: Builder, activation: str, output: ir.Value) -> ir.Value:
+    """Add nodes that compute :func:`activate` of an output in float32, and return its value (M, S)."""
+    flat = g.reshape(g.op("Cast", output, to=1), np.array([0, -1], dtype=np.int64))
+    if activation == "identity":
+        return flat
+    if activation in _ELEMENTWISE:
+        return g.op(_ELEMENTWISE[activation], flat)
+    return g.op({"softmax": "Softmax", "log_softmax": "LogSoftmax"}[activation], flat, axis=1)

@@ -16,6 +16,7 @@ from xaionnx.request import Request
 from xaionnx.runtime import progress
 from xaionnx.short_repr import short_repr
 from xaionnx.targets.scores import class_number, class_scores, to_probability
+from xaionnx.targets.selection import activate
 from xaionnx.typing import Array, MetricLike
 
 # A scorer of scikit-learn: of an estimator, inputs and labels.
@@ -164,7 +165,7 @@ class Scored:
 
         if scores.shape[1] == 1 and not (binary and self._is_probable(activation, scores)):
             return regressor(scores[:, 0]), self._labels
-        probabilities = _activated(scores, activation)
+        probabilities = activate(activation, scores)
         if scores.shape[1] == 1:
             probabilities = np.concatenate([1 - probabilities, probabilities], axis=1)
         return classifier(probabilities), self._class_numbers(probabilities.shape[1])
@@ -221,10 +222,3 @@ def _estimators() -> tuple[Callable[[Array], object], Callable[[Array], object]]
             return np.asarray(self.probabilities.argmax(axis=1))
 
     return Regressor, Classifier
-
-
-def _activated(scores: Array, activation: str) -> Array:
-    if activation == "softmax":
-        shifted = np.exp(scores - scores.max(axis=1, keepdims=True))
-        return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))
-    return 1 / (1 + np.exp(-scores)) if activation == "sigmoid" else scores
