@@ -1,5 +1,6 @@
 """What people met when they explained text with other libraries. The log is text.toml; the numbers are by hand."""
 
+import json
 import tomllib
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from onnx import numpy_helper, parser
 import xaionnx
 from xaionnx import Model
 from xaionnx.data.tokens import TextTokenizer
-from xaionnx.errors import DataError
+from xaionnx.errors import DataError, ParameterError
 from xaionnx.typing import Array
 
 tokenizers = pytest.importorskip("tokenizers")
@@ -87,6 +88,46 @@ def test_a_baseline_of_padding_keeps_the_special_tokens(tmp_path: Path, baseline
     start = squared(model, np.array([0, number, number, 2]))
     np.testing.assert_allclose(found.baseline_prediction[0], start, rtol=1e-5)
     np.testing.assert_allclose(found.feature_values.sum(), found.prediction[0] - start, rtol=1e-3)
+
+
+def squares_without(folder: Path, *names: str) -> Model:
+    """The model with a tokenizer without some of the special tokens: words of other names have their numbers."""
+    model, file = squares(folder), folder / "tokenizer.json"
+    written = json.loads(file.read_text())
+    vocabulary = written["model"]["vocab"]
+    written["model"]["vocab"] = {f"x{word}" if word in names else word: n for word, n in vocabulary.items()}
+    written["model"]["unk_token"] = "none" if "<unk>" in names else "<unk>"
+    written["added_tokens"] = [token for token in written["added_tokens"] if token["content"] not in names]
+    file.write_text(json.dumps(written))
+    return model
+
+
+@pytest.mark.parametrize("method", ["integrated_gradients", "deep_lift", "guided_ig", "conductance"])
+@pytest.mark.parametrize(
+    ("missing", "first", "number"),
+    [
+        ((), "pad", 1),
+        (("<pad>",), "mask", 4),
+        (("<pad>", "<mask>"), "unknown", 3),
+        (("<pad>", "<mask>", "<unk>"), "start", 0),
+    ],
+)
+def test_a_path_begins_at_a_token_that_means_nothing(
+    tmp_path: Path, method: str, missing: tuple[str, ...], first: str, number: int
+) -> None:
+    model = squares_without(tmp_path, *missing)
+    found = xaionnx.explain(model, "good film", method)
+    assert found.provenance["parameters"]["baseline"] == {"kind": "SpecialToken", "which": first}
+    start = squared(model, np.array([0, number, number, 2]))
+    np.testing.assert_allclose(found.baseline_prediction, [start], rtol=1e-5)
+
+
+def test_a_path_that_has_no_token_to_begin_at_is_refused(tmp_path: Path) -> None:
+    model = squares_without(tmp_path, "<pad>", "<mask>", "<unk>", "<s>")
+    with pytest.raises(ParameterError, match=r"no padding, mask, unknown or start token.*such as baseline=0"):
+        xaionnx.explain(model, "good film", "integrated_gradients")
+    found = xaionnx.explain(model, "good film", "integrated_gradients", baseline=7)
+    np.testing.assert_allclose(found.baseline_prediction, [squared(model, np.array([0, 7, 7, 2]))], rtol=1e-5)
 
 
 def test_the_path_at_the_embedding_is_straight_and_positions_stay(tmp_path: Path) -> None:

@@ -15,19 +15,19 @@ from xaionnx.data.text import Text
 from xaionnx.errors import DataError, ParameterError, UnsupportedModelError
 from xaionnx.typing import Array, Document
 
-SpecialToken = Literal["mask", "pad", "unknown", "start"]
+SpecialTokenName = Literal["mask", "pad", "unknown", "start"]
 
 MAX_TOKENIZER_BYTES: Final = 64 * 2**20
 """Size of a tokenizer file that is not refused."""
 
 # What exporters call the special tokens, in the files beside a model and in vocabularies.
-_KEYS: Final[Mapping[SpecialToken, str]] = {
+_KEYS: Final[Mapping[SpecialTokenName, str]] = {
     "mask": "mask_token",
     "pad": "pad_token",
     "unknown": "unk_token",
     "start": "bos_token",
 }
-_USUAL: Final[Mapping[SpecialToken, tuple[str, ...]]] = {
+_USUAL: Final[Mapping[SpecialTokenName, tuple[str, ...]]] = {
     "mask": ("[MASK]", "<mask>", "<|mask|>", "<MASK>"),
     "pad": ("[PAD]", "<pad>", "<|pad|>", "<PAD>"),
     "unknown": ("[UNK]", "<unk>", "<UNK>"),
@@ -87,7 +87,7 @@ class TextTokenizer:
     def __repr__(self) -> str:
         return f"TextTokenizer({self.path.name})"
 
-    def special_id(self, which: SpecialToken) -> int | None:
+    def special_id(self, which: SpecialTokenName) -> int | None:
         """Return the number of a special token; None if the tokenizer has none."""
         known = self._config.get(_KEYS[which])
         known = known.get("content") if isinstance(known, dict) else known

@@ -276,7 +276,7 @@ def parameter(help: str) -> BaselineLike:
         "a number, a name such as 'blur', an array or a Baseline",
         lambda: (
             f"{help}: a number, {BASELINES.words()}, an array in a .npy file, or by input name, NAME=BASELINE,...; "
-            "zero if not given"
+            "if not given zero, or for text a special token of its tokenizer"
         ),
         reader=read_option,
         resolver=Baseline.of,

@@ -30,6 +30,11 @@ def text_of(sample: Sample, what: str) -> Text:
     return sample.text
 
 
+def in_place_of_words(sample: Sample, text: Text, number: float) -> Array:
+    """Return the input of a text with a number in place of all tokens but special ones and padding, which stay."""
+    return np.where(text.special, sample.array, number).reshape(sample.array.shape)
+
+
 def text_players(
     sample: Sample, features: Features, grouping: Callable[[Text], Array], what: str, *, of_file: bool = False
 ) -> Players:

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Final
 
 from xaionnx.data.sample import Sample
+from xaionnx.data.tokens import SpecialTokenName
+from xaionnx.errors import ParameterError
 from xaionnx.perturb.baseline import Baseline
+from xaionnx.perturb.baselines.by_input import ByInput
 from xaionnx.perturb.baselines.deletion import Deletion
 from xaionnx.perturb.baselines.special_token import SpecialToken
 from xaionnx.perturb.baselines.word import Word
 from xaionnx.perturb.players import Players
 from xaionnx.perturb.removal import Removal, Select
 from xaionnx.perturb.text_players import text_of
+
+# Captum's tutorials begin paths at padding between the special tokens.
+_STARTS: Final[tuple[SpecialTokenName, ...]] = ("pad", "mask", "unknown", "start")
 
 
 def default_text_baseline(sample: Sample) -> Baseline:
@@ -22,6 +29,26 @@ def default_text_baseline(sample: Sample) -> Baseline:
     tokenizer = text.tokenizer
     masks = tokenizer is not None and tokenizer.special_id("mask") is not None
     return SpecialToken("mask") if masks else Deletion()
+
+
+def default_text_start(sample: Sample) -> Baseline:
+    """Return where a path to the embedding of a text begins: its padding, else its mask, unknown or start token.
+
+    Raises
+    ------
+    ParameterError
+        The tokenizer has none of them.
+    """
+    text = text_of(sample, "The default baseline of a text")
+    if text.tokenizer is None:
+        return default_text_baseline(sample)
+    which = next((one for one in _STARTS if text.tokenizer.special_id(one) is not None), None)
+    if which is None:
+        raise ParameterError(
+            f"{text.tokenizer.path.name} has no padding, mask, unknown or start token, at which a path could begin. "
+            "Give the number of a token that means nothing as the baseline, such as baseline=0."
+        )
+    return ByInput({sample.main: SpecialToken(which)}) if len(sample.data) > 1 else SpecialToken(which)
 
 
 def text_removal(sample: Sample, players: Players, baseline: Baseline, seed: int) -> Removal:

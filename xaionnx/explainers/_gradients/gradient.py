@@ -24,7 +24,9 @@ from xaionnx.hooks import hook
 from xaionnx.layers.embeddings import gradient_tensors, looked_up
 from xaionnx.layers.layer import layer_name
 from xaionnx.layers.path import LayerPath
+from xaionnx.perturb.background import replacement
 from xaionnx.perturb.element_types import check_none_missing, has_nan
+from xaionnx.perturb.text_removal import default_text_start
 from xaionnx.request import Request
 from xaionnx.runtime.model import Model
 from xaionnx.short_repr import short_repr
@@ -150,6 +152,11 @@ class GradientExplainer(ByGradient, Explainer):
 
     @final
     def compute(self, request: Request) -> Attribution:
+        started = self._started(request)
+        if started is not self:
+            found = started.compute(request)
+            baseline = getattr(started, "baseline")  # noqa: B009 - a field of some methods
+            return dataclasses.replace(found, parameters={**found.parameters, "baseline": baseline})
         layers = parameters.as_names(getattr(self, "layer", None))
         if len(layers) > 1:
             return joined({name: self._at(name).compute(request) for name in layers})
@@ -160,6 +167,14 @@ class GradientExplainer(ByGradient, Explainer):
         found = with_facts(path, self.explain_points(target_gradients, Points.of(path)), target_gradients)
         tables = looked_up(request.model) if path.layer is None else ()
         return dataclasses.replace(found, facts={**found.facts, "looked_up": list(tables)}) if tables else found
+
+    def _started(self, request: Request) -> GradientExplainer:
+        """The method with the start of its path if it is to begin at a token of the tokenizer, and none is given."""
+        declared = parameters.declared(type(self))
+        if "baseline" not in declared or replacement(self) is not None or request.samples[0].text is None:
+            return self
+        start = default_text_start(request.samples[0])
+        return dataclasses.replace(self, baseline=start)  # type: ignore[call-arg]  # a field of some subclasses
 
     def _at(self, layer: str) -> GradientExplainer:
         """The method at one layer; only methods with the parameter ``layer`` have several."""
@@ -191,7 +206,9 @@ class AtLayer:
     values at x are explained. Baselines remain baselines of the input: the path at the layer starts at the layer's
     values for the baseline. Other inputs of the part after the layer, such as skip connections, keep their values at x.
     Values therefore sum to the change of that part, which is f(x) - f(b) if all connections pass through the layer. For
-    tokens, baselines are tokens: a number stands for that token at every position, and zero for token 0.
+    tokens, baselines are tokens: a number stands for that token at every position, of a text at all but special
+    tokens, and zero for token 0. By default the path of a text begins at the padding token of its tokenizer, else at
+    its mask, unknown or start token.
     """
 
     layer: str | Sequence[str] | None = parameters.names(

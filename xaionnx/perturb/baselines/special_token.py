@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Final, Literal, final
+from typing import ClassVar, Final, final
 
 import numpy as np
 
 from xaionnx.data.sample import Sample
 from xaionnx.data.text import FilePart
+from xaionnx.data.tokens import SpecialTokenName
 from xaionnx.errors import InputMismatchError
 from xaionnx.perturb.baseline import Baseline
-from xaionnx.perturb.text_players import text_of
+from xaionnx.perturb.text_players import in_place_of_words, text_of
 from xaionnx.registry import Form
 from xaionnx.typing import Array
 
@@ -21,7 +22,7 @@ _OTHERS: Final = "Use one that it has, the number of a token, or in methods by r
 @final
 @dataclass(frozen=True)
 class SpecialToken(Baseline):
-    """The mask token, the padding token or the unknown token of the tokenizer, in place of all but special tokens.
+    """The mask, padding, unknown or start token of the tokenizer, in place of all but special tokens.
 
     At padding the attention mask, if the model has one, is 0 too, so that no other token attends to it.
     """
@@ -30,9 +31,10 @@ class SpecialToken(Baseline):
         Form("mask", lambda _: SpecialToken("mask")),
         Form("pad", lambda _: SpecialToken("pad")),
         Form("unk", lambda _: SpecialToken("unknown")),
+        Form("start", lambda _: SpecialToken("start")),
     )
 
-    which: Literal["mask", "pad", "unknown"]
+    which: SpecialTokenName
 
     def followers(self, sample: Sample) -> tuple[str, ...]:
         return attention_masks(sample) if self.which == "pad" else ()
@@ -59,8 +61,7 @@ class SpecialToken(Baseline):
             number = tokenizer.pad_id
         if number is None:
             raise InputMismatchError(f"{tokenizer.path.name} has no {self.which} token. {_OTHERS}")
-        # Special tokens and padding stay.
-        return np.where(text.special, sample.array, number).reshape(sample.array.shape)
+        return in_place_of_words(sample, text, number)
 
     def _of_file(self, file: FilePart) -> int:
         """The number that stands for no byte.
