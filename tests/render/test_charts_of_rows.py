@@ -7,7 +7,7 @@ import matplotlib.pyplot
 import numpy as np
 import pytest
 
-from tests.render.figures import Figures, boxes, faults, texts, words
+from tests.render.figures import Figures, boxes, faults, listen, texts, words
 from xaionnx import Explanation
 from xaionnx.data.display import rows_of
 from xaionnx.errors import DataError, ParameterError, UnknownNameError
@@ -427,3 +427,30 @@ def test_a_notebook_has_the_numbers_of_the_strongest_features():
     row = first._repr_html_().split("<tbody>")[1].split("</tr>")[0]
     assert first.feature_names[strongest] in row
     assert charts.signed(float(first.values[0, strongest])).split(" ")[0] in row
+
+
+def test_the_bars_of_a_rule_are_its_conditions(figures, monkeypatch):
+    said = listen(monkeypatch)
+    names = ["job_type = none", "2 < age_in_years <= 5", "rent <= 3"]
+    told = {"rule": ["2 < age_in_years <= 5"], "precision": [0.96], "coverage": [0.2]}
+    one = dataclasses.replace(
+        table(1, 3),
+        method="anchors",
+        values=np.array([[0.0, 1.0, 0.0]]),
+        diagnostics=told | {"precision_bounds": [[[0.93, 0.98]]]},
+        provenance={"value_kind": "importance", "feature_names": names},
+    )
+    one.plot(0, kind="bar")
+    assert "2 < age in years <= 5" in words(figures.last())
+    assert not any("job" in text or "rent" in text for text in words(figures.last()))
+    text = " ".join(said)
+    assert "If 2 < age in years <= 5, the prediction is the same in 96 % of neighbours" in text
+    assert "It leaves 2 of 3 features open." in text
+    assert "longer the bar" not in text
+
+
+def test_rounding_errors_are_no_bars(figures):
+    one = dataclasses.replace(table(1, 3), values=np.array([[0.5, 4e-19, -0.25]]))
+    one.plot(0, kind="bar")
+    assert "0" in words(figures.last())
+    assert not any("e" in text and "feature" not in text for text in words(figures.last()))

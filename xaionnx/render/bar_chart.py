@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -83,14 +84,24 @@ def bars(  # noqa: PLR0913 - options of a picture, all by keyword
     sign = "signed" if values.min() < 0 else "positive"
     meaning = sense(one).sentence(sign, kind, f"the longer the bar of a {kind[:-1]}")
     notes = [meaning if values.any() else words.without_colours(one, "every value is zero"), row.note]
-    notes += words.rule(one)
     if row.errors is not None:
         notes.append("Whiskers: one standard error to each side.")
     if len(order) < len(values):
         notes.append(f"The {len(values) - len(order)} weakest of {len(values)} {kind} are left out.")
+    if rule := words.rule(one):
+        row, order, notes = _of_rule(row, rule)
     with page.FIGURES:
         body = _draw_bars(style, row, order)
     return sample_page(style, one, body, notes, title=title)
+
+
+def _of_rule(row: Row, rule: Sequence[str]) -> tuple[Row, Array, list[str]]:
+    """The conditions of a rule: their row, which says no values beside them, their order, and notes."""
+    named = tuple(name.replace("_", " ") for name in row.names)
+    needed = row.order[row.values[row.order] > 0]
+    free = len(row.values) - len(needed)
+    notes = [*rule, f"It leaves {free} of {len(row.values)} features open." if free and len(needed) else ""]
+    return replace(row, names=named, shown=("",) * len(named)), needed if len(needed) else row.order, notes
 
 
 def mean_bars(explanation: Explanation, *, target: int = 0, top: int = TOP, style: Style = LIGHT) -> Image.Image:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,6 +27,9 @@ Swatches = npt.NDArray[np.uint8]
 _SHARE: Final = 0.031
 _LEAST: Final = 14
 
+# Spaces before a sign, and between a quantity and its number.
+_UNBROKEN: Final = re.compile(r"(?<=\d) (?=%)|(?<=\(logit) (?=[\d−])|(?<=\(log probability) (?=[\d−])")
+
 FIGURES: Final = threading.Lock()
 """Held while a figure of matplotlib is drawn: unlike other pictures, several cannot be drawn at once."""
 
@@ -36,7 +40,14 @@ def text_size(width: int) -> int:
 
 
 def wrapped(text: str, face: Face, width: int) -> list[str]:
-    """The lines of a text, no wider than ``width`` pixels; longer words are split."""
+    """The lines of a text, no wider than ``width`` pixels; longer words are split.
+
+    Examples
+    --------
+    >>> wrapped("in 55 % of all", Face(10), 30)
+    ['in', '55\xa0%', 'of all']
+    """
+    text = _UNBROKEN.sub("\N{NO-BREAK SPACE}", text)
     lines: list[str] = []
     line = ""
     # Only plain spaces break a line: a no-break space keeps a separator with the word before it.

@@ -138,6 +138,8 @@ def _values(one: Explanation, input: str | None) -> tuple[Floats, Floats | None,
             source = source[input]
         is_value = np.ones(np.asarray(source)[0].shape, bool)
     values = np.asarray(source)[0][is_value].reshape(-1).astype(np.float64)
+    # What a sum of all of them would lose is rounding error.
+    values[np.abs(values) < np.finfo(np.float64).eps * np.abs(values).sum()] = 0.0
     if not values.size or not np.isfinite(values).all():
         raise DataError(f"The {one.method} values hold NaN or infinity, or nothing, and cannot be drawn.")
     errors, kept = one.standard_error, is_value.reshape(-1)

@@ -304,7 +304,8 @@ def rule(one: Explanation, condition: str = "") -> list[str]:
     low, high = one.diagnostics["precision_bounds"][0][0]
     if not told:
         condition = "Whatever the features are"
-    said = f"{condition or f'If {told}'}, the prediction is the same in {percent(precision)} of neighbours"
+    held = told.replace("_", " ")
+    said = f"{condition or f'If {held}'}, the prediction is the same in {percent(precision)} of neighbours"
     rate = f"; the rule holds for {percent(coverage)} of all" if told else ""
     return [f"{said} ({percent(low)} to {percent(high)}){rate}."]
 
