@@ -8,7 +8,7 @@ import pytest
 
 import xaionnx
 
-ROOMS = ["autodiff", "compilation", "discovery", "errors", "explainers", "gradients", "patterns", "render"]
+ROOMS = ["autodiff", "compilation", "discovery", "errors", "explainers", "gradients", "patterns", "render", "runs"]
 
 
 def answer(code):

@@ -37,12 +37,14 @@ if TYPE_CHECKING:
     from xaionnx import methods as methods
     from xaionnx import patterns as patterns
     from xaionnx import render as render
+    from xaionnx import runs as runs
     from xaionnx.compilation import Compiled, compile
     from xaionnx.data.dataset import Dataset
     from xaionnx.deletion import removal_curves
     from xaionnx.evaluation import Scores, evaluate
     from xaionnx.gradients.finite_differences import FiniteDifferences
     from xaionnx.methods import Settings
+    from xaionnx.runs import Run, explain_all
 
 __all__ = [
     "Baseline",
@@ -54,12 +56,14 @@ __all__ = [
     "FiniteDifferences",
     "InputSpec",
     "Model",
+    "Run",
     "Scores",
     "Target",
     "__version__",
     "compile",
     "evaluate",
     "explain",
+    "explain_all",
     "removal_curves",
     "show_progress",
 ]
@@ -121,10 +125,12 @@ def explain(
 _LATER = {
     "Compiled": "xaionnx.compilation",
     "Dataset": "xaionnx.data.dataset",
+    "Run": "xaionnx.runs",
     "FiniteDifferences": "xaionnx.gradients.finite_differences",
     "Scores": "xaionnx.evaluation",
     "compile": "xaionnx.compilation",
     "evaluate": "xaionnx.evaluation",
+    "explain_all": "xaionnx.runs",
     "removal_curves": "xaionnx.deletion",
 }
 _ROOMS = (
@@ -138,6 +144,7 @@ _ROOMS = (
     "methods",
     "patterns",
     "render",
+    "runs",
 )
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from xaionnx.consistency import misfit
-from xaionnx.data.arrays import NUMBERS, read_arrays
+from xaionnx.data.arrays import NUMBERS, archived, array_header, read_arrays
 from xaionnx.data.display import Display
 from xaionnx.data.files import is_file
 from xaionnx.data.repeats import unrepeated
@@ -90,6 +90,29 @@ def read(of: type[Explanation], path: str | os.PathLike[str]) -> Explanation:
     if problem:
         raise DataError(f"{wrong}: {problem}. Make it again, and save it with -o NAME.npz.")
     return loaded
+
+
+def read_words(path: str | os.PathLike[str]) -> Document:
+    """Return what a file says in words, without reading its arrays.
+
+    Raises
+    ------
+    DataError
+        It is no explanation saved by this version, or cut off.
+    """
+    try:
+        with archived(Path(path)) as archive:
+            record: Document = json.loads(_words_of(archive.read(f"{_RECORD}.npy")))
+    except (KeyError, ValueError, RecursionError) as error:
+        raise DataError(f"{os.fspath(path)} is not an explanation saved by xaionnx.") from error
+    if record.get("format") not in _READABLE:
+        raise DataError(f"{os.fspath(path)} was written by another version of xaionnx. Make it again.")
+    return record
+
+
+def _words_of(member: bytes) -> bytes:
+    *_, offset = array_header("the record", member)
+    return member[offset:]
 
 
 def _array(entry: Document, archive: Mapping[str, Array]) -> Array:

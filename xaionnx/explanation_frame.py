@@ -24,11 +24,11 @@ def as_frame(explanation: Explanation, backend: str | None, *, long: bool) -> An
     """Return the frame; see `Explanation.to_frame`."""
     import narwhals.stable.v2 as nw
 
-    table = _long(explanation) if long else _wide(explanation)
-    return nw.from_dict(table, backend=_backend(backend)).to_native()
+    table = _long(explanation) if long else wide(explanation)
+    return nw.from_dict(table, backend=backend_of(backend)).to_native()
 
 
-def _backend(given: str | None) -> Any:  # Any: narwhals names them as literals
+def backend_of(given: str | None) -> Any:  # Any: narwhals names them as literals
     """The library of the frame: the first that is installed if None.
 
     Raises
@@ -45,7 +45,7 @@ def _backend(given: str | None) -> Any:  # Any: narwhals names them as literals
     return installed[0]
 
 
-def _facts(explanation: Explanation) -> dict[str, Array]:
+def facts_of(explanation: Explanation) -> dict[str, Array]:
     """Sample, target, prediction and base value of each of the T N rows, target by target."""
     count = explanation.target.size // explanation.samples
     names = explanation.provenance.get("inputs")
@@ -84,16 +84,17 @@ def _columns(explanation: Explanation) -> list[str]:
     return names
 
 
-def _wide(explanation: Explanation) -> dict[str, Any]:  # Any: arrays of numbers or words
+def wide(explanation: Explanation) -> dict[str, Any]:  # Any: arrays of numbers or words
+    """Return the columns of a frame with one row for each sample and target, and a column for each feature."""
     values = _values(explanation)
-    return {**_facts(explanation), **dict(zip(_columns(explanation), values.T, strict=True))}
+    return {**facts_of(explanation), **dict(zip(_columns(explanation), values.T, strict=True))}
 
 
 def _long(explanation: Explanation) -> dict[str, Any]:  # Any: arrays of numbers or words
     values = _values(explanation)
     rows, players = values.shape
     shown = [explanation.shown_values(n) for n in range(explanation.samples)]
-    each = {name: np.repeat(array, players) for name, array in _facts(explanation).items()}
+    each = {name: np.repeat(array, players) for name, array in facts_of(explanation).items()}
     each["feature"] = np.tile(np.array(_columns(explanation)), rows)
     each["feature_value"] = np.tile(np.array(shown).reshape(-1), rows // explanation.samples)
     each["value"] = values.reshape(-1)

@@ -17,13 +17,13 @@ from xaionnx.data.series import series
 from xaionnx.errors import DataError, StorageError, XaionnxError
 from xaionnx.explanation import Explanation
 from xaionnx.request import Request
+from xaionnx.runs.failures import OF_ROWS, Failures, translated
 from xaionnx.runtime.model import Model
 from xaionnx.typing import Array, Document
 from xaionnx_cli import _report
 from xaionnx_cli._archive import Archive
 from xaionnx_cli._destination import Destination
 from xaionnx_cli._explained import Explained, join
-from xaionnx_cli._failures import OF_ROWS, Failures, translated
 from xaionnx_cli._interrupts import held
 from xaionnx_cli._messages import printable
 from xaionnx_cli._options import Options

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from xaionnx import __version__, parameters
+from xaionnx import parameters
 from xaionnx.data.files import expand, read_bytes, sha256_of
 from xaionnx.data.inputs import Inputs
 from xaionnx.data.spec import InputSpec
@@ -18,8 +18,10 @@ from xaionnx.errors import DataError, UnsupportedModelError, UsageError
 from xaionnx.explainer import Explainer
 from xaionnx.explanation import Explanation
 from xaionnx.perturb.baseline import Baseline
-from xaionnx.record import recorded_parameters, without_row
+from xaionnx.record import without_row
 from xaionnx.request import Request
+from xaionnx.runs.failures import OF_ROWS, Failures, translated
+from xaionnx.runs.settings import settings_of
 from xaionnx.runtime.model import Model
 from xaionnx.targets.kinds.top import Top
 from xaionnx.targets.layout import selects_boxes
@@ -32,7 +34,6 @@ from xaionnx_cli._batches import Batches, left_columns, stack_feeds, texts_of
 from xaionnx_cli._deadline import paused, time_limit, time_limit_between_runs
 from xaionnx_cli._destination import Destination
 from xaionnx_cli._explained import Explained
-from xaionnx_cli._failures import OF_ROWS, Failures, translated
 from xaionnx_cli._messages import printable
 from xaionnx_cli._options import Options, OptionValue, read_axes
 from xaionnx_cli._overwriting import files_in
@@ -184,16 +185,9 @@ class _Job:
 
     def _what_all_rows_share(self) -> Document:
         """All that the result of a row depends on besides the row itself."""
-        model, method = self.model, self.method
         return {
-            "xaionnx": __version__,
-            "model": model.sha256,
-            "provider": model.provider,
-            "spec": None if model.spec is None else dataclasses.asdict(model.spec),
-            "labels": model.labels,
-            "method": method.name(),
+            **settings_of(self.model, self.method, self.target),
             **({"curves": self._curves} if self._needs_curves else {}),
-            "parameters": recorded_parameters(method, method.resolved_parameters()),
             **{name: getattr(self.options, name) for name in ("target", "output", "axes", "rows_are", "next_token")},
             "files": [sha256_of(read_bytes(path, "file", sys.maxsize)) for path in self._named],
         }

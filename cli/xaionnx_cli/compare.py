@@ -109,8 +109,8 @@ def _explain_by_each(
     XaionnxError
         The first method failed: nothing is lost by saying so at once.
     """
+    from xaionnx.runs.failures import OF_ROWS, translated
     from xaionnx_cli._deadline import time_limit_between_runs
-    from xaionnx_cli._failures import OF_ROWS, translated
     from xaionnx_cli._progress import progress_bar
 
     with progress_bar() as bar:

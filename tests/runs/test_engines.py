@@ -1,0 +1,255 @@
+"""One contract of all engines: whatever ends when, the rows are those of an uninterrupted run, none lost or twice."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import deque
+from contextlib import contextmanager, suppress
+
+import numpy as np
+import pytest
+
+import xaionnx
+from tests.runs import jobs
+from xaionnx.errors import DataError, ParameterError, UsageError
+from xaionnx.runs import Engine, Processes, Run
+from xaionnx.runs.engines import Lost
+from xaionnx.runs.job import Shard
+
+ENGINES = ["in_process", "processes", pytest.param("ray", marks=pytest.mark.ray)]
+KILLS = 200
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    return jobs.explain(tmp_path_factory.mktemp("whole") / "run").digest()
+
+
+def check(run, whole):
+    assert run.complete
+    assert run.units.tolist() == list(range(jobs.ROWS))
+    assert not run.refused
+    assert run.digest() == whole
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_rows_are_those_of_one_call(tmp_path, whole, name):
+    run = jobs.explain(tmp_path / "run", name=name)
+    check(run, whole)
+    assert not multiprocessing.active_children()
+    told = xaionnx.explain(jobs.model(), jobs.digits(), target=3, **jobs.METHOD)
+    for n, row in enumerate(run):
+        np.testing.assert_array_equal(row.values, told.values[n : n + 1])
+        assert row.provenance["input_sha256"] == [told.provenance["input_sha256"][n]]
+        assert row.target.tolist() == [told.target[n]]
+
+
+@pytest.mark.parametrize("name", ENGINES[1:])
+def test_a_worker_that_is_killed_is_replaced(tmp_path, whole, name):
+    marks = tmp_path / "marks"
+    marks.mkdir()
+    run = jobs.explain(tmp_path / "run", jobs.Once(marks, [0, 17, 40]), name)
+    check(run, whole)
+    assert len(list(marks.iterdir())) == 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ENGINES[1:])
+def test_a_unit_that_ends_its_worker_three_times_is_left_out_alone(tmp_path, name):
+    run = jobs.explain(tmp_path / "run", jobs.Deadly([7, 31]), name)
+    assert run.complete
+    assert run.units.tolist() == [n for n in range(jobs.ROWS) if n not in (7, 31)]
+    assert [one.unit for one in run.refused] == [7, 31]
+    assert "'x[7]' ended the process that explained it 3 times" in run.refused[0].reason
+    assert run.coverage == "58 rows of 60; 2 refused"
+
+
+@pytest.mark.parametrize("name", [ENGINES[0], pytest.param(ENGINES[1], marks=pytest.mark.slow)])
+def test_an_error_of_every_row_ends_the_run(tmp_path, name):
+    with pytest.raises(ParameterError, match="window"):
+        jobs.explain(tmp_path / "run", name=name, window=(1, 2, 3))
+    with pytest.raises(xaionnx.errors.XaionnxError, match="1234"):
+        jobs.explain(tmp_path / "other", name=name, target=1234)
+
+
+@pytest.mark.parametrize("name", [ENGINES[0], pytest.param(ENGINES[1], marks=pytest.mark.slow), ENGINES[2]])
+def test_shares_are_merged(tmp_path, whole, name):
+    shares = [tmp_path / f"share{n}" for n in range(3)]
+    for n, folder in enumerate(shares):
+        part = jobs.explain(folder, name=name, shard=(n + 1, 3))
+        assert part.units.tolist() == list(range(20 * n, 20 * n + 20))
+        assert part.missing == 40
+    check(Run.merge(tmp_path / "merged", shares), whole)
+    jobs.explain(tmp_path / "other", target=4, name=name)
+    with pytest.raises(UsageError, match="different ones: target"):
+        Run.merge(tmp_path / "merged", [tmp_path / "other"])
+
+
+def test_shares_may_write_to_one_folder(tmp_path, whole):
+    for n in (2, 1, 3):
+        run = jobs.explain(tmp_path / "run", shard=(n, 3))
+    check(run, whole)
+
+
+def child(folder, name="in_process", fault=None):
+    command = [sys.executable, "-m", "tests.runs.jobs", str(folder), name, json.dumps(fault or {})]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True)
+
+
+def kill(process):
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
+@pytest.mark.sampled(percent=1)
+@pytest.mark.parametrize("number", range(KILLS))
+def test_a_run_that_is_killed_at_any_time_goes_on(tmp_path, whole, number):
+    draw = random.Random(number)
+    name = "processes" if number % 2 else "in_process"
+    process = child(tmp_path / "run", name)
+    # From the first writing on: loading the library takes most of the time.
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "run" / "run.json").exists() and time.monotonic() < deadline:
+        time.sleep(0.005)
+    time.sleep(draw.uniform(0, 0.5 if name == "in_process" else 4))
+    kill(process)
+    left = {path.name for path in (tmp_path / "run").rglob("*.npz") if not path.name.startswith(".")}
+    run = jobs.explain(tmp_path / "run")
+    check(run, whole)
+    # Nothing is done twice, and nothing is left behind.
+    assert left <= {part.path.name for part in run.parts}
+    assert not list((tmp_path / "run").rglob(".*"))
+
+
+FAULTS = (
+    [("write", n) for n in (1, 2, 5, 9)] + [("rename", n) for n in (1, 2, 4)] + [("sync", 2), ("run", 1), ("run", 9)]
+)
+
+
+@pytest.mark.sampled(percent=20)
+@pytest.mark.parametrize(("kind", "n"), FAULTS)
+def test_a_run_that_is_killed_at_a_write_a_rename_or_a_run_goes_on(tmp_path, whole, kind, n):
+    process = child(tmp_path / "run", fault={"kind": kind, "n": n, "signal": int(signal.SIGKILL)})
+    process.communicate(timeout=120)
+    assert process.returncode == -signal.SIGKILL
+    check(jobs.explain(tmp_path / "run"), whole)
+    assert not list((tmp_path / "run").rglob(".*"))
+
+
+@pytest.mark.sampled(percent=34)
+@pytest.mark.parametrize("kind", ["write", "rename", "sync"])
+def test_a_full_disk_ends_the_run_and_what_is_done_stays(tmp_path, whole, kind):
+    import errno
+
+    process = child(tmp_path / "run", fault={"kind": kind, "n": 6, "errno": errno.ENOSPC})
+    _, told = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert b"No space left on device" in told
+    assert len(Run.open(tmp_path / "run")) > 0 or kind == "write"
+    check(jobs.explain(tmp_path / "run"), whole)
+
+
+class Unreliable(Engine):
+    """Does shards in any order, twice, only in part, or not at all, and says of each that it was done, or lost."""
+
+    def __init__(self, seed):
+        self.draw = random.Random(seed)
+
+    @contextmanager
+    def open(self, job):
+        yield _Unreliable(job, self.draw)
+
+
+class _Unreliable:
+    capacity = 5
+
+    def __init__(self, job, draw):
+        self.job, self.draw, self.waiting, self.told = job, draw, [], deque()
+
+    def submit(self, shard):
+        self.waiting.append(shard)
+
+    def next(self):
+        if self.told and self.draw.random() < 0.3:
+            # What was told before is told again.
+            return self.draw.choice(self.told)
+        shard = self.waiting.pop(self.draw.randrange(len(self.waiting)))
+        fate = self.draw.random()
+        if fate < 0.15:
+            return Lost([shard])
+        if fate < 0.3:
+            self.job.work(shard)
+            return Lost([shard])
+        outcome = self.job.work(shard)
+        if fate < 0.4:
+            self.job.work(shard)
+        if fate > 0.85:
+            # It was written, and is gone.
+            for path in self.job.folder.glob(f"{shard.start:012}-*"):
+                path.unlink()
+        self.told.append(outcome)
+        return outcome
+
+
+@pytest.mark.sampled(percent=10)
+@pytest.mark.parametrize("seed", range(20))
+def test_an_engine_may_reorder_repeat_and_lose_shards(tmp_path, whole, seed):
+    for again in range(10):
+        # Even the rounds that look again may lose some.
+        with suppress(xaionnx.errors.StorageError):
+            engine = Unreliable(seed + 1000 * again)
+            xaionnx.explain_all(
+                jobs.model(), jobs.digits(), to=tmp_path / "run", engine=engine, target=3, **jobs.METHOD
+            )
+    check(Run.open(tmp_path / "run"), whole)
+
+
+def test_parts_that_overlap_are_read_once(tmp_path, whole):
+    run = jobs.explain(tmp_path / "run")
+    job_folder = tmp_path / "run" / "parts" / "1-of-2"
+    job_folder.mkdir()
+    from xaionnx.discovery import configured
+    from xaionnx.runs.job import Job
+
+    method = configured("occlusion", {"window": 7, "stride": 7})
+    job = Job(jobs.model(), method, 3, xaionnx.Dataset.of(jobs.digits()), job_folder, run.fingerprint)
+    for start, stop in ((0, 5), (3, 40), (59, 60)):
+        job.work(Shard(start, stop))
+    again = Run.open(tmp_path / "run")
+    assert len(again.parts) != len(run.parts)
+    check(again, whole)
+    np.testing.assert_array_equal(again[4].values, run[4].values)
+
+
+def test_what_cannot_be_sent_to_workers_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="An iterable has no parts"):
+        jobs.explain(tmp_path / "a", iter(jobs.digits()), "processes")
+    with pytest.raises(ParameterError, match="cannot be sent to a worker"):
+        jobs.explain(tmp_path / "b", [lambda: None] * 3, "processes")
+    for workers in (0, 1.5, True):
+        with pytest.raises(ParameterError, match="'workers' parameter must be an int"):
+            Processes(workers)
+
+
+@pytest.mark.parametrize("name", [ENGINES[0], pytest.param(ENGINES[1], marks=pytest.mark.slow), ENGINES[2]])
+def test_faulty_rows_are_left_out_by_each_engine(tmp_path, name):
+    data = jobs.digits()
+    data[[3, 30]] = np.nan
+    np.save(tmp_path / "x.npy", data)
+    run = jobs.explain(tmp_path / "run", tmp_path / "x.npy", name)
+    assert [one.unit for one in run.refused] == [3, 30]
+    assert run.units.tolist() == [n for n in range(jobs.ROWS) if n not in (3, 30)]
+    assert run.digest() == jobs.explain(tmp_path / "other", tmp_path / "x.npy", shard=(1, 1)).digest()
+
+
+def test_a_data_set_that_does_not_fit_the_model_is_refused(tmp_path):
+    with pytest.raises(DataError, match="expects"):
+        jobs.explain(tmp_path / "run", np.zeros((5, 3, 28, 28), np.float32))

@@ -1,0 +1,179 @@
+"""The engine of worker processes: each opens the model itself, and one that ends is replaced."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import pickle
+import signal
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnContext, SpawnProcess
+from typing import Final, final
+
+from xaionnx.errors import InstallationError, ParameterError, XaionnxError
+from xaionnx.runs.engines.engine import Engine, Lost, Pool, check_workers, cores, shared_among
+from xaionnx.runs.engines.in_process import Pipeline
+from xaionnx.runs.job import Job, Outcome, Shard
+
+# Shards that a worker has at once: one is read while the other is explained.
+_EACH: Final = 2
+# Seconds that workers get to write what is explained, when a run is stopped.
+_PATIENCE: Final = 10.0
+
+
+@final
+@dataclass(frozen=True)
+class Processes(Engine):
+    """Worker processes on this machine.
+
+    Attributes
+    ----------
+    workers : int or None
+        One for each core if None.
+    """
+
+    workers: int | None = None
+
+    def __post_init__(self) -> None:
+        check_workers(self.workers)
+
+    @contextlib.contextmanager
+    def open(self, job: Job) -> Iterator[Pool]:
+        workers = self.workers or cores()
+        pool = _Workers(packed(shared_among(job, workers)), workers)
+        try:
+            yield pool
+        finally:
+            pool.close()
+
+
+def packed(job: Job) -> bytes:
+    """Return a job as bytes for a worker.
+
+    Raises
+    ------
+    ParameterError
+        It cannot be sent to another process.
+    """
+    try:
+        return pickle.dumps(job)
+    except (pickle.PicklingError, TypeError, AttributeError) as error:
+        raise ParameterError(
+            f"The job cannot be sent to a worker ({error}). Use a data set of files, tables or arrays, and a method "
+            "whose parameters are no functions defined on the spot; or do it in this process."
+        ) from error
+
+
+@final
+@dataclass(eq=False)
+class _Worker:
+    process: SpawnProcess
+    connection: Connection
+    shards: deque[Shard] = field(default_factory=deque)
+    ready: bool = False
+
+
+@final
+@dataclass(eq=False)
+class _Workers:
+    """The worker processes of a job."""
+
+    payload: bytes
+    count: int
+    _context: SpawnContext = field(default_factory=lambda: multiprocessing.get_context("spawn"))
+    _workers: list[_Worker] = field(default_factory=list)
+
+    @property
+    def capacity(self) -> int:
+        return _EACH * self.count
+
+    def submit(self, shard: Shard) -> None:
+        while len(self._workers) < self.count:
+            self._workers.append(self._started())
+        worker = min(self._workers, key=lambda one: len(one.shards))
+        worker.shards.append(shard)
+        # A worker that has ended is found when it is waited for.
+        with contextlib.suppress(OSError):
+            worker.connection.send(shard)
+
+    def _started(self) -> _Worker:
+        ours, theirs = self._context.Pipe()
+        process = self._context.Process(target=serve, args=(theirs, self.payload), daemon=True)
+        process.start()
+        theirs.close()
+        return _Worker(process, ours)
+
+    def next(self) -> Outcome | Lost:
+        while True:
+            found = wait([one.connection for one in self._workers])
+            for worker in [one for one in self._workers if one.connection in found]:
+                result = self._received(worker)
+                if result is not None:
+                    return result
+
+    def _received(self, worker: _Worker) -> Outcome | Lost | None:
+        try:
+            message = worker.connection.recv()
+        except (EOFError, OSError):
+            # The connection of a process that ends is closed after all that it sent was read.
+            self._workers.remove(worker)
+            worker.process.join()
+            if not worker.ready:
+                raise InstallationError(
+                    f"A worker process ended before it began (exit code {worker.process.exitcode}). In a script, call "
+                    "this below if __name__ == '__main__'; or do the work in this process."
+                ) from None
+            return Lost(tuple(worker.shards)) if worker.shards else None
+        if isinstance(message, BaseException):
+            raise message
+        if isinstance(message, Outcome):
+            worker.shards.remove(message.shard)
+            return message
+        worker.ready = True
+        return None
+
+    def close(self) -> None:
+        """Let each worker write what is explained, then end it; one that has not begun has nothing to write."""
+        for worker in self._workers:
+            if not worker.ready:
+                worker.process.kill()
+            with contextlib.suppress(OSError):
+                worker.connection.send(None)
+        for worker in self._workers:
+            worker.process.join(_PATIENCE)
+            if worker.process.is_alive():
+                worker.process.kill()
+                worker.process.join()
+            worker.connection.close()
+
+
+def serve(connection: Connection, payload: bytes) -> None:
+    """Do the shards that arrive until None does, or the process that sends them has ended."""
+    # Ctrl-C reaches the whole group of processes; the first one says when to end.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        try:
+            job: Job = pickle.loads(payload)
+            connection.send("ready")
+            _do_shards(connection, job)
+        except XaionnxError as error:
+            connection.send(error)
+
+
+def _do_shards(connection: Connection, job: Job) -> None:
+    pipeline, waiting = Pipeline(job), 0
+    try:
+        while True:
+            while connection.poll(0 if waiting else None):
+                shard = connection.recv()
+                if shard is None:
+                    return
+                pipeline.submit(shard)
+                waiting += 1
+            connection.send(pipeline.next())
+            waiting -= 1
+    finally:
+        pipeline.close()

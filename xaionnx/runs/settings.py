@@ -1,0 +1,81 @@
+"""Settings: all that the result of a row depends on besides the row itself, and their fingerprint."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from xaionnx.explainer import Explainer
+from xaionnx.record import recorded_parameters, recorded_value
+from xaionnx.runtime.model import Model
+from xaionnx.runtime.session import runtime_version
+from xaionnx.targets.target import Target
+from xaionnx.typing import Document, Entry, TargetLike
+from xaionnx.version import __version__
+
+# Differences that a message names.
+_SHOWN: Final = 3
+
+
+def settings_of(model: Model, method: Explainer, target: TargetLike) -> Document:
+    """Return all that the result of a row depends on besides the row.
+
+    Those are the model, the provider and versions, the method with its parameters, and the target; not the names of
+    files.
+    """
+    spec = None if model.spec is None else recorded_value(dataclasses.replace(model.spec, labels=()))
+    targets = None if target is None else [recorded_value(one) for one in Target.of(target)[0]]
+    return {
+        "xaionnx": __version__,
+        "onnxruntime": runtime_version(),
+        "model_sha256": model.sha256,
+        "provider": model.provider,
+        "spec": spec,
+        "labels_sha256": hashlib.sha256(json.dumps(model.labels).encode()).hexdigest(),
+        "axes": model.stated_by_name(),
+        "rows": model.axes.rows,
+        "method": method.name(),
+        "parameters": recorded_parameters(method, method.resolved_parameters()),
+        "target": targets,
+        "several_targets": isinstance(target, list),
+    }
+
+
+def fingerprint(settings: Mapping[str, Entry]) -> str:
+    """Return the hash of settings."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def differences(earlier: Mapping[str, Entry], now: Mapping[str, Entry]) -> str:
+    """Return what differs between two settings, in words.
+
+    Examples
+    --------
+    >>> differences({"method": "rise", "parameters": {"masks": 10}}, {"method": "rise", "parameters": {"masks": 20}})
+    'parameters.masks is 10 there and 20 here'
+    """
+    found = [f"{name} is {_short(one)} there and {_short(other)} here" for name, one, other in _pairs(earlier, now, "")]
+    return ", ".join(found[:_SHOWN]) + (f" (and {len(found) - _SHOWN} more)" if len(found) > _SHOWN else "")
+
+
+_Pair = tuple[str, Entry, Entry]
+
+
+def _pairs(one: Mapping[str, Entry], other: Mapping[str, Entry], prefix: str) -> Iterator[_Pair]:
+    for name in dict.fromkeys([*one, *other]):
+        mine, theirs = one.get(name), other.get(name)
+        if isinstance(mine, dict) and isinstance(theirs, dict):
+            yield from _pairs(mine, theirs, f"{prefix}{name}.")
+        elif mine != theirs:
+            yield f"{prefix}{name}", mine, theirs
+
+
+def _short(value: Entry) -> str:
+    text = json.dumps(value, default=str)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+
+
+_LONGEST: Final = 24

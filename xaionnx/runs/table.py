@@ -1,0 +1,97 @@
+"""The rows of a run as a frame or a Parquet file."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from xaionnx.data.storage import write_whole
+from xaionnx.errors import InstallationError, ParameterError
+from xaionnx.explanation import Explanation
+from xaionnx.explanation_frame import backend_of, facts_of, wide
+
+if TYPE_CHECKING:
+    from xaionnx.runs.part import Part
+    from xaionnx.runs.run import Run
+
+# Columns of a frame beyond which values are no features but elements of a picture.
+_MOST: Final = 4096
+
+_Columns = dict[str, Any]  # Any: arrays of numbers or words
+
+
+def frame_of(run: Run, backend: str | None, *, values: bool) -> Any:  # Any: a frame of any library
+    """Return the rows of a run as a frame; see `Run.frame`."""
+    import narwhals.stable.v2 as nw
+
+    library = backend_of(backend)
+    tables: list[_Columns] = []
+    for part, record in _records(run):
+        count = record.target.size // record.samples
+        own = wide(record) if values else facts_of(record)
+        if len(own) > _MOST:
+            raise ParameterError(
+                f"The rows have {len(own):,} values each, too many for columns. Pass values=False, and take the values "
+                "of single rows, run[i].values."
+            )
+        tables.append({"unit": np.tile(np.array(part.units), count), **_labels(part, count), **own})
+    if not tables:
+        return nw.from_dict({"unit": []}, backend=library).to_native()
+    if any(one.keys() != tables[0].keys() for one in tables):
+        raise ParameterError("The rows have different features, as texts do. Pass values=False.")
+    whole = {name: np.concatenate([one[name] for one in tables]) for name in tables[0]}
+    return nw.from_dict(whole, backend=library).to_native()
+
+
+def _records(run: Run) -> Any:  # Any: pairs of Part and Explanation
+    for part in run.parts:
+        record = part.load()
+        if record is not None:
+            yield part, record
+
+
+def _labels(part: Part, count: int) -> _Columns:
+    if not part.labels:
+        return {}
+    words = any(isinstance(label, str) for label in part.labels)
+    labels = [("" if label is None else str(label)) if words else label for label in part.labels]
+    array = np.array([np.nan if label is None else label for label in labels])
+    return {"label": np.tile(array, count)}
+
+
+def write_parquet(run: Run, path: Path) -> Path:
+    """Write the rows of a run as a Parquet file; see `Run.to_parquet`."""
+    if importlib.util.find_spec("pyarrow") is None:
+        raise InstallationError("Parquet files are written by pyarrow, which is not installed: pip install pyarrow.")
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    def write(stream: Any) -> None:  # Any: pyarrow has no types
+        writer = None
+        for part, record in _records(run):
+            table = pa.table(_columns(pa, part, record))
+            if writer is None:
+                writer = pq.ParquetWriter(stream, table.schema, compression="zstd", write_page_checksum=True)
+            writer.write_table(table.cast(writer.schema))
+        if writer is not None:
+            writer.close()
+
+    return write_whole(path, write)
+
+
+def _columns(pa: Any, part: Part, record: Explanation) -> _Columns:  # Any: pyarrow has no types
+    record = record.samples_first()
+    count, rows = record.target.size // record.samples, record.target.size
+    named = record.values if isinstance(record.values, dict) else {"values": record.values}
+    columns: _Columns = {"unit": np.tile(np.array(part.units), count), **_labels(part, count), **facts_of(record)}
+    arrays = {**named, **({} if record.feature_values is None else {"feature_values": record.feature_values})}
+    for name, array in arrays.items():
+        flat = np.ascontiguousarray(array).reshape(rows, -1)
+        columns[name] = pa.FixedSizeListArray.from_arrays(pa.array(flat.reshape(-1)), flat.shape[1])
+        if name != "feature_values":
+            shape = array.shape[record.target.ndim :]
+            columns[f"{name}_shape"] = pa.array([list(shape)] * rows, pa.list_(pa.int32()))
+    return {name: pa.array(column) if isinstance(column, np.ndarray) else column for name, column in columns.items()}
