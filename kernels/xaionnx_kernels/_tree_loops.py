@@ -232,13 +232,6 @@ def _path_pattern(row, i, steps, members):  # type: ignore[no-untyped-def]  # as
 
 
 @_compile
-def path_patterns(x, i, steps, members, out):  # type: ignore[no-untyped-def]  # as for _holds
-    """Write the pattern of each row of x (N, F) on the path to step i into out (N,)."""
-    for n in range(x.shape[0]):
-        out[n] = _path_pattern(x[n], i, steps, members)
-
-
-@_compile
 def _size(pattern):  # type: ignore[no-untyped-def]  # as for _holds
     count = 0
     while pattern:
@@ -248,65 +241,96 @@ def _size(pattern):  # type: ignore[no-untyped-def]  # as for _holds
 
 
 @_compile
-def add_pairs(x, i, steps, members, players, counted, beta, value, out):  # type: ignore[no-untyped-def]  # as for _holds
-    """Add the Shapley values of rows for a leaf with many players, from each pair with a background pattern.
+def count_paths(x, weights, total, leaves, steps, members, full, out):  # type: ignore[no-untyped-def]  # as for _holds
+    """Write the different patterns of the rows of x on the path to each leaf, ascending, and their shares.
 
-    counted: distinct patterns of background rows, and their shares. beta[a, b] = a! b! / (a + b + 1)!. value: (T,).
+    leaves: (L,) steps. full: (L,) with a bit for each player of the leaf. out: the patterns (L, N), the shares
+    (L, N) and how many they are (L,).
     """
-    known, shares = counted
-    d = players.shape[0]
-    zero = np.uint64(0)
-    full = ~zero >> np.uint64(64 - d)
-    phi = np.empty(d)
-    for n in range(x.shape[0]):
-        pattern = _path_pattern(x[n], i, steps, members) & full
-        b = d - _size(pattern)
-        phi[:] = 0.0
-        everywhere = 0.0
-        for u in range(known.shape[0]):
-            if (pattern | known[u]) != full:
-                continue
-            alone = full & ~known[u]  # only the row goes on
-            a = _size(alone)
-            if b:
-                everywhere -= shares[u] * beta[a, b - 1]
-            if a:
-                gain = shares[u] * beta[a - 1, b]
-                for k in range(d):
-                    if (alone >> np.uint64(k)) & np.uint64(1):
-                        phi[k] += gain
-        for k in range(d):
-            if not (pattern >> np.uint64(k)) & np.uint64(1):
-                phi[k] = everywhere
-            for t in range(out.shape[1]):
-                out[n, t, players[k]] += value[t] * phi[k]
+    known, shares, kinds = out
+    found = np.empty(x.shape[0], np.uint64)
+    for e in range(leaves.shape[0]):
+        for n in range(x.shape[0]):
+            found[n] = _path_pattern(x[n], leaves[e], steps, members) & full[e]
+        order = np.argsort(found, kind="mergesort")
+        kind = -1
+        for n in order:
+            if kind < 0 or known[e, kind] != found[n]:
+                kind += 1
+                known[e, kind] = found[n]
+                shares[e, kind] = 0.0
+            shares[e, kind] += weights[n]
+        for u in range(kind + 1):
+            shares[e, u] /= total
+        kinds[e] = kind + 1
 
 
 @_compile
-def add_products(x, i, steps, members, players, share, nodes, value, out):  # type: ignore[no-untyped-def]  # as for _holds
-    """Add the path dependent Shapley values of rows for a leaf with many players, by quadrature.
+def add_pairs(x, leaves, steps, members, players, counted, beta, values, out):  # type: ignore[no-untyped-def]  # as for _holds
+    """Add the Shapley values of rows for leaves with many players, from each pair with a background pattern.
 
-    share: (d,) of the rows that go on at each player. nodes: points in [0, 1] and weights of an exact rule.
+    leaves: the step of each leaf, a bit for each of its players, how many they are, and where they begin in players.
+    counted: what `count_paths` wrote. beta[a, b] = a! b! / (a + b + 1)!. values: (M, T), by node.
     """
-    points, weights = nodes
-    d = players.shape[0]
-    phi = np.empty(d)
-    before = np.empty(d + 1)
-    factor = np.empty(d)
-    for n in range(x.shape[0]):
-        pattern = _path_pattern(x[n], i, steps, members)
-        phi[:] = 0.0
-        for q in range(points.shape[0]):
-            before[0] = 1.0
+    at, full, count, players_at = leaves
+    known, shares, kinds = counted
+    phi = np.empty(64)
+    for e in range(at.shape[0]):
+        value = values[steps[at[e]].node]
+        d, begin = count[e], players_at[e]
+        for n in range(x.shape[0]):
+            pattern = _path_pattern(x[n], at[e], steps, members) & full[e]
+            b = d - _size(pattern)
+            phi[:d] = 0.0
+            everywhere = 0.0
+            for u in range(kinds[e]):
+                if (pattern | known[e, u]) != full[e]:
+                    continue
+                alone = full[e] & ~known[e, u]  # only the row goes on
+                a = _size(alone)
+                if b:
+                    everywhere -= shares[e, u] * beta[a, b - 1]
+                if a:
+                    gain = shares[e, u] * beta[a - 1, b]
+                    for k in range(d):
+                        if (alone >> np.uint64(k)) & np.uint64(1):
+                            phi[k] += gain
             for k in range(d):
-                goes = np.float64((pattern >> np.uint64(k)) & np.uint64(1))
-                factor[k] = points[q] * goes + (1.0 - points[q]) * share[k]
-                before[k + 1] = before[k] * factor[k]
-            after = weights[q]
-            for k in range(d - 1, -1, -1):
-                goes = np.float64((pattern >> np.uint64(k)) & np.uint64(1))
-                phi[k] += (goes - share[k]) * before[k] * after
-                after *= factor[k]
-        for k in range(d):
-            for t in range(out.shape[1]):
-                out[n, t, players[k]] += value[t] * phi[k]
+                if not (pattern >> np.uint64(k)) & np.uint64(1):
+                    phi[k] = everywhere
+                for t in range(out.shape[1]):
+                    out[n, t, players[begin + k]] += value[t] * phi[k]
+
+
+@_compile
+def add_products(x, leaves, steps, members, players, share, rules, values, out):  # type: ignore[no-untyped-def]  # as for _holds
+    """Add the path dependent Shapley values of rows for leaves with many players, by quadrature.
+
+    leaves, values: as for `add_pairs`. share: of the rows that go on at each of players. rules: for each number of
+    players the points in [0, 1] and weights (65, Q) of a rule that is exact for them, and how many they are (65,).
+    """
+    at, _, count, players_at = leaves
+    points, weights, sizes = rules
+    phi = np.empty(64)
+    before = np.empty(65)
+    factor = np.empty(64)
+    for e in range(at.shape[0]):
+        value = values[steps[at[e]].node]
+        d, begin = count[e], players_at[e]
+        for n in range(x.shape[0]):
+            pattern = _path_pattern(x[n], at[e], steps, members)
+            phi[:d] = 0.0
+            for q in range(sizes[d]):
+                before[0] = 1.0
+                for k in range(d):
+                    goes = np.float64((pattern >> np.uint64(k)) & np.uint64(1))
+                    factor[k] = points[d, q] * goes + (1.0 - points[d, q]) * share[begin + k]
+                    before[k + 1] = before[k] * factor[k]
+                after = weights[d, q]
+                for k in range(d - 1, -1, -1):
+                    goes = np.float64((pattern >> np.uint64(k)) & np.uint64(1))
+                    phi[k] += (goes - share[begin + k]) * before[k] * after
+                    after *= factor[k]
+            for k in range(d):
+                for t in range(out.shape[1]):
+                    out[n, t, players[begin + k]] += value[t] * phi[k]

@@ -30,7 +30,7 @@ import math
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -61,6 +61,8 @@ _CACHED = 2**15
 _PARTS = 32
 # Rows whose patterns are followed together, and rows of one task.
 _BLOCK, _TASK = 128, 1024
+# Leaves with many players that are worked on together.
+_DEEP = 4096
 # Numbers of a block's results.
 _NUMBERS = 2**19
 
@@ -389,7 +391,7 @@ class ShapTables:
         self._deep = np.flatnonzero(leaf & ~tabled)
         self._plans = list(_plans(trees, tabled))
         self._kept: list[_Part] | None = None
-        self._counted: dict[int, tuple[Ints, Floats]] = {}
+        self._counted: dict[int, tuple[Ints, Floats, Ints]] = {}
 
     def _most_for_table(self, rows: int) -> int:
         """The largest number of players for which a table costs less than pairs of rows."""
@@ -408,7 +410,7 @@ class ShapTables:
     @property
     def parts(self) -> int:
         """How many parts :meth:`add` works through."""
-        return len(self._plans) + len(self._deep)
+        return len(self._plans) + len(self._deep_blocks())
 
     def add(
         self,
@@ -448,8 +450,8 @@ class ShapTables:
 
             _in_threads(task, chunks)
             done()
-        for position in self._deep:
-            self._add_deep(int(position), x, values, chunks, out)
+        for block in self._deep_blocks():
+            self._add_deep(block, x, values, chunks, out)
             done()
 
     def leaf_tables(self) -> Iterator[tuple[Ints, Floats, Floats]]:
@@ -543,40 +545,60 @@ class ShapTables:
             above = up
         return shares
 
+    def _deep_blocks(self) -> list[slice]:
+        """Some of the leaves with many players at a time."""
+        rows = len(self._absent.rows) if isinstance(self._absent, Background) else 1
+        some = max(1, min(_DEEP, _ENTRIES // max(1, rows)))
+        return [slice(first, first + some) for first in range(0, len(self._deep), some)]
+
     def _add_deep(
-        self, position: int, x: Floats, values: list[Floats], chunks: list[tuple[int, Ints]], out: Floats
+        self, block: slice, x: Floats, values: list[Floats], chunks: list[tuple[int, Ints]], out: Floats
     ) -> None:
-        """Add the values of one leaf whose path has many players."""
+        """Add the values of some leaves whose paths have many players."""
         from xaionnx_kernels import _tree_loops
 
-        trees = self._trees
-        steps, members = trees.steps, trees.forest.members
-        d, begin = int(trees.count[position]), int(trees.players_at[position])
-        players, node = trees.players[begin : begin + d], int(trees.node[position])
-        if all(not each[node].any() for each in values):
-            return
+        trees, at = self._trees, self._deep[block]
+        steps, members, count = trees.steps, trees.forest.members, trees.count[at]
+        full = ~np.uint64(0) >> (64 - count).astype(np.uint64)
+        leaves = at, full, count, trees.players_at[at]
+        counted = self._patterns(block, full) if isinstance(self._absent, Background) else None
 
         def task(chunk: tuple[int, Ints]) -> None:
             group, rows = chunk
             place, local = _own_rows(out, rows)
-            arguments = x[rows], position, steps, members, players
-            value = values[group][node]
-            if isinstance(self._absent, Background):
-                _tree_loops.add_pairs(*arguments, self._counted[position], _beta(d), value, local)
+            arguments = x[rows], leaves, steps, members, trees.players
+            if counted is not None:
+                _tree_loops.add_pairs(*arguments, counted, _beta(MOST_PLAYERS), values[group], local)
             else:
-                share = self._shares[begin : begin + d]
-                points, weights = np.polynomial.legendre.leggauss((d + 1) // 2)
-                _tree_loops.add_products(*arguments, share, ((points + 1) / 2, weights / 2), value, local)
+                _tree_loops.add_products(*arguments, self._shares, _rules(), values[group], local)
             if place is not None:
                 out[place] = local
 
-        if isinstance(self._absent, Background) and position not in self._counted:
-            found = np.empty(len(self._absent.rows), np.uint64)
-            _tree_loops.path_patterns(self._absent.rows, position, steps, members, found)
-            known, where = np.unique(found & np.uint64(2**d - 1), return_inverse=True)
-            shares = np.bincount(where, self._absent.weights, len(known)) / self._absent.weights.sum()
-            self._counted[position] = known, shares
         _in_threads(task, chunks)
+
+    def _patterns(self, block: slice, full: Ints) -> tuple[Ints, Floats, Ints]:
+        """The different patterns of the background rows for some leaves with many players, and their shares."""
+        from xaionnx_kernels import _tree_loops
+
+        assert isinstance(self._absent, Background)
+        if block.start in self._counted:
+            return self._counted[block.start]
+        rows, weights, at = self._absent.rows, self._absent.weights, self._deep[block]
+        steps, members, total = self._trees.steps, self._trees.forest.members, float(weights.sum())
+        known, shares = np.empty((len(at), len(rows)), np.uint64), np.empty((len(at), len(rows)))
+        kinds = np.empty(len(at), np.int64)
+
+        def task(part: slice) -> None:
+            found = known[part], shares[part], kinds[part]
+            _tree_loops.count_paths(rows, weights, total, at[part], steps, members, full[part], found)
+
+        size = -(-len(at) // _PARTS)
+        _in_threads(task, [slice(first, first + size) for first in range(0, len(at), size)])
+        most = int(kinds.max())
+        found = known[:, :most].copy(), shares[:, :most].copy(), kinds
+        if len(self._deep) * len(rows) <= 2 * _ENTRIES:
+            self._counted[block.start] = found
+        return found
 
 
 def _own_rows(out: Floats, rows: Ints) -> tuple[Ints | None, Floats]:
@@ -645,9 +667,22 @@ def _plans(trees: Paths, tabled: npt.NDArray[np.bool_]) -> Iterator[_Plan]:
         yield plan()
 
 
+@cache
 def _beta(d: int) -> Floats:
     """a! b! / (a + b + 1)! for a + b < d."""
     return np.array([[1 / (math.comb(a + b, a) * (a + b + 1)) for b in range(d + 1)] for a in range(d + 1)])
+
+
+@cache
+def _rules() -> tuple[Floats, Floats, Ints]:
+    """Gauss-Legendre points and weights on [0, 1], exact for each number of players, and how many they are."""
+    sizes = np.array([(d + 1) // 2 for d in range(MOST_PLAYERS + 1)])
+    points, weights = np.zeros((len(sizes), sizes[-1])), np.zeros((len(sizes), sizes[-1]))
+    for d, size in enumerate(sizes.tolist()):
+        if size:
+            found, share = np.polynomial.legendre.leggauss(size)
+            points[d, :size], weights[d, :size] = (found + 1) / 2, share / 2
+    return points, weights, sizes
 
 
 # Any: a task and its parts, of one type.

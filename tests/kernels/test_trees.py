@@ -119,6 +119,10 @@ def test_pairs_of_patterns_equal_tables(covers: bool, monkeypatch: pytest.Monkey
     monkeypatch.setattr(trees, "_LARGE", 2)
     paired, _ = values_of(found, absent, x, weights)
     np.testing.assert_allclose(paired, tabled, atol=1e-12)
+    monkeypatch.setattr(trees, "_DEEP", 3)
+    monkeypatch.setattr(trees, "_ENTRIES", 20)
+    few_at_once, _ = values_of(found, absent, x, weights)
+    np.testing.assert_array_equal(few_at_once, paired)
 
 
 def test_threads_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
