@@ -77,6 +77,15 @@ class Explainer(ABC):
         """Whether the values of a sample depend on the other samples of its batch."""
         return self.explains_together
 
+    @hook
+    def against(self, request: Request) -> Self | None:
+        """The method to explain the samples of a request by in smaller batches, with the same values.
+
+        Of a method that :attr:`compares_samples`: it holds all of them. None if they must be explained at once.
+        """
+        del request
+        return None
+
     @property
     @hook
     def explains_together(self) -> bool:

@@ -425,7 +425,8 @@ def recorded_value(value: object) -> Entry:
     if isinstance(value, Mapping):
         return {str(key): recorded_value(item) for key, item in value.items()}
     if dataclasses.is_dataclass(value):
-        fields = {f.name: recorded_value(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        known = [f.name for f in dataclasses.fields(value) if f.metadata.get("recorded", True)]
+        fields = {name: recorded_value(getattr(value, name)) for name in known}
         return {"kind": type(value).__name__, **fields}
     if callable(value):
         return str(getattr(value, "__name__", type(value).__name__))  # a repr would have its address

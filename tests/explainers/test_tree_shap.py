@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 import xaionnx
 from tests.oracles.trees import coalition_worths, shapley
 from tests.tolerances import Tolerance, assert_close
-from xaionnx import Model, Target
+from xaionnx import Model, Target, discovery
 from xaionnx.errors import ParameterError, UnsupportedModelError
 from xaionnx.explainers.tree_shap import TreeShap
 from xaionnx.typing import Array
@@ -260,3 +260,31 @@ def test_minimum_over_trees_is_refused() -> None:
     )
     with pytest.raises(UnsupportedModelError, match="takes the MIN over its trees"):
         xaionnx.explain(model, np.zeros((2, 2), np.float32), "tree_shap")
+
+
+@pytest.mark.parametrize(
+    ("method", "file"), [("tree_shap", "forest"), ("linear_shap", "linear"), ("additive_shap", "additive")]
+)
+def test_rows_that_are_the_background_of_each_other_are_explained_in_batches_too(method: str, file: str) -> None:
+    model = Model.load(f"models/german_credit_{file}.onnx")
+    rows = model.read("models/data/german_credit_sample.csv")
+    bound = discovery.configured(method, {}).bind(model)
+    whole = bound.explain(bound.request(model, rows, 1))
+    against = bound.against(bound.request(model, rows, 1))
+    assert against is not None
+    assert not against.compares_samples
+    for part in (slice(0, 1), slice(1, 20), slice(20, 50)):
+        batch = {name: x[part] for name, x in rows.arrays.items()}
+        found = against.explain(against.request(model, batch, 1))
+        # Those of trees are equal bit for bit; products of matrices depend on the number of rows.
+        bounds = {} if method == "tree_shap" else {"rtol": 0, "atol": 1e-14}
+        compare = np.testing.assert_allclose if bounds else np.testing.assert_array_equal
+        compare(found.feature_values, whole.feature_values[part], **bounds)
+        compare(found.baseline_prediction, whole.baseline_prediction[part], **bounds)
+        assert_close(found.prediction, whole.prediction[part], Tolerance.OPERATIONS)
+        assert found.warnings == whole.warnings
+        ignored = ("input_sha256", "inputs", "file_sha256", "conversions")
+        alike = [{k: v for k, v in one.provenance.items() if k not in ignored} for one in (found, whole)]
+        assert alike[0] == alike[1]
+    one = {name: x[:1] for name, x in rows.arrays.items()}
+    assert bound.against(bound.request(model, one, 1)) is None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Final, final
 
 from xaionnx import parameters
@@ -20,7 +20,7 @@ from xaionnx.request import Request
 from xaionnx.runtime.model import Model
 from xaionnx.targets.scores import default_output
 from xaionnx.targets.target import Target
-from xaionnx.typing import BackgroundLike, FeaturesLike, Feeds
+from xaionnx.typing import BackgroundLike, Document, FeaturesLike, Feeds
 
 if TYPE_CHECKING:
     from xaionnx.layers.dry_run import DryRun
@@ -104,6 +104,11 @@ class TreeShap(Explainer):
     def compares_samples(self) -> bool:
         # The covers of the file say all that the other rows would.
         return self.background is None and self.perturbation == "interventional"
+
+    def against(self, request: Request) -> TreeShap | None:
+        own = backgrounds.own_background(request.feeds, request.model.shared)
+        changes: Document = {"background": own}
+        return None if own is None else replace(self, **changes)
 
     def check_model(self, dry_run: DryRun) -> dict[str, str | None]:
         tree_source(dry_run.model, default_output(dry_run.model), {})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, final
@@ -15,10 +15,13 @@ from xaionnx.parameters import free, integer
 from xaionnx.perturb.baseline import Baseline
 from xaionnx.perturb.baselines.background import Background
 from xaionnx.perturb.rows import row_arrays
-from xaionnx.typing import BackgroundLike, BaselineLike
+from xaionnx.typing import Array, BackgroundLike, BaselineLike
 
 SIZE: Final = 100
 """How many background rows are used by default."""
+
+# A row is compared with another one.
+_FEWEST: Final = 2
 
 
 def _check_rows(given: BackgroundLike) -> None:
@@ -49,6 +52,17 @@ def parameter() -> BackgroundLike:
 def size_parameter() -> int:
     """Return a dataclass field for the number of background rows that are used."""
     return integer(SIZE, "maximum number of background rows that are used", low=1)
+
+
+def own_background(feeds: Mapping[str, Array], shared: Collection[str] = ()) -> Background | None:
+    """Return the rows of a request as the background of each other; None if there is only one.
+
+    ``shared`` inputs have no rows.
+    """
+    rows = {name: x for name, x in feeds.items() if name not in shared}
+    if min(map(len, rows.values()), default=0) < _FEWEST:
+        return None
+    return Background(next(iter(rows.values())) if len(rows) == 1 else rows, own=True)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,9 +7,12 @@ term of two, each has half of what they do together.
 
 from __future__ import annotations
 
+import hashlib
 import math
+import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
 from typing import Final, final
 
@@ -22,6 +25,8 @@ from xaionnx.explainers._trees.columns import player_sets
 from xaionnx.explainers._trees.compute import names_of, players_of_rows, spread
 from xaionnx.explainers._trees.raw_score import RAW
 from xaionnx.explainers._trees.scores import GAMES
+from xaionnx.layers.graph_facts import last_fact
+from xaionnx.perturb.background import own_background
 from xaionnx.perturb.baseline import Baseline
 from xaionnx.perturb.baselines.background import Background
 from xaionnx.perturb.players import Players
@@ -54,12 +59,15 @@ class BackgroundRows:
         As given, for the record.
     own : bool
         Whether they are the explained rows.
+    digest : bytes
+        Of the rows; empty for the rows of the request, whose terms are known.
     """
 
     feeds: Mapping[str, Array]
     weights: Array
     rows: Baseline
     own: bool
+    digest: bytes = b""
 
     __repr__ = short_repr
 
@@ -168,24 +176,28 @@ class AdditiveGame:
         """
         request = self.request
         if given is None:
-            count = len(self.terms)
-            if count < 2:
+            own = own_background(request.feeds, request.model.shared)
+            if own is None:
                 raise ParameterError(
                     "A row is compared with background rows. Give some, as in background='rows.csv', or explain "
                     "several rows at once, which are then the background of each other."
                 )
-            rows = {name: request.feeds[name] for name in self.players.maps}
-            only = rows[next(iter(rows))] if len(rows) == 1 else rows
-            return BackgroundRows(request.feeds, np.full(count, 1 / count), Background(only), own=True)
+            count = len(self.terms)
+            return BackgroundRows(request.feeds, np.full(count, 1 / count), own, own=True)
         bound = Baseline.of(given) if isinstance(given, Baseline) else Background(given).bind(request.model)
-        drawn = bound.draws(request.samples[0], tuple(self.players.maps), 0)
+        own_rows, names = isinstance(bound, Background) and bound.own, tuple(self.players.maps)
+        if own_rows:
+            # The explained rows have inputs, too, that are no player.
+            names = tuple(name for name in request.feeds if name not in request.model.shared)
+        drawn = bound.draws(request.samples[0], names, 0)
         count = len(next(iter(drawn.values())))
         feeds = {
             name: drawn[name] if name in drawn else x if name in request.model.shared else np.repeat(x[:1], count, 0)
             for name, x in request.feeds.items()
         }
         weights = np.full(count, 1.0) if bound.weights is None else np.asarray(bound.weights, np.float64)
-        return BackgroundRows(feeds, weights / weights.sum(), bound, own=False)
+        digest = hashlib.sha256(pickle.dumps((feeds, bound.weights))).digest()
+        return BackgroundRows(feeds, weights / weights.sum(), bound, own_rows, digest)
 
     def evaluated(self, feeds: Mapping[str, Array]) -> Array:
         """The terms (M, H) of other rows."""
@@ -203,6 +215,15 @@ class AdditiveGame:
             for part in combinations(sorted(owner), size)
         }
         return tuple(sorted(found, key=sorted))
+
+    def mean(self, background: BackgroundRows) -> Array:
+        """The mean (H,) of the terms over background rows, evaluated once for all batches of rows."""
+        if not background.digest:
+            return np.asarray(background.weights @ self.terms)
+        key = (*self.source.tensors, background.digest)
+        find = partial(self.evaluated, background.feeds)
+        terms = last_fact(self.request.model, "additive background", key, find)
+        return np.asarray(background.weights @ terms)
 
     def means(self, background: BackgroundRows) -> Array:
         """The means (K, N, H) of the terms over background rows where only the players of a coalition are present."""
@@ -263,7 +284,7 @@ class AdditiveGame:
     def attribution(self, background: BackgroundRows) -> Attribution:
         """The values of all rows and targets."""
         weights, shift = self.combinations()
-        mean = background.weights @ self.evaluated(background.feeds)
+        mean = self.mean(background)
         changes = np.concatenate([self.means(background), self.terms[None]]) - mean
         values = np.zeros((len(self.terms), self.resolved.count, self.players.count))
         for change, share in zip(changes, self.shares(), strict=True):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, final
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar, Self, final
 
 from xaionnx import parameters
 from xaionnx.attribution import Attribution
@@ -20,7 +20,7 @@ from xaionnx.request import Request
 from xaionnx.runtime.model import Model
 from xaionnx.targets.scores import default_output
 from xaionnx.targets.target import Target
-from xaionnx.typing import BackgroundLike, FeaturesLike, Feeds
+from xaionnx.typing import BackgroundLike, Document, FeaturesLike, Feeds
 
 if TYPE_CHECKING:
     from xaionnx.layers.dry_run import DryRun
@@ -45,6 +45,12 @@ class SumExplainer(Explainer):
     @property
     def compares_samples(self) -> bool:
         return self.background is None
+
+    @final
+    def against(self, request: Request) -> Self | None:
+        own = backgrounds.own_background(request.feeds, request.model.shared)
+        changes: Document = {"background": own}
+        return None if own is None else replace(self, **changes)
 
     @final
     def check_model(self, dry_run: DryRun) -> dict[str, str | None]:

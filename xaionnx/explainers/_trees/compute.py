@@ -21,6 +21,7 @@ from xaionnx.explainers._trees.raw_score import RAW
 from xaionnx.explainers._trees.scores import GAMES
 from xaionnx.explainers._trees.source import TreeSource, tree_source
 from xaionnx.layers.graph_facts import graph_fact, last_fact
+from xaionnx.perturb.background import own_background
 from xaionnx.perturb.baseline import Baseline
 from xaionnx.perturb.baselines.background import Background
 from xaionnx.perturb.features import Features
@@ -52,7 +53,7 @@ class BackgroundTable:
     rows : Background
         As given, for the record.
     digest : bytes
-        Of the rows and weights; empty for the explained rows themselves.
+        Of the rows and weights; empty for the rows of the request.
     """
 
     table: Array
@@ -64,8 +65,8 @@ class BackgroundTable:
 
     @property
     def own(self) -> bool:
-        """Whether they are the explained rows."""
-        return not self.digest
+        """Whether they are the explained rows, of this request or of several."""
+        return isinstance(self.rows, Background) and self.rows.own
 
 
 @final
@@ -155,7 +156,11 @@ class TreeGame:
         if isinstance(bound, Background) and not isinstance(given, Baseline):
             bound = bound.bind(request.model)
         first = request.samples[0]
-        rows = bound.draws(first, tuple(self.players.maps), 0)
+        names = tuple(self.players.maps)
+        if isinstance(bound, Background) and bound.own:
+            # The explained rows have inputs, too, that are no player.
+            names = tuple(name for name in request.feeds if name not in request.model.shared)
+        rows = bound.draws(first, names, 0)
         count = len(next(iter(rows.values())))
         model = request.model
         feeds = {
@@ -191,23 +196,22 @@ class TreeGame:
         self._table_of(feeds, "mixed row")
 
     def own_rows(self) -> BackgroundTable:
-        """The explained rows as the background.
+        """The rows of the request as the background.
 
         Raises
         ------
         ParameterError
             There is only one.
         """
-        if len(self.table) < 2:
+        own = own_background(self.request.feeds, self.request.model.shared)
+        if own is None:
             raise ParameterError(
                 "tree_shap compares a row with background rows. Give some, as in background='rows.csv', explain "
                 "several rows at once, which are then the background of each other, or use "
                 "perturbation='path_dependent'."
             )
-        rows = {name: self.request.feeds[name] for name in self.players.maps}
         self._check_mixed_rows(self.request.feeds)
-        only = rows[next(iter(rows))] if len(rows) == 1 else rows
-        return BackgroundTable(self.table, None, Background(only))
+        return BackgroundTable(self.table, None, own)
 
     def covers(self, background: BackgroundTable | None) -> Array:
         """The share of rows that go on to each node, from the covers of the file, or from background rows.
@@ -232,7 +236,7 @@ class TreeGame:
     ) -> Attribution:
         """The values of all rows and targets."""
         count = self.players.count
-        if background is not None and background.own:
+        if background is not None and not background.digest:
             trees, tables = self._tables(background, covers, interactions)
         else:
             digest = b"" if background is None else background.digest
@@ -266,7 +270,7 @@ class TreeGame:
         if covers is not None:
             return mean_by_share(trees, covers, self.joined.leaf_values(combined))
         assert background is not None
-        sums = self.sums if background.own else self.joined.raw(background.table)
+        sums = self.sums if not background.digest else self.joined.raw(background.table)
         mean: Array = np.average(sums, axis=0, weights=background.weights) @ combined
         return mean
 

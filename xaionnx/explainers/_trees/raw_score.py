@@ -52,7 +52,8 @@ class RawScore(Target):
 
     given: Target
     find: FindSource
-    feeds: Feeds = field(default_factory=dict, compare=False, repr=False)
+    # Those of the batch, of which the record of a sample must not depend.
+    feeds: Feeds = field(default_factory=dict, compare=False, repr=False, metadata={"recorded": False})
     output: str | None = None
 
     __repr__ = short_repr

@@ -44,6 +44,8 @@ class Background(Baseline):
         The number of rows from which those used were taken, if there were more.
     shares : array (B,) or None
         The weights of the rows, which sum to 1; None if all are equal.
+    own : bool
+        Whether they are the explained rows themselves, because no others were given.
     """
 
     forms: ClassVar[tuple[Form[Baseline], ...]] = (
@@ -57,6 +59,7 @@ class Background(Baseline):
     seed: int = 0
     given: int | None = None
     shares: Array | None = None
+    own: bool = False
 
     __repr__ = short_repr
 
