@@ -59,6 +59,52 @@ class Caveat:
 
 @final
 @dataclass(frozen=True)
+class _Finding:
+    """What a check finds in the samples and targets of a record.
+
+    Attributes
+    ----------
+    size, count : int
+        How many there are, and how many it concerns.
+    first : str
+        The first caveat.
+    place : (int, int)
+        Its sample and its target.
+    same : bool
+        Whether the caveat is that of all.
+    """
+
+    size: int
+    count: int = 0
+    first: str = ""
+    place: tuple[int, int] = (0, 0)
+    same: bool = False
+
+    def followed(self, other: _Finding, targets: int) -> _Finding:
+        """Return what the check finds in further samples, too."""
+        size, count = self.size + other.size, self.count + other.count
+        if not count:
+            return _Finding(size)
+        if not self.count:
+            place = self.size // targets + other.place[0], other.place[1]
+            return _Finding(size, count, other.first, place, other.same and not self.size)
+        same = self.same and (other.same or not other.size) and other.first in (self.first, "")
+        return _Finding(size, count, self.first, self.place, same)
+
+    def sentence(self, targets: int) -> str | None:
+        """Return the caveat, and how many samples and targets it concerns; None if it concerns none."""
+        if not self.count:
+            return None
+        if self.same:
+            return self.first
+        n, t = self.place
+        place = f"sample {n}, target {t}" if targets > 1 else f"sample {n}"
+        what = "samples and targets" if targets > 1 else "samples"
+        return f"In {self.count} of {self.size} {what}, first in {place}: {self.first}"
+
+
+@final
+@dataclass(frozen=True)
 class _Check:
     """A kind of caveat.
 
@@ -82,25 +128,37 @@ class _Check:
         if self.concerns is None or self.concerns(one).any():
             yield from self.caveats(one)
 
-    def sentence(self, explanation: Explanation) -> str | None:
-        """The caveat of a record, and how many of its samples and targets it concerns; None if it concerns none."""
-        if self.concerns is None:
-            found = next(self.caveats(explanation), None)
-            return None if found is None else str(found)
-        targets, where = _shape(explanation)[1], self.concerns(explanation)
+    def finding(self, explanation: Explanation) -> _Finding:
+        """What it finds in the samples and targets of a record."""
+        assert self.concerns is not None  # else there is nothing to count
+        where = self.concerns(explanation)
         cells = np.argwhere(where)
         first = next(self._of_cells(explanation, cells[:1]), None)
         if first is None:
-            return None
+            return _Finding(where.size)
         same = len(cells) == where.size and (
             self.alike or all(caveat == first for caveat in self._of_cells(explanation, cells[1:]))
         )
-        if same:
-            return str(first)
-        n, t = cells[0]
-        place = f"sample {n}, target {t}" if targets > 1 else f"sample {n}"
-        what = "samples and targets" if targets > 1 else "samples"
-        return f"In {len(cells)} of {where.size} {what}, first in {place}: {first}"
+        n, t = cells[0].tolist()
+        return _Finding(where.size, len(cells), str(first), (n, t), same)
+
+    def sentence(self, one: Explanation) -> str | None:
+        """The caveat of a record of one sample."""
+        if self.concerns is not None:
+            return self.finding(one).sentence(_shape(one)[1])
+        found = next(self.caveats(one), None)
+        return None if found is None else str(found)
+
+    def sentences(self, explanation: Explanation) -> list[str | None]:
+        """The caveat of each of N samples alone."""
+        samples, targets = _shape(explanation)
+        if self.concerns is None:
+            return [self.sentence(explanation.sample(0))] * samples
+        found: list[str | None] = [None] * samples
+        for n in np.flatnonzero(self.concerns(explanation).any(axis=1)).tolist():
+            same = self.alike and targets == 1 and any(found)
+            found[n] = next(filter(None, found)) if same else self.sentence(explanation.sample(n))
+        return found
 
     def _of_cells(self, explanation: Explanation, cells: Array) -> Iterator[Caveat]:
         for n, t in cells.tolist():
@@ -129,8 +187,54 @@ def warnings_of(explanation: Explanation) -> tuple[str, ...]:
     >>> e.warnings[0].partition(". ")[0]
     'In 1 of 2 samples, first in sample 0: The values do not add up: they are off by 29 % of the change in the prediction'
     """  # noqa: E501 - the sentence is one line
+    return Findings.of(explanation).sentences(explanation)
+
+
+def warnings_of_each(explanation: Explanation) -> list[tuple[str, ...]]:
+    """The warnings of each of N samples, those of ``explanation.sample(n)``."""
     explanation = explanation.samples_first()
-    return tuple(sentence for check in _CHECKS if (sentence := check.sentence(explanation)) is not None)
+    found = [check.sentences(explanation) for check in _CHECKS]
+    return [tuple(filter(None, each)) for each in zip(*found, strict=True)]
+
+
+@final
+@dataclass(frozen=True)
+class Findings:
+    """What was found in the samples of a record, to be added up over the records of a run.
+
+    Examples
+    --------
+    >>> from xaionnx import Explanation
+    >>> e = Explanation("a", np.float32([[0, 0], [1, 0]]), np.array(["y", "y"]), np.ones(2))
+    >>> added = Findings.of(e[:1]) + Findings.of(e[1:])
+    >>> added == Findings.of(e), added.sentences(e) == e.warnings
+    (True, True)
+    """
+
+    by_check: tuple[_Finding | None, ...]
+    targets: int
+
+    @classmethod
+    def of(cls, explanation: Explanation) -> Findings:
+        """Return those in a record."""
+        explanation = explanation.samples_first()
+        found = (None if check.concerns is None else check.finding(explanation) for check in _CHECKS)
+        return cls(tuple(found), _shape(explanation)[1])
+
+    def __add__(self, other: Findings) -> Findings:
+        """Return those in the samples of both, the others after these."""
+        pairs = zip(self.by_check, other.by_check, strict=True)
+        both = (None if a is None or b is None else a.followed(b, self.targets) for a, b in pairs)
+        return Findings(tuple(both), self.targets)
+
+    def sentences(self, whole: Explanation) -> tuple[str, ...]:
+        """Return the warnings; ``whole`` has what all samples have in common, and their display."""
+        whole = whole.samples_first()
+        each = [
+            check.sentence(whole) if finding is None else finding.sentence(self.targets)
+            for check, finding in zip(_CHECKS, self.by_check, strict=True)
+        ]
+        return tuple(filter(None, each))
 
 
 def percent(share: float) -> str:
@@ -482,9 +586,12 @@ def _looked_up(one: Explanation) -> Iterator[Caveat]:
         )
 
 
-def _finite_differences(one: Explanation) -> Iterator[Caveat]:
-    if diagnostic(one, "gradient") != "finite_differences":
-        return
+def _is_differenced(explanation: Explanation) -> Array:
+    flags = [source == "finite_differences" for source in _entries(explanation, "gradient")]
+    return np.reshape(flags, _shape(explanation))
+
+
+def _finite_differences(_: Explanation) -> Iterator[Caveat]:
     finding = "The gradients are finite differences, which depend on their step."
     yield Caveat(finding, "Try gradient='finite_differences:step=...' with twice the step, and compare.")
 
@@ -554,5 +661,5 @@ _CHECKS: Final = (
     _Check(_other_arithmetic, _computes_otherwise, alike=False),
     _Check(_estimated_gradients),
     _Check(_looked_up),
-    _Check(_finite_differences),
+    _Check(_finite_differences, _is_differenced),
 )

@@ -9,13 +9,20 @@ import numpy as np
 
 from xaionnx.data.arrays import NUMBERS
 from xaionnx.data.display import Display, DisplayKind
-from xaionnx.typing import Array
+from xaionnx.typing import Array, Entry
 
 if TYPE_CHECKING:
     from xaionnx.explanation import Explanation
 
 BY_SAMPLE: Final = ("input_sha256", "inputs", "file_sha256", "request_sha256", "spans", "seen", "file_sizes")
 """Entries of the provenance that are lists with one entry a sample."""
+
+
+def is_by_sample(key: str, value: Entry, samples: int) -> bool:
+    """Return whether an entry of the provenance is a list with one entry a sample; names may be those of all."""
+    if key == "feature_names":
+        return bool(value) and isinstance(value[0], list)
+    return key in BY_SAMPLE and len(value) == samples
 
 
 def misfit(e: Explanation) -> str:

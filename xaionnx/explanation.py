@@ -15,7 +15,7 @@ import numpy as np
 
 from xaionnx import explanation_file, explanation_frame, feature_names
 from xaionnx.caveats import warnings_of
-from xaionnx.consistency import BY_SAMPLE
+from xaionnx.consistency import is_by_sample
 from xaionnx.data.display import Display
 from xaionnx.errors import ParameterError, UnknownNameError
 from xaionnx.typing import Array, Document, Entry
@@ -373,7 +373,7 @@ class Explanation:
             maps={name: pick(array) for name, array in self.maps.items()},
             diagnostics={key: self._diagnostic(value, numbers, target) for key, value in self.diagnostics.items()},
             provenance={
-                key: [value[n] for n in numbers] if self._is_by_sample(key, value) else value
+                key: [value[n] for n in numbers] if is_by_sample(key, value, self.samples) else value
                 for key, value in self.provenance.items()
             },
             display={name: one.some(numbers) for name, one in self.display.items()},
@@ -407,12 +407,6 @@ class Explanation:
         ['sample', 'target', 'prediction', 'feature 0', 'feature 1']
         """
         return explanation_frame.as_frame(self, backend, long=long)
-
-    def _is_by_sample(self, key: str, value: Entry) -> bool:
-        """Whether an entry of the provenance is a list with one entry a sample; names may be those of all samples."""
-        if key == "feature_names":
-            return bool(value) and isinstance(value[0], list)
-        return key in BY_SAMPLE and len(value) == self.samples
 
     def _diagnostic(self, value: Entry, numbers: Sequence[int], target: int | None) -> Entry:
         """A diagnostic of some samples; also of one target if it is a list over targets."""

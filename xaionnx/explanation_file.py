@@ -6,7 +6,9 @@ import dataclasses
 import json
 import math
 import os
-from collections.abc import Mapping
+import re
+import secrets
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -15,9 +17,10 @@ import numpy as np
 from xaionnx.consistency import misfit
 from xaionnx.data.arrays import NUMBERS, archived, array_header, read_arrays
 from xaionnx.data.display import Display
+from xaionnx.data.encoded_list import EncodedList
 from xaionnx.data.files import is_file
 from xaionnx.data.repeats import unrepeated
-from xaionnx.data.storage import write_npz
+from xaionnx.data.storage import ByteStream, write_npz
 from xaionnx.errors import DataError
 from xaionnx.typing import Array, Document, Entry
 
@@ -39,28 +42,72 @@ _WORDS: Final = ("diagnostics", "provenance")
 
 def write(explanation: Explanation, path: str | os.PathLike[str]) -> Path:
     """Write an explanation; see :meth:`Explanation.save`."""
-    arrays: dict[str, Array] = {}
+    fields = ((item.name, getattr(explanation, item.name)) for item in dataclasses.fields(explanation))
+    return write_fields(fields, path)
+
+
+def write_fields(fields: Iterable[tuple[str, Entry]], path: str | os.PathLike[str]) -> Path:
+    """Write the fields of an explanation by name, of which one is in memory at a time.
+
+    The lists in ``diagnostics`` and ``provenance`` may be encoded.
+    """
+    return write_npz(path, _entries(fields))
+
+
+def _entries(fields: Iterable[tuple[str, Entry]]) -> Iterator[tuple[str, Array | ByteStream]]:
+    """Yield the arrays of a file by name, and then the record that names them."""
     record: Document = {"format": _FORMAT}
-
-    def put(array: Array) -> Document:
-        if array.dtype.hasobject:
-            raise TypeError("an explanation contains numbers and text only; objects would have to be pickled")
-        name = f"a{len(arrays)}"
-        arrays[name] = unrepeated(array)
-        return {"array": name, "shape": array.shape}
-
-    for item in dataclasses.fields(explanation):
-        value = getattr(explanation, item.name)
-        if item.name == "display":
-            record[item.name] = {key: {**vars(one), "array": put(one.array)} for key, one in value.items()}
-        elif isinstance(value, np.ndarray):
-            record[item.name] = put(value)
-        elif isinstance(value, dict) and item.name not in _WORDS:
-            record[item.name] = {"arrays": {key: put(array) for key, array in value.items()}}
+    number = 0
+    for name, value in fields:
+        arrays = None if name in _WORDS else _arrays_of(value)
+        if arrays is None:
+            record[name] = value
+            continue
+        placed: dict[str, Document] = {}
+        for key, array in arrays.items():
+            if array.dtype.hasobject:
+                raise TypeError("an explanation contains numbers and text only; objects would have to be pickled")
+            placed[key] = {"array": f"a{number}", "shape": array.shape}
+            yield f"a{number}", unrepeated(array)
+            number += 1
+        if name == "display":
+            record[name] = {key: {**vars(one), "array": placed[key]} for key, one in value.items()}
         else:
-            record[item.name] = value
-    text = np.frombuffer(json.dumps(record, sort_keys=True, default=_numpy_as_python).encode(), dtype=np.uint8)
-    return write_npz(path, {_RECORD: text, **arrays})
+            record[name] = placed[""] if isinstance(value, np.ndarray) else {"arrays": placed}
+        # Before the next field is made.
+        del value, arrays
+    yield _RECORD, _as_bytes(record)
+
+
+def _arrays_of(value: Entry) -> dict[str, Array] | None:
+    """The arrays of a field by name; None if it has none."""
+    if isinstance(value, np.ndarray):
+        return {"": value}
+    if not isinstance(value, dict):
+        return None
+    return {key: one.array if isinstance(one, Display) else one for key, one in value.items()}
+
+
+def _as_bytes(record: Document) -> ByteStream:
+    """The JSON of a record, with the texts of its encoded lists."""
+    lists: list[EncodedList] = []
+    mark = secrets.token_hex(16)
+
+    def default(value: object) -> Entry:
+        if isinstance(value, EncodedList):
+            lists.append(value)
+            return f"{mark}{len(lists) - 1}"
+        return numpy_as_python(value)
+
+    text = json.dumps(record, sort_keys=True, default=default)
+    parts = re.split(f'"{mark}([0-9]+)"', text)
+    length = sum(map(len, parts[::2])) + sum(one.length for one in lists)
+
+    def pieces() -> Iterator[bytes]:
+        for place, part in enumerate(parts):
+            yield from (piece.encode("ascii") for piece in (lists[int(part)].texts() if place % 2 else [part]))
+
+    return ByteStream(length, pieces())
 
 
 def read(of: type[Explanation], path: str | os.PathLike[str]) -> Explanation:
@@ -157,7 +204,7 @@ def as_json(value: Entry) -> Entry:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _numpy_as_python(value: object) -> Entry:
+def numpy_as_python(value: object) -> Entry:
     if isinstance(value, (np.ndarray, np.generic)):
         return value.tolist()
     raise TypeError(f"a record cannot contain a {type(value).__name__}")

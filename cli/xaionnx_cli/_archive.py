@@ -82,22 +82,25 @@ class Archive:
         else:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def find(self, sample: Sample) -> Explanation | None:
-        """Return the earlier record of the same request, or None."""
-        found, number = None, 0
-        if self._resume and sample.request is not None and self._destination.kind == "folder":
-            found = self._load(sample)
-        elif self._resume and sample.request is not None and sample.several:
-            found, number = self._earlier.get(sample.request, (None, 0))
-        if found is None:
+    def find(self, sample: Sample) -> tuple[Explanation, int] | None:
+        """Return an earlier record with the same request, and the number of its sample; None if there is none."""
+        if not self._resume or sample.request is None:
             return None
-        seconds = found.diagnostics.get("seconds", 0.0) / found.samples
-        one = found.sample(number)
+        if self._destination.kind == "folder":
+            found = self._load(sample)
+            return None if found is None else (found, 0)
+        return self._earlier.get(sample.request) if sample.several else None
+
+    @staticmethod
+    def record_of(samples: Sequence[Sample], whole: Explanation, numbers: Sequence[int]) -> Explanation:
+        """Return the record of samples that were found in an earlier one, at these numbers."""
+        seconds = whole.diagnostics.get("seconds", 0.0) * len(numbers) / whole.samples
+        some = whole[list(numbers)]
         return dataclasses.replace(
-            one,
-            diagnostics=one.diagnostics | {"seconds": round(seconds, 6)},
+            some,
+            diagnostics=some.diagnostics | {"seconds": round(seconds, 6)},
             # The same input may now have another name.
-            provenance=one.provenance | provenance([sample]),
+            provenance=some.provenance | provenance(samples),
         )
 
     def path(self, sample: Sample) -> Path:

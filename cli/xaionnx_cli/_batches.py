@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -16,7 +16,7 @@ from xaionnx_cli._samples import Sample
 _BATCH_SECONDS = 1.0
 _MAX_SAMPLES = 64
 # Rows of a table, with inputs of at most so many bytes, are explained at the speed of the model only in thousands.
-_MAX_ROWS = 4096
+MAX_ROWS = 4096
 _ROW_BYTES = 4096
 # Size of the inputs of a batch; the results of a method take about as much memory.
 _MAX_BYTES = 2**26
@@ -26,20 +26,19 @@ class Batches:
     """Group samples of one shape into batches; all of a batch have the same ``shared`` inputs.
 
     The first batch has one sample; the time that a batch takes sets the size of the next one. Results do not depend on
-    the size. For methods whose results do, all samples of one shape that follow each other are ``together`` in a batch.
+    the size.
     """
 
-    def __init__(self, shared: frozenset[str], together: bool = False) -> None:
+    def __init__(self, shared: frozenset[str]) -> None:
         self._shared = shared
-        self._together = together
         self._size = 1
 
-    def of(self, samples: Iterable[Sample]) -> Iterator[list[Sample]]:
-        """Yield the samples in order, in batches."""
+    def of(self, samples: Iterable[Sample], *, together: bool = False) -> Iterator[list[Sample]]:
+        """Yield the samples in order, in batches; all that follow each other if they are ``together``."""
         batch: list[Sample] = []
         first: list[tuple[str, tuple[int, ...], str, bytes]] = []
         for sample in samples:
-            full, own = not self._together and len(batch) >= self._limit(sample), self._signature(sample)
+            full, own = not together and len(batch) >= self._limit(sample), self.signature(sample)
             if batch and (full or own != first):
                 yield batch
                 batch = []
@@ -49,7 +48,8 @@ class Batches:
         if batch:
             yield batch
 
-    def _signature(self, sample: Sample) -> list[tuple[str, tuple[int, ...], str, bytes]]:
+    def signature(self, sample: Sample) -> list[tuple[str, tuple[int, ...], str, bytes]]:
+        """Return what the inputs of samples that are in one batch have in common."""
         return sorted(
             (name, array.shape, array.dtype.str, array.tobytes() if name in self._shared else b"")
             for name, array in sample.feeds.items()
@@ -57,7 +57,7 @@ class Batches:
 
     def _limit(self, sample: Sample) -> int:
         size = sum(array.nbytes for array in sample.feeds.values())
-        return max(1, min(self._size, _MAX_ROWS if size <= _ROW_BYTES else _MAX_SAMPLES, _MAX_BYTES // max(1, size)))
+        return max(1, min(self._size, MAX_ROWS if size <= _ROW_BYTES else _MAX_SAMPLES, _MAX_BYTES // max(1, size)))
 
     @contextmanager
     def timed(self, count: int) -> Iterator[None]:
@@ -65,27 +65,30 @@ class Batches:
         began = time.perf_counter()
         yield
         each = (time.perf_counter() - began) / count
-        self._size = max(1, min(_MAX_ROWS, 2 * count, int(_BATCH_SECONDS / max(each, 1e-9))))
+        self._size = max(1, min(MAX_ROWS, 2 * count, int(_BATCH_SECONDS / max(each, 1e-9))))
 
 
-def texts_of(samples: list[Sample]) -> tuple[Text, ...]:
+def texts_of(samples: Sequence[Sample]) -> tuple[Text, ...]:
     """The texts of a batch; none if its samples are no texts."""
     texts = tuple(sample.text for sample in samples if sample.text is not None)
     return texts if len(texts) == len(samples) else ()
 
 
-def left_columns(samples: list[Sample]) -> dict[str, Array]:
+def left_columns(samples: Sequence[Sample]) -> dict[str, Array]:
     """The cells of a batch in the columns of a table that the model does not read."""
     names = [name for name in samples[0].left if all(name in sample.left for sample in samples)]
     return {name: np.array([sample.left[name] for sample in samples]) for name in names}
 
 
-def stack_feeds(samples: list[Sample], shared: frozenset[str]) -> dict[str, Array]:
+def stack_feeds(samples: Sequence[Sample], shared: frozenset[str]) -> dict[str, Array]:
     """The feeds of a batch; inputs without a batch axis are taken from the first sample."""
-    first = samples[0].feeds
-    if len(samples) == 1:
-        return first
+    source, row = samples[0].source, samples[0].row
+    if all(sample.source is source and sample.row == row + n for n, sample in enumerate(samples)):
+        # Rows of one file lie beside each other already.
+        rows = slice(row, row + len(samples))
+        return {name: x if name in shared else x[rows] for name, x in source.found.arrays.items()}
+    feeds = [sample.feeds for sample in samples]
     return {
-        name: array if name in shared else np.concatenate([sample.feeds[name] for sample in samples])
-        for name, array in first.items()
+        name: array if name in shared else np.concatenate([one[name] for one in feeds])
+        for name, array in feeds[0].items()
     }

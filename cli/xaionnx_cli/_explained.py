@@ -39,14 +39,18 @@ class Explained:
         """Return samples with their record, which then says where they are from."""
         return cls(samples, dataclasses.replace(record, provenance=record.provenance | provenance(samples)), tops)
 
+    @property
+    def seconds(self) -> float:
+        """The share of the time of one sample."""
+        return float(round(self.record.diagnostics["seconds"] / len(self.samples), 6))
+
     def single(self, n: int) -> Explained:
         """Return sample ``n`` with its record, and its share of the time."""
         one = self.record.sample(n)
-        seconds = round(self.record.diagnostics["seconds"] / len(self.samples), 6)
         sample = self.samples[n]
         record = dataclasses.replace(
             one,
-            diagnostics=one.diagnostics | {"seconds": seconds},
+            diagnostics=one.diagnostics | {"seconds": self.seconds},
             # Conversions are those of its own file.
             provenance=one.provenance | provenance([sample]),
         )

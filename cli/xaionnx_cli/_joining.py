@@ -3,69 +3,116 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import numpy as np
 
-from xaionnx.consistency import BY_SAMPLE
+from xaionnx.consistency import BY_SAMPLE, is_by_sample
 from xaionnx.data.display import MOST_BYTES, Display
+from xaionnx.data.encoded_list import EncodedList
 from xaionnx.data.repeats import concatenate
 from xaionnx.explanation import Arrays, Explanation
-from xaionnx.typing import Array, Document
+from xaionnx.explanation_file import numpy_as_python
+from xaionnx.typing import Array, Document, Entry
 
 
-def join_records(parts: Sequence[Explanation], names: Sequence[str]) -> Explanation:
+def join_records(parts: Sequence[Explanation], names: Sequence[str] | None = None) -> Explanation:
     """Join records of N samples in all, made by the same method for the same model, into one record.
 
     ``provenance`` is taken from the first record, but lists what it has by sample, such as ``input_sha256`` and the
     names of the samples (``inputs``), and has the ``conversions`` of all. Values in ``diagnostics`` are listed by
     sample, except for ``seconds``, which are added up.
     """
-    parts = _of_one_length(parts)
-    first = parts[0]
-    axis = 1 if first.several_targets else 0
-    features = [part.features for part in parts if part.features is not None]
+    return Explanation(**dict(Joined(parts, names).fields()))
 
-    def along(arrays: Sequence[Array]) -> Array:
-        return concatenate(arrays, axis)
 
-    def along_players(arrays: Sequence[Array]) -> Array:
-        return along(_pad_players(arrays))
+def encode_lists(record: Explanation) -> Explanation:
+    """Return a record whose lists by sample are encoded, to be joined and written later."""
+    own = {name: value for name, value in record.provenance.items() if is_by_sample(name, value, record.samples)}
+    lists = {name: value for name, value in record.diagnostics.items() if isinstance(value, list)}
 
-    along_errors = along if first.feature_values is None else along_players
-
-    def of(arrays: Sequence[Array | None], join: Callable[[Sequence[Array]], Array] = along) -> Array | None:
-        """The arrays of all parts, joined; None if any part lacks it."""
-        found = [array for array in arrays if array is not None]
-        return join(found) if len(found) == len(arrays) else None
+    def encoded(values: Document) -> Document:
+        return {name: EncodedList.of(value, numpy_as_python) for name, value in values.items()}
 
     return dataclasses.replace(
-        first,
-        values=_join_by_name([part.values for part in parts], along),
-        target=along([part.target for part in parts]),
-        prediction=along([part.prediction for part in parts]),
-        baseline_prediction=of([part.baseline_prediction for part in parts]),
-        feature_values=of([part.feature_values for part in parts], along_players),
-        features=None if len(features) < len(parts) else _join_by_name(features, partial(_join_label_maps, parts)),
-        standard_error=of([part.standard_error for part in parts], along_errors),
-        maps={key: along([part.maps[key] for part in parts]) for key in first.maps},
-        diagnostics=_join_diagnostics(parts),
-        display=_join_displays(parts),
-        provenance={
-            **first.provenance,
-            **{
-                key: [one for part in parts for one in part.provenance.get(key, [None] * part.samples)]
-                for key in BY_SAMPLE
-                if key in first.provenance
-            },
-            **_join_names(parts),
-            "inputs": list(names),
-            "conversions": list(
-                dict.fromkeys(note for part in parts for note in part.provenance.get("conversions", ()))
-            ),
-        },
+        record, diagnostics=record.diagnostics | encoded(lists), provenance=record.provenance | encoded(own)
     )
+
+
+def decode_lists(record: Explanation) -> Explanation:
+    """Return a record with the lists that :func:`encode_lists` encoded."""
+
+    def decoded(values: Document) -> Document:
+        return {name: value.items() if isinstance(value, EncodedList) else value for name, value in values.items()}
+
+    return dataclasses.replace(record, diagnostics=decoded(record.diagnostics), provenance=decoded(record.provenance))
+
+
+class Joined:
+    """Records as one, each field of which is joined when it is asked for.
+
+    Parameters
+    ----------
+    parts : sequence of Explanation
+        Made by the same method for the same model; their lists by sample may be encoded.
+    names : sequence of str, optional
+        The names of all samples; those in ``provenance["inputs"]`` if not given.
+    """
+
+    def __init__(self, parts: Sequence[Explanation], names: Sequence[str] | None = None) -> None:
+        self._parts = parts = _of_one_length(parts)
+        self._names = names
+        self._axis = 1 if parts[0].several_targets else 0
+
+    def fields(self) -> Iterator[tuple[str, Entry]]:
+        """Yield the fields of the record by name, of which one is in memory at a time."""
+        for item in dataclasses.fields(Explanation):
+            yield item.name, self.field(item.name)
+
+    def field(self, name: str) -> Entry:
+        """Return one field."""
+        parts = self._parts
+        values = [getattr(part, name) for part in parts]
+        if name == "method":
+            return values[0]
+        if name == "diagnostics":
+            return _join_diagnostics(parts)
+        if name == "provenance":
+            return self._provenance()
+        if name == "display":
+            return _join_displays(parts)
+        if any(value is None for value in values):
+            return None
+        if name == "features":
+            return _join_by_name(values, partial(_join_label_maps, parts))
+        if name == "feature_values" or (name == "standard_error" and parts[0].feature_values is not None):
+            return self._along(_pad_players(values))
+        return _join_by_name(values, self._along)
+
+    def _along(self, arrays: Sequence[Array]) -> Array:
+        return concatenate(arrays, self._axis)
+
+    def _provenance(self) -> Document:
+        parts, first = self._parts, self._parts[0]
+        by_sample: Document = {
+            key: _chain([part.provenance.get(key, [None] * part.samples) for part in parts])
+            for key in BY_SAMPLE
+            if key in first.provenance
+        }
+        if self._names is not None:
+            by_sample["inputs"] = list(self._names)
+        conversions = dict.fromkeys(note for part in parts for note in part.provenance.get("conversions", ()))
+        return {**first.provenance, **by_sample, **_join_names(parts), "conversions": list(conversions)}
+
+
+def _chain(lists: Sequence[list[Entry] | EncodedList]) -> list[Entry] | EncodedList:
+    """All items of lists in a row, encoded if one of them is."""
+    plain = [one for one in lists if isinstance(one, list)]
+    if len(plain) == len(lists):
+        return [item for one in plain for item in one]
+    encoded = [one if isinstance(one, EncodedList) else EncodedList.of(one, numpy_as_python) for one in lists]
+    return EncodedList.joined(encoded)
 
 
 def _of_one_length(parts: Sequence[Explanation]) -> Sequence[Explanation]:
@@ -126,13 +173,14 @@ def _join_label_maps(parts: Sequence[Explanation], maps: Sequence[Array]) -> Arr
 def _join_names(parts: Sequence[Explanation]) -> Document:
     """The names of features: one list, or one a sample if these differ."""
     each = [part.provenance.get("feature_names", []) for part in parts]
-    if all(names == each[0] for names in each) and not (each[0] and isinstance(each[0][0], list)):
+    by_sample = [isinstance(names, EncodedList) or bool(names and isinstance(names[0], list)) for names in each]
+    if not any(by_sample) and all(names == each[0] for names in each):
         return {}
-    by_sample = [
-        names if names and isinstance(names[0], list) else [names] * part.samples
-        for names, part in zip(each, parts, strict=True)
+    lists = [
+        names if several else [names] * part.samples
+        for names, several, part in zip(each, by_sample, parts, strict=True)
     ]
-    return {"feature_names": [names for some in by_sample for names in some]}
+    return {"feature_names": _chain(lists)}
 
 
 def _join_displays(parts: Sequence[Explanation]) -> dict[str, Display]:
@@ -160,17 +208,14 @@ def _join_diagnostics(parts: Sequence[Explanation]) -> Document:
     joined: Document = {}
     for key in parts[0].diagnostics:
         values = [part.diagnostics.get(key) for part in parts]
-        if any(isinstance(value, list) for value in values):
-            # What holds for all samples of a part stands once in it.
-            each = [
-                value if isinstance(value, list) else [value] * part.samples
+        if key == "seconds" and not any(isinstance(value, list | EncodedList) for value in values):
+            joined[key] = round(sum(value or 0.0 for value in values), 6)
+            continue
+        # What holds for all samples of a part stands once in it.
+        joined[key] = _chain(
+            [
+                value if isinstance(value, list | EncodedList) else [value] * part.samples
                 for value, part in zip(values, parts, strict=True)
-                if value is not None
             ]
-            values = [item for some in each for item in some]
-        elif key != "seconds":
-            values = [value for value, part in zip(values, parts, strict=True) for _ in range(part.samples)]
-        joined[key] = values
-    if "seconds" in joined:
-        joined["seconds"] = round(sum(joined["seconds"]), 6)
+        )
     return joined

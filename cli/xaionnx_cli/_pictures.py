@@ -9,7 +9,6 @@ from xaionnx.explanation import Explanation
 from xaionnx.runtime.model import Model
 from xaionnx_cli import _report
 from xaionnx_cli._destination import Destination
-from xaionnx_cli._explained import Explained
 from xaionnx_cli._options import Options
 from xaionnx_cli._samples import Sample, is_row
 
@@ -74,16 +73,18 @@ class Pictures:
             return False
         return is_row(sample, self._model)
 
-    def save_joint(self, rows: Explained) -> list[str]:
-        """Draw and save one picture for each target of all rows, and return their paths.
-
-        Rows that have different features are drawn one by one.
-        """
+    @staticmethod
+    def fits_one(whole: Explanation) -> bool:
+        """Whether samples are drawn in one picture: they are several, and have the same features."""
         from xaionnx import render
 
-        options, whole = self._options, rows.record
-        if len(rows.samples) == 1 or not render.has_rows(whole):
-            return [file for one in rows.singles() for file in self.save(one.samples[0], one.record)]
+        return whole.samples > 1 and render.has_rows(whole)
+
+    def save_joint(self, whole: Explanation) -> list[str]:
+        """Draw and save one picture for each target of all rows, and return their paths."""
+        from xaionnx import render
+
+        options = self._options
         files = []
         count = len(whole.target) if whole.several_targets else 1
         for target in range(count):

@@ -182,7 +182,12 @@ def left_lines(result: Explanation) -> list[str]:
 
 def warning_lines(result: Explanation) -> list[str]:
     """The warnings of a result, one a line."""
-    return [f"  warning: {printable(for_shell(warning))}" for warning in result.warnings]
+    return lines_of_warnings(result.warnings)
+
+
+def lines_of_warnings(warnings: Sequence[str]) -> list[str]:
+    """Warnings, one a line."""
+    return [f"  warning: {printable(for_shell(warning))}" for warning in warnings]
 
 
 def cost_line(result: Explanation) -> str:

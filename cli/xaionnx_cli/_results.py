@@ -4,27 +4,34 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import os
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable
 from concurrent import futures
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Final
 
 from xaionnx import __version__
+from xaionnx.caveats import Findings
 from xaionnx.data.series import series
 from xaionnx.errors import DataError, StorageError, XaionnxError
 from xaionnx.explanation import Explanation
+from xaionnx.explanation_file import write_fields
 from xaionnx.request import Request
 from xaionnx.runs.failures import OF_ROWS, Failures, translated
 from xaionnx.runtime.model import Model
-from xaionnx.typing import Array, Document
+from xaionnx.typing import Array
 from xaionnx_cli import _report
 from xaionnx_cli._archive import Archive
 from xaionnx_cli._destination import Destination
+from xaionnx_cli._entry_texts import EntryTexts, entry_texts
 from xaionnx_cli._explained import Explained, join
+from xaionnx_cli._finished import Finished, Written
 from xaionnx_cli._interrupts import held
+from xaionnx_cli._joining import encode_lists
 from xaionnx_cli._messages import printable
 from xaionnx_cli._options import Options
 from xaionnx_cli._pictures import Pictures
@@ -33,6 +40,9 @@ from xaionnx_cli._refusals import Refusals
 from xaionnx_cli._report import Score
 from xaionnx_cli._samples import Sample, is_row
 from xaionnx_cli._text import text_lines
+
+# Hashes of samples, which no picture shows.
+_HASHES: Final = ("input_sha256", "file_sha256", "request_sha256")
 
 # With more inputs than this, features are no longer listed on the terminal.
 _MAX_DETAILED = 5
@@ -55,45 +65,7 @@ class _Pending:
     """Samples that are explained, or kept from an earlier run, and the writing of their files."""
 
     explained: Explained
-    writing: Future[list[str]]
-
-
-@dataclass(frozen=True, eq=False)
-class _Done:
-    """Samples whose files are written.
-
-    Attributes
-    ----------
-    places : list of int
-        Their positions in the results.
-    explained : Explained or None
-        They themselves, if they go into a file of all inputs or the JSON document.
-    entry : dict or None
-        The entry of the document of a sample that has files of its own, in place of the sample.
-    """
-
-    places: list[int]
-    explained: Explained | None
-    entry: Document | None = None
-
-
-def _nothing() -> Future[list[str]]:
-    """The writing of a sample that has no files of its own."""
-    writing: Future[list[str]] = Future()
-    writing.set_result([])
-    return writing
-
-
-def _entry(one: Explained, files: Sequence[str], *, arrays: bool) -> Document:
-    """The entry of one sample in the JSON document."""
-    (sample,), (top,) = one.samples, one.tops
-    return {
-        "input": sample.name,
-        "input_sha256": sample.sha256,
-        "top": [dataclasses.asdict(score) for score in top],
-        "files": list(files),
-        "explanation": _report.json_record(one.record, arrays=arrays),
-    }
+    writing: Future[Written]
 
 
 class Results:
@@ -117,7 +89,7 @@ class Results:
         self._unwritten: list[Explained] = []
         self._written = time.monotonic()
         self._waiting: deque[_Pending] = deque()
-        self._done: list[_Done] = []
+        self._finished = Finished()
         self._reported = 0
         # Where the picture of all rows is.
         self._joint: list[str] = []
@@ -145,27 +117,42 @@ class Results:
         if not self._unwritten:
             return
         if not self.draws:
-            whole = join(self._unwritten)
-            self._waiting.append(_Pending(whole, self._writer.submit(self.archive.put, whole.samples, whole.record)))
-        else:
-            for explained in self._unwritten:
-                if self.pictures.is_joint(explained.samples[0]):
-                    self._waiting.append(_Pending(explained, _nothing()))
-                    continue
+            self._submit(join(self._unwritten), self._put)
+        for explained in self._unwritten if self.draws else ():
+            if self._is_joint(explained):
+                self._submit(explained, self._gather)
+            else:
                 for one in explained.singles():
-                    writing = self._writer.submit(self._write, one.samples[0], one.record)
-                    self._waiting.append(_Pending(one, writing))
+                    self._submit(self._named(one), self._write)
         self._unwritten, self._written = [], time.monotonic()
+
+    def _submit(self, explained: Explained, write: Callable[[Explained], Written]) -> None:
+        self._waiting.append(_Pending(explained, self._writer.submit(write, explained)))
+
+    def _is_joint(self, explained: Explained) -> bool:
+        """Whether samples go into a picture of all rows."""
+        return self.pictures.is_joint(explained.samples[0])
+
+    def file_name(self, sample: Sample) -> str:
+        """Return the name of the files of a sample; empty if it has none of its own."""
+        own = self._in_folder or (self.draws and not self.pictures.is_joint(sample))
+        return self.destination.name(sample.name) if own else ""
+
+    def _named(self, one: Explained) -> Explained:
+        """A sample with the name of its files, also if it was to go into a picture of all."""
+        (sample,) = one.samples
+        if sample.file:
+            return one
+        return dataclasses.replace(one, samples=[dataclasses.replace(sample, file=self.destination.name(sample.name))])
 
     def keep(self, kept: Explained) -> None:
         """Add samples with their earlier record; pictures that are missing are drawn."""
         with held():
             if not self._in_folder:
-                self._waiting.append(_Pending(kept, _nothing()))
+                self._submit(kept, self._gather)
             else:
                 for one in kept.singles():
-                    writing = self._writer.submit(self._redraw, one.samples[0], one.record)
-                    self._waiting.append(_Pending(one, writing))
+                    self._submit(one, self._redraw)
         self._report_finished()
 
     def begin(self, sample: Sample, request: Request) -> None:
@@ -187,8 +174,13 @@ class Results:
             self._report_first()
 
     def _report_finished(self) -> None:
-        while self._waiting and (self._waiting[0].writing.done() or len(self._waiting) > _MAX_WAITING):
+        while self._waiting and (self._waiting[0].writing.done() or self._waits_long()):
             self._report_first()
+
+    def _waits_long(self) -> bool:
+        """Whether more samples are pending than may be, besides those of one batch."""
+        later = (len(pending.explained.samples) for pending in itertools.islice(self._waiting, 1, None))
+        return sum(later) > _MAX_WAITING
 
     def _report_first(self) -> None:
         """Report the first pending sample. A sample counts as done only when its files are saved.
@@ -199,32 +191,23 @@ class Results:
             They cannot be written, and those of all others neither.
         """
         first = self._waiting[0]
+        samples, kept = first.explained.samples, first.explained.kept
         # Waiting can be interrupted, what follows cannot.
         futures.wait([first.writing])
         with held():
             self._waiting.popleft()
             try:
-                files = first.writing.result()
+                written = first.writing.result()
             except OF_ROWS as error:
-                for sample in first.explained.samples:
-                    self.fail(sample.name, not sample.several, translated(error))
+                for sample in samples:
+                    self._fail(sample.name, not sample.several, translated(error), bool(self._finished.count))
                 return
-            self._done.append(self._finished(first.explained, files))
-            kept = first.explained.kept
-            self.kept += [sample.name for sample in first.explained.samples] if kept else []
+            self._finished.add([sample.place for sample in samples], written)
+            self.kept += [sample.name for sample in samples] if kept else []
         if kept:
-            self.printer.lines(*self._saved_lines(self.pictures.drawn(files)))
+            self.printer.lines(*self._saved_lines(self.pictures.drawn(written.files)))
         else:
-            self._print_results(first.explained, files)
-
-    def _finished(self, explained: Explained, files: list[str]) -> _Done:
-        places = [sample.place for sample in explained.samples]
-        gathered = self.destination.kind == "record" or self.pictures.is_joint(explained.samples[0])
-        if gathered or (self.options.as_json and not files):
-            return _Done(places, explained)
-        # A record in the folder need not stay in memory.
-        entry = _entry(explained, files, arrays=not self._in_folder) if self.options.as_json else None
-        return _Done(places, None, entry)
+            self._print_results(first.explained, written.files)
 
     def _print_results(self, explained: Explained, files: list[str]) -> None:
         """Print the results of samples; those of rows that go into one file only for the first ones."""
@@ -270,20 +253,50 @@ class Results:
     def _saved_lines(self, files: list[str]) -> list[str]:
         return [f"  {self.destination.saved_line(file)}" for file in files]
 
-    def _write(self, sample: Sample, record: Explanation) -> list[str]:
-        """Write the files of one sample and return their paths.
+    def _write(self, one: Explained) -> Written:
+        """Write the files of one sample.
 
         The record comes first: it takes the longer to make again.
         """
-        records = self.archive.put([sample], record) if self._in_folder else []
-        return [*self.pictures.save(sample, record), *records]
+        (sample,) = one.samples
+        records = self.archive.put([sample], one.record) if self._in_folder else []
+        files = [*self.pictures.save(sample, one.record), *records]
+        return Written(files, self._entries(one, files))
 
-    def _redraw(self, sample: Sample, record: Explanation) -> list[str]:
-        """Draw the pictures of an earlier record that are missing, and return the paths of all its files."""
-        return [*self.pictures.save(sample, record), str(self.archive.path(sample))]
+    def _redraw(self, one: Explained) -> Written:
+        """Draw the pictures of an earlier record that are missing."""
+        (sample,) = one.samples
+        files = [*self.pictures.save(sample, one.record), str(self.archive.path(sample))]
+        return Written(files, self._entries(one, files))
 
-    def conclude(self, complete: bool) -> list[str]:
+    def _put(self, explained: Explained) -> Written:
+        """Keep samples on the disk until the file of all inputs is written."""
+        self.archive.put(explained.samples, explained.record)
+        return self._gather(explained)
+
+    def _gather(self, explained: Explained) -> Written:
+        """Keep of samples what the document and the file of all inputs need."""
+        kind, record = self.destination.kind, explained.record
+        entries = self._entries(explained, None)
+        if kind == "nothing":
+            return Written([], entries)
+        drawn = explained.samples if kind == "picture" else ()
+        if drawn:
+            # No picture shows hashes.
+            shown = {name: value for name, value in record.provenance.items() if name not in _HASHES}
+            record = dataclasses.replace(record, provenance=shown)
+        return Written([], entries, encode_lists(record), drawn, Findings.of(explained.record))
+
+    def _entries(self, explained: Explained, files: list[str] | None) -> EntryTexts | None:
+        """The entries of the document; arrays are left out that files have."""
+        if not self.options.as_json:
+            return None
+        return entry_texts(explained, files, arrays=self.destination.kind in ("nothing", "picture"))
+
+    def conclude(self, complete: bool, stop: BaseException | None = None) -> list[str]:
         """Save and print the finished samples, once; describe them if the work is not complete.
+
+        ``stop`` is what ended the run.
 
         Raises
         ------
@@ -298,42 +311,43 @@ class Results:
             # A run that is stopped already needs no other signal.
             with contextlib.nullcontext() if complete else contextlib.suppress(KeyboardInterrupt), held():
                 self._concluded = True
-                self._conclude(complete)
-        done = self._count
+                self._conclude(complete, stop)
+        done = self._finished.count
         if complete or not done:
             return []
         where = "" if self.destination.kind == "nothing" else f" and saved in {self.destination.path}"
         return [f"{done} {'input is' if done == 1 else 'inputs are'} done{where}"]
 
-    def _conclude(self, complete: bool) -> None:
+    def _conclude(self, complete: bool, stop: BaseException | None) -> None:
         while not complete and self.draws and self._waiting and self._waiting[-1].writing.cancel():
             self._waiting.pop()
-        self._finish_all()
+        self._finish_all(stop)
         self._writer.shutdown()
         saved, failure = None, None
         try:
             saved = self._save()
         except (StorageError, MemoryError) as error:
             failure = error
-        for line in self.refusals.lines(self._count):
+        for line in self.refusals.lines(self._finished.count):
             self.printer.error(line)
         self._print_document(complete, saved)
-        if complete and self._done and self.destination.kind == "nothing":
+        if complete and self._finished.count and self.destination.kind == "nothing":
             self.printer.lines("\nnothing was saved: -o NAME.png draws a picture, -o NAME.npz saves the whole record")
         if failure is not None:
             raise failure
         if self.printer.lost is not None:
             raise self.printer.lost
 
-    def _finish_all(self) -> None:
-        """Report every pending sample, also after one of them raises an error."""
+    def _finish_all(self, stop: BaseException | None) -> None:
+        """Report every pending sample, also after one of them raises an error; ``stop`` is what ended the run."""
         self._write_all()
         while self._waiting:
             samples = self._waiting[0].explained.samples
             try:
                 self._report_first()
             except XaionnxError as error:
-                for sample in samples:
+                # What ended the run is reported by itself, once.
+                for sample in samples if str(error) != str(stop) else ():
                     self.refusals.add(sample.name, None, type(error)(f"'{sample.name}': {error}"))
 
     def _save(self) -> str | None:
@@ -342,40 +356,38 @@ class Results:
             count = f"{len(self.kept)} earlier {'result' if len(self.kept) == 1 else 'results'}"
             place = printable(str(self.destination.path))
             self.printer.lines(f"\nkept {count} of the same request in {place}; --no-resume computes anew")
-        gathered = [one.explained for one in self._done if one.explained is not None]
-        if not gathered or self.destination.kind not in ("record", "picture"):
+        finished, rows = self._finished, self._finished.gathered
+        if not rows:
             return None
-        whole, saved = join(gathered), None
-        # The parts are not needed any more.
-        rest = [one for one in self._done if one.explained is None]
-        self._done = [*rest, _Done([sample.place for sample in whole.samples], whole)]
-        del gathered
         if self.destination.kind == "record":
-            saved = str(whole.record.save(self.destination.path))
+            files = [str(write_fields(finished.fields(), self.destination.path))]
             self.archive.close()
-            files = [saved]
         else:
-            files = self._joint = self.pictures.save_joint(whole)
-        if len(whole.samples) > _MAX_DETAILED and not self.options.as_json:
-            self.printer.lines_once(_report.warning_lines(whole.record))
+            files = self._joint = self._save_picture()
+        if rows > _MAX_DETAILED and not self.options.as_json:
+            self.printer.lines_once(_report.lines_of_warnings(finished.warnings()))
         self.printer.lines("")
         if self.destination.kind == "picture":
-            self.printer.lines(f"{len(whole.samples):,} rows in one picture; --each draws each in its own")
+            self.printer.lines(f"{rows:,} rows in one picture; --each draws each in its own")
         self.printer.lines(*[self.destination.saved_line(file) for file in files])
-        return saved
+        return files[0] if self.destination.kind == "record" else None
 
-    @property
-    def _count(self) -> int:
-        """The number of samples that are done."""
-        return sum(len(one.places) for one in self._done)
+    def _save_picture(self) -> list[str]:
+        """Draw all rows in one picture for each target, or one by one if they have different features."""
+        samples, record = self._finished.whole()
+        if self.pictures.fits_one(record):
+            return self.pictures.save_joint(record)
+        rows = Explained(samples, record, [[] for _ in samples])
+        named = (self._named(one) for one in rows.singles())
+        return [file for one in named for file in self.pictures.save(one.samples[0], one.record)]
 
     def _print_document(self, complete: bool, saved: str | None) -> None:
         """Print the JSON document, if it is asked for; the arrays are in it unless a file holds them.
 
-        The entries of thousands of rows are made one by one, and printed when a megabyte has gathered. A smaller
-        document is printed at once, so that a reader gets all of it or nothing.
+        The entries of thousands of rows are printed when a megabyte has gathered. A smaller document is printed at
+        once, so that a reader gets all of it or nothing.
         """
-        if not self.options.as_json or not (self._done or complete):
+        if not self.options.as_json or not (self._finished.count or complete):
             return
         head = {
             "xaionnx": __version__,
@@ -388,26 +400,16 @@ class Results:
         }
         tail = {"kept": self.kept, "refused": self.refusals.entries, "notes": self.printer.notes}
         gathered, size = [f'{_report.dump_json(head)[:-1]}, "results": ['], 0
-        for number, entry in enumerate(self._entries(arrays=saved is None)):
+        entries = self._finished.texts(_report.dump_json(self._joint), saved=saved is not None)
+        for number, entry in enumerate(entries):
             if self.printer.lost is not None:
                 break
-            gathered.append(f"{', ' if number else ''}{_report.dump_json(entry)}")
+            gathered.append(f"{', ' if number else ''}{entry}")
             size += len(gathered[-1])
             if size > _GATHERED:
                 self.printer.document("".join(gathered))
                 gathered, size = [], 0
         self.printer.document(f"{''.join(gathered)}], {_report.dump_json(tail)[1:]}\n")
-
-    def _entries(self, *, arrays: bool) -> Iterator[Document]:
-        """Yield the entries of the document in the order of the samples."""
-        places: list[tuple[int, _Done, int]] = []
-        for done in self._done:
-            places += [(place, done, n) for n, place in enumerate(done.places)]
-        for _, done, n in sorted(places, key=lambda one: one[0]):
-            if done.entry is not None:
-                yield done.entry
-            elif done.explained is not None:
-                yield _entry(done.explained.single(n), self._joint, arrays=arrays)
 
     def exit_code(self) -> int:
         """Save and print everything, and return the exit code.
@@ -417,15 +419,18 @@ class Results:
         XaionnxError
             The only input failed.
         """
-        if not self._done and len(self.refusals.errors) == 1:
+        if not self._finished.count and len(self.refusals.errors) == 1:
             self._concluded = True
             raise self.refusals.errors[0]
         self.conclude(complete=True)
-        return self.refusals.exit_code(self._count)
+        return self.refusals.exit_code(self._finished.count)
 
     def fail(self, name: str, alone: bool, error: XaionnxError) -> None:
         """Record the error of a row; raise it if every row would meet it, or if the row is ``alone``."""
-        finished = bool(self._done or self._waiting or self._unwritten)
+        self._fail(name, alone, error, bool(self._finished.count or self._waiting or self._unwritten))
+
+    def _fail(self, name: str, alone: bool, error: XaionnxError, finished: bool) -> None:
+        """The same; ``finished`` is whether a row has come as far."""
         assert self.failures is not None  # set before the first row
         if (alone and not isinstance(error, DataError)) or self.failures.ends_run(error, finished):
             raise error

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import itertools
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from xaionnx import parameters
@@ -30,7 +31,7 @@ from xaionnx.targets.target import Target
 from xaionnx.typing import Document
 from xaionnx_cli import _progress, _report, _samples, _targets
 from xaionnx_cli._archive import Requests
-from xaionnx_cli._batches import Batches, left_columns, stack_feeds, texts_of
+from xaionnx_cli._batches import MAX_ROWS, Batches, left_columns, stack_feeds, texts_of
 from xaionnx_cli._deadline import paused, time_limit, time_limit_between_runs
 from xaionnx_cli._destination import Destination
 from xaionnx_cli._explained import Explained
@@ -93,7 +94,6 @@ class _Job:
             self.reports = self._reported_targets()
         self.results = Results(self.model, method.name(), destination, options)
         self._named = named
-        self._requests = Requests({})
         self._places = itertools.count()
 
     def _reported_targets(self) -> list[Target]:
@@ -129,19 +129,59 @@ class _Job:
                 with self._limited(bar):
                     self.method = self.method.bind(self.model)
                 self.results.failures = Failures(self.method, self.model, self.target, len(self.files) == 1)
-                self._requests = Requests(self._what_all_rows_share())
-                batches = Batches(self.model.shared, self.method.compares_samples)
-                for batch in batches.of(self._read()):
-                    bar.start(printable(Path(batch[0].name).name), batch[0].number, batch[-1].count)
-                    with batches.timed(len(batch)):
-                        self._explain(batch, bar)
+                batches = Batches(self.model.shared)
+                for method, samples in self._groups(batches, bar):
+                    for batch in batches.of(samples, together=method.compares_samples):
+                        bar.start(printable(Path(batch[0].name).name), batch[0].number, batch[-1].count)
+                        with batches.timed(len(batch)):
+                            self._explain(batch, method, bar)
                 self.results.finish()
             return self.results.exit_code()
         except BaseException as stop:
-            kept = self.results.conclude(complete=False)
+            kept = self.results.conclude(complete=False, stop=stop)
             if isinstance(stop, KeyboardInterrupt):
                 stop.args = tuple(kept)
             raise
+
+    def _groups(
+        self, batches: Batches, bar: _progress.InputListener
+    ) -> Iterator[tuple[Explainer, Iterable[_samples.Sample]]]:
+        """Yield the method and the samples to explain by it, without those that have an earlier record.
+
+        If the method compares samples with each other, all of one shape that follow each other are a group.
+        """
+        if not self.method.compares_samples:
+            yield self.method, self._missing(self._read(), Requests(self._what_all_rows_share()), batches)
+            return
+        for _, group in itertools.groupby(self._read(), key=batches.signature):
+            samples = list(group)
+            method = self._against(samples, bar)
+            if method is None:
+                yield self.method, samples
+            else:
+                rows = [self._requests_of_rows(samples), self.method.name()]
+                requests = Requests(self._what_all_rows_share() | {"rows": rows})
+                yield method, self._missing(samples, requests, batches)
+
+    def _against(self, samples: Sequence[_samples.Sample], bar: _progress.InputListener) -> Explainer | None:
+        """The method to explain batches of the samples by, each compared with all; None if they make one batch."""
+        try:
+            with self._limited(bar):
+                return self.method.against(self.method.request(self.model, self._inputs(samples), self.target))
+        except OF_ROWS:
+            # It is met again when they are explained.
+            return None
+
+    @staticmethod
+    def _requests_of_rows(samples: Sequence[_samples.Sample]) -> str:
+        """The hash of all samples, on which the result of each depends."""
+        digest = hashlib.sha256()
+        for sample in samples:
+            digest.update(Requests({}).sha256(sample.feeds).encode())
+        return digest.hexdigest()
+
+    def _inputs(self, samples: Sequence[_samples.Sample]) -> Inputs:
+        return Inputs(stack_feeds(samples, self.model.shared), texts=texts_of(samples), left=left_columns(samples))
 
     def _read(self) -> Iterator[_samples.Sample]:
         """Yield the samples of all files; record those that cannot be read as refused."""
@@ -163,25 +203,36 @@ class _Job:
             count = len(self.files) + len(samples) - 1
             several = len(self.files) > 1 or len(samples) + len(refused) > 1
             for row, sample in enumerate(samples):
-                placed = self._placed(dataclasses.replace(sample, number=number + row, count=count, several=several))
-                earlier = self.results.archive.find(placed)
-                if earlier is None:
-                    yield placed
-                else:
-                    self._keep(placed, earlier)
+                placed = dataclasses.replace(
+                    sample, number=number + row, count=count, several=several, place=next(self._places)
+                )
+                yield dataclasses.replace(placed, file=self.results.file_name(placed))
 
-    def _placed(self, sample: _samples.Sample) -> _samples.Sample:
-        """The sample with its place in the results, the name of its files, and the hash of its request."""
-        place = next(self._places)
-        destination = self.results.destination
-        if destination.kind == "nothing" or self.method.compares_samples:
-            return dataclasses.replace(sample, place=place, file=destination.name(sample.name))
-        return dataclasses.replace(
-            sample,
-            place=place,
-            file=destination.name(sample.name),
-            request=self._requests.sha256(sample.feeds),
-        )
+    def _missing(
+        self, samples: Iterable[_samples.Sample], requests: Requests, batches: Batches
+    ) -> Iterator[_samples.Sample]:
+        """Yield the samples without an earlier record, with the hashes of their requests, and pass on the others."""
+        found: list[tuple[_samples.Sample, Explanation, int]] = []
+        archive = self.results.archive
+
+        def pass_on() -> None:
+            if found:
+                kept, (_, whole, _) = [sample for sample, _, _ in found], found[0]
+                self._keep(kept, archive.record_of(kept, whole, [number for _, _, number in found]))
+                found.clear()
+
+        for sample in samples:
+            if self.results.destination.kind != "nothing":
+                sample = dataclasses.replace(sample, request=requests.sha256(sample.feeds))
+            earlier = archive.find(sample)
+            alike = found and earlier is not None and found[0][1] is earlier[0] and len(found) < MAX_ROWS
+            if not alike or batches.signature(found[0][0]) != batches.signature(sample):
+                pass_on()
+            if earlier is None:
+                yield sample
+            else:
+                found.append((sample, *earlier))
+        pass_on()
 
     def _what_all_rows_share(self) -> Document:
         """All that the result of a row depends on besides the row itself."""
@@ -205,17 +256,21 @@ class _Job:
         options = self.options
         return {"steps": options.removal_steps or REMOVAL_STEPS, "baseline": options.removal_baseline}
 
-    def _keep(self, sample: _samples.Sample, earlier: Explanation) -> None:
+    def _keep(self, samples: list[_samples.Sample], earlier: Explanation) -> None:
         """Pass on an earlier record; the document has the top classes too, which records lack."""
-        top: list[_report.Score] = []
+        tops: list[list[_report.Score]] = [[] for _ in samples]
         if self.options.as_json:
             try:
-                inputs = Inputs(stack_feeds([sample], self.model.shared), texts=texts_of([sample]))
-                (top,) = _report.top_classes(self.method.request(self.model, inputs, self.target, self.reports))
+                request = self.method.request(self.model, self._inputs(samples), self.target, self.reports)
+                tops = _report.top_classes(request)
             except OF_ROWS as error:
-                self.results.fail(sample.name, not sample.several, translated(error))
+                if len(samples) > 1:
+                    for n, sample in enumerate(samples):
+                        self._keep([sample], earlier[n])
+                    return
+                self.results.fail(samples[0].name, not samples[0].several, translated(error))
                 return
-        self.results.keep(Explained([sample], earlier, [top], kept=True))
+        self.results.keep(Explained(samples, earlier, tops, kept=True))
 
     def _read_file(self, path: Path) -> _samples.Reading:
         options = self.options
@@ -223,7 +278,7 @@ class _Job:
             path, self.model, options.exif, self.results.draws, self.by_name, text=options.text, rows=options.rows
         )
 
-    def _check_rows(self, samples: Sequence[_samples.Sample]) -> None:
+    def _check_rows(self, samples: _samples.Source) -> None:
         """Check that the rows of a file are samples.
 
         Raises
@@ -231,7 +286,7 @@ class _Job:
         UnsupportedModelError
             The answer for a row depends on the other rows, or the model does not run on a single one.
         """
-        compared = stack_feeds([*samples[: max(_COMPARED, self.model.fixed_batch or 1)]], self.model.shared)
+        compared = stack_feeds(samples.first(max(_COMPARED, self.model.fixed_batch or 1)), self.model.shared)
         read = {target.tensor(self.model) for target in Target.of(self.target)[0]} if self.target is not None else set()
         outputs = read & {info.name for info in self.model.outputs}
         try:
@@ -257,7 +312,7 @@ class _Job:
         with paused():
             self.results.begin(sample, request)
 
-    def _explain(self, batch: list[_samples.Sample], bar: _progress.InputListener) -> None:
+    def _explain(self, batch: list[_samples.Sample], method: Explainer, bar: _progress.InputListener) -> None:
         """Explain a batch; if it fails, explain its samples one by one, to leave out only the faulty ones.
 
         Raises
@@ -266,18 +321,17 @@ class _Job:
             The only row failed, or every row would fail for this reason.
         """
         try:
-            inputs = Inputs(stack_feeds(batch, self.model.shared), texts=texts_of(batch), left=left_columns(batch))
             with self._limited(bar):
-                request = self.method.request(self.model, inputs, self.target, self.reports)
+                request = method.request(self.model, self._inputs(batch), self.target, self.reports)
                 if len(batch) == 1:
                     request.announce = lambda: self._begin(batch[0], request)
-                result = self.method.explain(request)
+                result = method.explain(request)
                 if self._needs_curves:
                     result = with_removal_curves(request, result, **self._curves)
         except OF_ROWS as error:
-            if len(batch) > 1 and not self.method.compares_samples:
+            if len(batch) > 1 and not method.compares_samples:
                 for sample in batch:
-                    self._explain([sample], bar)
+                    self._explain([sample], method, bar)
                 return
             for sample in batch:
                 self.results.fail(sample.name, not sample.several, translated(error))
@@ -286,5 +340,5 @@ class _Job:
         if result.samples < len(batch):
             # One record of a data set as a whole stands at the place of its first row.
             name = ", ".join(dict.fromkeys(without_row(sample.name) for sample in batch))
-            batch, tops = [dataclasses.replace(batch[0], name=name, several=False)], [[]]
+            batch, tops = [dataclasses.replace(batch[0], title=name, several=False)], [[]]
         self.results.add(Explained.of(batch, result, tops))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import Final, final
 
 from xaionnx.data.files import Refusal, is_file
+from xaionnx.data.inputs import Inputs
 from xaionnx.data.row_numbers import RowNumbers
 from xaionnx.data.text import Text
 from xaionnx.data.texts import TextOptions
@@ -27,31 +29,91 @@ _DISPLAY = 896
 _FINE = 64
 
 
+@final
 @dataclass(frozen=True, eq=False)
-class Sample:
-    """One sample: its feeds with a batch axis of 1, and for a picture the part that the model sees, (H, W, 3).
+class Source:
+    """A file that has been read, whose samples are made one by one as they are asked for.
 
-    ``text`` is what it was made of, if it is text, and ``left`` the cells of the columns that the model does not read.
-
-    ``origin`` is what its record says of all samples of its file. ``number`` is its position among the ``count``
-    samples known so far; ``several`` is whether its file or the command has more than one. ``place`` is its position in
-    the results, ``file`` the name of its files without a suffix, and ``request`` the hash of all that its result
-    depends on.
+    Attributes
+    ----------
+    found : Inputs
+        What it holds.
+    shared : frozenset of str
+        Inputs without a batch axis.
+    origin : dict
+        What the records of all its samples say of them.
     """
 
-    name: str
-    sha256: str | None
-    feeds: dict[str, Array]
-    display: Array | None
+    found: Inputs
+    shared: frozenset[str]
     origin: Document
-    text: Text | None = None
+
+    def __len__(self) -> int:
+        return len(self.found.names)
+
+    def __iter__(self) -> Iterator[Sample]:
+        return (Sample(self, row) for row in range(len(self)))
+
+    def first(self, count: int) -> list[Sample]:
+        """Return the first samples."""
+        return list(islice(self, count))
+
+
+@final
+@dataclass(frozen=True, eq=False, slots=True)
+class Sample:
+    """One sample: the ``row`` of its ``source``, counted from 0.
+
+    ``number`` is its position among the ``count`` samples known so far; ``several`` is whether its file or the command
+    has more than one. ``place`` is its position in the results, ``file`` the name of its files without a suffix,
+    ``request`` the hash of all that its result depends on, and ``title`` its name if it is not that of its row.
+    """
+
+    source: Source
+    row: int
     number: int = 0
     count: int = 1
     several: bool = False
     place: int = 0
     file: str = ""
     request: str | None = None
-    left: Facts = field(default_factory=dict)
+    title: str = ""
+
+    @property
+    def name(self) -> str:
+        """What it is called in messages and results."""
+        return self.title or self.source.found.names[self.row]
+
+    @property
+    def sha256(self) -> str | None:
+        """The hash of its file."""
+        return self.source.found.sha256s[self.row]
+
+    @property
+    def feeds(self) -> dict[str, Array]:
+        """Its inputs, with a batch axis of 1."""
+        row, shared = self.row, self.source.shared
+        return {name: x if name in shared else x[row : row + 1] for name, x in self.source.found.arrays.items()}
+
+    @property
+    def display(self) -> Array | None:
+        """The part of a picture that the model sees, (H, W, 3); None for anything else."""
+        return self.source.found.displays[self.row] if self.source.found.displays else None
+
+    @property
+    def text(self) -> Text | None:
+        """What it was made of, if it is text."""
+        return self.source.found.texts[self.row] if self.source.found.texts else None
+
+    @property
+    def left(self) -> Facts:
+        """The cells of the columns that the model does not read."""
+        return {column: cells[self.row] for column, cells in self.source.found.left.items()}
+
+    @property
+    def origin(self) -> Document:
+        """What its record says of all samples of its file."""
+        return self.source.origin
 
 
 def provenance(samples: Sequence[Sample]) -> Document:
@@ -76,7 +138,7 @@ def is_row(sample: Sample, model: Model) -> bool:
     return alike and sample.several and sample.text is None and sample.display is None and model.axes.rows != "joint"
 
 
-Reading = tuple[list[Sample], tuple[Refusal, ...], tuple[str, ...]]
+Reading = tuple[Source, tuple[Refusal, ...], tuple[str, ...]]
 """What a file holds: its samples, those that were refused, and notes on conversions."""
 
 
@@ -146,19 +208,4 @@ def read(
     given = {name: str(one) for name, one in files.items()} if files else path
     side = _DISPLAY if fine and drawn else None
     found = model.read(given, partial=True, exif=exif, display_side=side, text=text, rows=rows)
-    displays: Sequence[Array | None] = found.displays or [None] * len(found.names)
-    origin = found.provenance()
-    texts: Sequence[Text | None] = found.texts or [None] * len(found.names)
-    samples = [
-        Sample(
-            name,
-            digest,
-            {key: array if key in model.shared else array[n : n + 1] for key, array in found.arrays.items()},
-            display,
-            origin,
-            text,
-            left={column: cells[n] for column, cells in found.left.items()},
-        )
-        for n, (name, digest, display, text) in enumerate(zip(found.names, found.sha256s, displays, texts, strict=True))
-    ]
-    return samples, found.refused, found.notes
+    return Source(found, model.shared, found.provenance()), found.refused, found.notes

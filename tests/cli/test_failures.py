@@ -15,6 +15,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
+from xaionnx_cli import _results
 from xaionnx_cli._deadline import paused, time_limit
 
 import xaionnx
@@ -200,6 +201,7 @@ def test_a_last_save_that_fails_leaves_the_arrays_in_the_document(run, lookup, t
         raise StorageError("The disk is full.")
 
     monkeypatch.setattr(xaionnx.Explanation, "save", full)
+    monkeypatch.setattr(_results, "write_fields", full)
     words = ("explain", "feature_ablation", lookup, _rows(tmp_path, GOOD), "-o", tmp_path / "all.npz", "--json")
     result = run(*words)
     assert (result.exit_code, result.stderr) == (6, "xaionnx: The disk is full.\n")

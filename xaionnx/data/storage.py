@@ -15,9 +15,10 @@ import shutil
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, final
 
 try:
     import fcntl
@@ -27,6 +28,7 @@ except ImportError:  # Windows, where open files cannot be removed
 import numpy as np
 
 from xaionnx.errors import StorageError
+from xaionnx.short_repr import short_repr
 from xaionnx.typing import Array
 
 # Hidden beside a result, plain among the temporary files of the system.
@@ -215,20 +217,43 @@ _PIECES: Final = 32
 _JUDGED: Final = 1 / 16
 
 
-def write_npz(path: str | os.PathLike[str], arrays: Mapping[str, Array]) -> Path:
+@final
+@dataclass(frozen=True, eq=False)
+class ByteStream:
+    """An array of ``length`` bytes that is written piece by piece."""
+
+    length: int
+    pieces: Iterable[bytes]
+
+    __repr__ = short_repr
+
+
+def write_npz(
+    path: str | os.PathLike[str], arrays: Mapping[str, Array] | Iterable[tuple[str, Array | ByteStream]]
+) -> Path:
     """Write arrays by name as an .npz file, whole or not at all; see :func:`write_whole`.
 
-    Arrays that shrink by compression are compressed; :func:`numpy.load` reads both.
+    Arrays that shrink by compression are compressed; :func:`numpy.load` reads both. Of pairs of names and arrays one is
+    in memory at a time.
     """
+    pairs = iter(arrays.items() if isinstance(arrays, Mapping) else arrays)
 
     def write(stream: BinaryIO) -> None:
         with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED, compresslevel=_LEVEL) as archive:
-            for name, array in arrays.items():
+            for name, array in pairs:
+                if isinstance(array, ByteStream):
+                    with archive.open(f"{name}.npy", "w", force_zip64=True) as part:
+                        facts = {"descr": "|u1", "fortran_order": False, "shape": (array.length,)}
+                        np.lib.format.write_array_header_1_0(part, facts)
+                        part.writelines(array.pieces)
+                    continue
                 flat = np.asarray(array, order="C")
                 # A ZipInfo is stored as it is; a name takes the settings of the archive.
                 entry = f"{name}.npy" if _shrinks(flat) else zipfile.ZipInfo(f"{name}.npy")
                 with archive.open(entry, "w", force_zip64=True) as part:
                     np.lib.format.write_array(part, flat, allow_pickle=False)
+                # Before the next one is made.
+                del array, flat
 
     return write_whole(path, write)
 
