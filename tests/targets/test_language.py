@@ -3,7 +3,9 @@
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+from onnx import numpy_helper, parser
 
 import xaionnx
 from xaionnx import Target
@@ -11,7 +13,7 @@ from xaionnx.errors import ParameterError, UnsupportedModelError
 from xaionnx.runtime.model import Model
 from xaionnx.typing import Array
 
-pytest.importorskip("tokenizers")
+tokenizers = pytest.importorskip("tokenizers")
 MODELS = Path(__file__).resolve().parents[2] / "models"
 PROMPT = "Anna lives in Paris. Bert lives in Rome. Bert speaks"
 
@@ -49,6 +51,64 @@ def test_a_given_next_token_and_a_continuation_are_log_probabilities(gpt: Model)
     np.testing.assert_allclose(whole.prediction[0], sum(by_hand), atol=1e-5)
     # The continuation is no player.
     assert whole.feature_names == french.feature_names
+
+
+@pytest.mark.parametrize("baseline", ["delete", "pad", "start"])
+def test_prompts_of_several_lengths_have_the_values_of_each_alone(gpt: Model, baseline: str) -> None:
+    prompts = ["Anna lives in Paris. Anna speaks", PROMPT]
+    both = xaionnx.explain(gpt, prompts, "feature_ablation", baseline=baseline)
+    for prompt, values in zip(prompts, both.feature_values, strict=True):
+        alone = xaionnx.explain(gpt, prompt, "feature_ablation", baseline=baseline).feature_values[0]
+        np.testing.assert_allclose(values[: len(alone)], alone, atol=1e-5)
+        assert np.isnan(values[len(alone) :]).all()
+
+
+def causal(folder: Path, *, positions: bool) -> Model:
+    """Sums of squares of words and places over all tokens so far; without an input of positions it counts them."""
+    rng = np.random.default_rng(0)
+    words = ["<pad>", *"abcde"]
+    made = tokenizers.Tokenizer(tokenizers.models.WordLevel({w: n for n, w in enumerate(words)}, unk_token="e"))
+    made.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    made.add_special_tokens(["<pad>"])
+    made.save(str(folder / "tokenizer.json"))
+    places = "place = Gather (places, position_ids)" if positions else "place = Slice (places, zero, length)"
+    ids = "int64[N, T]"
+    also = f", {ids} position_ids" if positions else ""
+    proto = parser.parse_model(f"""
+        <ir_version: 8, opset_import: ["" : 17]>
+        causal ({ids} input_ids, {ids} attention_mask{also}) => (float[N, T, 6] logits) {{
+          word = Gather (table, input_ids)
+          shape = Shape (input_ids)
+          length = Gather (shape, one)
+          {places}
+          both = Add (word, place)
+          mask = Cast <to = 1> (attention_mask)
+          column = Unsqueeze (mask, two)
+          shown = Mul (both, column)
+          squared = Mul (shown, both)
+          axis = Constant <value_int = 1> ()
+          so_far = CumSum (squared, axis)
+          logits = MatMul (so_far, head)
+        }}""")
+    weights = {
+        "table": rng.normal(size=(6, 4)).astype(np.float32),
+        "places": rng.normal(size=(16, 4)).astype(np.float32),
+        "head": rng.normal(size=(4, 6)).astype(np.float32) / 10,
+        **{name: np.array([number]) for number, name in enumerate(("zero", "one", "two"))},
+    }
+    proto.graph.initializer.extend([numpy_helper.from_array(array, name) for name, array in weights.items()])
+    onnx.save(proto, folder / "causal.onnx")
+    return Model.load(folder / "causal.onnx")
+
+
+@pytest.mark.parametrize("positions", [True, False])
+def test_deletion_counts_positions_as_the_shorter_text_does(tmp_path: Path, positions: bool) -> None:
+    model = causal(tmp_path, positions=positions)
+    found = xaionnx.explain(model, ["a b c d e e", "a b c d"], "feature_ablation", Target.next_token("b"))
+    for kept in ("b c d", "a c d", "a b d", "a b c"):
+        removed = "abcd".index(({*"abcd"} - {*kept}).pop())
+        without = log_probabilities(model, kept)[-1, 2]
+        np.testing.assert_allclose(found.prediction[1] - found.feature_values[1, removed], without, atol=1e-5)
 
 
 def test_deleted_words_leave_the_text_as_if_it_had_never_had_them(gpt: Model) -> None:

@@ -28,9 +28,10 @@ if TYPE_CHECKING:
 class DeletedTokens(Removal):
     """Deletes the tokens of absent players. Codes are coalitions, bool (M, P).
 
-    For a model with an attention mask the length T stays the same: padding that the mask hides fills it up, at the
-    start for a causal model, whose output is read at the end, otherwise at the end. A model without a mask gets shorter
-    inputs, see :meth:`lengths`, or padding alone if its length is fixed. At least one token stays.
+    For a model with an attention mask the length T stays the same: padding that the mask hides fills it up at the end.
+    A model without a mask gets shorter inputs, see :meth:`lengths`, and so does a causal one, whose output is read at
+    the last token: padding before it would be counted as positions by many. If the length is fixed there is padding
+    alone, before the text for a causal model. At least one token stays.
     """
 
     on_host: ClassVar[bool] = True
@@ -47,10 +48,13 @@ class DeletedTokens(Removal):
         tokenizer = self._text.tokenizer
         self._pad = 0 if tokenizer is None else tokenizer.pad_id
         purpose = sample.purposes.get(sample.main)
-        self.shortens = not self._masks and purpose is not None and purpose.is_free
+        self._is_free = purpose is not None and purpose.is_free
+        self.shortens = not self._masks and self._is_free
         real = ~self._text.special | (self._text.ids != self._pad)
         real[: int(np.flatnonzero(~self._text.special)[-1]) + 1] = True
         self._real = real
+        # Padding after the text, as in a batch with longer ones, stays there.
+        self._end = int(np.flatnonzero(real)[-1]) + 1
         self._along = {
             name
             for name, array in sample.own.items()
@@ -79,13 +83,19 @@ class DeletedTokens(Removal):
                 )
         other = copy.copy(self)
         other._causal = bool(by_token)
+        other.shortens = self._is_free and (other._causal or not self._masks)
         other._tokens_first = frozenset(term.tensor for term in by_token)
         return other
 
     def at_end(self, name: str, output: Array) -> Array:
-        """Return an output of a shortened text in the shape of that of the whole, its tokens at the end."""
-        missing = self.sample.array.shape[0] - output.shape[1] if name in self._tokens_first else 0
-        return np.pad(output, [(0, 0), (missing, 0), *[(0, 0)] * (output.ndim - 2)]) if missing else output
+        """Return an output of a shortened text in the shape of that of the whole, its last token at that one's."""
+        if name not in self._tokens_first:
+            return output
+        around = self._end - output.shape[1], self.sample.array.shape[0] - self._end
+        return np.pad(output, [(0, 0), around, *[(0, 0)] * (output.ndim - 2)]) if any(around) else output
+
+    def _are_positions(self, name: str) -> bool:
+        return name in self.sample.purposes and self.sample.purposes[name].purpose == "positions"
 
     @property
     @hook
@@ -103,27 +113,25 @@ class DeletedTokens(Removal):
 
     def _fill_one(self, codes: Array, draw: int, out: Mapping[str, Array]) -> None:
         name = self.sample.main
-        length = out[name].shape[1]
+        end = min(self._end, out[name].shape[1])
         source = {one: self.sample.x[one] for one in (name, *self._along)}
         for row, kept in enumerate(self.kept(codes)):
             places = np.flatnonzero(kept)
             count = max(1, len(places))
-            where = slice(length - count, length) if self._causal else slice(0, count)
+            where = slice(end - count, end) if self._causal else slice(0, count)
             out[name][row] = self._pad
             out[name][row, where] = source[name][places] if len(places) else self._pad
             for mask in self._masks:
                 out[mask][row] = 0
                 out[mask][row, where] = 1
             for other in self._along:
-                positions = self.sample.purposes.get(other)
                 out[other][row] = 0
-                counted = positions is not None and positions.purpose == "positions"
-                out[other][row, where] = np.arange(count) if counted else source[other][:count]
+                out[other][row, where] = np.arange(count) if self._are_positions(other) else source[other][:count]
 
     def shortened(self, codes: Array, length: int) -> dict[str, Array]:
         """Return the inputs of coalitions that all keep ``length`` tokens, without padding, by name."""
         name = self.sample.main
-        shapes = {one: self.sample.x[one] for one in (name, *self._along)}
+        shapes = {one: self.sample.x[one] for one in (name, *self._along, *self._masks)}
         out = {one: np.empty((len(codes), length), array.dtype) for one, array in shapes.items()}
         self._fill_one(codes, 0, out)
         rest = {n: a for n, a in self.sample.own.items() if n not in out}
