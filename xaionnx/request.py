@@ -82,7 +82,8 @@ class Request:
         replaced: Callable[[Target], Target] | None = None,
     ) -> None:
         self._began = time.perf_counter()
-        self.model = model
+        # Tensors that targets add hide that a model reads text.
+        self.model = self._reader = model
         self.inputs = x if isinstance(x, Inputs) else model.read(x)
         if self.inputs.guessed:
             # A guess may be wrong, and nothing later would detect it.
@@ -131,7 +132,7 @@ class Request:
     def samples(self) -> Sequence[Sample]:
         """The N samples, one per entry."""
         samples, rate = self.model.samples(self.feeds), self.inputs.rate
-        texts = self._texts or self.model.texts(self.feeds)
+        texts = self._texts or self._reader.texts(self.feeds)
         for target in self.target:
             if isinstance(target, Continuation) and len(texts) == len(samples):
                 texts = tuple(text.keeping(kept) for text, kept in zip(texts, target.kept_tokens(), strict=True))

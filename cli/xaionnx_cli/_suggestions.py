@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from xaionnx.runtime.model import Model
+from xaionnx.runtime.token_inputs import reads_text
 
 Size = int | str | None
 
@@ -39,6 +40,8 @@ def _targets(model: Model, shape: Sequence[Size]) -> Iterator[tuple[str, str]]:
     elif picture and len(shape) == 2:
         yield _box(model, shape)
     elif len(shape) == 2:
+        if reads_text(model):
+            yield "similarity:OTHER.txt", "the cosine to another text, of embeddings"
         yield f"element:0,{_last(shape[1])}", "the last number at its first position"
         yield "path", "the text of a CTC output"
     if picture and len(shape) == 3:

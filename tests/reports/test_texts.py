@@ -1,6 +1,7 @@
 """What people met when they explained text with other libraries. The log is text.toml; the numbers are by hand."""
 
 import json
+import re
 import tomllib
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from onnx import numpy_helper, parser
 import xaionnx
 from xaionnx import Model
 from xaionnx.data.tokens import TextTokenizer
-from xaionnx.errors import DataError, ParameterError
+from xaionnx.errors import DataError, InputMismatchError, ParameterError
 from xaionnx.typing import Array
 
 tokenizers = pytest.importorskip("tokenizers")
@@ -76,8 +77,12 @@ def squared(model: Model, ids: Array) -> float:
 
 
 def test_every_report_has_tests_here() -> None:
+    here = Path(__file__)
+    written = [here, here.with_name("test_prompts.py"), here.parents[1] / "targets" / "test_language.py"]
+    code = "".join(file.read_text(encoding="utf-8") for file in written)
+    tests = {*re.findall(r"^def (test_\w+)", code, re.MULTILINE)}
     for report in REPORTS:
-        assert set(report["tests"]) <= set(globals())
+        assert {*report["tests"]} <= tests
 
 
 @pytest.mark.parametrize(("baseline", "number"), [("pad", 1), ("mask", 4), ("unk", 3)])
@@ -178,6 +183,27 @@ def test_pairs_have_the_separators_of_their_tokenizer(tmp_path: Path) -> None:
     without = TextTokenizer(Path(__file__).resolve().parents[2] / "models" / "tiny_gpt.tokenizer.json")
     with pytest.raises(DataError, match="no template for pairs"):
         without.encode("Who?", second="Not bad")
+
+
+def test_every_word_of_a_pair_has_a_value_up_to_its_separator(tmp_path: Path) -> None:
+    model = squares(tmp_path)
+    ids = np.array([0, 5, 7, 2, 2, 8, 6, 2])
+    found = xaionnx.explain(model, ("good film", "not bad"), "feature_ablation", baseline="mask")
+    assert found.feature_names == ("good", "film", "not", "bad")
+    for number, place in enumerate((1, 2, 5, 6)):
+        without = squared(model, np.where(np.arange(8) == place, 4, ids))
+        np.testing.assert_allclose(found.prediction[0] - found.feature_values[0, number], without, rtol=1e-4)
+
+
+def test_the_place_of_an_answer_stays_that_of_its_token(tmp_path: Path) -> None:
+    model = squares(tmp_path)
+    third = xaionnx.Target.index((2,), output="kept")
+    pair = ("good film", "not bad")
+    found = xaionnx.explain(model, pair, "feature_ablation", third, baseline="mask")
+    own = ((TABLE[7] + PLACES[2]) ** 2).sum() - ((TABLE[4] + PLACES[2]) ** 2).sum()
+    np.testing.assert_allclose(found.feature_values[0], [0, own, 0, 0], rtol=1e-4, atol=1e-5)
+    with pytest.raises(InputMismatchError, match=r"belongs to token 2 .*Use baseline='mask', 'pad' or 'unk'"):
+        xaionnx.explain(model, pair, "feature_ablation", third, baseline="delete")
 
 
 def test_occurrences_of_a_word_are_players_of_their_own(tmp_path: Path) -> None:

@@ -115,6 +115,12 @@ class TextTokenizer:
         """The number of tokens that the tokenizer knows."""
         return int(self._tokenizer.get_vocab_size())
 
+    @cached_property
+    def _written_special(self) -> frozenset[int]:
+        """The special tokens that a text may hold as it is written; that of an unknown word stands for the word."""
+        added = {int(item["id"]) for item in self._document.get("added_tokens", []) if item.get("special")}
+        return frozenset(added - {self.special_id("unknown")})
+
     def encode(self, text: str, max_length: int | None = None, second: str | None = None) -> Text:
         """Return the tokens of a text, or of a pair, cut to ``max_length`` or :attr:`max_length` if that is smaller.
 
@@ -145,7 +151,8 @@ class TextTokenizer:
             ) from error
         finally:
             self._tokenizer.no_truncation()
-        ids, special = np.array(found.ids, np.int64), np.array(found.special_tokens_mask, bool)
+        ids = np.array(found.ids, np.int64)
+        special = np.array(found.special_tokens_mask, bool) | np.isin(ids, [*self._written_special - {self.pad_id}])
         if special.all():
             raise DataError("The text is empty for the tokenizer, so there is nothing to explain. Give some words.")
         spans = np.array(found.offsets, np.int64).reshape(-1, 2)
@@ -159,9 +166,8 @@ class TextTokenizer:
     def decode(self, ids: Array) -> Text:
         """Return the text that tokens stand for, as well as the tokenizer can tell, with the characters of each."""
         pieces, spans, special, at = list[str](), list[list[int]](), list[bool](), 0
-        added = {item["id"] for item in self._document.get("added_tokens", []) if item.get("special")}
         for number in np.asarray(ids).astype(np.int64).tolist():
-            own = number in added
+            own = number in self._written_special
             piece = "" if own else self.piece(number)
             # The first piece of a text has no space before it.
             piece = piece if pieces and any(pieces) else piece.lstrip()
@@ -187,9 +193,18 @@ class TextTokenizer:
         if model.get("type") == "WordPiece":
             prefix = str(model.get("continuing_subword_prefix", "##"))
             return token[len(prefix) :] if token.startswith(prefix) else f" {token}"
+        if model.get("type") == "WordLevel" and self._splits_at_spaces:
+            return f" {token}"
         if "ByteLevel" in json.dumps([self._document.get("decoder"), self._document.get("pre_tokenizer")]):
             return str(self._tokenizer.decode([number], skip_special_tokens=False)) or token
         return str(token).replace("\N{LOWER ONE EIGHTH BLOCK}", " ").replace("</w>", " ")
+
+    @cached_property
+    def _splits_at_spaces(self) -> bool:
+        """Whether the tokenizer divides a text at white space, which is then no token."""
+        given = self._document.get("pre_tokenizer") or {}
+        kinds = {one.get("type") for one in [given, *given.get("pretokenizers", [])]}
+        return not kinds.isdisjoint({"Whitespace", "WhitespaceSplit", "BertPreTokenizer"})
 
     def id_of(self, text: str) -> list[int]:
         """Return the numbers of the tokens of a text without special ones."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
     from xaionnx.graph.builder import Builder
+    from xaionnx.runtime.model import Model
 
 
 @final
@@ -62,7 +63,7 @@ class DeletedTokens(Removal):
         }
 
     @hook
-    def reading(self, selection: TargetSet, outputs: Mapping[str, Array]) -> Self:
+    def reading(self, selection: TargetSet, outputs: Mapping[str, Array], model: Model) -> Self:
         """Return the same removal, which keeps the elements of outputs that are read in their places.
 
         Raises
@@ -70,10 +71,11 @@ class DeletedTokens(Removal):
         InputMismatchError
             An element belongs to a token before the last one, which deletion moves or removes.
         """
-        length, last = self.sample.array.shape[0], int(np.flatnonzero(self._labels >= 0)[-1])
+        last = int(np.flatnonzero(self._labels >= 0)[-1])
         shapes = {name: array.shape[1:] for name, array in outputs.items()}
         own = selection.of_sample(self.sample.number)
-        by_token = [t for t in own.terms if len(shapes[t.tensor]) > 1 and shapes[t.tensor][0] == length]
+        free = {info.name for info in model.outputs if len(info.shape) > 1 and not isinstance(info.shape[1], int)}
+        by_token = [term for term in own.terms if self._has_tokens(shapes[term.tensor], term.tensor in free)]
         for term in by_token:
             position = int((term.indices // math.prod(shapes[term.tensor][1:])).min())
             if position < last:
@@ -93,6 +95,10 @@ class DeletedTokens(Removal):
             return output
         around = self._end - output.shape[1], self.sample.array.shape[0] - self._end
         return np.pad(output, [(0, 0), around, *[(0, 0)] * (output.ndim - 2)]) if any(around) else output
+
+    def _has_tokens(self, shape: tuple[int, ...], is_free: bool) -> bool:
+        """Whether the first axis of a sample's output is that of its tokens; a single axis may be one of classes."""
+        return shape[:1] == self.sample.array.shape[:1] and (len(shape) > 1 or is_free)
 
     def _are_positions(self, name: str) -> bool:
         return name in self.sample.purposes and self.sample.purposes[name].purpose == "positions"

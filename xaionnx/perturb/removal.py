@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
     from xaionnx.graph.builder import Builder
+    from xaionnx.runtime.model import Model
     from xaionnx.targets.selection import TargetSet
 
 
@@ -95,9 +96,9 @@ class Removal(ABC):
         raise TypeError(f"{type(self).__name__} does not select elements")
 
     @hook
-    def reading(self, selection: TargetSet, outputs: Mapping[str, Array]) -> Self:
-        """Return the same removal for the targets of N samples, which are read from outputs (N, ...)."""
-        del selection, outputs
+    def reading(self, selection: TargetSet, outputs: Mapping[str, Array], model: Model) -> Self:
+        """Return the same removal for the targets of N samples, which are read from outputs (N, ...) of the model."""
+        del selection, outputs, model
         return self
 
     @final

@@ -342,7 +342,7 @@ class GameExplainer(FromBackground, Explainer):
 
     def _bound_removal(self, resolved: ResolvedTargets, sample: Sample) -> Removal:
         """The removal of a sample, for its targets."""
-        return self.removal(sample).reading(resolved.selection, resolved.outputs)
+        return self.removal(sample).reading(resolved.selection, resolved.outputs, resolved.model)
 
     def _together(self, resolved: ResolvedTargets, removal: Removal) -> int:
         """The number of samples whose games are played together."""
