@@ -175,7 +175,7 @@ def approximation_line(result: Explanation) -> str:
 def left_lines(result: Explanation) -> list[str]:
     """Lines on axes that were guessed, and on the inputs that the values do not cover; empty if there are none."""
     # Imported here: nothing else needs the drawing code.
-    from xaionnx.render.words import guessed_axes, left_as_is
+    from xaionnx.render.settings import guessed_axes, left_as_is
 
     return [f"  {printable(words)}" for words in (*guessed_axes(result), *left_as_is(result))]
 
@@ -206,7 +206,7 @@ def gap_lines(result: Explanation) -> list[str]:
     if "relative_gap" not in result.diagnostics:
         return []
     # Imported here: nothing else needs the drawing code.
-    from xaionnx.render.words import gap
+    from xaionnx.render.settings import gap
 
     if not result.several_targets:
         return [f"  {words}" for words in gap(result.sample(0))]

@@ -13,7 +13,7 @@ from tests.contracts.axes_zoo import ZOO, states
 from tests.tolerances import Tolerance, assert_close
 from xaionnx import discovery
 from xaionnx.errors import XaionnxError
-from xaionnx.render.words import made_by
+from xaionnx.render.captions import made_by
 
 METHODS = discovery.methods()
 # Models of which each method explains a few by default, others for each method.

@@ -11,7 +11,7 @@ from xaionnx import Model
 from xaionnx.errors import BudgetError, ParameterError
 from xaionnx.explainers._games.kl_lucb import Arms, exploration, lower_bound, upper_bound
 from xaionnx.explainers.anchors import Anchors
-from xaionnx.render.words import rule
+from xaionnx.render.readings import rule
 
 ROWS = np.random.default_rng(0).normal(size=(2000, 4)).astype(np.float32)
 Q25, Q75 = np.percentile(ROWS.astype(float), 25, axis=0), np.percentile(ROWS.astype(float), 75, axis=0)

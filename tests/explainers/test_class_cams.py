@@ -15,7 +15,7 @@ from xaionnx.explainers.contrast_cam import ContrastCam
 from xaionnx.explainers.finer_cam import FinerCam
 from xaionnx.explainers.grad_cam import GradCam
 from xaionnx.layers.dry_run import DryRun
-from xaionnx.render import words
+from xaionnx.render import captions
 
 RNG = np.random.default_rng(5)
 WEIGHTS = {
@@ -109,14 +109,14 @@ def test_the_record_tells_what_a_class_is_compared_with(tmp_path, logits):
     assert found.diagnostics["against"] == [f"y[{row[1]}]" for row in order]
     found = Explanation.load(found.save(tmp_path / "found.npz"))
     for n, row in enumerate(order):
-        assert f"against y[{row[1]}]" in words.made_by(found.sample(n))
+        assert f"against y[{row[1]}]" in captions.made_by(found.sample(n))
     every = ContrastCam().attribute(logits, X, [0, 3])
     for n, row in enumerate(order):
         told = [
             f"y[{row[1]}]" if row[0] == p else f"y[{row[0]}], the predicted class, whatever the target" for p in (0, 3)
         ]
         assert every.diagnostics["against"][n] == told
-        assert f"against {told[1]}" in words.made_by(every.sample(n, 1))
+        assert f"against {told[1]}" in captions.made_by(every.sample(n, 1))
     alike = FinerCam(similar=2).attribute(logits, X, 1)
     for n, scores in enumerate(y):
         near = sorted((k for k in range(4) if k != 1), key=lambda k: abs(scores[k] - scores[1]))[:2]

@@ -7,7 +7,7 @@ import pytest
 
 import xaionnx
 from tests.tiny import loaded, row
-from xaionnx.render import words
+from xaionnx.render import captions
 
 # The sum of the numbers that the mask keeps.
 KEPT = """g (float[N,3] x, bool[N,3] m) => (float[N,1] y) <float zero = {0}, int64[1] one = {1}> {
@@ -20,7 +20,7 @@ def test_a_mask_is_left_as_it_is_and_that_is_told(method):
     result = xaionnx.explain(loaded(KEPT), FEEDS, method, 0, baseline=0)
     np.testing.assert_allclose(result.values, [[1, 2, 0]], atol=1e-5)
     assert result.provenance["left_as_is"] == {"m": "a mask"}
-    assert "left as it is: m (a mask)" in words.made_by(result)
+    assert "left as it is: m (a mask)" in captions.made_by(result)
     assert not any("'m'" in warning for warning in result.warnings)
 
 

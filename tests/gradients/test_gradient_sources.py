@@ -21,7 +21,7 @@ from xaionnx.explainers.input_x_gradient import InputXGradient
 from xaionnx.explainers.integrated_gradients import IntegratedGradients
 from xaionnx.explainers.saliency import Saliency
 from xaionnx.explainers.smooth_grad import SmoothGrad
-from xaionnx.render.words import made_by
+from xaionnx.render.captions import made_by
 
 WEIGHTS = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)  # 4 inputs, 3 outputs
 loaded = functools.partial(tiny.loaded, opset=18)

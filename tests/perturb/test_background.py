@@ -10,7 +10,7 @@ from xaionnx import Baseline, discovery, parameters
 from xaionnx.errors import InputMismatchError, ParameterError
 from xaionnx.perturb.background import SIZE
 from xaionnx.perturb.baselines.background import Background
-from xaionnx.render.words import facts
+from xaionnx.render.settings import facts
 
 ROWS = np.random.default_rng(0).normal(size=(300, 3)).astype(np.float32)
 X = np.float32([[1, 2, 3], [0, 1, -1]])

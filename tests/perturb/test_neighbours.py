@@ -13,7 +13,7 @@ from xaionnx.errors import ParameterError
 from xaionnx.perturb.features import Features
 from xaionnx.perturb.neighbours import Neighbours
 from xaionnx.perturb.removal import Select
-from xaionnx.render.words import made_by
+from xaionnx.render.captions import made_by
 
 X = np.float32([[1.0, 0.5], [-0.5, 0.8]])
 CORRELATION = 0.8

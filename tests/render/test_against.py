@@ -5,7 +5,7 @@ import pytest
 
 from tests.render.figures import listen
 from xaionnx import Explanation, render
-from xaionnx.render import contact_sheet, words
+from xaionnx.render import captions, contact_sheet
 
 
 @pytest.fixture
@@ -21,10 +21,10 @@ def compared():
 
 
 def test_the_caption_of_a_sample_and_target_names_its_own(compared):
-    said = words.made_by(compared.sample(1, 0)).replace("\N{NO-BREAK SPACE}", " ")
+    said = captions.made_by(compared.sample(1, 0)).replace("\N{NO-BREAK SPACE}", " ")
     assert said == "contrast cam · against lynx (287)"
-    assert "against rug (5)" in words.made_by(compared.sample(0, 1))
-    assert "against" not in words.made_by(compared.sample(0, 1), alone=False)
+    assert "against rug (5)" in captions.made_by(compared.sample(0, 1))
+    assert "against" not in captions.made_by(compared.sample(0, 1), alone=False)
 
 
 def test_a_sheet_of_several_samples_names_them_panel_by_panel(compared, monkeypatch):

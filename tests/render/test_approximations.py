@@ -7,7 +7,7 @@ import xaionnx
 from models import planted
 from xaionnx import Explanation, Model
 from xaionnx.autodiff import patterns
-from xaionnx.render import words
+from xaionnx.render import captions, settings
 
 RULE = "a complete rule beyond the paper"
 SCALED = f"{patterns._SCALED}-370"
@@ -31,8 +31,8 @@ SCALED = f"{patterns._SCALED}-370"
 )
 def test_ops_are_named_and_factors(labels, said):
     one = Explanation("saliency", np.ones((1, 4)), np.array(["cat"]), np.ones(1), provenance={"approximations": labels})
-    assert words.approximations(one) == said
-    told = words.made_by(one).replace("\N{NO-BREAK SPACE}", " ").split(" · ")
+    assert settings.approximations(one) == said
+    told = captions.made_by(one).replace("\N{NO-BREAK SPACE}", " ").split(" · ")
     assert told == ["saliency", *said]
 
 
@@ -43,6 +43,6 @@ def test_methods_that_ask_another_pass_on_what_it_tells():
     for outer, more in (("smooth_grad", {"draws": 2}), ("xrai", {})):
         found = xaionnx.explain(model, x, outer, 3, inner="deep_lift", **more)
         assert found.provenance["approximations"] == labels
-        assert words.approximations(found) == ["approximations at MaxPool"]
+        assert settings.approximations(found) == ["approximations at MaxPool"]
         plain = xaionnx.explain(planted.load(planted.linear(np.ones((1, 1, 28, 28)))), x, outer, 0, **more)
-        assert words.approximations(plain) == []
+        assert settings.approximations(plain) == []

@@ -11,7 +11,7 @@ from tests.render.figures import Figures, boxes, faults, listen, texts, words
 from xaionnx import Explanation
 from xaionnx.data.display import rows_of
 from xaionnx.errors import DataError, ParameterError, UnknownNameError
-from xaionnx.render import additive, charts, many_rows, page
+from xaionnx.render import additive, beeswarm, charts, heatmap, page, tables
 from xaionnx.render.themes import THEMES
 
 LONG = "number of people being liable to provide maintenance for {} and more"
@@ -204,10 +204,10 @@ def test_dots_lie_at_their_values_with_the_colour_of_the_feature(figures):
 
 def test_dots_of_one_place_lie_apart_within_their_row():
     x = np.zeros(101)
-    y = many_rows.spread(x, 15)
+    y = beeswarm.spread(x, 15)
     assert len(np.unique(y)) == 101
     assert np.abs(y).max() <= 15
-    alone = many_rows.spread(np.arange(5) * 100.0, 15)
+    alone = beeswarm.spread(np.arange(5) * 100.0, 15)
     np.testing.assert_array_equal(alone, np.zeros(5))
 
 
@@ -235,8 +235,9 @@ def test_many_rows_are_drawn_in_part_and_the_caption_says_so(monkeypatch, figure
 
 def test_rows_of_different_classes_are_said():
     rows = dataclasses.replace(table(3), target=np.array(["good", "bad", "good"]))
+    from xaionnx.render.headings import class_of_rows
+    from xaionnx.render.readings import mixed_targets
     from xaionnx.render.tables import table_of
-    from xaionnx.render.words import class_of_rows, mixed_targets
 
     assert mixed_targets(rows.target) == (
         "Each row explains its own class: good in 2 rows, bad in 1 row; give a target to explain one in all."
@@ -256,7 +257,7 @@ def test_similar_rows_are_side_by_side():
     rng = np.random.default_rng(1)
     group = rng.permutation(np.repeat([0, 1, 2], 20))
     values = np.eye(3)[group] * 5 + rng.normal(size=(60, 3)) * 0.1
-    order = many_rows.clustered(values)
+    order = heatmap.clustered(values)
     assert (np.diff(group[order]) != 0).sum() == 2
 
 
@@ -337,7 +338,7 @@ def test_rows_that_are_not_finite_are_named():
 def test_numbers_in_the_texts_are_not_formulas(figures):
     table(columns=3, name="price in $ or $US {}").plot(0, kind="bar")
     assert all("$" in one.get_text() for one in texts(figures.last()) if "price" in one.get_text())
-    assert additive.WATERFALL_TOP < many_rows.TOP
+    assert additive.WATERFALL_TOP < tables.TOP
 
 
 def test_a_notebook_says_that_all_rows_are_drawn():

@@ -7,12 +7,12 @@ import pytest
 
 from xaionnx import Explanation, render
 from xaionnx.explanation import ValueKind
-from xaionnx.render import words
+from xaionnx.render import captions, readings
 from xaionnx.render.colours import scale_of
 from xaionnx.render.maps import Extent, pixel_map
 from xaionnx.render.painting import Look
+from xaionnx.render.readings import Drawn, shared_reading
 from xaionnx.render.value_kinds import SENSES
-from xaionnx.render.words import Drawn, shared_reading
 
 LEFT_OUT = "Negative values are left out; relu=False, or --no-relu, shows them too."
 
@@ -31,7 +31,7 @@ def told(values=0.0, value_kind="hindrance", **parameters):
 
 def read(one, sign="auto"):
     found = pixel_map(one, Extent(8, 8))
-    return words.reading(one, scale_of(found.values, sign, 99, "overlay"), found)
+    return readings.reading(one, scale_of(found.values, sign, 99, "overlay"), found)
 
 
 def test_a_caption_says_that_nothing_speaks_against_the_class():
@@ -81,4 +81,4 @@ def test_bars_of_nothing_say_so(monkeypatch):
 
 
 def test_one_evaluation_is_no_plural():
-    assert "1 evaluation\N{NO-BREAK SPACE}" in words.made_by(told()) + "\N{NO-BREAK SPACE}"
+    assert "1 evaluation\N{NO-BREAK SPACE}" in captions.made_by(told()) + "\N{NO-BREAK SPACE}"

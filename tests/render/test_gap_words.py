@@ -7,11 +7,11 @@ import xaionnx
 from models import planted
 from xaionnx import Explanation, Model, Target
 from xaionnx.explainers.lrp import Lrp
-from xaionnx.render import words
+from xaionnx.render import settings
 
 
 def told(one):
-    return words.gap(one)
+    return settings.gap(one)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 from tests.tolerances import Tolerance, assert_close
 from xaionnx import Explanation, render
 from xaionnx.errors import DataError
-from xaionnx.render import words
+from xaionnx.render import captions, readings
 from xaionnx.render.colours import scale_of
 from xaionnx.render.layers import Layer, layer_of, over_picture, parts
 from xaionnx.render.maps import Extent, pixel_map
@@ -42,7 +42,7 @@ def test_channels_are_summed_and_the_map_is_enlarged_between_the_centres_of_its_
         "The values of the layer's 5 channels are summed at 3 x 4 positions and upsampled to the picture bilinearly."
     )
     scale = scale_of(found.values, "auto", 99, "overlay")
-    assert words.reading(one, scale, found).endswith(found.note)
+    assert readings.reading(one, scale, found).endswith(found.note)
     single = pixel_map(explained(values[None, :1], "CHW"), Extent(24, 20))
     assert single.note.startswith("The values of the layer's channel are taken at 3 x 4 positions")
 
@@ -94,7 +94,7 @@ def test_what_lies_over_a_picture():
 
 
 def test_the_caption_names_the_layer_as_the_model_does():
-    assert words.made_by(explained(np.zeros((1, 3)), "F").sample(0)).startswith(
+    assert captions.made_by(explained(np.zeros((1, 3)), "F").sample(0)).startswith(
         "conductance\N{NO-BREAK SPACE}· layer /a_b/c"
     )
 
@@ -115,7 +115,7 @@ def test_a_sheet_holds_layers_beside_inputs():
     assert both.width > 3 * 100
     layer = explained(RNG.normal(size=(1, 5, 2, 2)), "CHW")
     found = pixel_map(layer, Extent(8, 8))
-    said = words.shared_reading(
-        [words.Drawn("a", layer, scale_of(found.values, "auto", 99, "sheet"), found)], 99, Look()
+    said = readings.shared_reading(
+        [readings.Drawn("a", layer, scale_of(found.values, "auto", 99, "sheet"), found)], 99, Look()
     )
     assert said[-1].endswith("upsampled to the picture bilinearly.")

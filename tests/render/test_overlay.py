@@ -13,7 +13,7 @@ from PIL import Image
 from xaionnx import Explanation, render
 from xaionnx.data.display import Display
 from xaionnx.errors import DataError, ParameterError, UnknownNameError
-from xaionnx.render import words
+from xaionnx.render import captions, headings, readings, settings
 from xaionnx.render.maps import Extent, explained_box, one_sample, pixel_map
 from xaionnx.render.page import text_size
 from xaionnx.render.painting import framed
@@ -308,13 +308,13 @@ def test_the_caption_names_method_baseline_and_evaluations():
             "model": "net.onnx",
         },
     )
-    said = words.made_by(one.sample(1)).replace("\N{NO-BREAK SPACE}", " ")
+    said = captions.made_by(one.sample(1)).replace("\N{NO-BREAK SPACE}", " ")
     assert said == "occlusion · stride 4 · window 8 x 4 · baseline blur 10 · 19 evaluations · R² 0.6 · net.onnx"
-    assert words.class_and_score(one.sample(1)) == "cat (3) · score 3.5"
+    assert headings.class_and_score(one.sample(1)) == "cat (3) · score 3.5"
     asked = dataclasses.replace(
         one.sample(1), target=np.array(["similarity to cat (3)"]), provenance={"quantity": "similarity"}
     )
-    assert words.class_and_score(asked) == "similarity to cat (3): 3.5"
+    assert headings.class_and_score(asked) == "similarity to cat (3): 3.5"
 
 
 @pytest.mark.parametrize(("gaps", "tolerance", "words_of_it"), [
@@ -330,14 +330,14 @@ def test_the_caption_tells_the_gap_of_a_path(gaps, tolerance, words_of_it):
         diagnostics={"evaluations": [66, 66], "relative_gap": gaps, "steps": [32, 64]},
         provenance={"parameters": {"rule": "middle", "steps": 8, "max_steps": 64, "tolerance": tolerance}},
     )
-    said = words.made_by(one.sample(1)).replace("\N{NO-BREAK SPACE}", " ")
+    said = captions.made_by(one.sample(1)).replace("\N{NO-BREAK SPACE}", " ")
     assert said == f"occlusion · rule middle · 66 evaluations · {words_of_it}"
 
 
 def test_the_caption_names_the_method_inside_another():
     for kind, name in {"InputXGradient": "input x gradient", "BlurIG": "blur ig", "Lime": "lime"}.items():
         one = explanation(np.ones((1, 1, 4, 4)), provenance={"parameters": {"draws": 3, "inner": {"kind": kind}}})
-        assert words.facts(one.sample(0)) == ["draws 3", f"method {name}"]
+        assert settings.facts(one.sample(0)) == ["draws 3", f"method {name}"]
 
 
 def test_the_caption_says_what_joined_the_channels():
@@ -345,7 +345,7 @@ def test_the_caption_says_what_joined_the_channels():
     from xaionnx.render.colours import scale_of
 
     found = pixel_map(one, Extent(9, 9))
-    said = words.reading(one, scale_of(found.values, "absolute", 99, "overlay"), found)
+    said = readings.reading(one, scale_of(found.values, "absolute", 99, "overlay"), found)
     assert said.endswith("Values are summed over the colour channels, then stripped of their sign.")
 
 

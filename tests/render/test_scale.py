@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+from xaionnx.render.colour_bars import ticks
 from xaionnx.render.colours import heat, scale_of
 from xaionnx.render.fonts import Face
-from xaionnx.render.page import text_block, ticks, wrapped
+from xaionnx.render.page import text_block, wrapped
 from xaionnx.render.themes import LIGHT
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from xaionnx import Explanation, render
 from xaionnx.errors import DataError, ParameterError
-from xaionnx.render import contact_sheet, words
+from xaionnx.render import contact_sheet, headings, readings
 from xaionnx.render.colours import scale_of
 from xaionnx.render.maps import Extent, pixel_map
 from xaionnx.render.painting import Look
@@ -57,7 +57,7 @@ def test_a_large_photo_is_reduced_to_the_panel():
 
 def test_methods_of_one_name_are_told_apart():
     records = [made(window=8, baseline="zero"), made(window=16, baseline="zero"), made(method="rise")]
-    assert words.method_titles(records) == ["occlusion, window 8", "occlusion, window 16", "rise"]
+    assert headings.method_titles(records) == ["occlusion, window 8", "occlusion, window 16", "rise"]
 
 
 def test_panels_of_one_method_and_kind_share_a_scale(monkeypatch):
@@ -83,8 +83,8 @@ def test_the_caption_of_a_sheet_says_which_scales_are_shared():
         scales = {method: scale_of(np.ones(4), "auto", 99, "sheet") for method in methods}
         for method in methods:
             one = made(method=method)
-            drawn.append(words.Drawn(method, one, scales[method], pixel_map(one, Extent(30, 30))))
-        return words.shared_reading(drawn, 99, Look())[-1]
+            drawn.append(readings.Drawn(method, one, scales[method], pixel_map(one, Extent(30, 30))))
+        return readings.shared_reading(drawn, 99, Look())[-1]
 
     own = "Each picture has its own colour scale, which ends at the 99th percentile of the sizes of its values."
     assert own in line("occlusion", "rise")

@@ -7,7 +7,7 @@ import pytest
 
 from xaionnx import Explanation, render
 from xaionnx.explanation import ValueKind
-from xaionnx.render import words
+from xaionnx.render import headings, readings
 from xaionnx.render.colours import scale_of
 from xaionnx.render.maps import Extent, pixel_map
 from xaionnx.render.value_kinds import SENSES, legend, sense
@@ -24,7 +24,7 @@ def told(value_kind, method="some_method", values=None):
 
 def said(one, sign="auto"):
     found = pixel_map(one, Extent(8, 8))
-    return words.reading(one, scale_of(found.values, sign, 99, "overlay"), found)
+    return readings.reading(one, scale_of(found.values, sign, 99, "overlay"), found)
 
 
 def test_every_meaning_has_words_of_its_own():
@@ -58,7 +58,7 @@ def test_what_no_record_tells_no_caption_says(tmp_path):
     old = Explanation.load(made.save(tmp_path / "old.npz"))
     assert said(old).startswith("Values are positive in red parts, negative in blue parts.")
     assert said(told("what a later version may say")) == said(old)
-    assert words.class_and_score(old) == "cat (3) · score 2"
+    assert headings.class_and_score(old) == "cat (3) · score 2"
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_what_no_record_tells_no_caption_says(tmp_path):
     ],
 )
 def test_the_title_names_a_class_where_one_was_asked_about(value_kind, title):
-    assert words.class_and_score(told(value_kind)) == title
+    assert headings.class_and_score(told(value_kind)) == title
 
 
 def test_the_same_numbers_of_another_meaning_make_another_picture():

@@ -7,7 +7,8 @@ import xaionnx
 from models import planted
 from tests.contracts.axes_zoo import conv
 from xaionnx import Explanation
-from xaionnx.render.words import facts, made_by
+from xaionnx.render.captions import made_by
+from xaionnx.render.settings import facts
 
 
 def explained(order):

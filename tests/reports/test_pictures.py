@@ -80,10 +80,10 @@ def test_colours_do_not_depend_on_the_unit():
 
 
 def test_targets_share_a_scale(monkeypatch):
-    from xaionnx.render import page
+    from xaionnx.render import colour_bars
 
-    ends, bar = [], page.colour_bar
-    monkeypatch.setattr(page, "colour_bar", lambda *given, **how: ends.append(given[2:4]) or bar(*given, **how))
+    ends, bar = [], colour_bars.colour_bar
+    monkeypatch.setattr(colour_bars, "colour_bar", lambda *given, **how: ends.append(given[2:4]) or bar(*given, **how))
     one = mapped(RNG.normal(size=(60, 60)))
     both = dataclasses.replace(
         one,

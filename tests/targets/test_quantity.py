@@ -8,7 +8,7 @@ import pytest
 from tests import tiny
 from tests.tiny import node, tensor
 from xaionnx import InputSpec, Model, Target, evaluate, explain
-from xaionnx.render.words import class_and_score
+from xaionnx.render.headings import class_and_score
 from xaionnx.targets.scores import quantity
 
 LOGITS = np.array([[1.0, 2.0, 4.0]], np.float32)

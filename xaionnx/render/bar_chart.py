@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from xaionnx.explanation import Explanation
-from xaionnx.render import charts, fonts, page, words
+from xaionnx.render import charts, fonts, page, readings
 from xaionnx.render.colours import number_words
 from xaionnx.render.result_page import rows_page, sample_page
 from xaionnx.render.tables import TOP, Row, Table, check_top, row_of, table_of
@@ -83,12 +83,12 @@ def bars(  # noqa: PLR0913 - options of a picture, all by keyword
     order = row.order[:top]
     sign = "signed" if values.min() < 0 else "positive"
     meaning = sense(one).sentence(sign, kind, f"the longer the bar of a {kind[:-1]}")
-    notes = [meaning if values.any() else words.without_colours(one, "every value is zero"), row.note]
+    notes = [meaning if values.any() else readings.without_colours(one, "every value is zero"), row.note]
     if row.errors is not None:
         notes.append("Whiskers: one standard error to each side.")
     if len(order) < len(values):
         notes.append(f"The {len(values) - len(order)} weakest of {len(values)} {kind} are left out.")
-    if rule := words.rule(one):
+    if rule := readings.rule(one):
         row, order, notes = _of_rule(row, rule)
     with page.FIGURES:
         body = _draw_bars(style, row, order)
@@ -122,7 +122,7 @@ def mean_bars(explanation: Explanation, *, target: int = 0, top: int = TOP, styl
     notes = [
         f"Bars: the mean size of a feature's values over {len(table.values):,} rows; red: the part of values above "
         "zero, blue: below.",
-        words.mixed_targets(table.targets),
+        readings.mixed_targets(table.targets),
     ]
     if len(order) < len(table.names):
         notes.append(f"The {len(table.names) - len(order)} weakest of {len(table.names)} features are left out.")

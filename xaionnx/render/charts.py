@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, final
 
 import numpy as np
 
-from xaionnx.render import fonts, page
+from xaionnx.render import colour_bars, fonts, page
 from xaionnx.render.colours import number_words
 from xaionnx.render.themes import Colour, Style, hexadecimal
 from xaionnx.typing import Floats
@@ -203,7 +203,7 @@ def number_axis(style: Style, axes: Axes, low: float, high: float, most: int = 6
 def numbers_below(axes: Axes, low: float, high: float, most: int) -> None:
     """The numbers of a horizontal axis from ``low`` to ``high``; none is cut off at an edge of the figure."""
     axes.set_xlim(low, high)
-    marks = page.ticks(low, high, most)
+    marks = colour_bars.ticks(low, high, most)
     left, right, edge = axes.bbox.x0, axes.bbox.x1, axes.figure.bbox.width
 
     def fits(mark: float, text: str) -> bool:

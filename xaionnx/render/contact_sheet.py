@@ -11,7 +11,7 @@ from PIL import Image
 from xaionnx.caveats import Caveat, caveats
 from xaionnx.errors import DataError, ParameterError
 from xaionnx.explanation import Explanation
-from xaionnx.render import page, words
+from xaionnx.render import captions, colour_bars, headings, page, readings, settings
 from xaionnx.render.colours import Scale, scale_of
 from xaionnx.render.maps import Extent, PixelMap, one_picture, one_sample, pixel_map, smoothed
 from xaionnx.render.painting import Look, enlarged, painted
@@ -104,7 +104,7 @@ def sheet(  # noqa: PLR0913 - options of a picture, all by keyword
         raise ParameterError("The 'samples' parameter of sheet must name at least one sample. Got [] instead.")
     size, alone = max(14, round(0.048 * side)), len(sample_numbers) == 1
     panels: list[page.Panel] = []
-    drawn: list[words.Drawn] = []
+    drawn: list[readings.Drawn] = []
     records = {
         n: [one_sample(e, n, target if e.several_targets else 0, "sheet") for e in given] for n in sample_numbers
     }
@@ -122,16 +122,16 @@ def sheet(  # noqa: PLR0913 - options of a picture, all by keyword
         shown = enlarged(photos[n], None, side)
         name = "photo" if alone else f"photo {n}"
         panels.append(_panel(style, name, "", _reduce(shown, side), size))
-        titles = words.panel_titles(records[n])
+        titles = headings.panel_titles(records[n])
         for (name, line), one, pixel_map_ in zip(titles, records[n], maps[n], strict=True):
             scale = scales[_measure(one)]
             by_players = pixel_map_.labels is not None and pixel_map_.players is not None
             look_here = look if by_players or look.is_share else _plain(look)
             heated = _reduce(painted(shown, pixel_map_, scale, look_here, "sheet"), side)
-            subtitle = [line, *(words.against(one) if not alone else [])]
-            foot = page.scale_bar(style, scale, alpha, heated.width, size)
+            subtitle = [line, *(settings.against(one) if not alone else [])]
+            foot = colour_bars.scale_bar(style, scale, alpha, heated.width, size)
             panels.append(_panel(style, name, ", ".join(subtitle), heated, size, foot, caveats(one)))
-            drawn.append(words.Drawn(name, one, scale, pixel_map_))
+            drawn.append(readings.Drawn(name, one, scale, pixel_map_))
     across = 1 + len(given)
     if alone:
         rows = -(-across // _ROW)
@@ -140,11 +140,11 @@ def sheet(  # noqa: PLR0913 - options of a picture, all by keyword
     caption = page.beneath(
         style,
         [
-            page.text_block(style, words.shared_reading(drawn, percentile, look), body.width, size),
-            page.text_block(style, words.advice(drawn), body.width, size, bold=True, colour=style.warning),
+            page.text_block(style, readings.shared_reading(drawn, percentile, look), body.width, size),
+            page.text_block(style, readings.advice(drawn), body.width, size, bold=True, colour=style.warning),
             page.text_block(
                 style,
-                list(dict.fromkeys(words.made_by(one, alone=alone) for one in records[sample_numbers[0]])),
+                list(dict.fromkeys(captions.made_by(one, alone=alone) for one in records[sample_numbers[0]])),
                 body.width,
                 max(12, round(0.85 * size)),
                 colour=style.faint,

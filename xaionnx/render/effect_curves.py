@@ -10,9 +10,9 @@ import numpy as np
 from PIL import Image
 
 from xaionnx.explanation import Explanation
-from xaionnx.render import charts, page
+from xaionnx.render import charts, colour_bars, page
 from xaionnx.render.colours import Scale, number_words, scale_of
-from xaionnx.render.many_rows import feature_number
+from xaionnx.render.dependence_plot import feature_number
 from xaionnx.render.result_page import sample_page
 from xaionnx.render.themes import Style, hexadecimal
 from xaionnx.typing import Array, Floats
@@ -133,7 +133,7 @@ def _draw_numbers(
     axes.plot(x, effects.of("partial_dependence")[feature][known], color=hexadecimal(style.up), marker=mark, zorder=4)
     axes.plot(effects.of("rug")[feature], np.full(effects.of("rug").shape[1], low), "|", color=hexadecimal(style.faint))
     charts.numbers_below(axes, *charts.limits(float(x.min()), float(x.max()), axes.bbox.width, 4, 4), 5)
-    marks = page.ticks(low, high, 4)
+    marks = colour_bars.ticks(low, high, 4)
     axes.set_yticks(marks, charts.tick_words(marks))
     axes.grid(axis="y", color=hexadecimal(style.grid), linewidth=0.8)
     charts.style_ticks(style, axes)
@@ -216,7 +216,7 @@ def _draw_pair(
     charts.write(style, figure, charts.shortened(f"{names[0]} (down)", int(wide)), left + 4, top + 12, bold=True)
     known = np.isfinite(cells)
     scale = scale_of(cells[known] if known.any() else np.zeros(1), "signed", 100.0, "picture")
-    colours = page.on_paper(style, scale, np.nan_to_num(cells), 1.0)
+    colours = colour_bars.on_paper(style, scale, np.nan_to_num(cells), 1.0)
     colours[~known] = style.grid
     names_wide = min(140, max(map(charts.text_width, grids[0]))) + 14
     axes = charts.plot(style, figure, left + names_wide, top + _TITLE, wide - names_wide - 6, tall)
@@ -241,7 +241,7 @@ def _draw_pair(
 
 def _scale_below(style: Style, figure: Figure, scale: Scale, left: float, top: float) -> None:
     bar: Axes = charts.plot(style, figure, left, top, 180, 10)
-    bar.imshow(page.scale_swatches(style, scale, 1.0, 180)[None], aspect="auto")
+    bar.imshow(colour_bars.scale_swatches(style, scale, 1.0, 180)[None], aspect="auto")
     bar.set_yticks([])
     bar.set_xticks([0, 90, 179], [number_words(scale.low), "0", number_words(scale.high)])
     charts.style_ticks(style, bar)

@@ -11,7 +11,7 @@ from PIL import Image
 
 from xaionnx.errors import ParameterError
 from xaionnx.explanation import Explanation
-from xaionnx.render import page, words
+from xaionnx.render import colour_bars, page, readings
 from xaionnx.render.colours import Scale, scale_of
 from xaionnx.render.maps import Extent, PixelMap, one_picture, one_sample, pixel_map, smoothed
 from xaionnx.render.painting import Look, Pixels, enlarged, is_hidden, painted, top_players
@@ -178,14 +178,14 @@ class MapOnPhoto:
 
     def bar(self, style: Style) -> Image.Image:
         """The vertical colour bar."""
-        swatches = page.scale_swatches(style, self.scale, self.look.alpha, len(self.shown))
-        return page.colour_bar(style, swatches, self.scale.low, self.scale.high, self.text_size, upright=True)
+        swatches = colour_bars.scale_swatches(style, self.scale, self.look.alpha, len(self.shown))
+        return colour_bars.colour_bar(style, swatches, self.scale.low, self.scale.high, self.text_size, upright=True)
 
     def page(self, style: Style, body: Image.Image, notes: Sequence[str], title: str | None = None) -> Image.Image:
         """The page with the picture; ``notes`` come before what the colours mean."""
-        meaning, details = words.meaning_and_details(self.one, self.scale, self.found)
-        meaning = next(iter(words.rule(self.one, "While the red parts are kept")), meaning)
-        every = [*notes, meaning, words.smoothing(self.found)]
+        meaning, details = readings.meaning_and_details(self.one, self.scale, self.found)
+        meaning = next(iter(readings.rule(self.one, "While the red parts are kept")), meaning)
+        every = [*notes, meaning, readings.smoothing(self.found)]
         return sample_page(style, self.one, body, every, [details], title=title, size=self.text_size)
 
 

@@ -138,6 +138,30 @@ class RowsKind(PictureKind):
         return False
 
 
+class SampleKind(PictureKind):
+    """A kind that draws the record of one sample and target."""
+
+    @classmethod
+    @final
+    def applies(cls, result: Explanation, scene: Scene) -> bool:
+        return cls.shows(one_sample(result, scene.sample, scene.target, "picture"))
+
+    @classmethod
+    @abstractmethod
+    def shows(cls, one: Explanation) -> bool:
+        """Whether this kind can draw a record of one sample and target."""
+
+    @classmethod
+    @final
+    def draw(cls, result: Explanation, scene: Scene) -> Image.Image:
+        return cls.draw_one(one_sample(result, scene.sample, scene.target, "picture"), scene)
+
+    @classmethod
+    @abstractmethod
+    def draw_one(cls, one: Explanation, scene: Scene) -> Image.Image:
+        """The picture of a record of one sample and target, RGB."""
+
+
 PICTURES: Final[Registry[PictureKind]] = Registry("picture kind", "xaionnx.render.pictures", PictureKind)
 
 

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 
 from xaionnx.errors import DataError, ParameterError
 from xaionnx.explanation import Explanation
-from xaionnx.render import page
+from xaionnx.render import colour_bars, page
 from xaionnx.render.colours import scale_of, sequential
 from xaionnx.render.maps import one_picture, one_sample
 from xaionnx.render.painting import enlarged, spread
@@ -142,16 +142,17 @@ def _number_colours(style: Style, name: str, cells: Array, width: int, size: int
     values = cells.astype(np.float64)
     if name == "drop":
         scale = scale_of(values, "signed", 100, "positions")
-        swatches = page.scale_swatches(style, scale, 1.0, width)
-        colours = page.on_paper(style, scale, values, 1.0)
-        return colours, page.scale_bar(style, scale, 1.0, width, size)
+        swatches = colour_bars.scale_swatches(style, scale, 1.0, width)
+        colours = colour_bars.on_paper(style, scale, values, 1.0)
+        return colours, colour_bars.scale_bar(style, scale, 1.0, width, size)
     table = np.rint(sequential("viridis")).astype(np.uint8)
     low, high = float(values.min()), float(values.max())
     place = np.zeros(values.shape) if low == high else (values - low) / (high - low)
     swatches = table[np.arange(width) * 256 // width]
     if low == high:
         swatches = np.broadcast_to(table[0], (width, 3))
-    bar = page.colour_bar(style, swatches, low, high, size, upright=False, marks=page.end_marks(low, high))
+    marks = colour_bars.end_marks(low, high)
+    bar = colour_bars.colour_bar(style, swatches, low, high, size, upright=False, marks=marks)
     return table[np.minimum((place * 256).astype(np.intp), 255)], bar
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from xaionnx.caveats import Caveat, caveats
 from xaionnx.explanation import Explanation
-from xaionnx.render import charts, page, words
+from xaionnx.render import captions, charts, headings, page
 from xaionnx.render.fonts import boxes
 from xaionnx.render.tables import Table
 from xaionnx.render.themes import Style
@@ -27,9 +27,9 @@ def sample_page(
     size: int = charts.TEXT,
 ) -> Image.Image:
     """The page of one sample; ``title`` replaces the class and its score, ``size`` is the text height."""
-    heading = [title] if title else [words.class_and_score(one), *filter(None, [words.rival(one)])]
+    heading = [title] if title else [headings.class_and_score(one), *filter(None, [headings.rival(one)])]
     notes = [*notes, boxes(" ".join([*heading, *_names(one)]))]
-    return page.whole(style, heading, caveats(one), body, words.caption(one, notes, details), size)
+    return page.whole(style, heading, caveats(one), body, captions.caption(one, notes, details), size)
 
 
 def rows_page(
@@ -38,8 +38,8 @@ def rows_page(
     """The page of all rows of a result."""
     result = table.result
     found = [Caveat(warning, "") for warning in result.warnings]
-    heading = words.class_of_rows(result, table)
-    caption = words.caption_of_rows(result, [*notes, boxes(" ".join([heading, *_names(result)]))], details)
+    heading = headings.class_of_rows(result, table)
+    caption = captions.caption_of_rows(result, [*notes, boxes(" ".join([heading, *_names(result)]))], details)
     return page.whole(style, [heading], found, body, caption, charts.TEXT)
 
 

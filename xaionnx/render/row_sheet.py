@@ -13,7 +13,7 @@ from xaionnx.agreement import importance, rank_agreement
 from xaionnx.caveats import caveats
 from xaionnx.errors import ParameterError
 from xaionnx.explanation import Explanation
-from xaionnx.render import charts, page, words
+from xaionnx.render import captions, charts, headings, page
 from xaionnx.render.maps import one_sample
 from xaionnx.render.tables import check_top, row_of
 from xaionnx.render.themes import LIGHT, Style, hexadecimal
@@ -87,7 +87,7 @@ def row_sheet(
     directed = [one.value_kind not in _UNDIRECTED for one in shown]
     order = _first_by_rank(sizes)[:top]
     rows = charts.Rows(tuple(_labels(shown[0], order, with_values=sample is not None)))
-    titles = words.method_titles(shown)
+    titles = headings.method_titles(shown)
     explained = [_with_metric(one, title) for one, title in zip(shown, titles, strict=True)]
     with page.FIGURES:
         body = page.beneath(
@@ -111,7 +111,7 @@ def row_sheet(
         "Rank agreement: Spearman correlation of the sizes, 1 for the same order, 0 for unrelated ones.",
     ]
     rows_in_all = max(one.diagnostics.get("samples", one.samples) for one in explanations)
-    heading = words.class_and_score(shown[0]) if sample is not None else _heading(explanations, rows_in_all)
+    heading = headings.class_and_score(shown[0]) if sample is not None else _heading(explanations, rows_in_all)
     found = list(dict.fromkeys(caveat for one in shown for caveat in caveats(one)))
     model = shown[0].provenance.get("model")
     made = " | ".join([*map(_made_by, shown), *([str(model)] if model else [])])
@@ -135,7 +135,7 @@ def _heading(explanations: Sequence[Explanation], rows: int) -> str:
 def _made_by(one: Explanation) -> str:
     """How a method computed its values, without the model, which is the same for all."""
     provenance = {key: value for key, value in one.provenance.items() if key != "model"}
-    return words.made_by_in_short(dataclasses.replace(one, provenance=provenance))
+    return captions.made_by_in_short(dataclasses.replace(one, provenance=provenance))
 
 
 def _first_by_rank(sizes: Sequence[Floats]) -> Array:

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from xaionnx.data.time_axis import TimeAxis
-from xaionnx.render import fonts, page
+from xaionnx.render import colour_bars, fonts, page
 from xaionnx.render.themes import Style, hexadecimal
 from xaionnx.typing import Array, Floats
 
@@ -73,7 +73,7 @@ class Rows:
     """
 
     signals: Floats
-    colours: page.Swatches
+    colours: colour_bars.Swatches
     names: Sequence[str]
     steps: int
     time: TimeAxis
@@ -180,7 +180,7 @@ def _box(style: Style, figure: Figure, upper: int, deep: int) -> Axes:
     return axes
 
 
-def _colour(axes: Axes, rows: Rows, pixels: page.Swatches, low: float, high: float) -> None:
+def _colour(axes: Axes, rows: Rows, pixels: colour_bars.Swatches, low: float, high: float) -> None:
     """Colours from the first step to the last; the first row is at the top, as in pictures."""
     begin = rows.first - 0.5 * rows.unit
     extent = (begin, begin + pixels.shape[1] * rows.steps * rows.unit, low, high)

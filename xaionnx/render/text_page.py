@@ -11,7 +11,7 @@ import numpy as np
 
 from xaionnx.caveats import caveats
 from xaionnx.explanation import Explanation
-from xaionnx.render import words
+from xaionnx.render import captions, headings, readings
 from xaionnx.render.byte_rows import Gap, byte_rows, runs
 from xaionnx.render.colours import Scale, number_words
 from xaionnx.render.html_document import document, visible
@@ -59,7 +59,7 @@ print-color-adjust:exact}
 def page(explanation: Explanation, sample: int = 0, target: int = 0, sign: str = "auto", top: int | None = None) -> str:
     """Return a whole HTML document, which loads nothing: title, text with coloured words, legend and caption."""
     one = one_sample(explanation, sample, target, "page")
-    title = f"{words.class_and_score(one)} - {words.method_words(one)}"
+    title = f"{headings.class_and_score(one)} - {headings.method_words(one)}"
     head = (
         '<meta name="color-scheme" content="light dark"><style>html,body{margin:0}@media (prefers-color-scheme:dark)'
         "{body{background:#161618}}</style>"
@@ -84,17 +84,17 @@ def fragment(
     else:
         body = f'<div class="words" dir="auto">{"".join(_marked(part) for part in parts)}</div>'
     return (
-        f'<div class="xaionnx-text"><style>{_STYLE}</style><h1>{markup.escape(words.class_and_score(one))}</h1>'
+        f'<div class="xaionnx-text"><style>{_STYLE}</style><h1>{markup.escape(headings.class_and_score(one))}</h1>'
         f"{warnings}{body}{_legend(scale)}"
         f'<p class="faint">{markup.escape(" ".join(caption(one, scale, parts)))}</p>'
-        f'<p class="faint">{markup.escape(words.made_by(one))}</p>{_table(one, parts)}</div>'
+        f'<p class="faint">{markup.escape(captions.made_by(one))}</p>{_table(one, parts)}</div>'
     )
 
 
 def caption(one: Explanation, scale: Scale, parts: Sequence[Part]) -> list[str]:
     """The sentences below a text: what the colours mean, and what the model does not see."""
     if scale.empty:
-        said = [words.without_colours(one, scale.words)]
+        said = [readings.without_colours(one, scale.words)]
     else:
         of_file = has_bytes(one)
         said = [

@@ -11,7 +11,7 @@ from PIL import Image
 from xaionnx.data.time_axis import TimeAxis
 from xaionnx.errors import DataError, ParameterError
 from xaionnx.explanation import Arrays, Explanation
-from xaionnx.render import page, words
+from xaionnx.render import colour_bars, page, readings
 from xaionnx.render.colours import scale_of
 from xaionnx.render.layers import layer_of
 from xaionnx.render.maps import PixelMap, check_finite, one_sample
@@ -131,13 +131,13 @@ def series(  # noqa: PLR0913 - options of a picture, all by keyword
         notes.append(f"Only the {top} strongest features are shown.")
     # With several steps per column of pixels the strongest is drawn, so that none is lost.
     steps = -(-signals.shape[1] // PLOT)
-    colours = page.on_paper(style, scale, strongest_of(values, steps), _ALPHA)
+    colours = colour_bars.on_paper(style, scale, strongest_of(values, steps), _ALPHA)
     sound = is_sound(signals, axis) if spectrogram is None else spectrogram
     with page.FIGURES:
         body = draw_rows(
             style, Rows(signals, colours, labels, steps, axis, found.joined == "same", found.labels, sound)
         )
-    meaning, details = words.meaning_and_details(one, scale, found)
+    meaning, details = readings.meaning_and_details(one, scale, found)
     notes.append(meaning)
     if 1 < len(signals) <= ROWS:
         notes.append("The line of each channel has its own scale.")
@@ -149,9 +149,9 @@ def series(  # noqa: PLR0913 - options of a picture, all by keyword
         notes.append(
             f"Of every {steps} steps the strongest value is drawn, and the line from their least to their largest."
         )
-    bar = page.colour_bar(
+    bar = colour_bars.colour_bar(
         style,
-        page.scale_swatches(style, scale, _ALPHA, body.height - BOTTOM),
+        colour_bars.scale_swatches(style, scale, _ALPHA, body.height - BOTTOM),
         scale.low,
         scale.high,
         _TEXT,

@@ -7,7 +7,7 @@ from typing import ClassVar, final
 from PIL import Image
 
 from xaionnx.explanation import Explanation
-from xaionnx.render.many_rows import beeswarm
+from xaionnx.render.beeswarm import beeswarm
 from xaionnx.render.picture import RowsKind, Scene
 from xaionnx.render.tables import TOP, is_tabular
 

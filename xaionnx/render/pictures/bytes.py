@@ -11,8 +11,7 @@ from xaionnx.explanation import Explanation
 from xaionnx.render import fonts
 from xaionnx.render.byte_rows import WIDTH, ByteRow, Gap, byte_rows
 from xaionnx.render.colours import Scale
-from xaionnx.render.maps import one_sample
-from xaionnx.render.picture import PictureKind, Scene, whole_number
+from xaionnx.render.picture import SampleKind, Scene, whole_number
 from xaionnx.render.pictures.text import coloured_page, ground
 from xaionnx.render.text_page import caption
 from xaionnx.render.text_parts import has_bytes, text_scale
@@ -25,19 +24,18 @@ _MOST_ROWS: Final = 96
 
 
 @final
-class BytesPicture(PictureKind):
+class BytesPicture(SampleKind):
     """A hexadecimal dump with each run of bytes on a red or blue ground; the page in HTML has the values too."""
 
     rank: ClassVar[int] = 6
     needs: ClassVar[str] = "the bytes of a file"
 
     @classmethod
-    def applies(cls, result: Explanation, scene: Scene) -> bool:
-        return has_bytes(one_sample(result, scene.sample, scene.target, "picture"))
+    def shows(cls, one: Explanation) -> bool:
+        return has_bytes(one)
 
     @classmethod
-    def draw(cls, result: Explanation, scene: Scene) -> Image.Image:
-        one = one_sample(result, scene.sample, scene.target, "picture")
+    def draw_one(cls, one: Explanation, scene: Scene) -> Image.Image:
         scale = text_scale(one, scene.sign)
         rows = byte_rows(one, scale, whole_number(scene.top), _MOST_ROWS)
         return coloured_page(scene.style, one, _dump(scene.style, rows, scale), scale, caption(one, scale, []))

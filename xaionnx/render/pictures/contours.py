@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from xaionnx.explanation import Explanation
-from xaionnx.render import page
+from xaionnx.render import colour_bars, page
 from xaionnx.render.colours import heat
 from xaionnx.render.painting import Pixels, contour, line_width
 from xaionnx.render.photo import MapOnPhoto
@@ -63,6 +63,6 @@ def _bar(style: Style, laid: MapOnPhoto) -> Image.Image:
     signs = (1, -1) if scale.sign == "signed" else (1,)
     zero = 0.0 if scale.sign == "signed" else scale.low
     marks = sorted(zero + sign * level * (scale.high - zero) for level in _LEVELS for sign in signs)
-    return page.colour_bar(
+    return colour_bars.colour_bar(
         style, swatches, scale.low, scale.high, laid.text_size, upright=True, marks=[] if scale.empty else marks
     )

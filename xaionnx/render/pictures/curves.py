@@ -8,22 +8,20 @@ from PIL import Image
 
 from xaionnx.explanation import Explanation
 from xaionnx.render.effect_curves import CURVES, effect_curves
-from xaionnx.render.maps import one_sample
-from xaionnx.render.picture import PictureKind, Scene
+from xaionnx.render.picture import SampleKind, Scene
 
 
 @final
-class Curves(PictureKind):
+class Curves(SampleKind):
     """Curves of partial dependence and accumulated local effects, with those of single rows."""
 
     rank: ClassVar[int] = 19
     needs: ClassVar[str] = "curves of features, as of dependence"
 
     @classmethod
-    def applies(cls, result: Explanation, scene: Scene) -> bool:
-        return all(name in result.maps for name in ("grid", "partial_dependence", "ale", "ice", "rug", "share"))
+    def shows(cls, one: Explanation) -> bool:
+        return all(name in one.maps for name in ("grid", "partial_dependence", "ale", "ice", "rug", "share"))
 
     @classmethod
-    def draw(cls, result: Explanation, scene: Scene) -> Image.Image:
-        one = one_sample(result, scene.sample, scene.target, "picture")
+    def draw_one(cls, one: Explanation, scene: Scene) -> Image.Image:
         return effect_curves(one, scene.style, feature=scene.feature, top=scene.count(CURVES))

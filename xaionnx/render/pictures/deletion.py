@@ -15,8 +15,8 @@ from xaionnx.render.painting import Pixels, spread
 from xaionnx.render.photo_kind import PhotoKind
 from xaionnx.render.picture import Scene
 from xaionnx.render.result_page import sample_page
+from xaionnx.render.settings import removal_baseline
 from xaionnx.render.themes import Style
-from xaionnx.render.words import removal_baseline
 from xaionnx.typing import Array, Floats
 
 # In pixels: the shorter side of a photo in a panel, the most of the longer one, the height of a curve, and text.

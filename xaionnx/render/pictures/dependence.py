@@ -7,7 +7,7 @@ from typing import ClassVar, final
 from PIL import Image
 
 from xaionnx.explanation import Explanation
-from xaionnx.render.many_rows import dependence
+from xaionnx.render.dependence_plot import dependence
 from xaionnx.render.picture import RowsKind, Scene
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from xaionnx.explanation import Explanation
-from xaionnx.render import page
+from xaionnx.render import colour_bars, page
 from xaionnx.render.painting import painted
 from xaionnx.render.photo import MapOnPhoto
 from xaionnx.render.photo_kind import PhotoKind
@@ -46,7 +46,7 @@ def _panel(style: Style, laid: MapOnPhoto, above: bool) -> page.Panel:
     picture = painted(laid.shown, replace(laid.found, values=side(laid.found.values, 0)), scale, laid.look, "picture")
     title = sense(laid.one).sides[0 if above else 1]
     low, high = (0.0, scale.high) if above else (scale.low, 0.0)
-    swatches = page.on_paper(style, scale, np.linspace(low, high, width), laid.look.alpha)
-    foot = page.colour_bar(style, swatches, low, high, size, upright=False)
+    swatches = colour_bars.on_paper(style, scale, np.linspace(low, high, width), laid.look.alpha)
+    foot = colour_bars.colour_bar(style, swatches, low, high, size, upright=False)
     heading = page.text_block(style, [title], width, size, bold=True)
     return page.Panel(heading, Image.fromarray(picture), foot)

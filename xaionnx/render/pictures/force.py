@@ -8,26 +8,24 @@ from PIL import Image
 
 from xaionnx.explanation import Explanation
 from xaionnx.render.additive import force, has_base
-from xaionnx.render.maps import one_sample
-from xaionnx.render.picture import PictureKind, Scene
+from xaionnx.render.picture import SampleKind, Scene
 
 
 @final
-class Force(PictureKind):
+class Force(SampleKind):
     """The parts of a waterfall on one line."""
 
     rank: ClassVar[int] = 26
     needs: ClassVar[str] = "one row with a base value, as Shapley values have it"
 
     @classmethod
-    def applies(cls, result: Explanation, scene: Scene) -> bool:
-        return has_base(one_sample(result, scene.sample, scene.target, "picture"))
+    def shows(cls, one: Explanation) -> bool:
+        return has_base(one)
 
     @classmethod
     def suits(cls, result: Explanation, scene: Scene) -> bool:
         return False
 
     @classmethod
-    def draw(cls, result: Explanation, scene: Scene) -> Image.Image:
-        top = scene.count(10)
-        return force(result, sample=scene.sample, target=scene.target, top=top, style=scene.style)
+    def draw_one(cls, one: Explanation, scene: Scene) -> Image.Image:
+        return force(one, top=scene.count(10), style=scene.style)

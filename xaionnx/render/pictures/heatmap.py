@@ -7,7 +7,7 @@ from typing import ClassVar, final
 from PIL import Image
 
 from xaionnx.explanation import Explanation
-from xaionnx.render.many_rows import heatmap
+from xaionnx.render.heatmap import heatmap
 from xaionnx.render.picture import RowsKind, Scene
 from xaionnx.render.tables import TOP
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from xaionnx.caveats import caveats
 from xaionnx.explanation import Explanation
-from xaionnx.render import page, words
+from xaionnx.render import headings, page
 from xaionnx.render.bar_chart import bars
 from xaionnx.render.colours import number_words
 from xaionnx.render.maps import one_sample
@@ -54,7 +54,7 @@ class Inputs(PictureKind):
         wide = sum(panel.width for panel in panels) + gap * (len(panels) - 1) <= _WIDEST
         body = page.beside(scene.style, panels, gap) if wide else page.beneath(scene.style, panels, gap)
         heading = page.text_block(
-            scene.style, [words.class_and_score(one)], body.width - 2 * gap, round(1.3 * _TEXT), bold=True
+            scene.style, [headings.class_and_score(one)], body.width - 2 * gap, round(1.3 * _TEXT), bold=True
         )
         found = page.warning_band(scene.style, caveats(one), body.width - 2 * gap, _TEXT)
         return page.beneath(

@@ -9,12 +9,11 @@ from typing import ClassVar, Final, final
 from PIL import Image, ImageDraw
 
 from xaionnx.explanation import Explanation
-from xaionnx.render import fonts, page
+from xaionnx.render import colour_bars, fonts, page
 from xaionnx.render.colours import Scale, heat
 from xaionnx.render.fonts import Face
 from xaionnx.render.html_document import visible
-from xaionnx.render.maps import one_sample
-from xaionnx.render.picture import PictureKind, Scene, whole_number
+from xaionnx.render.picture import SampleKind, Scene, whole_number
 from xaionnx.render.result_page import sample_page
 from xaionnx.render.right_to_left import begins_at_the_right
 from xaionnx.render.text_page import caption
@@ -30,19 +29,18 @@ _BAR: Final = 360
 
 
 @final
-class TextPicture(PictureKind):
+class TextPicture(SampleKind):
     """The text with each word on a red or blue ground; the page in HTML has the values too."""
 
     rank: ClassVar[int] = 4
     needs: ClassVar[str] = "a text"
 
     @classmethod
-    def applies(cls, result: Explanation, scene: Scene) -> bool:
-        return has_text(one_sample(result, scene.sample, scene.target, "picture"))
+    def shows(cls, one: Explanation) -> bool:
+        return has_text(one)
 
     @classmethod
-    def draw(cls, result: Explanation, scene: Scene) -> Image.Image:
-        one = one_sample(result, scene.sample, scene.target, "picture")
+    def draw_one(cls, one: Explanation, scene: Scene) -> Image.Image:
         scale = text_scale(one, scene.sign)
         parts = text_parts(one, scale, whole_number(scene.top))
         body, cut = _body(scene.style, parts, scale)
@@ -58,8 +56,8 @@ def coloured_page(style: Style, one: Explanation, body: Image.Image, scale: Scal
     """The page of a text or of bytes, with the scale of their colours below it."""
     bars = []
     if not scale.empty:
-        swatches = page.scale_swatches(style, scale, _OPACITY, _BAR)
-        bars = [page.colour_bar(style, swatches, scale.low, scale.high, _SIZE, upright=False)]
+        swatches = colour_bars.scale_swatches(style, scale, _OPACITY, _BAR)
+        bars = [colour_bars.colour_bar(style, swatches, scale.low, scale.high, _SIZE, upright=False)]
     return sample_page(style, one, page.beneath(style, [body, *bars], _SIZE), notes, size=_SIZE)
 
 
