@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from xaionnx.explanation import Explanation
@@ -89,17 +91,7 @@ class Pictures:
         count = len(whole.target) if whole.several_targets else 1
         for target in range(count):
             path = self._destination.picture("", False, target if count > 1 else None)
-            image = render.picture(
-                whole,
-                options.picture,
-                target=target,
-                sign=options.sign,
-                top=options.top,
-                smooth=options.smooth,
-                feature=options.feature,
-                theme=options.theme,
-                details=options.details,
-            )
+            image = self._drawing()(whole, options.picture, target=target)
             if path.suffix.lower() == ".html":
                 render.save_page(render.picture_page(image, whole, target), path)
             else:
@@ -134,16 +126,31 @@ class Pictures:
         stretched = self._model.input_spec.resize == "stretch"
         return render.film(result, sample.display, stretched=stretched, target=target, theme=self._options.theme)
 
+    def _drawing(self) -> Callable[..., Image.Image]:
+        """Return the function that draws pictures as the options say."""
+        from xaionnx import render
+
+        options = self._options
+        return functools.partial(
+            render.picture,
+            sign=options.sign,
+            top=options.top,
+            smooth=options.smooth,
+            original=options.original,
+            feature=options.feature,
+            theme=options.theme,
+            details=options.details,
+        )
+
     def _draw(self, sample: Sample, result: Explanation, target: int) -> Image.Image:
         """Draw the picture of one target."""
-        from xaionnx import render
         from xaionnx.data.series import series
 
         model, options = self._model, self._options
         name, spec = model.input().name, model.input_spec
         x = sample.feeds[name][0]
         over = series(model.samples(sample.feeds, name)[0])
-        return render.picture(
+        return self._drawing()(
             result,
             options.picture,
             photo=sample.display,
@@ -154,11 +161,4 @@ class Pictures:
             # Of several inputs all are drawn.
             input=None if isinstance(result.values, dict) else name,
             target=target,
-            sign=options.sign,
-            top=options.top,
-            smooth=options.smooth,
-            original=options.original,
-            feature=options.feature,
-            theme=options.theme,
-            details=options.details,
         )
