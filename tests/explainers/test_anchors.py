@@ -145,7 +145,8 @@ def test_rules_of_refused_loans_are_found_within_the_budget_or_said_not_to_be():
     )
     assert "Raise budget (now 20,000), lower precision, or use kernel_shap." in warning
     told = rule(result.sample(1))[0]
-    assert told.startswith(f"If {result.diagnostics['rule'][1][0]}, the prediction is the same in 9")
+    held = result.diagnostics["rule"][1][0].replace("_", " ")
+    assert told.startswith(f"If {held}, the prediction is the same in 9")
 
 
 def test_parts_of_a_picture_that_must_stay():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -93,3 +95,14 @@ def test_players_across_inputs_are_in_both_panels(monkeypatch):
     sums = {text.split(" · ")[0]: text.rpartition(" ")[2] for text in said if "sum of values" in text}
     assert float(sums["picture"]) == pytest.approx(values[0] + values[1], rel=0.01)
     assert float(sums["row"]) == pytest.approx(values[1] + values[2], rel=0.01)
+
+
+def test_a_warning_about_the_whole_result_is_said_once(monkeypatch):
+    result = explained("picture and row", "saliency")
+    nothing = {name: np.zeros_like(values) for name, values in result.values.items()}
+    one_dead = result.values | {"picture": nothing["picture"]}
+    for values, times in ((nothing, 1), (result.values, 0), (one_dead, 1)):
+        said = listen(monkeypatch)
+        dataclasses.replace(result, values=values).plot()
+        assert said.count("Every value is zero.") == times
+        monkeypatch.undo()

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.render.figures import Figures, words
 from xaionnx import Explanation, render
 from xaionnx.errors import DataError, ParameterError, StorageError
 from xaionnx.render.position_maps import _CLASSES, _OTHERS
@@ -193,3 +194,11 @@ def test_a_missing_folder_is_refused(tmp_path):
 def test_positions_follow_the_theme():
     dark = render.style_of("dark")
     assert (np.asarray(render.positions(occluded(), style=dark))[0, 0] == dark.paper).all()
+
+
+def test_elements_of_arrays_of_many_axes_are_named_by_their_place(monkeypatch):
+    figures = Figures(monkeypatch)
+    values = np.zeros((1, 3, 4, 5))
+    values[0, 2, 1, 3] = 1.5
+    render.bars(Explanation("saliency", values, np.array(["y"]), np.ones(1)), top=2)
+    assert "element [2, 1, 3]" in words(figures.last())

@@ -5,7 +5,7 @@ import pytest
 
 from xaionnx import Explanation, render
 from xaionnx.errors import DataError, ParameterError
-from xaionnx.render import contact_sheet, headings, readings
+from xaionnx.render import colour_bars, headings, readings
 from xaionnx.render.colours import scale_of
 from xaionnx.render.maps import Extent, pixel_map
 from xaionnx.render.painting import Look
@@ -61,13 +61,13 @@ def test_methods_of_one_name_are_told_apart():
 
 
 def test_panels_of_one_method_and_kind_share_a_scale(monkeypatch):
-    scales, bar = [], contact_sheet.page.colour_bar
+    scales, bar = [], colour_bars.colour_bar
 
     def heard(style, swatches, low, high, *of, **how):
         scales.append((low, high))
         return bar(style, swatches, low, high, *of, **how)
 
-    monkeypatch.setattr(contact_sheet.page, "colour_bar", heard)
+    monkeypatch.setattr(colour_bars, "colour_bar", heard)
     two = made(2)
     two.values[1] *= 10
     render.sheet([two, made(2, method="rise")], photos(2), side=100)

@@ -135,3 +135,140 @@ def test_the_sum_of_others_is_gray(monkeypatch):
     rows([f"column {i}" for i in range(10)]).plot("beeswarm", top=3)
     last = [dots for dots in figures.last().axes[0].collections if len(dots.get_offsets()) == 30][-1]
     np.testing.assert_allclose(last.get_facecolors()[:, :3], np.tile(np.array(LIGHT.plain) / 255, (30, 1)), atol=1e-6)
+
+
+def spot(height, width, top, left, size):
+    """Values that are one in a square."""
+    values = np.zeros((1, 1, height, width))
+    values[..., top : top + size, left : left + size] = 1.0
+    return Explanation("saliency", values, np.array(["cat (3)"]), np.array([2.5]), provenance={"value_kind": "slope"})
+
+
+def red_places(image):
+    """The rows and columns of red pixels."""
+    pixels = np.asarray(image).astype(int)
+    return np.nonzero((pixels[..., 0] > pixels[..., 1] + 60) & (pixels[..., 0] > pixels[..., 2] + 60))
+
+
+@pytest.mark.parametrize(("height", "width"), [(334, 500), (500, 334)])
+def test_the_map_lies_where_its_values_are_on_photos_that_are_no_squares(height, width):
+    gray = np.full((height, width, 3), 200, np.uint8)
+    one = spot(224, 224, 168, 28, 28)
+    page = np.asarray(render.overlay(one, gray, stretched=True, title="a", smooth=0, zoom=1))
+    # The colour bar, which is red too, is at the right of the photo.
+    rows, columns = red_places(page[:, : 16 + width])
+    assert columns.min() == pytest.approx(width / 8 + 15, abs=3)
+    assert np.ptp(columns) + 1 == pytest.approx(width / 8, abs=2)
+    assert np.ptp(rows) + 1 == pytest.approx(height / 8, abs=2)
+    # The photo is all that is gray; the square begins at three quarters of it.
+    photo_rows = np.flatnonzero((page[:, 20 : 20 + width // 20].max(axis=2) < 230).all(axis=1))
+    assert rows.min() - photo_rows.min() == pytest.approx(0.75 * height, abs=3)
+
+
+def test_the_largest_values_are_red_whatever_the_photo():
+    for photo in (np.full((60, 60, 3), 90, np.uint8), np.zeros((60, 60, 3), np.uint8) + np.uint8([200, 40, 0])):
+        one = mapped(np.tile(np.linspace(-1, 1, 60), (60, 1)))
+        body = np.asarray(render.overlay(one, photo, title="a", smooth=0)).astype(int)[80:300, 14:400]
+        left, right = body[:, :20].mean(axis=(0, 1)), body[:, -20:].mean(axis=(0, 1))
+        assert left[2] > left[0] + 60
+        assert right[0] > right[2] + 60
+
+
+@pytest.mark.parametrize(
+    ("photo", "words"),
+    [
+        (np.zeros((3, 60, 60), np.uint8), r"\(3, 60, 60\)"),
+        (np.zeros((60, 60, 3), np.float32), "uint8"),
+        (np.zeros((60, 60), np.uint8), "uint8"),
+    ],
+)
+def test_a_photo_with_channels_first_or_of_floats_is_refused(photo, words):
+    with pytest.raises(DataError, match=words):
+        render.overlay(mapped(1.0), photo)
+
+
+@pytest.mark.parametrize(("height", "width"), [(60, 1), (1, 60), (1, 1)])
+def test_a_picture_one_pixel_wide_is_drawn(height, width):
+    one = Explanation(
+        "saliency",
+        np.ones((1, 1, height, width)),
+        np.array(["cat (3)"]),
+        np.ones(1),
+        provenance={"value_kind": "slope"},
+    )
+    image = np.asarray(render.overlay(one, np.full((height, width, 3), 90, np.uint8)))
+    assert len(red_places(image)[0]) > height * width
+
+
+def test_one_segment_over_the_whole_picture_is_drawn_in_one_colour():
+    labels = np.zeros((1, 1, 60, 60), np.int32)
+    one = mapped(0.99, features=labels, feature_values=np.array([[0.99]]))
+    flat = np.full((60, 60, 3), 128, np.uint8)
+    body = np.asarray(render.overlay(one, flat, title="a"))[60:400, 20:400]
+    assert (body == body[0, 0]).all()
+    assert body[0, 0, 0] > int(body[0, 0, 2]) + 60
+
+
+def test_pictures_of_several_samples_name_the_class_of_each(monkeypatch):
+    said = listen(monkeypatch)
+    several = Explanation(
+        "grad_cam",
+        RNG.normal(size=(3, 1, 60, 60)),
+        np.array(["cat (3)", "dog (4)", "hen (7)"]),
+        np.array([2.5, 1.0, 4.0]),
+        provenance={"value_kind": "contribution"},
+    )
+    render.sheet([several.sample(n) for n in range(3)], PHOTO)
+    for name, score in (("cat (3)", "2.5"), ("dog (4)", "1"), ("hen (7)", "4")):
+        assert any(name in text for text in said)
+        assert any(text.endswith(f"score {score}") for text in said)
+
+
+def test_a_model_with_one_output_is_drawn_by_every_kind_for_photos(monkeypatch):
+    said = listen(monkeypatch)
+    one = dataclasses.replace(mapped(RNG.normal(size=(60, 60))), target=np.array(["poisonous"]))
+    for kind in ("map", "contours", "for_and_against"):
+        render.picture(one, kind, photo=PHOTO)
+    assert said.count("poisonous · score 2.5") == 3
+
+
+def test_colours_of_dots_rise_with_the_values_of_a_feature(monkeypatch):
+    figures = Figures(monkeypatch)
+    table = rows(["a", "b"], 60)
+    table.plot("beeswarm")
+    dots = [each for each in figures.last().axes[0].collections if len(each.get_offsets()) == 60]
+    order = np.argsort(-np.abs(table.values).mean(axis=0))
+    for drawn, column in zip(dots, order, strict=True):
+        numbers = dict(zip(table.values[:, column].round(9), table.display["x"].array[:, column], strict=True))
+        own = np.array([numbers[x] for x in np.asarray(drawn.get_offsets())[:, 0].round(9)])
+        # From dark blue to yellow, both red and green rise.
+        brightness = drawn.get_facecolors()[:, 1]
+        inside = (own > np.percentile(own, 6)) & (own < np.percentile(own, 94))
+        ranked = np.argsort(own[inside])
+        assert (np.diff(brightness[inside][ranked]) >= -0.02).all()
+        assert brightness[own.argmax()] > brightness[own.argmin()] + 0.5
+
+
+def test_a_waterfall_counts_the_features_that_it_sums(monkeypatch):
+    figures = Figures(monkeypatch)
+    for columns, top in ((40, 14), (12, 5)):
+        one = rows([f"column {i}" for i in range(columns)])
+        one.plot(0, kind="waterfall", top=top)
+        drawn = words(figures.last())
+        own = sum(text.startswith("column ") for text in drawn)
+        assert f"{columns - own} other features" in drawn
+        assert own <= top
+        assert faults(figures.last()) == []
+
+
+def test_a_base_value_that_equals_the_prediction_is_written_too(monkeypatch):
+    figures = Figures(monkeypatch)
+    one = rows(["a", "b"], 1)
+    same = dataclasses.replace(one, values=np.array([[1.5, -1.5]]), prediction=np.array([0.25]))
+    for kind in ("waterfall", "force"):
+        same.plot(0, kind=kind)
+        text = " ".join(words(figures.last()))
+        assert "base value" in text
+        assert "prediction" in text
+        assert text.count("0.25") == 2
+        assert faults(figures.last()) == []

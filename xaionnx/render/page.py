@@ -150,7 +150,7 @@ def whole(
     gap = round(0.7 * size)
     blocks = [
         beneath(style, heading, gap // 2),
-        warning_band(style, found, body.width, size),
+        warning_band(style, found if style.warns else [], body.width, size),
         body,
         beneath(style, caption, gap // 2),
     ]

@@ -116,6 +116,11 @@ def _labels(one: Explanation, input: str | None, kept: Array, count: int) -> tup
         start = sum(sizes[: list(one.values).index(str(input))])
         return names[start : start + count], shown[start : start + count]
     places = np.flatnonzero(kept)
+    unnamed = one.feature_values is None and "feature_names" not in one.provenance
+    if unnamed and not isinstance(one.values, dict) and one.values.ndim > 2:
+        # The place of an element in its array says more than its number.
+        indices = np.stack(np.unravel_index(places, one.values.shape[1:]), axis=1).tolist()
+        return tuple(f"element {index}" for index in indices), ("",) * count
     if len(names) == count != len(kept):
         return names, shown[:count] if len(shown) >= count else ("",) * count
     return tuple(names[place] for place in places), tuple(shown[place] for place in places)

@@ -29,6 +29,8 @@ class Style:
         Marks without a value of their own, such as missing ones.
     details : bool
         Whether the caption says all about scales and parameters, rather than what a reader needs at once.
+    warns : bool
+        Whether the page has the warnings about the result; a panel leaves them to the page that it is part of.
     """
 
     ink: Colour
@@ -41,6 +43,7 @@ class Style:
     down: Colour
     plain: Colour
     details: bool = False
+    warns: bool = True
 
 
 THEMES: Final[Mapping[str, Style]] = {

@@ -71,7 +71,7 @@ def _is_drawn(result: Explanation, name: str) -> bool:
 def _panel(style: Style, one: Explanation, name: str, scene: Scene) -> Image.Image:
     """The picture of one input, with the sum of its values in its title."""
     part, display = _part(one, name), one.display[name]
-    title = _title(part, name)
+    title, style = _title(part, name), _panel_style(style, one, part)
     if display.kind == "series":
         return series(
             part,
@@ -109,8 +109,13 @@ def _bars(style: Style, one: Explanation, names: Sequence[str], scene: Scene) ->
             known = tuple(f"token {i}" for i in range(len(values)))
         labels += known or ([name] if len(values) == 1 else [f"{name}[{i}]" for i in range(len(values))])
     joined = _record(one, np.concatenate(found)[None])
-    top = scene.count(_TOP)
+    top, style = scene.count(_TOP), _panel_style(style, one, joined)
     return bars(joined, labels, top=top, title=_title(joined, ", ".join(names)), style=style)
+
+
+def _panel_style(style: Style, one: Explanation, part: Explanation) -> Style:
+    """The style of a panel, which repeats no warnings about the whole result."""
+    return replace(style, warns=not set(caveats(part)) <= set(caveats(one)))
 
 
 def _title(part: Explanation, name: str) -> str:
