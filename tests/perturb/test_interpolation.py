@@ -104,7 +104,7 @@ def test_the_record_and_the_caption_state_it():
     model, x, _ = series_game((3, 40), "N C T")
     result = xaionnx.explain(model, x, "kernel_shap", 1, features="segments:6", baseline="interpolate")
     assert result.provenance["parameters"]["baseline"] == {"kind": "Interpolate"}
-    assert "baseline interpolate" in xaionnx.render.words.made_by(result.sample(0))
+    assert "baseline interpolate" in xaionnx.render.captions.made_by(result.sample(0))
     np.testing.assert_allclose(
         result.feature_values.sum(), result.prediction[0] - result.baseline_prediction[0], atol=1e-5
     )
