@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 OptionValue: TypeAlias = Any
 
 
+# Inputs beyond which a folder of results is a run in parts, without files of each input.
+MANY: Final = 1000
+
 # The largest number that onnxruntime takes.
 MOST: Final = 2**31 - 1
 
@@ -49,6 +52,20 @@ class RowsOption(click.ParamType):  # type: ignore[type-arg]  # not generic in o
         from xaionnx.data.row_numbers import RowNumbers
 
         return value if isinstance(value, RowNumbers) else RowNumbers.read(value)
+
+
+class ShareOption(click.ParamType):  # type: ignore[type-arg]  # not generic in older releases of click
+    """A share of a data set: ``2/8`` is the second of eight."""
+
+    name = "share"
+
+    def convert(self, value: OptionValue, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        if isinstance(value, tuple):
+            return value[0], value[1]
+        number, _, of = value.partition("/")
+        if not (number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of) <= MOST):
+            self.fail(f"'{value}' is no share, such as 2/8 for the second of eight.", param, ctx)
+        return int(number), int(of)
 
 
 class TopOption(click.ParamType):  # type: ignore[type-arg]  # not generic in older releases of click
@@ -116,6 +133,11 @@ class Options:
     picture: str
     force: bool
     resume: bool
+    shards: bool | None
+    workers: int | None
+    ray: bool
+    shard: tuple[int, int] | None
+    pictures: int | None
     as_json: bool
 
     @property

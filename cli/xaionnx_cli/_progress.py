@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Protocol
 
 from xaionnx.runtime import progress
@@ -52,6 +52,22 @@ class Meter:
 
     def phase(self, words: str) -> None:
         self._bar.update(self._task, description=f"{self._name}: {words}" if words else self._name)
+
+
+@contextlib.contextmanager
+def counting_bar() -> Iterator[Callable[[int, int | None], None]]:
+    """Show a bar of the inputs that are done, and remove it afterwards; give a function that is told their number."""
+    if not sys.stderr.isatty():
+        yield lambda done, count: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (BarColumn(24), MofNCompleteColumn(), TextColumn("inputs"), TimeRemainingColumn())
+    with Bar(*columns, console=Console(stderr=True), transient=True, redirect_stdout=sys.stdout.isatty()) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda done, count: bar.update(task, completed=done, total=count)
 
 
 @contextlib.contextmanager

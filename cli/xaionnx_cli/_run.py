@@ -13,7 +13,6 @@ from pathlib import Path
 from xaionnx import parameters
 from xaionnx.data.files import expand, read_bytes, sha256_of
 from xaionnx.data.inputs import Inputs
-from xaionnx.data.spec import InputSpec
 from xaionnx.deletion import REMOVAL_STEPS, with_removal_curves
 from xaionnx.errors import DataError, UnsupportedModelError, UsageError
 from xaionnx.explainer import Explainer
@@ -23,20 +22,20 @@ from xaionnx.record import without_row
 from xaionnx.request import Request
 from xaionnx.runs.failures import OF_ROWS, Failures, translated
 from xaionnx.runs.settings import settings_of
-from xaionnx.runtime.model import Model
 from xaionnx.targets.kinds.top import Top
 from xaionnx.targets.layout import selects_boxes
 from xaionnx.targets.scores import default_output
 from xaionnx.targets.target import Target
 from xaionnx.typing import Document
-from xaionnx_cli import _progress, _report, _samples, _targets
+from xaionnx_cli import _many, _progress, _report, _samples, _targets
 from xaionnx_cli._archive import Requests
 from xaionnx_cli._batches import MAX_ROWS, Batches, left_columns, stack_feeds, texts_of
-from xaionnx_cli._deadline import paused, time_limit, time_limit_between_runs
+from xaionnx_cli._deadline import paused, time_limit_between_runs
 from xaionnx_cli._destination import Destination
 from xaionnx_cli._explained import Explained
 from xaionnx_cli._messages import printable
-from xaionnx_cli._options import Options, OptionValue, read_axes
+from xaionnx_cli._model import open_model
+from xaionnx_cli._options import Options, OptionValue
 from xaionnx_cli._overwriting import files_in
 from xaionnx_cli._reading import read_ahead
 from xaionnx_cli._results import Results
@@ -57,7 +56,10 @@ def explain(kind: type[Explainer], **given: OptionValue) -> int:
             raise UsageError(f"--{name.replace('_', '-')} is of --picture deletion. Add it, or leave this out.")
     Baseline.of(given["removal_baseline"])
     named = files_in([*settings.values(), given["target"], given["removal_baseline"]])
-    return _Job(kind(**settings), Options(**given), named).run()
+    method, options = kind(**settings), Options(**given)
+    if (dataset := _many.run_of(method, options)) is not None:
+        return _many.explain(method, options, dataset)
+    return _Job(method, options, named).run()
 
 
 class _Job:
@@ -74,24 +76,13 @@ class _Job:
         # Files of several inputs make one sample.
         single_target = self.files[: 1 if self.by_name else None] if len(options.target) < 2 else []
         destination = Destination.of(options.save, read, options.force, single_target)
-        with time_limit(options.timeout, f"Opening {options.model}"):
-            self.model = Model.load(
-                options.model,
-                options.device,
-                options.batch_size,
-                threads=options.threads,
-                timeout_s=options.timeout,
-                spec=None if options.spec is None else InputSpec.read(options.spec),
-                axes=read_axes(options.axes),
-                rows=options.rows_are,
-                allow_random=options.allow_random,
-            )
-            if self.by_name:
-                main = self.model.input().name
-                _samples.check_names(self.by_name, self.model)
-                self.files = [self.by_name[main]]
-            self.target = _targets.target_of(options, self.model)
-            self.reports = self._reported_targets()
+        self.model = open_model(options)
+        if self.by_name:
+            main = self.model.input().name
+            _samples.check_names(self.by_name, self.model)
+            self.files = [self.by_name[main]]
+        self.target = _targets.target_of(options, self.model)
+        self.reports = self._reported_targets()
         self.results = Results(self.model, method.name(), destination, options)
         self._named = named
         self._places = itertools.count()

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from xaionnx.explainer import Explainer
 
 from xaionnx_cli._method_group import MethodGroup
-from xaionnx_cli._options import MOST, RowsOption, TopOption, timeout_option
+from xaionnx_cli._options import MANY, MOST, RowsOption, ShareOption, TopOption, timeout_option
 from xaionnx_cli.app import help_instead
 
 
@@ -207,6 +207,32 @@ def _common() -> list[click.Parameter]:
             default=True,
             help="Keep the results in the folder or .npz file of -o that an earlier run of the same request left "
             "there, and compute only what is missing.  [default: on]",
+        ),
+        click.Option(
+            ["--shards/--no-shards"],
+            default=None,
+            help="Write a run into the folder of -o, a part for many inputs, without pictures; 'xaionnx draw' draws "
+            f"them.  [default: with more than {MANY:,} inputs]",
+        ),
+        click.Option(
+            ["--workers"],
+            type=click.IntRange(1, MOST),
+            metavar="INT",
+            help="Processes that share the work of a run (default: this one alone).",
+        ),
+        click.Option(["--ray"], is_flag=True, help="Share the work of a run among actors of Ray, --workers of them."),
+        click.Option(
+            ["--shard"],
+            type=ShareOption(),
+            metavar="I/N",
+            help="Do only the I-th of N equal shares of a run, so that N machines can share it; 'xaionnx merge' joins "
+            "folders.",
+        ),
+        click.Option(
+            ["--pictures"],
+            type=click.IntRange(0, MOST),
+            metavar="INT",
+            help="Draw the first rows of a run, too, so many, in worker processes.",
         ),
         click.Option(["--allow-random"], is_flag=True, help="Accept a model that draws random numbers."),
         click.Option(

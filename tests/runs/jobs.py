@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import sys
@@ -39,13 +38,13 @@ class Deadly(Sequence):
     """Digits, some of which end the process that reads them, unless it is the first one."""
 
     def __init__(self, deadly, count=ROWS):
-        self.deadly, self.digits = frozenset(deadly), digits(count)
+        self.deadly, self.digits, self.first = frozenset(deadly), digits(count), os.getpid()
 
     def __len__(self):
         return len(self.digits)
 
     def __getitem__(self, number):
-        if number in self.deadly and (multiprocessing.parent_process() or "ray" in sys.modules):
+        if number in self.deadly and os.getpid() != self.first:
             os.kill(os.getpid(), signal.SIGKILL)
         return self.digits[number]
 
@@ -54,14 +53,14 @@ class Once(Sequence):
     """Digits of which some end the first process that reads them, and no other."""
 
     def __init__(self, folder, numbers):
-        self.folder, self.numbers, self.digits = Path(folder), frozenset(numbers), digits()
+        self.folder, self.numbers, self.digits, self.first = Path(folder), frozenset(numbers), digits(), os.getpid()
 
     def __len__(self):
         return len(self.digits)
 
     def __getitem__(self, number):
         mark = self.folder / f"{number}"
-        if number in self.numbers and not mark.exists() and (multiprocessing.parent_process() or "ray" in sys.modules):
+        if number in self.numbers and not mark.exists() and os.getpid() != self.first:
             mark.touch()
             os.kill(os.getpid(), signal.SIGKILL)
         return self.digits[number]

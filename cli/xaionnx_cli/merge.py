@@ -1,0 +1,20 @@
+"""``xaionnx merge``: join runs over shares of one data set."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command(no_args_is_help=False)
+@click.argument("folder", type=click.Path(readable=False))
+@click.argument("runs", type=click.Path(readable=False), nargs=-1, required=True, metavar="RUN...")
+def command(folder: str, runs: tuple[str, ...]) -> None:
+    """Join runs that 'xaionnx explain ... --shard I/N' made into FOLDER.
+
+    They must be of the same model, method, settings and data. Files are linked where that is possible.
+    """
+    from xaionnx.runs import Run
+    from xaionnx_cli._messages import write_lines
+
+    run = Run.merge(folder, runs)
+    write_lines([f"{run.coverage}, in {len(run.parts):,} parts in {folder}"])

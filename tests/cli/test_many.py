@@ -1,0 +1,129 @@
+"""Many inputs on the command line: runs in parts, their pictures, shares and messages."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from xaionnx_cli._options import MANY
+
+from xaionnx import Explanation, Run
+
+MODEL = "models/mnist_cnn.onnx"
+
+
+@pytest.fixture
+def digits(tmp_path):
+    path = tmp_path / "digits.npy"
+    np.save(path, np.random.default_rng(0).random((40, 1, 28, 28)).astype(np.float32))
+    return path
+
+
+def test_few_inputs_get_files_of_their_own_and_many_a_run(run, tmp_path):
+    x = np.random.default_rng(0).random((MANY + 1, 1, 28, 28)).astype(np.float32)
+    np.save(tmp_path / "many.npy", x)
+    np.save(tmp_path / "few.npy", x[:2])
+    assert run("explain", "grad_cam", MODEL, tmp_path / "few.npy", "-o", tmp_path / "few/").exit_code == 0
+    assert sorted(path.name for path in (tmp_path / "few").iterdir()) == [
+        "few-0.npz", "few-0.png", "few-1.npz", "few-1.png"
+    ]  # fmt: skip
+    done = run("explain", "grad_cam", MODEL, tmp_path / "many.npy", "-o", tmp_path / "many/")
+    assert done.exit_code == 0, done.output
+    assert "1,001 inputs: a run in parts in" in done.output
+    assert "1,001 rows of 1,001" in done.output
+    found = Run.open(tmp_path / "many")
+    assert found.complete
+    assert len(found) == MANY + 1
+    np.testing.assert_array_equal(found[1].values, Explanation.load(tmp_path / "few" / "few-1.npz").values)
+
+
+def test_a_run_is_resumed_and_another_one_refused(run, tmp_path, digits):
+    folder = tmp_path / "run"
+    words = ("explain", "grad_cam", MODEL, digits, "-o", folder, "--shards")
+    assert run(*words).exit_code == 0
+    times = {path: path.stat().st_mtime_ns for path in folder.rglob("*.npz")}
+    # Its folder is known as a run without --shards.
+    assert run(*words[:-1]).exit_code == 0
+    assert times == {path: path.stat().st_mtime_ns for path in folder.rglob("*.npz")}
+    other = run(*words, "--target", "4")
+    assert other.exit_code == 2
+    assert "is another one: target is null there and" in other.output
+    next(iter(times)).write_bytes(b"damaged")
+    assert run(*words).exit_code == 0
+    assert len(Run.open(folder)) == 40
+    anew = run(*words, "--no-resume", "--target", "4")
+    assert anew.exit_code == 0
+    assert Run.open(folder)[0].target[0].startswith("4")
+
+
+def test_shares_are_merged(run, tmp_path, digits):
+    for n in (1, 2, 3):
+        done = run("explain", "saliency", MODEL, digits, "-o", tmp_path / f"share{n}", "--shard", f"{n}/3")
+        assert "not done yet" in done.output
+    merged = run("merge", tmp_path / "whole", *(tmp_path / f"share{n}" for n in (1, 2, 3)))
+    assert merged.exit_code == 0
+    assert "40 rows of 40" in merged.output
+    run("explain", "saliency", MODEL, digits, "-o", tmp_path / "one", "--shards")
+    assert Run.open(tmp_path / "whole").digest() == Run.open(tmp_path / "one").digest()
+    assert "is no share, such as 2/8" in run("explain", "lime", MODEL, digits, "-o", "x", "--shard", "4/3").output
+
+
+def test_pictures_are_drawn_on_demand(run, tmp_path, digits):
+    folder = tmp_path / "run"
+    done = run("explain", "grad_cam", MODEL, digits, "-o", folder, "--pictures", "2")
+    assert done.exit_code == 0, done.output
+    assert sorted(path.name for path in (folder / "pictures").iterdir()) == ["row-0.png", "row-1.png"]
+    drawn = run("draw", folder, "--rows", "1,39", "-o", tmp_path / "drawn")
+    assert drawn.exit_code == 0, drawn.output
+    assert (tmp_path / "drawn" / "row-1.png").read_bytes() == (folder / "pictures" / "row-1.png").read_bytes()
+    assert (tmp_path / "drawn" / "row-39.png").exists()
+    assert "there is no row 40" in run("draw", folder, "--rows", "40", "-o", tmp_path / "drawn").output
+
+
+def test_the_document_of_a_run_says_what_was_refused(run, tmp_path):
+    x = np.random.default_rng(0).random((12, 1, 28, 28)).astype(np.float32)
+    x[[2, 7]] = np.inf
+    np.save(tmp_path / "x.npy", x)
+    done = run("explain", "saliency", MODEL, tmp_path / "x.npy", "-o", tmp_path / "run", "--shards", "--json")
+    assert done.exit_code == 4
+    told = json.loads(done.stdout)
+    assert (told["rows"], told["complete"], told["missing"]) == (10, True, 0)
+    assert [one["unit"] for one in told["refused"]] == [2, 7]
+    assert "2 of 12 inputs refused" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["-o", "x.npz", "--shards"], "A run is a folder of parts. Name one with -o FOLDER"),
+        (["--workers", "2"], "A run is a folder of parts"),
+        (["-o", "x/", "--shards", "--rows", "3"], "A run explains all rows"),
+        (["-o", "x/", "--shards", "--sign", "positive"], "--sign is of pictures, which a run"),
+        (["-o", "x/", "--no-shards", "--workers", "2"], "--workers, --ray, --shard and --pictures are of a run"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(run, tmp_path, digits, monkeypatch, words, message):
+    from pathlib import Path
+
+    model = Path(MODEL).resolve()
+    monkeypatch.chdir(tmp_path)
+    told = run("explain", "saliency", model, digits, *words)
+    assert told.exit_code == 2
+    assert message in told.output
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_method_that_compares_samples_has_no_run(run, digits, tmp_path):
+    told = run("explain", "tree_shap", MODEL, digits, "-o", tmp_path / "x", "--shards")
+    assert told.exit_code == 2
+    assert "explains all samples together" in told.output
+
+
+def test_a_folder_of_other_files_is_not_written_to(run, digits, tmp_path):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "thesis.txt").write_text("x")
+    told = run("explain", "saliency", MODEL, digits, "-o", folder, "--shards")
+    assert told.exit_code == 2
+    assert "holds other files, and no run" in told.output
