@@ -6,9 +6,10 @@ import pytest
 import xaionnx
 from models import planted
 from tests.oracles import games
+from tests.oracles.owen import owen
 from tests.tiny import loaded
 
-METHODS = ["kernel_shap", "shapley_sampling", "banzhaf", "exact_shapley", "shapley_interactions"]
+METHODS = ["kernel_shap", "shapley_sampling", "banzhaf", "exact_shapley", "shapley_interactions", "partition_shap"]
 VARYING = [1, 4, 5, 11, 17]
 PLAYERS = 18
 
@@ -64,6 +65,27 @@ def test_rows_with_other_null_players_have_the_same_bits_alone_and_together(meth
         np.testing.assert_array_equal(one.standard_error[0], many.standard_error[n])
         assert one.prediction[0] == many.prediction[n]
         assert one.diagnostics["completeness_gap"][0] == many.diagnostics["completeness_gap"][n]
+
+
+@pytest.mark.parametrize("budget", [None, 60])
+def test_groups_keep_their_other_players(budget):
+    rng = np.random.default_rng(2)
+    x = (rng.integers(0, 2, size=(12, 8)) * rng.normal(size=(12, 8))).astype(np.float32) + 0
+    model, labels = games.loaded(8, seed=1), np.array([0, 0, 0, 1, 1, 2, 2, 2])
+    settings = {"baseline": np.zeros((1, 8), np.float32), "hierarchy": labels}
+    many = xaionnx.explain(model, x, "partition_shap", 0, budget=budget, **settings)
+    for n, row in enumerate(x):
+        one = xaionnx.explain(model, x[n : n + 1], "partition_shap", 0, budget=budget, **settings)
+        np.testing.assert_array_equal(one.feature_values[0], many.feature_values[n])
+        assert one.diagnostics["groups"][0] == many.diagnostics["groups"][n]
+        here = np.flatnonzero(row)
+        for group, value in many.diagnostics["groups"][n][0]:
+            assert set(group) <= set(here)
+            np.testing.assert_allclose(many.feature_values[n][group].sum(), value, rtol=1e-5, atol=1e-6)
+        if budget is None:
+            v = {present: float(value[0]) for present, value in games.values(model, row).items()}
+            expected = owen(v, [[0, 1, 2], [3, 4], [5, 6, 7]], 8)
+            np.testing.assert_allclose(many.feature_values[n], expected, rtol=1e-4, atol=1e-5)
 
 
 def test_a_player_that_one_row_of_a_background_changes_is_none():

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Final, final
 
 import numpy as np
 
 from xaionnx.explainers._games.game import ByFeatures, GameExplainer, GameResult
-from xaionnx.explainers._games.hierarchy import NAMED, check_hierarchy, hierarchy_of, read_hierarchy
+from xaionnx.explainers._games.hierarchy import NAMED, check_hierarchy, hierarchy_of, may_differ, read_hierarchy
 from xaionnx.explainers._games.owen import OwenValues, affordable_plan, fewest_evaluations
 from xaionnx.explainers._games.sampling import HasBudget, completeness_gap
 from xaionnx.parameters import free
-from xaionnx.perturb.game import Game
-from xaionnx.typing import HierarchyLike
+from xaionnx.perturb.game import BySample, Game
+from xaionnx.perturb.removals import Removals, SharedRemoval
+from xaionnx.typing import Array, Document, HierarchyLike
 
 # More groups than this are not listed.
 _LISTED: Final = 100
@@ -37,6 +39,9 @@ class PartitionShap(HasBudget, ByFeatures, GameExplainer):
     each of these became, so that no coalition is evaluated twice and the draws stay independent. Up to three parts of a
     group are tried in all coalitions, more in an order and its reverse. What a draw lacks to the group's value is
     shared equally by its parts, so that the sums stay exact.
+
+    Players that are equal in the sample and in all baselines get exactly 0, and the budget is spent on the others
+    (diagnostic ``null_players``), which keep their groups.
 
     ``standard_error`` is that of a mean over these draws, and 0 where all contexts were evaluated. Diagnostics:
     ``completeness_gap``, the sum of the values minus f(x) - f(all removed), only rounding error; ``hierarchy``, what it
@@ -84,6 +89,8 @@ class PartitionShap(HasBudget, ByFeatures, GameExplainer):
     """
 
     axioms: ClassVar[tuple[str, ...]] = ("efficiency", "linearity")
+    plays_together: ClassVar[bool] = True
+    null_players_get_zero: ClassVar[bool] = True
     reference: ClassVar[str] = "Owen 1977, doi:10.1007/978-3-642-45494-3_7; Winter 1989, doi:10.1007/BF01268161"
 
     hierarchy: HierarchyLike = free(
@@ -98,8 +105,24 @@ class PartitionShap(HasBudget, ByFeatures, GameExplainer):
     def planned_evaluations(self, players: int) -> int:
         return int(min(self.max_evaluations(1, players) - 1, 2**players - 1))
 
+    def kinds(self, removals: Removals) -> Array:
+        if not isinstance(removals, SharedRemoval) or may_differ(self.hierarchy, removals[0].sample):
+            return np.arange(len(removals))
+        different, which = removals.by_players()
+        forms: dict[Hashable, int] = {}
+        each = [forms.setdefault(hierarchy_of(self.hierarchy, one)[0].form, len(forms)) for one in different]
+        return np.array(each)[which]
+
+    def renumbered(self, diagnostics: Document, players: Sequence[Array]) -> Document:
+        groups = [
+            [[[own[group].tolist(), value] for group, value in listed] for listed in by_target]
+            for own, by_target in zip(players, diagnostics["groups"], strict=True)
+        ]
+        return {**diagnostics, "groups": BySample(groups)}
+
     def estimate(self, game: Game) -> GameResult:
         whole, kind = hierarchy_of(self.hierarchy, game.removal)
+        each = game.targets // game.samples
         affordable = self.affordable(game, fewest_evaluations(whole))
         steps = affordable_plan(whole, affordable)
         found = OwenValues(game, whole, steps, self.seed)
@@ -108,16 +131,16 @@ class PartitionShap(HasBudget, ByFeatures, GameExplainer):
         values = np.array([found.values[player] for player in ordered]).T
         error = np.sqrt([found.variances[player] for player in ordered]).T
         listed = [step.group for step in steps][:_LISTED]
+        groups = [
+            [[sorted(group.players), float(found.values[group][t])] for group in listed] for t in range(len(values))
+        ]
         return GameResult(
             values,
             error,
             {
                 "completeness_gap": completeness_gap(game, values),
                 "hierarchy": kind,
-                "groups": [
-                    [[sorted(group.players), float(found.values[group][t])] for group in listed]
-                    for t in range(game.targets)
-                ],
+                "groups": BySample([groups[start : start + each] for start in range(0, len(groups), each)]),
                 "stopped_by": "enumeration" if all(step.complete for step in steps) else "budget",
             },
         )

@@ -38,6 +38,8 @@ class Players:
         elsewhere stands for elements that are never removed.
     followers : tuple of str
         Inputs with a map that change with the players but have no values, such as the mask of removed tokens.
+    whole : Players or None
+        The players of which these are some, see :meth:`only`.
     """
 
     maps: Mapping[str, Array]
@@ -46,6 +48,7 @@ class Players:
     names: tuple[str, ...] = ()
     parts: Array | None = None
     followers: tuple[str, ...] = ()
+    whole: Players | None = None
 
     __repr__ = short_repr
 
@@ -77,7 +80,12 @@ class Players:
         numbers[:-1][kept] = np.arange(kept.sum())
         maps = {name: numbers[labels] for name, labels in self.maps.items()}
         names = tuple(name for name, keep in zip(self.names, kept, strict=True) if keep) if self.names else ()
-        return replace(self, maps=maps, labels=self.labels[kept], names=names)
+        return replace(self, maps=maps, labels=self.labels[kept], names=names, whole=self.whole or self)
+
+    @property
+    def numbers(self) -> Array:
+        """The number of each player among those of which they are some, (P,)."""
+        return np.arange(self.count) if self.whole is None else np.searchsorted(self.whole.labels, self.labels)
 
     def spread(self, values: Array, x: Mapping[str, Array]) -> dict[str, Array]:
         """Return arrays (T, ...) by input with each player's value (T, P) at its elements; 0 without a player.

@@ -130,6 +130,15 @@ class GameExplainer(FromBackground, Explainer):
         return diagnostics
 
     @hook
+    def kinds(self, removals: Removals) -> Array:
+        """Return a number for each of R samples, (R,): those with the same one may be played together.
+
+        By default the number of players, which alone says what coalitions are evaluated.
+        """
+        different, which = removals.by_players()
+        return np.array([one.players.count for one in different])[which]
+
+    @hook
     def planned_evaluations(self, players: int) -> int:
         """The largest number of evaluations that a sample with ``players`` players will cost; 0 if unknown."""
         del players
@@ -262,8 +271,8 @@ class GameExplainer(FromBackground, Explainer):
     ) -> Iterator[_Part]:
         """Play the games of samples with the same players, each without its null players.
 
-        Samples with as many other players are played together: the number alone says which coalitions are evaluated,
-        so that the values of a sample are the same in any company.
+        Samples are played together if the same coalitions are evaluated for each, see :meth:`kinds`, so that the values
+        of a sample are the same in any company.
         """
         everybody = every[0].players
         null = np.zeros((len(every), everybody.count), dtype=bool)
@@ -271,12 +280,13 @@ class GameExplainer(FromBackground, Explainer):
             null = every.null_players()
         # A game needs a player.
         played = ~null | (null.all(axis=1, keepdims=True) & (np.arange(everybody.count) == 0))
-        removals, counts = every, played.sum(axis=1)
+        removals = every
         if null.any():
             some, which_some = np.unique(played, axis=0, return_inverse=True)
             removals = every.of_players([everybody.only(row) for row in some], which_some)
-        for count in np.unique(counts):
-            alike = np.flatnonzero(counts == count)
+        kinds = self.kinds(removals)
+        for kind in np.unique(kinds):
+            alike = np.flatnonzero(kinds == kind)
             size = 1 if len(alike) == 1 else self._together(resolved, removals[alike[0]])
             for start in range(0, len(alike), size):
                 own = alike[start : start + size]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Final, final
 
 import numpy as np
 
+from xaionnx.data.sample import Sample
 from xaionnx.errors import ParameterError
 from xaionnx.perturb.by_name import read_option
 from xaionnx.perturb.features import Features
@@ -43,6 +44,18 @@ class Group:
             return parts[0]
         return cls(tuple(player for part in parts for player in part.players), tuple(parts))
 
+    def only(self, numbers: dict[int, int]) -> Group | None:
+        """The group without the players that have no new number; None if none has one."""
+        if not self.parts:
+            return Group((numbers[self.players[0]],)) if self.players[0] in numbers else None
+        parts = [part for part in (one.only(numbers) for one in self.parts) if part is not None]
+        return Group.of(parts) if parts else None
+
+    @property
+    def form(self) -> Hashable:
+        """Equal for groups of the same players in the same order, level by level."""
+        return self.players[0] if not self.parts else tuple(part.form for part in self.parts)
+
     @classmethod
     def flat(cls, players: Sequence[int]) -> Group:
         """A group of single players."""
@@ -67,11 +80,18 @@ def check_hierarchy(given: HierarchyLike) -> object:
 def hierarchy_of(given: HierarchyLike, removal: Removal) -> tuple[Group, str]:
     """The hierarchy of the players of a sample, and its name for the record.
 
+    That of some players is the hierarchy of all without the others.
+
     Raises
     ------
     ParameterError
         The correlation of columns is asked for, and the baseline has fewer than 10 rows of data.
     """
+    if removal.players.whole is not None:
+        whole, kind = hierarchy_of(given, removal.of_players(removal.players.whole))
+        some = whole.only({number: k for k, number in enumerate(removal.players.numbers.tolist())})
+        assert some is not None  # a game has players
+        return some, kind
     players = removal.players.count
     if given is None:
         enough = removal.draws >= _FEWEST_ROWS
@@ -84,6 +104,12 @@ def hierarchy_of(given: HierarchyLike, removal: Removal) -> tuple[Group, str]:
     if isinstance(given, str) and given == "positions":
         return _clustered(_centres(removal), "ward"), given
     return _by_levels(_levels(given), removal), "features"
+
+
+def may_differ(given: HierarchyLike, sample: Sample) -> bool:
+    """Whether the hierarchy of samples with the same players and baselines may depend on the sample."""
+    named = given is None or (isinstance(given, str) and given in NAMED)
+    return not named and not all(Features.of(level).are_shared(sample) for level in _levels(given))
 
 
 def _levels(given: HierarchyLike) -> list[FeaturesLike]:

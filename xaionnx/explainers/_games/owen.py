@@ -17,6 +17,7 @@ from xaionnx_kernels import counter
 from xaionnx_kernels.coalitions import all_coalitions
 from xaionnx_kernels.permutations import permutations
 
+from xaionnx.explainers._games.blas import product
 from xaionnx.explainers._games.enumeration import semivalue, shapley_weights
 from xaionnx.explainers._games.hierarchy import Group
 from xaionnx.explainers._games.sampling import evaluate
@@ -143,13 +144,14 @@ class _Draws:
     @property
     def mean(self) -> Array:
         """The value (T,) of the group."""
-        return np.asarray(self.weights @ self.values)
+        return np.asarray(product(self.weights[None], self.values)[0])
 
     @property
     def variance(self) -> Array:
         """The variance (T,) of the mean: Hajek's approximation for unequal probabilities without replacement."""
         if self.neighbours:
-            drawn = np.square(np.diff(self.values, axis=0)).sum(axis=0) / (2 * len(self.values) ** 2)
+            steps = np.square(np.diff(self.values, axis=0))
+            drawn = product(np.ones((1, len(steps))), steps)[0] / (2 * len(self.values) ** 2)
         else:
             drawn = _squares(self.values, (1 - self.inclusion) * np.square(self.weights), self.count)
         return np.asarray(drawn + self.further)
@@ -160,7 +162,9 @@ def _squares(values: Array, weights: Array, count: int) -> Array:
     total = weights.sum()
     if not total:
         return np.zeros(values.shape[1])
-    return np.asarray(weights @ np.square(values - weights @ values / total) * count / max(1, count - 1))
+    row = weights[None]
+    squares = product(row, np.square(values - product(row, values) / total))[0]
+    return np.asarray(squares * count / max(1, count - 1))
 
 
 @final
@@ -299,7 +303,7 @@ class OwenValues:
 
     def _share_all(self, group: Group, contexts: _Contexts, gains: Array) -> None:
         """Divide the value of a group among its parts by all contexts, so that theirs add up to it."""
-        means = np.tensordot(contexts.shares, gains, 1)
+        means = product(contexts.shares[None], gains.reshape(len(gains), -1)).reshape(gains.shape[1:])
         rest = self.values[group] - means.sum(axis=1)
         for number, part in enumerate(group.parts):
             self.values[part] = means[:, number] + rest / len(group.parts)
