@@ -251,6 +251,7 @@ class _Rows(_Neighbourhood):
         super().__init__(game, seed)
         self._conditions = conditions
         self._holds = np.array([condition.holds for condition in conditions])
+        self._meeting = [np.flatnonzero(holds) for holds in self._holds]
         removal = game.removal
         self._rows = {name: removal.baseline[name].reshape(removal.draws, -1) for name in removal.players.maps}
 
@@ -263,7 +264,7 @@ class _Rows(_Neighbourhood):
         for number, anchor in enumerate(anchors):
             part = slice(number * count, (number + 1) * count)
             for player in sorted(anchor):
-                meeting = np.flatnonzero(self._holds[player])
+                meeting = self._meeting[player]
                 chosen = meeting[rng.integers(len(meeting), size=count)] if len(meeting) else None
                 for name, places in self._conditions[player].places.items():
                     own = sample.x[name].reshape(-1)[places]
