@@ -66,10 +66,14 @@ def test_the_best_arms_are_found():
     for seed in range(40):
         rng = np.random.default_rng(seed)
 
-        def draw(chosen, count, rng=rng):
-            return [int((rng.random(count) < means[min(arm)]).sum()) for arm in chosen]
-
-        best = Arms(draw, 20).best(arms, 3, 0.1, 0.1)
+        search = Arms(20).best(arms, 3, 0.1, 0.1)
+        chosen = next(search)
+        while True:
+            try:
+                chosen = search.send([int((rng.random(20) < means[min(arm)]).sum()) for arm in chosen])
+            except StopIteration as end:
+                best = end.value
+                break
         wrong += min(means[min(arm)] for arm in best) < 0.75 - 0.1
     assert wrong <= 4
 
@@ -185,3 +189,17 @@ def test_the_budget_is_kept_and_what_is_not_found_is_said():
         xaionnx.explain(model, x, Anchors(background=rows, budget=40))
     with pytest.raises(ParameterError, match=r"divides columns by rows of data, of which there are 5"):
         xaionnx.explain(model, x, Anchors(background=rows[:5]))
+
+
+@pytest.mark.parametrize("rows", [True, False])
+def test_rows_have_the_same_rules_alone_and_among_others(rows):
+    x = ROWS[:9].copy()
+    settings = {"background": ROWS[:200]} if rows else {"baseline": 0.0}
+    many = xaionnx.explain(planted_rule(), x, Anchors(**settings))
+    for n in range(len(x)):
+        one = xaionnx.explain(planted_rule(), x[n : n + 1], Anchors(**settings))
+        for key, found in one.diagnostics.items():
+            assert key == "seconds" or found[0] == many.diagnostics[key][n]
+        np.testing.assert_array_equal(one.values[0], many.values[n])
+    if rows:
+        assert len({tuple(names) for names in many.provenance["feature_names"]}) > 1

@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, Final, final
+from typing import ClassVar, final
 
 import numpy as np
-from xaionnx_kernels.coalitions import bernoulli
 
 from xaionnx.errors import BudgetError
-from xaionnx.explainers._games.conditions import Condition, conditions_of
+from xaionnx.explainers._games.anchor_inputs import (
+    USUAL,
+    BackgroundRows,
+    Coalitions,
+    Neighbourhood,
+    Search,
+    in_step,
+)
+from xaionnx.explainers._games.conditions import conditions_of
 from xaionnx.explainers._games.game import ByFeatures, GameExplainer, GameResult
-from xaionnx.explainers._games.kl_lucb import Anchor, Arms, BeamSearch, Found
+from xaionnx.explainers._games.kl_lucb import Arms, BeamSearch, Found
 from xaionnx.explainers._games.sampling import HasBudget
 from xaionnx.explanation import ValueKind
 from xaionnx.parameters import integer, real
-from xaionnx.perturb.game import Game
+from xaionnx.perturb.game import BySample, Game
 from xaionnx.runtime.model import Model
 from xaionnx.targets.scores import default_shape
 from xaionnx.targets.target import Target
 from xaionnx.text_record import player_words
-from xaionnx.typing import Array, TargetLike
-
-# Background rows whose mean target stands for nothing being kept.
-_USUAL: Final = 32
+from xaionnx.typing import Array, Entry, TargetLike
 
 
 @final
@@ -100,6 +103,7 @@ class Anchors(HasBudget, ByFeatures, GameExplainer):
     """
 
     may_be_conditional: ClassVar[bool] = False
+    plays_together: ClassVar[bool] = True
     reference: ClassVar[str] = "Ribeiro et al. 2018, doi:10.1609/aaai.v32i1.11491"
 
     budget: int = integer(20_000, "maximum number of model evaluations per sample", low=2)
@@ -122,26 +126,45 @@ class Anchors(HasBudget, ByFeatures, GameExplainer):
         return [Target.classes()] if self.threshold is None and classes else []
 
     def estimate(self, game: Game) -> GameResult:
+        each = game.targets // game.samples
         batch = self._affordable_batch(game)
-        conditions = conditions_of("Anchors", game.removal) if self._in_rows(game) else None
-        found = [self._search(game, conditions, t, batch) for t in range(game.targets)]
-        values = np.zeros((game.targets, game.players))
-        for t, one in enumerate(found):
-            values[t, sorted(one.anchor)] = 1
-        names = () if conditions is None else tuple(condition.rule for condition in conditions)
-        removal = game.removal
-        words = (
-            names or player_words(removal.sample, removal.players) or tuple(f"feature {k}" for k in range(game.players))
-        )
-        diagnostics = {
-            "anchor": [sorted(one.anchor) for one in found],
-            "rule": [" and ".join(words[k] for k in sorted(one.anchor)) for one in found],
-            "precision": [one.precision for one in found],
-            "precision_bounds": [list(one.bounds) for one in found],
-            "coverage": [one.coverage for one in found],
-            "found": [one.accepted for one in found],
+        around = [self._around(game, place) for place in range(game.samples)]
+        searches = [self._searches(game, one, each, batch) for one in around]
+        by_sample = in_step(game, around, searches)
+        values = np.zeros((game.samples, each, game.players))
+        for place, found in enumerate(by_sample):
+            for t, one in enumerate(found):
+                values[place, t, sorted(one.anchor)] = 1
+        words = [self._words(one) for one in around]
+        diagnostics: dict[str, list[Entry]] = {
+            "anchor": [[sorted(one.anchor) for one in found] for found in by_sample],
+            "rule": [
+                [" and ".join(own[k] for k in sorted(one.anchor)) for one in found]
+                for own, found in zip(words, by_sample, strict=True)
+            ],
+            "precision": [[one.precision for one in found] for found in by_sample],
+            "precision_bounds": [[list(one.bounds) for one in found] for found in by_sample],
+            "coverage": [[one.coverage for one in found] for found in by_sample],
+            "found": [[one.accepted for one in found] for found in by_sample],
         }
-        return GameResult(values, None, diagnostics, names=names)
+        return GameResult(
+            values.reshape(game.targets, -1),
+            None,
+            {key: BySample(entries) for key, entries in diagnostics.items()},
+            names=words if isinstance(around[0], BackgroundRows) else (),
+        )
+
+    def _around(self, game: Game, place: int) -> Neighbourhood:
+        if not self._in_rows(game):
+            return Coalitions(game, place, self.seed)
+        return BackgroundRows(game, place, self.seed, conditions_of("Anchors", game.removals[place]))
+
+    def _words(self, around: Neighbourhood) -> tuple[str, ...]:
+        """The names of the players in a rule: of rows, their conditions."""
+        if isinstance(around, BackgroundRows):
+            return tuple(condition.rule for condition in around.conditions)
+        sample, players = around.removal.sample, around.removal.players
+        return player_words(sample, players) or tuple(f"feature {k}" for k in range(players.count))
 
     def _affordable_batch(self, game: Game) -> int:
         """The inputs of a batch, fewer where the budget does not allow one of each feature twice.
@@ -151,11 +174,11 @@ class Anchors(HasBudget, ByFeatures, GameExplainer):
         BudgetError
             It does not allow one input each.
         """
-        draws = self._draws(game)
+        in_rows, draws, targets = self._in_rows(game), game.removal.draws, game.targets // game.samples
         # What stands for nothing being kept, for targets that are no class.
-        usual = _USUAL if self._in_rows(game) else draws
-        each = game.targets * (game.players + 1) * draws
-        left = self.budget - 1 - game.targets * usual
+        usual = USUAL if in_rows else draws
+        each = targets * (game.players + 1) * (1 if in_rows else draws)
+        left = self.budget - 1 - targets * usual
         if left < each:
             raise BudgetError(
                 f"Anchors needs at least {each + self.budget - left} model evaluations for {game.players} features, "
@@ -170,114 +193,43 @@ class Anchors(HasBudget, ByFeatures, GameExplainer):
             removal.sample.x[name].ndim <= 1 and removal.sample.positions(name) is None for name in removal.players.maps
         )
 
-    def _draws(self, game: Game) -> int:
-        return 1 if self._in_rows(game) else game.removal.draws
+    def _searches(self, game: Game, around: Neighbourhood, targets: int, batch: int) -> Search[list[Found]]:
+        """Search for the rules of the targets of a sample, one after the other."""
+        found: list[Found] = []
+        for target in range(targets):
+            one = yield from self._search(game, around, target, targets - target, batch)
+            found.append(one)
+        return found
 
-    def _search(self, game: Game, conditions: Sequence[Condition] | None, target: int, batch: int) -> Found:
-        drawn = _Coalitions(game, self.seed) if conditions is None else _Rows(game, conditions, self.seed)
-        same = self._event(game, drawn, target)
+    def _search(self, game: Game, around: Neighbourhood, target: int, left: int, batch: int) -> Search[Found]:
+        event = yield from self._event(game, around, target)
         # Targets share the budget.
-        limit = game.evaluations + (self.budget - game.evaluations) // (game.targets - target)
-
-        def draw(anchors: list[Anchor], count: int) -> list[int] | None:
-            if game.evaluations + len(anchors) * count * self._draws(game) > limit:
-                return None
-            right = same(*drawn.evaluate(anchors, count))
-            return [int(part.sum()) for part in np.split(right, len(anchors))]
-
+        limit = (spent := game.spent(around.place)) + (self.budget - spent) // left
         limits = self.precision, self.gap, self.delta, self.epsilon
-        draws = (limit - game.evaluations) / self._draws(game)
-        search = BeamSearch(Arms(draw, batch, draws), drawn.coverage, *limits, min(self.beam, game.players))
-        return search.over(game.players)
+        arms = Arms(batch, (limit - spent) / around.cost)
+        search = BeamSearch(arms, around.coverage, *limits, min(self.beam, game.players)).over(game.players)
+        try:
+            anchors = next(search)
+            while True:
+                right: list[int] | None = None
+                if game.spent(around.place) + len(anchors) * batch * around.cost <= limit:
+                    answer = yield anchors, batch
+                    right = [int(part.sum()) for part in np.split(event(*answer), len(anchors))]
+                anchors = search.send(right)
+        except StopIteration as end:
+            found: Found = end.value
+            return found
 
-    def _event(self, game: Game, drawn: _Neighbourhood, target: int) -> Callable[[Array, Array], Array]:
-        """Whether a prediction is that of the sample, for targets (M, T) and scores of classes (M, W)."""
+    def _event(self, game: Game, around: Neighbourhood, target: int) -> Search[Callable[[Array, Array], Array]]:
+        """Return whether a prediction is that of the sample, for targets (M, T) and scores of classes (M, W)."""
         term = game.selection.terms[target]
-        single = term.indices.shape[-1] == 1 and term.reference is None
-        if single and len(game.full_watched) > 1:
-            k = int(term.indices.reshape(-1)[0])
-            own = int(game.full_watched.argmax()) == k
+        full, watched = (np.split(a, game.samples)[around.place] for a in (game.full, game.full_watched))
+        if term.indices.shape[-1] == 1 and term.reference is None and len(watched) > 1:
+            k = int(np.broadcast_to(term.indices, (game.samples, 1))[around.place, 0])
+            own = int(watched.argmax()) == k
             return lambda _, scores: (scores.argmax(axis=1) == k) == own
         threshold = self.threshold
         if threshold is None:
-            threshold = float(game.full[target] + drawn.usual()[target]) / 2
-        above = bool(game.full[target] > threshold)
+            threshold = (float(full[target]) + (yield from around.usual(target))) / 2
+        above = bool(full[target] > threshold)
         return lambda values, _: (values[:, target] > threshold) == above
-
-
-class _Neighbourhood(ABC):
-    """Inputs around the sample that keep the features of an anchor."""
-
-    def __init__(self, game: Game, seed: int) -> None:
-        self.game, self.seed = game, seed
-        self.drawn = 0
-
-    @abstractmethod
-    def evaluate(self, anchors: list[Anchor], count: int) -> tuple[Array, Array]:
-        """The targets and the scores of ``count`` inputs for each anchor."""
-
-    @abstractmethod
-    def coverage(self, anchor: Anchor) -> float:
-        """The share of inputs that meet the conditions of an anchor."""
-
-    @abstractmethod
-    def usual(self) -> Array:
-        """The targets (T,) where nothing is kept."""
-
-
-@final
-class _Coalitions(_Neighbourhood):
-    """Each other feature is absent with probability 1/2."""
-
-    def evaluate(self, anchors: list[Anchor], count: int) -> tuple[Array, Array]:
-        rows = bernoulli(self.seed, self.drawn, self.drawn + len(anchors) * count, self.game.players)
-        self.drawn += len(rows)
-        for number, anchor in enumerate(anchors):
-            rows[number * count : (number + 1) * count, sorted(anchor)] = True
-        return self.game.watch(rows)
-
-    def coverage(self, anchor: Anchor) -> float:
-        return 2.0 ** -len(anchor)
-
-    def usual(self) -> Array:
-        return self.game.empty
-
-
-@final
-class _Rows(_Neighbourhood):
-    """Background rows, with features of the anchor from rows that meet its conditions."""
-
-    def __init__(self, game: Game, conditions: Sequence[Condition], seed: int) -> None:
-        super().__init__(game, seed)
-        self._conditions = conditions
-        self._holds = np.array([condition.holds for condition in conditions])
-        self._meeting = [np.flatnonzero(holds) for holds in self._holds]
-        removal = game.removal
-        self._rows = {name: removal.baseline[name].reshape(removal.draws, -1) for name in removal.players.maps}
-
-    def evaluate(self, anchors: list[Anchor], count: int) -> tuple[Array, Array]:
-        rng = np.random.default_rng([self.seed, self.drawn])
-        self.drawn += 1
-        sample, total = self.game.removal.sample, len(anchors) * count
-        taken = rng.integers(self._holds.shape[1], size=total)
-        flat = {name: rows[taken].copy() for name, rows in self._rows.items()}
-        for number, anchor in enumerate(anchors):
-            part = slice(number * count, (number + 1) * count)
-            for player in sorted(anchor):
-                meeting = self._meeting[player]
-                chosen = meeting[rng.integers(len(meeting), size=count)] if len(meeting) else None
-                for name, places in self._conditions[player].places.items():
-                    own = sample.x[name].reshape(-1)[places]
-                    flat[name][part, places] = own if chosen is None else self._rows[name][chosen[:, None], places]
-
-        def feed(start: int, stop: int) -> dict[str, Array]:
-            kept = {n: np.repeat(a[None], stop - start, axis=0) for n, a in sample.own.items() if n not in flat}
-            return kept | {n: rows[start:stop].reshape(-1, *sample.x[n].shape) for n, rows in flat.items()}
-
-        return self.game.watch_apart(total, feed)
-
-    def coverage(self, anchor: Anchor) -> float:
-        return float(self._holds[sorted(anchor)].all(axis=0).mean())
-
-    def usual(self) -> Array:
-        return np.asarray(self.evaluate([frozenset()], _USUAL)[0].mean(axis=0))

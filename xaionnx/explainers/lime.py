@@ -206,7 +206,7 @@ class Lime(WithinBudget, ByFeatures, GameExplainer):
             settled = Settled(game, None if self.tolerance is None else self.tolerance * outputs.std(axis=0))
             if settled.add(self._result(game, rows, outputs, "budget")):
                 break
-        return replace(settled.result, names=tuple(condition.rule for condition in conditions))
+        return replace(settled.result, names=[tuple(condition.rule for condition in conditions)])
 
     def _result(self, game: Game, rows: Callable[[int, int], Array], outputs: Array, stopped_by: str) -> GameResult:
         weights = self._weights(rows, len(outputs))

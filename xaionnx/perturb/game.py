@@ -34,7 +34,7 @@ class Game:
     selection : TargetSet
         The targets of the samples.
     removal : Removal or sequence of R Removal
-        The players, and the values that replace absent ones.
+        The players, and the values that replace absent ones; the attribute ``removals`` has all of them.
     full : array (T + W,) or (T + W, R)
         The targets at the input, which have cost one evaluation before the game begins.
     explained : int, optional
@@ -65,7 +65,7 @@ class Game:
         applier_kind: str = "auto",
         evaluations: Evaluations | None = None,
     ) -> None:
-        removals = Removals.of(removal)
+        self.removals = removals = Removals.of(removal)
         self.removal = removals[0]
         self.selection = selection
         self.samples = len(removals)
@@ -94,6 +94,10 @@ class Game:
         """Model evaluations spent for a sample that is not settled: one per coalition and baseline, for all targets."""
         return int(self._spent.rows[self._numbers].max())
 
+    def spent(self, place: int) -> int:
+        """Model evaluations spent for the sample at a place."""
+        return int(self._spent.rows[self._numbers[place]])
+
     @property
     def total_evaluations(self) -> int:
         """Model evaluations spent for all samples of the game."""
@@ -110,9 +114,19 @@ class Game:
         return self._explained * self.samples
 
     @property
+    def is_short(self) -> bool:
+        """Whether the samples are short enough to be played together."""
+        return self._rows is not None
+
+    @property
     def repeats(self) -> int:
         """Evaluations of inputs that are equal to others, so that the model did not run for them."""
         return 0 if self._rows is None else self._rows.repeats
+
+    def means(self, values: Array) -> Array:
+        """Return the means over the baselines of values (M, B, ...), (M, ...)."""
+        weights = np.full(values.shape[1], 1 / values.shape[1]) if self._weights is None else self._weights
+        return np.asarray((values * weights.reshape(-1, *[1] * (values.ndim - 2))).sum(axis=1))
 
     def by_sample(self, values: Array) -> BySample:
         """Return values (R T, ...) of the targets as one list for each sample."""
@@ -161,7 +175,7 @@ class Game:
         """Return the T targets for inputs that no removal writes, such as a part of the sample; see `watch_apart`."""
         return self.watch_apart(count, feed)[0]
 
-    def watch_apart(self, count: int, feed: Feed) -> tuple[Array, Array]:
+    def watch_apart(self, count: int, feed: Feed, places: Array | None = None) -> tuple[Array, Array]:
         """Return the targets and the watched numbers for inputs that no removal writes: (M, T) and (M, W).
 
         Parameters
@@ -170,22 +184,24 @@ class Game:
             The number M of inputs.
         feed : function
             Returns the inputs that have a batch axis, from ``start`` to ``stop``.
+        places : array of int (M,), optional
+            The sample, of the R samples of the game, that each input belongs to; the only one by default.
 
         Raises
         ------
         OutputError
             The model returns NaN or infinity.
         """
-        values = np.zeros((count, self._all))
+        values, places = np.zeros((count, self._all)), np.zeros(count, dtype=np.intp) if places is None else places
+        owners = None if self.samples == 1 else places
         shared = {name: array for name, array in self.removal.sample.x.items() if name in self._model.shared}
         for start, stop, outputs in self._model.batches(count, feed, self.selection.tensors, shared):
-            values[start:stop] = self.selection.select(outputs)
-            self._spent.add(self._numbers, stop - start)
+            values[start:stop] = self.selection.select(outputs, None if owners is None else owners[start:stop])
+            self._spent.add(self._numbers[places[start:stop]])
             progress.advance(stop - start)
         if not np.isfinite(values).all():
-            raise OutputError(
-                f"{self._name} returns NaN or infinity for a part of sample {self.removal.sample.number} by itself."
-            )
+            first = self._numbers[places[int(np.argmin(np.isfinite(values).all(axis=1)))]]
+            raise OutputError(f"{self._name} returns NaN or infinity for a part of sample {first} by itself.")
         return values[:, : self._explained], values[:, self._explained :]
 
     def watch(self, codes: Array) -> tuple[Array, Array]:

@@ -65,8 +65,8 @@ class GameResult:
         Numbers of this sample.
     maps : dict of arrays (T, ...)
         Further maps of this sample.
-    names : tuple of P str
-        Names of the players of this sample, if the method gives them other ones.
+    names : sequence of R tuples of P str
+        Names of the players of each sample, if the method gives them other ones.
     facts : dict
         Facts of the method for the record, the same for all samples.
     """
@@ -75,7 +75,7 @@ class GameResult:
     standard_error: Array | None = None
     diagnostics: Document = field(default_factory=dict)
     maps: dict[str, Array] = field(default_factory=dict)
-    names: tuple[str, ...] = ()
+    names: Sequence[tuple[str, ...]] = ()
     facts: Document = field(default_factory=dict)
 
     __repr__ = short_repr
@@ -516,13 +516,16 @@ def _in_order(found: Attribution, which: Array) -> Attribution:
 
 def _names(parts: Sequence[_Part]) -> Document:
     """The names of the players of N samples for the record: one list, or one a sample if these differ."""
-    each = [list(part.result.names or part.players.names) for part in parts]
+    each: list[list[str]] = []
+    for part in parts:
+        own = part.result.names or [part.players.names]
+        if any(len(names) != part.players.count for names in own):
+            return {}
+        each += [list(names) for names in own] if part.result.names else [list(own[0])] * part.game.samples
     longest = max(each, key=len)
-    if not longest or any(len(names) != part.players.count for names, part in zip(each, parts, strict=True)):
+    if not longest:
         return {}
-    if all(names == longest[: len(names)] for names in each):
-        return {"feature_names": longest}
-    return {"feature_names": [names for names, part in zip(each, parts, strict=True) for _ in range(part.game.samples)]}
+    return {"feature_names": longest if all(names == longest[: len(names)] for names in each) else each}
 
 
 def _spans(parts: Sequence[_Part]) -> Document:

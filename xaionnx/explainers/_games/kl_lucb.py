@@ -8,15 +8,19 @@ Kaufmann and Kalyanakrishnan, Information complexity in bandit subset selection,
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from typing import Final, TypeAlias, final
+from typing import Final, TypeAlias, TypeVar, final
 
 import numpy as np
 
 from xaionnx.typing import Array
 
 Anchor: TypeAlias = "frozenset[int]"
+
+T = TypeVar("T")
+# Yields arms to draw a batch of each, and is sent how often each was right; None if that cannot be paid.
+Drawing: TypeAlias = "Generator[list[Anchor], list[int] | None, T]"
 # Steps of Newton's method, which needs fewer, and the relative size of the last one.
 _STEPS: Final = 50
 _CLOSE: Final = 1e-13
@@ -84,22 +88,18 @@ def exploration(arms: int, step: int, delta: float) -> float:
 
 @final
 class Arms:
-    """The counts of arms, each of which is drawn by ``draw``.
+    """The counts of arms, which whoever runs these generators draws, so that many searches can share a run.
 
     Parameters
     ----------
-    draw : callable
-        Draws some arms, each so many times, and returns how often each was right; None if it cannot be paid.
     batch : int
         How often an arm is drawn at once.
     draws : int
         How many draws can be paid.
     """
 
-    def __init__(
-        self, draw: Callable[[list[Anchor], int], list[int] | None], batch: int, draws: float = math.inf
-    ) -> None:
-        self._draw, self._batch, self.left = draw, batch, draws
+    def __init__(self, batch: int, draws: float = math.inf) -> None:
+        self._batch, self.left = batch, draws
         self._counts: dict[Anchor, tuple[int, int]] = {}
 
     def count(self, arm: Anchor) -> int:
@@ -118,9 +118,9 @@ class Arms:
         both = upper_bound(np.concatenate([1 - means, means]), np.tile(rate / drawn, 2))
         return 1 - both[: len(arms)], both[len(arms) :]
 
-    def pull(self, arms: list[Anchor]) -> bool:
+    def pull(self, arms: list[Anchor]) -> Drawing[bool]:
         """Draw a batch of each of the arms; False if it cannot be paid."""
-        right = self._draw(arms, self._batch)
+        right = yield arms
         if right is None:
             return False
         self.left -= len(arms) * self._batch
@@ -129,13 +129,13 @@ class Arms:
             self._counts[arm] = before[0] + more, before[1] + self._batch
         return True
 
-    def best(self, arms: list[Anchor], number: int, delta: float, gap: float) -> list[Anchor]:
+    def best(self, arms: list[Anchor], number: int, delta: float, gap: float) -> Drawing[list[Anchor]]:
         """The arms of the highest means, wrong by at most ``gap`` with probability 1 - delta, or as far as is paid.
 
         After a first batch of each, a share of the draws that are left is spent, so that larger anchors get some too.
         """
         new = [arm for arm in arms if not self.count(arm)]
-        if new and not self.pull(new):
+        if new and not (yield from self.pull(new)):
             return []
         least = (1 - SHARE) * self.left
         if number >= len(arms):
@@ -148,7 +148,7 @@ class Arms:
             low, high = self.bounds(arms, exploration(len(arms), step, delta))
             weakest, strongest = inside[np.argmin(low[inside])], outside[np.argmax(high[outside])]
             sure = high[strongest] - low[weakest] <= gap
-            if sure or self.left < least or not self.pull([arms[weakest], arms[strongest]]):
+            if sure or self.left < least or not (yield from self.pull([arms[weakest], arms[strongest]])):
                 return [arms[k] for k in inside]
             step += 1
 
@@ -191,12 +191,13 @@ class BeamSearch:
     epsilon: float
     beam: int
 
-    def over(self, players: int) -> Found:
+    def over(self, players: int) -> Drawing[Found]:
         """The best anchor of ``players`` features; the most precise one if none is accepted."""
         rate = math.log((1 + (self.beam - 1) * players) / self.delta)
         nobody: Anchor = frozenset()
-        self.arms.pull([nobody])
-        best, closest = self._judged(nobody, rate), self._found(nobody, rate)
+        yield from self.arms.pull([nobody])
+        best = yield from self._judged(nobody, rate)
+        closest = self._found(nobody, rate)
         beam = [nobody]
         for _ in range(players):
             known = 0.0 if best is None else best.coverage
@@ -204,17 +205,17 @@ class BeamSearch:
             wider = [anchor for anchor in extended if self.coverage(anchor) > known]
             if not wider:
                 break
-            beam = self.arms.best(wider, self.beam, self.delta, self.epsilon)
-            judged = [self._judged(anchor, rate) for anchor in beam]
-            for one in [one for one in judged if one is not None]:
-                if best is None or (one.coverage, one.precision) > (best.coverage, best.precision):
+            beam = yield from self.arms.best(wider, self.beam, self.delta, self.epsilon)
+            for anchor in beam:
+                one = yield from self._judged(anchor, rate)
+                if one and (best is None or (one.coverage, one.precision) > (best.coverage, best.precision)):
                     best = one
             closest = max([closest, *(self._found(anchor, rate) for anchor in beam)], key=lambda one: one.bounds[0])
             if not beam:
                 break
         return closest if best is None else best
 
-    def _judged(self, anchor: Anchor, rate: float) -> Found | None:
+    def _judged(self, anchor: Anchor, rate: float) -> Drawing[Found | None]:
         """The anchor if it is accepted, after as many draws as that takes."""
         least = (1 - SHARE) * self.arms.left
         while True:
@@ -223,7 +224,7 @@ class BeamSearch:
             precise = found.precision >= self.precision
             unsure = low <= self.precision - self.gap if precise else high > self.precision and high - low > self.gap
             # What is precise so far is worth all that is left.
-            if not unsure or (not precise and self.arms.left < least) or not self.arms.pull([anchor]):
+            if not unsure or (not precise and self.arms.left < least) or not (yield from self.arms.pull([anchor])):
                 break
         return found if found.accepted else None
 
