@@ -320,9 +320,17 @@ def _all_zero(one: Explanation) -> Iterator[Caveat]:
         finding = f"Every value is zero: on the way to the target the model goes in steps ({', '.join(names)}), "
         yield Caveat(f"{finding}which have no slope.", _STEPS_ADVICE)
     elif one.method == "anchors" and diagnostic(one, "found"):
+        kept, asked = number(one, "precision"), _parameters(one).get("precision")
+        finding = "The rule has no condition: with every feature free to change, "
+        share = (
+            "the prediction stays the same" if kept is None else f"{percent(kept)} of the inputs have this prediction"
+        )
+        rows = _parameters(one).get("background") is not None
         yield Caveat(
-            "No feature is needed: the prediction stays whatever is removed.",
-            "Choose a baseline that changes it, or explain another target.",
+            f"{finding}{share}.",
+            f"Raise precision (now {asked}) for a rule that does better, or explain a row with a rarer prediction."
+            if rows
+            else "Choose a baseline for which the model predicts something else, or explain another target.",
         )
     elif _parameters(one).get("relu") is True:
         yield Caveat("Every value is zero.", "Negative values are left out: relu=False, or --no-relu, shows them.")

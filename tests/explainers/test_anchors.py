@@ -105,7 +105,8 @@ def test_one_condition_is_enough_for_the_other_class():
     assert loose.diagnostics["coverage"] == [[1.0]]
     assert not loose.values.any()
     assert rule(loose.sample(0))[0].startswith("Whatever the features are, the prediction is the same in 9")
-    assert loose.warnings[0].startswith("No feature is needed")
+    assert loose.warnings[0].startswith("The rule has no condition: with every feature free to change, 9")
+    assert "Raise precision (now 0.9) for a rule that does better" in loose.warnings[0]
 
 
 def test_the_precision_of_a_rule_of_the_forest_by_all_rows():

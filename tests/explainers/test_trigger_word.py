@@ -79,4 +79,7 @@ def test_no_word_is_needed_where_the_prediction_stays() -> None:
 
     found = xaionnx.explain(SPAM, "Dear list, the patch fixes the build.", "anchors", target=0, threshold=-99.0)
     assert found.diagnostics["rule"] == [[""]]
-    assert caveats(found)[0].finding == "No feature is needed: the prediction stays whatever is removed."
+    told = caveats(found)[0]
+    assert told.finding.startswith("The rule has no condition: with every feature free to change, 100")
+    assert told.finding.endswith("of the inputs have this prediction.")
+    assert told.advice.startswith("Choose a baseline for which the model predicts something else")

@@ -2,48 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, Self, final
 
-import numpy as np
-
-from xaionnx.attribution import Attribution, DataSet, PlayerValues
-from xaionnx.data.sample import Sample
+from xaionnx.attribution import Attribution
 from xaionnx.errors import InputMismatchError, ParameterError
 from xaionnx.explainer import Explainer
-from xaionnx.explainers._games.curves import Data
-from xaionnx.explainers._games.data_set import Rows
-from xaionnx.explainers._games.dependent_columns import correlated_groups, subgroups
+from xaionnx.explainers._games.donors import FromDonors, donor_rows
 from xaionnx.explainers._games.game import ByFeatures
-from xaionnx.explainers._games.importance import Scored, check_metric, metric_name, permutation_importance
-from xaionnx.explainers._games.label_columns import check_labels, is_label_file, labels_of, read_label_file
+from xaionnx.explainers._games.importance import DataSetImportance
+from xaionnx.explainers._games.label_columns import check_labels, is_label_file, read_label_file
 from xaionnx.explainers._games.layer_units import layer_path
-from xaionnx.explainers._games.student import student
+from xaionnx.explainers._games.scorers import check_metric
 from xaionnx.explainers.feature_ablation import FeatureAblation
 from xaionnx.explanation import ValueKind
 from xaionnx.parameters import flag, free, integer, random_seed, real
-from xaionnx.perturb.baseline import Baseline
-from xaionnx.perturb.baselines.by_input import ByInput
-from xaionnx.perturb.features import Features
-from xaionnx.perturb.players import Players
 from xaionnx.request import Request
 from xaionnx.runtime.model import Model
-from xaionnx.typing import Array, LabelsLike, MetricLike, RowsLike
-
-
-def _backgrounds(rows: RowsLike) -> Baseline:
-    """The rows as a baseline; raises ParameterError for what has no rows."""
-    if isinstance(rows, Mapping):
-        return ByInput({name: _backgrounds(array) for name, array in rows.items()})
-    array = np.asarray(rows)
-    if array.dtype.kind not in "fiubUTO" or array.ndim < 2 or not len(array):
-        raise ParameterError(
-            "The 'donors' parameter of FeaturePermutation must be an array of rows (B, ...), or one by input name. "
-            f"Got {array.dtype} of shape {array.shape} instead."
-        )
-    return Baseline.background(array)
+from xaionnx.typing import LabelsLike, MetricLike, RowsLike
 
 
 @final
@@ -129,7 +106,7 @@ class FeaturePermutation(ByFeatures, Explainer):
         None,
         "an array of rows (B, ...), or one by input name",
         "rows of data (.npy) that values are taken from; the other samples of the batch if not given",
-        resolver=_backgrounds,
+        resolver=donor_rows,
     )
     metric: MetricLike = free(
         None,
@@ -185,7 +162,10 @@ class FeaturePermutation(ByFeatures, Explainer):
 
     def compute(self, request: Request) -> Attribution:
         if self.metric is not None:
-            return self._importance(request)
+            importance = DataSetImportance(
+                self.metric, self.labels, self.features, self.draws, self.seed, self.correlated, self.conditional
+            )
+            return importance.attribution(request)
         if self.donors is None and len(request.samples) < 2:
             raise InputMismatchError(
                 "feature_permutation takes the values of a feature from the other samples of the batch, but there is "
@@ -195,94 +175,7 @@ class FeaturePermutation(ByFeatures, Explainer):
         if self.layer not in (None, request.main):
             path = layer_path(request, self.layer)
             features, feeds = self.at_layer(path).features, path.feeds
-        baseline = _FromDonors(replace(self, features=features), feeds)
+        baseline = FromDonors(feeds, features, self.donors, self.draws, self.seed)
         method = FeatureAblation(features=features, baseline=baseline, seed=self.seed, layer=self.layer)
         attribution = method.compute(request)
         return replace(attribution, parameters={**attribution.parameters, "donors": self.donors})
-
-    def _importance(self, request: Request) -> Attribution:
-        """The importance of the features for all samples together."""
-        if request.several:
-            raise ParameterError(
-                "A metric of FeaturePermutation is that of all outputs together. Give no list of targets."
-            )
-        rows = Rows.of(request, self.features, None)
-        data = Data(rows, request.feeds)
-        players = rows.players
-        if self.correlated is not None:
-            columns = [data.column(player) for player in range(players.count)]
-            group = correlated_groups(columns, self.correlated).astype(np.int32)
-            players = Players.of({name: group[labels] for name, labels in players.maps.items()}, players.features)
-        scored = Scored(request, self.metric, labels_of(self.labels, request))
-        strata = self._strata(request, rows, players) if self.conditional else None
-        found = permutation_importance(request, players, scored, self.draws, self.seed, strata)
-        values, deviation = found.drops.mean(axis=1)[None, None], found.drops.std(axis=1)[None, None]
-        spread = players.spread(values[:, 0], request.samples[0].x)
-        error = None if self.draws < 2 else student(self.draws - 1) * deviation / np.sqrt(self.draws - 1)
-        name = metric_name(self.metric)
-        return Attribution(
-            {name: spread[name][:, None] for name in players.maps},
-            players=PlayerValues(values, {name: labels[None] for name, labels in players.maps.items()}, error),
-            maps={"deviation": deviation, "importances": found.drops[None, None]},
-            diagnostics={
-                "players": [players.count],
-                "metric": found.metric,
-                **({} if strata is None else {"subgroups": [[len(np.unique(groups)) for groups in strata]]}),
-            },
-            parameters={"features": players.features, "metric": name},
-            data_set=DataSet([f"{name} over {rows.count:,} samples"], np.array([found.metric]), "metric"),
-        )
-
-    def _strata(self, request: Request, rows: Rows, players: Players) -> list[Array]:
-        """For each player the subgroups of samples in which it says little of the other columns."""
-        elements = replace(rows, players=Features.of("elements").players(request.samples[0]))
-        data = Data(elements, request.feeds)
-        columns = [data.column(element) for element in range(elements.players.count)]
-        found = []
-        for player in range(players.count):
-            own = np.concatenate(
-                [
-                    np.broadcast_to(elements.players.maps[name], labels.shape)[labels == player]
-                    for name, labels in players.maps.items()
-                ]
-            )
-            found.append(subgroups(columns, own.tolist(), self.seed))
-        return found
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class _FromDonors(Baseline):
-    """For each draw the values of another sample at each player, which :class:`FeatureAblation` removes one by one."""
-
-    method: FeaturePermutation
-    feeds: Mapping[str, Array]
-    cycles: dict[tuple[int, int, int], Array] = field(default_factory=dict)
-
-    def fill(self, sample: Sample, name: str, rng: np.random.Generator) -> Array:
-        rows, labels = self._rows(sample, name), Features.of(self.method.features).players(sample).maps[name]
-        places = np.indices(rows.shape[1:], sparse=True)
-        donors = (self._donors(draw, sample, len(rows), labels) for draw in range(self.method.draws))
-        return np.stack([rows[(np.broadcast_to(each, rows.shape[1:]), *places)] for each in donors])
-
-    def _rows(self, sample: Sample, name: str) -> Array:
-        """The values (B, ...) from which a player may be taken."""
-        if self.method.donors is None:
-            return self.feeds[name]
-        return _backgrounds(self.method.donors).draws(sample, (name,), self.method.seed)[name]
-
-    def _donors(self, draw: int, sample: Sample, count: int, labels: Array) -> Array:
-        """The row from which each element is taken, in the shape of the labels of the players."""
-        # With rows of data all samples take the same one.
-        number = 0 if self.method.donors is not None else sample.number
-        players = range(int(labels.max()) + 1)
-        return np.asarray(np.array([self._cycle(draw, player, count)[number] for player in players])[labels])
-
-    def _cycle(self, draw: int, player: int, count: int) -> Array:
-        """A random cycle through all rows: the row that follows each. A player takes the same row of several inputs."""
-        key = (draw, player, count)
-        if key not in self.cycles:
-            order = np.random.default_rng([self.method.seed, draw, player]).permutation(count)
-            self.cycles[key] = np.empty_like(order)
-            self.cycles[key][order] = np.roll(order, 1)
-        return self.cycles[key]

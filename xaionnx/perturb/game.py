@@ -42,7 +42,8 @@ class Game:
     weights : array (B,), optional
         The weights of the baselines in means over them, which sum to 1; all are equal by default.
     neighbours : int, optional
-        Average only over so many of the baselines for each coalition, those nearest to the sample in what is present.
+        Evaluate only so many of the baselines for each coalition, those nearest to the sample in what is present, and
+        those that are as near. A budget counts all baselines.
     budget : int, optional
         Maximum number of model evaluations, including the one at the input.
     applier : str
@@ -234,6 +235,8 @@ class Game:
         means = np.zeros((self.samples, count, self._all))
         if count and self._rows is not None:
             self._fill_blocks(self._rows, codes, means)
+        elif count and self._neighbours:
+            self._fill_near(self._neighbours[0], codes, means[0])
         elif count and self._applier is not None:
             self._fill_rows(self._applier, codes, means[0])
         by_code, further = means.transpose(1, 0, 2), self._all - self._explained
@@ -245,15 +248,13 @@ class Game:
         try:
             for block in rows.evaluate(codes, np.flatnonzero(self._open)):
                 means[block.samples, block.codes] = block.values
-                spent = (block.codes.stop - block.codes.start) * self.removal.draws
-                self._spent.add(self._numbers[block.samples], spent)
+                self._spent.add(self._numbers[block.samples], block.spent)
         except NotFiniteError as error:
             raise self._not_finite(error.code, error.sample) from None
 
     def _fill_rows(self, applied: Applier, codes: Array, means: Array) -> None:
         """Write the means over the baselines, (M, T + W)."""
         draws, weights = self.removal.draws, self._weights
-        near = self._neighbours[0].weights(codes) if self._neighbours else None
         for rows, draw, values in applied.evaluate(codes):
             if not np.isfinite(values).all():
                 raise self._not_finite(int(rows[int(np.argmin(np.isfinite(values).all(axis=1)))]), 0)
@@ -261,14 +262,36 @@ class Game:
                 means[rows] = values
             else:
                 weighed = values if weights is None else values * weights[draw, None]
-                weighed = weighed if near is None else weighed * near[rows, draw, None]
                 # Row by row, so that each coalition's sum has the same order for any batch size.
                 for t in range(self._all):
                     np.add.at(means[:, t], rows, weighed[:, t])
             self._spent.add(self._numbers, len(rows))
             progress.advance(len(rows))
-        if weights is None and near is None and draws > 1:
+        if weights is None and draws > 1:
             means /= draws
+
+    def _fill_near(self, neighbours: Neighbours, codes: Array, means: Array) -> None:
+        """Write the means over the baselines near the sample, (M, T + W): only these are evaluated."""
+        removal, weights = self.removal, neighbours.weights(codes)
+        rows, draws = np.nonzero(weights)
+
+        def feed(start: int, stop: int) -> dict[str, Array]:
+            inputs = {n: np.empty((stop - start, *a.shape), dtype=a.dtype) for n, a in removal.sample.own.items()}
+            removal.begin(inputs)
+            for n, (row, draw) in enumerate(zip(rows[start:stop].tolist(), draws[start:stop].tolist(), strict=True)):
+                one = {name: array[n : n + 1] for name, array in inputs.items()}
+                removal.fill(codes[row : row + 1], slice(draw, draw + 1), one)
+            return inputs
+
+        shared = {name: array for name, array in removal.sample.x.items() if name in self._model.shared}
+        for start, stop, outputs in self._model.batches(len(rows), feed, self.selection.tensors, shared):
+            values, some = self.selection.select(outputs), rows[start:stop]
+            if not np.isfinite(values).all():
+                raise self._not_finite(int(some[int(np.argmin(np.isfinite(values).all(axis=1)))]), 0)
+            for t in range(self._all):
+                np.add.at(means[:, t], some, values[:, t] * weights[some, draws[start:stop]])
+            self._spent.add(self._numbers, stop - start)
+            progress.advance(stop - start)
 
     def _not_finite(self, code: int, sample: int) -> OutputError:
         return OutputError(

@@ -9,6 +9,7 @@ import numpy as np
 from xaionnx.errors import ParameterError
 from xaionnx.perturb.element_types import is_row
 from xaionnx.perturb.removal import Removal, Select
+from xaionnx.perturb.windows import WindowOcclusion
 from xaionnx.short_repr import short_repr
 from xaionnx.typing import Array
 
@@ -44,14 +45,16 @@ class Neighbours:
         rows = all(
             is_row(sample, name) or sample.x[name].ndim == 0 or sample.x[name].size == 1 for name in players.maps
         )
-        if not isinstance(removal, Select) or not removal.is_by_element or not rows or removal.draws == 1:
+        selects = isinstance(removal, Select | WindowOcclusion) and removal.is_by_element
+        if not selects or not rows or removal.draws == 1:
             raise ParameterError(
                 "expectation='conditional' needs the columns of a table to be the features, and several rows as the "
                 "'background'. Use a method such as kernel_shap, exact_shapley, shapley_sampling or feature_ablation "
                 "with background='rows.csv'; or expectation='interventional'."
             )
         self._count = min(count, removal.draws)
-        self._squares = np.zeros((players.count + 1, removal.draws))
+        self._removal = removal
+        self._squares: dict[str, Array] = {}
         for name in players.maps:
             known = sample.spec is not None and name == sample.main
             words = (
@@ -59,20 +62,28 @@ class Neighbours:
             )
             codes = np.array(words if len(words) == sample.x[name].size else [False] * sample.x[name].size, bool)
             squares = _squares(sample.x[name].reshape(-1), removal.baseline[name].reshape(removal.draws, -1), codes)
-            np.add.at(self._squares, removal.element_labels(name), squares.T)
+            self._squares[name] = squares.T
 
     __repr__ = short_repr
 
     def weights(self, codes: Array) -> Array:
         """Return the weight of each row for each coalition, (M, B), which sum to 1."""
-        # The last player is that of label -1: elements that are always present.
-        distances = codes.astype(np.float64) @ self._squares[:-1] + self._squares[-1]
+        distances = sum(self._present(codes, name) @ squares for name, squares in self._squares.items())
         farthest = np.partition(distances, self._count - 1, axis=1)[:, self._count - 1 : self._count]
         margin = _EQUAL * (1 + farthest)
         nearer = distances < farthest - margin
         tied = np.abs(distances - farthest) <= margin
         share = (self._count - nearer.sum(axis=1, keepdims=True)) / tied.sum(axis=1, keepdims=True)
         return np.asarray((nearer + tied * share) / self._count)
+
+    def _present(self, codes: Array, name: str) -> Array:
+        """Whether each element of an input is that of the sample, as numbers (M, L)."""
+        labels = self._removal.element_labels(name)
+        if labels is None:
+            return self._removal.kept_elements(codes, name).astype(np.float64)
+        # The last player is that of label -1: elements that are always present.
+        every = np.concatenate([codes, np.ones((len(codes), 1), dtype=codes.dtype)], axis=1)
+        return np.asarray(every[:, labels], dtype=np.float64)
 
 
 def _squares(x: Array, rows: Array, codes: Array) -> Array:

@@ -48,11 +48,14 @@ class Block:
     samples : array of int (R,)
     codes : slice
     values : array (R, M, T)
+    spent : int or array of int (R,)
+        Evaluations for each sample.
     """
 
     samples: Array
     codes: slice
     values: Array
+    spent: Array | int
 
     __repr__ = short_repr
 
@@ -115,20 +118,38 @@ class ShortRows:
             for start in range(0, len(codes), some_codes):
                 part = slice(start, min(len(codes), start + some_codes))
                 rows, which = self._inputs(codes[part], samples)
-                values = self._run(rows, which, samples)
-                if not np.isfinite(values).all():
-                    sample, code = np.argwhere(~np.isfinite(values[which]).all(axis=(2, 3)))[0]
-                    raise NotFiniteError(int(samples[sample]), start + int(code))
-                yield Block(samples, part, self._means(values, which, codes[part], samples))
+                if self._neighbours:
+                    yield self._of_near_rows(rows, which, codes[part], part, samples)
+                    continue
+                values = self._run(rows, self._owners(len(rows), which, samples), which.size)
+                self.repeats += which.size - len(rows)
+                self._check_finite(values, which, start, samples)
+                spent = which.shape[1] * which.shape[2]
+                yield Block(samples, part, mean_of_draws(values, which, self._weights), spent)
 
-    def _means(self, values: Array, which: Array, codes: Array, samples: Array) -> Array:
-        """The means over the baselines, (R, M, T), of the targets (K, T) of the inputs numbered ``which`` (R, M, B)."""
-        if not self._neighbours:
-            return mean_of_draws(values, which, self._weights)
-        means = np.empty((*which.shape[:2], values.shape[1]))
-        for row, sample in enumerate(samples.tolist()):
-            means[row] = np.einsum("mb,mbt->mt", self._neighbours[sample].weights(codes), values[which[row]])
-        return means
+    def _of_near_rows(self, rows: Array, which: Array, codes: Array, part: slice, samples: Array) -> Block:
+        """The block of codes for which only the inputs with baselines near the sample are run."""
+        weights = np.stack([self._neighbours[sample].weights(codes) for sample in samples.tolist()])
+        counts = (weights > 0).sum(axis=(1, 2))
+        near = np.unique(which[weights > 0])
+        self.repeats += int(counts.sum()) - len(near)
+        values = np.zeros((len(rows), len(self._selection)))
+        values[near] = self._run(rows[near], self._owners(len(rows), which, samples)[near], int(counts.sum()))
+        self._check_finite(values, which, part.start, samples)
+        means = [np.einsum("mb,mbt->mt", own, values[each]) for own, each in zip(weights, which, strict=True)]
+        return Block(samples, part, np.stack(means), counts)
+
+    def _owners(self, count: int, which: Array, samples: Array) -> Array:
+        """The sample of each of ``count`` inputs, of which those of the samples are ``which``, (R, M, B)."""
+        owners = np.empty(count, dtype=np.intp)
+        if self._uniform is None:
+            owners[which] = samples[:, None, None]
+        return owners
+
+    def _check_finite(self, values: Array, which: Array, start: int, samples: Array) -> None:
+        if not np.isfinite(values).all():
+            sample, code = np.argwhere(~np.isfinite(values[which]).all(axis=(2, 3)))[0]
+            raise NotFiniteError(int(samples[sample]), start + int(code))
 
     def _inputs(self, codes: Array, samples: Array) -> tuple[Array, Array]:
         """The inputs to run for some samples, as words (K, E), and the number of each input, (R, M, B)."""
@@ -147,15 +168,11 @@ class ShortRows:
             return rows, np.arange(len(rows), dtype=np.int32).reshape(len(x), len(codes), removal.draws)
         # Targets that differ by sample are read from other elements of equal outputs.
         rows, which = distinct_selections(x, baseline, members, labels, apart=self._uniform is None)
-        self.repeats += which.size - len(rows)
         self._compares = which.size < _TELLING or len(rows) <= _MOSTLY_DISTINCT * which.size
         return rows, which
 
-    def _run(self, rows: Array, which: Array, samples: Array) -> Array:
-        """The targets (K, T) of inputs, of which those of the samples are ``which``, (R, M, B)."""
-        owners = np.empty(len(rows), dtype=np.intp)
-        if self._uniform is None:
-            owners[which] = samples[:, None, None]
+    def _run(self, rows: Array, owners: Array, evaluations: int) -> Array:
+        """The targets (K, T) of the inputs of some samples, which count as so many evaluations."""
 
         def feed(start: int, stop: int) -> dict[str, Array]:
             return self._words.inputs(rows[start:stop])
@@ -168,8 +185,8 @@ class ShortRows:
                 else self._uniform.select(outputs)
             )
             # Equal inputs count as evaluated with the first of them.
-            progress.advance(stop * which.size // len(rows) - done)
-            done = stop * which.size // len(rows)
+            progress.advance(stop * evaluations // len(rows) - done)
+            done = stop * evaluations // len(rows)
         return values
 
 

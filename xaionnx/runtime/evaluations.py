@@ -37,7 +37,7 @@ class Evaluations:
         self.rows: Array = np.zeros(samples, dtype=np.int64)
         self.gradients: Array = np.zeros(samples, dtype=np.int64)
 
-    def add(self, sample: Array | int, each: int = 1) -> None:
+    def add(self, sample: Array | int, each: Array | int = 1) -> None:
         """Count ``each`` rows for every entry of ``sample``, which may contain a sample several times."""
         np.add.at(self.rows, sample, each)
 

@@ -2,50 +2,26 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import cache
-from typing import Any, TypeAlias, final
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import final
 
 import numpy as np
 
-from xaionnx.errors import InputMismatchError, ParameterError, UnknownNameError
+from xaionnx.attribution import Attribution, DataSet, PlayerValues
+from xaionnx.errors import ParameterError
+from xaionnx.explainers._games.curves import Data
+from xaionnx.explainers._games.data_set import Rows
+from xaionnx.explainers._games.dependent_columns import correlated_groups, subgroups
+from xaionnx.explainers._games.label_columns import labels_of
+from xaionnx.explainers._games.scorers import Scored, metric_name
+from xaionnx.explainers._games.student import student
+from xaionnx.perturb.features import Features
 from xaionnx.perturb.players import Players
 from xaionnx.request import Request
 from xaionnx.runtime import progress
 from xaionnx.short_repr import short_repr
-from xaionnx.targets.scores import class_number, class_scores, to_probability
-from xaionnx.targets.selection import activate
-from xaionnx.typing import Array, MetricLike
-
-# A scorer of scikit-learn: of an estimator, inputs and labels.
-Scorer: TypeAlias = Callable[[Any, Any, Array], float]
-
-
-def check_metric(given: MetricLike) -> object:
-    """The scorer that a name of scikit-learn stands for, or the given scorer.
-
-    Raises
-    ------
-    UnknownNameError
-        scikit-learn has none of this name.
-    """
-    if given is None or callable(given):
-        return given
-    from sklearn import metrics
-
-    if given not in metrics.get_scorer_names():
-        raise UnknownNameError.among("scikit-learn scorer", str(given), metrics.get_scorer_names())
-    return metrics.get_scorer(given)
-
-
-def metric_name(given: MetricLike) -> str:
-    """The metric in words."""
-    if isinstance(given, str):
-        return given
-    function = getattr(given, "_score_func", given)
-    return str(getattr(function, "__name__", type(given).__name__))
+from xaionnx.typing import Array, FeaturesLike, LabelsLike, MetricLike
 
 
 @final
@@ -116,109 +92,71 @@ def _permuted(request: Request, players: Players, player: int, taken: Array) -> 
 
 
 @final
-class Scored:
-    """A scorer of scikit-learn on outputs of a model.
+@dataclass(frozen=True, eq=False)
+class DataSetImportance:
+    """The permutation importance of features for a metric, of all samples of a request together.
 
-    Raises
-    ------
-    InputMismatchError
-        The numbers of labels and samples differ.
-    ParameterError
-        The metric does not fit the labels or the outputs.
+    Attributes
+    ----------
+    metric, labels, features, draws, seed, correlated, conditional
+        Those of :class:`xaionnx.explainers.feature_permutation.FeaturePermutation`.
     """
 
-    def __init__(self, request: Request, metric: MetricLike, labels: Array) -> None:
-        count = len(request.samples)
-        if len(labels) != count:
-            raise InputMismatchError(
-                f"There are {len(labels):,} labels for {count:,} samples. Give one for each sample."
-            )
-        self._model, self.tensor = request.model, request.tensors[0]
-        self._metric: Scorer = check_metric(metric)  # type: ignore[assignment]  # checked
-        self._name = metric_name(metric)
-        self._labels = labels
+    metric: MetricLike
+    labels: LabelsLike
+    features: FeaturesLike
+    draws: int
+    seed: int
+    correlated: float | None
+    conditional: bool
 
-    def __call__(self, outputs: Array) -> float:
-        estimator, labels = self._estimator(outputs)
-        try:
-            with warnings.catch_warnings(record=True) as said:
-                warnings.simplefilter("always")
-                value = float(self._metric(estimator, np.empty((len(outputs), 0)), labels))
-        except (ValueError, AttributeError) as error:
+    __repr__ = short_repr
+
+    def attribution(self, request: Request) -> Attribution:
+        """Return the importance of the features for all samples together."""
+        if request.several:
             raise ParameterError(
-                f"The metric {self._name} cannot be computed here. scikit-learn says: {error}"
-            ) from error
-        if not np.isfinite(value):
-            raise ParameterError(
-                f"The metric {self._name} is {value} on this data. Give data with labels of every class, or another "
-                "metric."
+                "A metric of FeaturePermutation is that of all outputs together. Give no list of targets."
             )
-        for one in said:
-            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
-        return value
+        rows = Rows.of(request, self.features, None)
+        data = Data(rows, request.feeds)
+        players = rows.players
+        if self.correlated is not None:
+            columns = [data.column(player) for player in range(players.count)]
+            group = correlated_groups(columns, self.correlated).astype(np.int32)
+            players = Players.of({name: group[labels] for name, labels in players.maps.items()}, players.features)
+        scored = Scored(request, self.metric, labels_of(self.labels, request))
+        strata = self._strata(request, rows, players) if self.conditional else None
+        found = permutation_importance(request, players, scored, self.draws, self.seed, strata)
+        values, deviation = found.drops.mean(axis=1)[None, None], found.drops.std(axis=1)[None, None]
+        spread = players.spread(values[:, 0], request.samples[0].x)
+        error = None if self.draws < 2 else student(self.draws - 1) * deviation / np.sqrt(self.draws - 1)
+        name = metric_name(self.metric)
+        return Attribution(
+            {name: spread[name][:, None] for name in players.maps},
+            players=PlayerValues(values, {name: labels[None] for name, labels in players.maps.items()}, error),
+            maps={"deviation": deviation, "importances": found.drops[None, None]},
+            diagnostics={
+                "players": [players.count],
+                "metric": found.metric,
+                **({} if strata is None else {"subgroups": [[len(np.unique(groups)) for groups in strata]]}),
+            },
+            parameters={"features": players.features, "metric": name},
+            data_set=DataSet([f"{name} over {rows.count:,} samples"], np.array([found.metric]), "metric"),
+        )
 
-    def _estimator(self, outputs: Array) -> tuple[object, Array]:
-        regressor, classifier = _estimators()
-        scores = class_scores(outputs, self.tensor).astype(np.float64)
-        activation = to_probability(outputs, self.tensor, self._model)
-        binary = scores.shape[1] == 1 and self._labels.dtype.kind in "iub" and set(np.unique(self._labels)) <= {0, 1}
-
-        if scores.shape[1] == 1 and not (binary and self._is_probable(activation, scores)):
-            return regressor(scores[:, 0]), self._labels
-        probabilities = activate(activation, scores)
-        if scores.shape[1] == 1:
-            probabilities = np.concatenate([1 - probabilities, probabilities], axis=1)
-        return classifier(probabilities), self._class_numbers(probabilities.shape[1])
-
-    def _is_probable(self, activation: str, scores: Array) -> bool:
-        """Whether a single score is that of a class: a probability, or a logit as the spec says."""
-        stated = self._model.spec is not None and self._model.spec.activation == "logits"
-        return stated or (activation == "identity" and bool(((scores >= 0) & (scores <= 1)).all()))
-
-    def _class_numbers(self, count: int) -> Array:
-        labels = self._labels
-        if labels.dtype.kind == "f" and np.array_equal(labels, np.round(labels)):
-            labels = labels.astype(np.int64)
-        each = {
-            label: class_number(label, count, self.tensor, self._model, "labels")
-            for label in np.unique(labels).tolist()
-        }
-        return np.array([each[label] for label in labels.tolist()])
-
-
-@cache
-def _estimators() -> tuple[Callable[[Array], object], Callable[[Array], object]]:
-    """Estimators of scikit-learn whose answers are known, for values and for probabilities.
-
-    Made once: making a class takes as long as most metrics.
-    """
-    from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
-
-    class Regressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # without types
-        """Values as an estimator's."""
-
-        fitted_ = True
-
-        def __init__(self, values: Array) -> None:
-            self.values = values
-
-        def predict(self, x: object) -> Array:
-            del x
-            return np.asarray(self.values)
-
-    class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # without types
-        """Probabilities as an estimator's."""
-
-        def __init__(self, probabilities: Array) -> None:
-            self.probabilities = probabilities
-            self.classes_ = np.arange(max(2, probabilities.shape[1]))
-
-        def predict_proba(self, x: object) -> Array:
-            del x
-            return self.probabilities
-
-        def predict(self, x: object) -> Array:
-            del x
-            return np.asarray(self.probabilities.argmax(axis=1))
-
-    return Regressor, Classifier
+    def _strata(self, request: Request, rows: Rows, players: Players) -> list[Array]:
+        """For each player the subgroups of samples in which it says little of the other columns."""
+        elements = replace(rows, players=Features.of("elements").players(request.samples[0]))
+        data = Data(elements, request.feeds)
+        columns = [data.column(element) for element in range(elements.players.count)]
+        found = []
+        for player in range(players.count):
+            own = np.concatenate(
+                [
+                    np.broadcast_to(elements.players.maps[name], labels.shape)[labels == player]
+                    for name, labels in players.maps.items()
+                ]
+            )
+            found.append(subgroups(columns, own.tolist(), self.seed))
+        return found
