@@ -118,6 +118,7 @@ class Settings(TypedDict, total=False):
     scheme: Literal["antithetic", "orthogonal", "plain"]
     seed: int
     select: int | None
+    selection: Literal["forward", "lasso_path", "weights"]
     similar: int
     smallest: int
     statistic: Literal["mean", "squared", "variance"]
@@ -1120,6 +1121,7 @@ def lime(
     tree_depth: int = 4,
     alpha: float = 1.0,
     select: int | None = None,
+    selection: Literal["forward", "lasso_path", "weights"] = "forward",
 ) -> Explanation:
     """The coefficients b of a local linear model of the target over present and removed features.
 
@@ -1148,6 +1150,7 @@ def lime(
         tree_depth=tree_depth,
         alpha=alpha,
         select=select,
+        selection=selection,
     )
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from sklearn.linear_model import Lasso, lars_path
+from sklearn.linear_model import Lasso, Ridge, lars_path
 from xaionnx_kernels.coalitions import bernoulli
 
 import xaionnx
@@ -11,7 +11,8 @@ from tests.oracles import lime as oracle
 from tests.tolerances import Tolerance, assert_close
 from xaionnx import Features
 from xaionnx.errors import BudgetError, ParameterError
-from xaionnx.explainers._games.local_surrogate import fit
+from xaionnx.explainers._games.feature_choice import forward, on_lasso_path
+from xaionnx.explainers._games.local_surrogate import Penalty, fit
 from xaionnx.explainers.lime import Lime
 
 A = np.array([[20.0, 50.0, 30.0]], dtype=np.float32)
@@ -91,6 +92,49 @@ def test_select_keeps_the_largest_and_fits_them_again(net_a):
     np.testing.assert_array_equal((several.feature_values != 0).sum(axis=-1), 1)
 
 
+def _chosen(z, w, y, count, selection):
+    """The columns that a published algorithm chooses, from the rows themselves."""
+    centred, root = z - w @ z / w.sum(), np.sqrt(w)
+    rows, outputs = centred * root[:, None], (y - w @ y / w.sum()) * root
+    if selection == "lasso_path":
+        path = lars_path(rows, outputs, method="lasso")[2]
+        return next(np.flatnonzero(point) for point in path.T[::-1] if np.count_nonzero(point) <= count)
+    taken = []
+    for _ in range(count):
+        left = {
+            k: np.linalg.lstsq(rows[:, [*taken, k]], outputs, rcond=None)[1].sum()
+            for k in range(z.shape[1])
+            if k not in taken
+        }
+        taken.append(min(left, key=left.get))
+    return np.sort(taken)
+
+
+@pytest.mark.parametrize("selection", ["forward", "lasso_path"])
+@pytest.mark.parametrize("count", [1, 2, 4, 7])
+def test_features_are_chosen_as_published_and_fitted_again(selection, count):
+    rng = np.random.default_rng(count)
+    for _ in range(5):
+        z = (rng.random((300, 9)) < 0.5).astype(float)
+        z[:, 8] = np.where(rng.random(300) < 0.9, z[:, 0], z[:, 8])  # nearly a copy
+        y = z @ rng.normal(size=9) + rng.normal(size=300) + z[:, 1] * z[:, 2]
+        w = rng.random(300)
+        found = fit(lambda a, b, z=z: z[a:b], w, y[:, None], Penalty("ridge", 0.5, count, selection))
+        own = _chosen(z, w, y, count, selection)
+        np.testing.assert_array_equal(np.flatnonzero(found.values[0]), own)
+        ridge = Ridge(alpha=0.5).fit(z[:, own], y, sample_weight=w)
+        assert_close(found.values[0, own], ridge.coef_, Tolerance.SIGNED_LAYERS)
+        assert found.standard_error is None
+
+
+def test_a_copy_is_not_chosen_beside_its_original():
+    """Two copies share a large weight, so that the largest weights are theirs, and the second copy adds nothing."""
+    gram, moment = np.array([[1, 0.999, 0], [0.999, 1, 0], [0, 0, 1]]), np.array([4, 3.996, 1.0])
+    weights = np.linalg.solve(gram + np.eye(3), moment)
+    assert set(np.argsort(-weights)[:2]) == {0, 1}
+    assert forward(gram, moment, 2).tolist() == on_lasso_path(gram, moment, 2, 1).tolist() == [0, 2]
+
+
 @pytest.mark.parametrize("settings", [{}, {"alpha": 0.0, "kernel": "uniform"}])
 def test_standard_errors_are_those_of_many_repetitions(digits, three, settings):
     features = Features.grid(4, 4)
@@ -146,5 +190,5 @@ def test_the_lasso_is_on_the_path_of_scikit_learn():
     alphas, _, path = lars_path((z - w @ z / w.sum()) * roots[:, None], (y - w @ y / w.sum()) * roots, method="lasso")
     for alpha, values in zip(alphas[:-1], path.T[:-1], strict=True):
         # scikit-learn divides by the number of rows, the surrogate by the sum of the weights.
-        found = fit(lambda a, b: z[a:b], w, y[:, None], surrogate="lasso", alpha=alpha * len(w) / w.sum())
+        found = fit(lambda a, b: z[a:b], w, y[:, None], Penalty("lasso", alpha * len(w) / w.sum()))
         np.testing.assert_allclose(found.values[0], values, atol=1e-9)

@@ -7,10 +7,12 @@ from scipy import stats
 import xaionnx
 from models import planted
 from tests.tolerances import Tolerance, assert_close
-from xaionnx import Model
+from xaionnx import Features, InputSpec, Model
+from xaionnx.data.sample import Sample
 from xaionnx.errors import BudgetError, ParameterError
 from xaionnx.explainers._games.conditions import quartile_bins
 from xaionnx.explainers.lime import Lime
+from xaionnx.perturb.removal import Select
 
 ROWS = np.random.default_rng(0).normal(size=(400, 3)).astype(np.float32) * [1, 2, 3]
 ROWS = ROWS.astype(np.float32)
@@ -42,6 +44,37 @@ def truncated_means(column):
         means.append(stats.truncnorm.mean(low, high, loc=mean, scale=deviation))
         rates.append(len(inside) / len(column))
     return np.array(means), np.array(rates), edges
+
+
+def test_words_are_drawn_at_the_rates_of_the_rows():
+    """Categories by their frequencies, groups of columns together, and the sample first."""
+    from xaionnx.explainers._games.conditions import conditions_of
+    from xaionnx.explainers._games.row_sampling import SampledRows
+
+    rng = np.random.default_rng(0)
+    home = rng.choice(4, size=500, p=[0.5, 0.3, 0.15, 0.05])
+    background = np.column_stack([home, rng.normal(size=500), home * 2, rng.choice(2, size=500)]).astype(np.float32)
+    spec = InputSpec(kind="table", columns=("home", "age", "twice", "b"), categories={"home": ("a", "b", "c", "d")})
+    sample = Sample({"x": np.float32([1, 0.2, 2, 0])}, "x", spec)
+    players = Features.columns([[0, 2]]).players(sample)
+    removal = Select(sample, players, {"x": background})
+    count = 20_001
+    drawn = SampledRows(removal, conditions_of("Lime", removal), 0, count)
+    rows = drawn.feed(0, count)["x"]
+    np.testing.assert_array_equal(rows[0], sample.x["x"])
+    assert drawn.same[0].all()
+    for k in range(4):
+        rate, known = (rows[1:, 0] == k).mean(), (home == k).mean()
+        assert abs(rate - known) < 4 * np.sqrt(known * (1 - known) / count)
+    np.testing.assert_array_equal(rows[1:, 2], 2 * rows[1:, 0])
+    group = players.maps["x"][0]
+    np.testing.assert_array_equal(drawn.same[:, group], rows[:, 0] == 1)
+
+
+def test_bins_have_the_default_budget_of_the_implementation():
+    model = planted.load(planted.linear([[1.0, -2.0, 0.5]]))
+    assert xaionnx.explain(model, X, in_bins(), 0).diagnostics["evaluations"] == [5000]
+    assert xaionnx.explain(model, X, in_bins(budget=300), 0).diagnostics["evaluations"] == [300]
 
 
 def test_coefficients_of_a_linear_model_in_closed_form():

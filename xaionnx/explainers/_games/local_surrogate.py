@@ -11,6 +11,7 @@ import numpy as np
 
 from xaionnx.explainers._games.blas import COLUMNS, column_blocks, joined_columns, one_blas_thread
 from xaionnx.explainers._games.cost import fitting
+from xaionnx.explainers._games.feature_choice import forward, on_lasso_path
 from xaionnx.explainers._games.ridge import ridge
 from xaionnx.typing import Array
 
@@ -42,10 +43,25 @@ class Fit:
 
 @final
 @dataclass(frozen=True)
-class _Penalty:
+class Penalty:
+    """What keeps the coefficients of a surrogate small, or few.
+
+    Attributes
+    ----------
+    surrogate : str
+        ``ridge`` or ``lasso``.
+    alpha : float
+    max_players : int, optional
+        Keep only this many players, and refit them.
+    choice : str
+        How these are chosen, see `xaionnx.explainers._games.feature_choice`; ``weights`` are those with the largest
+        coefficients.
+    """
+
     surrogate: str
     alpha: float
-    max_players: int | None
+    max_players: int | None = None
+    choice: str = "forward"
 
     @property
     def is_joint(self) -> bool:
@@ -58,14 +74,7 @@ class _Penalty:
 
 
 def fit(
-    rows: Callable[[int, int], Array],
-    weights: Array,
-    outputs: Array,
-    *,
-    surrogate: str,
-    alpha: float,
-    max_players: int | None = None,
-    random: bool = True,
+    rows: Callable[[int, int], Array], weights: Array, outputs: Array, penalty: Penalty, *, random: bool = True
 ) -> Fit:
     """Fit ``outputs ~ intercept + rows . values`` with weights w and a penalty::
 
@@ -78,10 +87,7 @@ def fit(
         Makes the coalitions ``start`` to ``stop``, (m, P).
     weights : array (M,)
     outputs : array (M, T)
-    surrogate : str
-    alpha : float
-    max_players : int, optional
-        Keep only this many players, those with the largest coefficients, and refit them.
+    penalty : Penalty
     random : bool
         Whether the rows are random. If not, the errors are 0.
 
@@ -94,7 +100,7 @@ def fit(
     from sklearn import linear_model
 
     # On matrices this small the threads of BLAS wait for each other. The limit applies to libraries already loaded.
-    players, penalty = rows(0, 1).shape[1], _Penalty(surrogate, alpha, max_players)
+    players = rows(0, 1).shape[1]
     with one_blas_thread(), fitting(players, len(weights), 1 if penalty.is_joint else outputs.shape[1]):
         return _fit(linear_model, rows, weights, outputs, penalty, random=random)
 
@@ -104,7 +110,7 @@ def _fit(
     rows: Callable[[int, int], Array],
     weights: Array,
     outputs: Array,
-    penalty: _Penalty,
+    penalty: Penalty,
     *,
     random: bool,
 ) -> Fit:
@@ -164,12 +170,16 @@ def _pieces(rows: Callable[[int, int], Array], count: int, players: int) -> Iter
 
 
 def _solve(
-    linear_model: ModuleType, gram: Array, moments: list[Array], total: float, penalty: _Penalty
+    linear_model: ModuleType, gram: Array, moments: list[Array], total: float, penalty: Penalty
 ) -> tuple[list[Array], Array]:
     """Coefficients (P, T) of each block, and the map (P, P) from a moment to them while none changes sign."""
     alpha, max_players = penalty.alpha, penalty.max_players
     players = len(gram)
     support = np.arange(players)
+    if max_players is not None and max_players < players and penalty.choice != "weights":
+        moment = moments[0][:, 0]
+        by_path = penalty.choice == "lasso_path"
+        support = on_lasso_path(gram, moment, max_players, 1) if by_path else forward(gram, moment, max_players)
     while True:
         scales, axes = np.linalg.eigh(gram[np.ix_(support, support)])
         nonzero = scales > players * np.finfo(float).eps * max(scales[-1], np.finfo(float).tiny)

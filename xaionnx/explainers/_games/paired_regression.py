@@ -17,6 +17,7 @@ import numpy as np
 from xaionnx.errors import BudgetError
 from xaionnx.explainers._games.blas import COLUMNS, column_blocks, joined_columns, one_blas_thread
 from xaionnx.explainers._games.cost import fitting
+from xaionnx.explainers._games.feature_choice import on_lasso_path
 from xaionnx.explainers._games.local_surrogate import LEAST_FREEDOM
 from xaionnx.explainers._games.ridge import ridge
 from xaionnx.typing import Array
@@ -105,7 +106,7 @@ def _regress(
     chosen = bool(shares.any())
     for t in range(targets):
         which, column = divmod(t, COLUMNS)
-        first = _first_on_lasso_path(gram, moments[which][:, column : column + 1], max_players, len(halves))
+        first = on_lasso_path(gram, moments[which][:, column], max_players, len(halves))
         system = _System(gram, first, total is not None, alpha)
         block = system.solve([moments[which]], [totals[which]])[0]
         found[:, t] = block[:, column]
@@ -210,14 +211,3 @@ class _System:
         ):
             values[self._support] += steps if total is None else steps - steps.mean(axis=0)
         return blocks
-
-
-def _first_on_lasso_path(gram: Array, moment: Array, max_players: int, pairs: int) -> Array:
-    """The players at the last point of the Lasso's path (least angles) that has at most ``max_players`` of them."""
-    from sklearn.linear_model import lars_path_gram
-
-    _, _, path = lars_path_gram(Xy=moment[:, 0], Gram=gram, n_samples=pairs, method="lasso")
-    counts = np.count_nonzero(path, axis=0)
-    selected = path[:, np.flatnonzero(counts <= max_players)[-1]]
-    # If the game is zero everywhere the path has no step, and any player will do.
-    return np.flatnonzero(selected) if selected.any() else np.arange(1)

@@ -53,7 +53,13 @@ class HasBudget:
             return self.budget
         # One evaluation is that of the input, one that of the baseline.
         needed = self.evaluations_per_player * min(players, _MOST_PLAYERS) + 2
-        return max(self.default_budget, needed) * (draws if self.averages_over_baselines else 1)
+        return max(self.usual_budget, needed) * (draws if self.averages_over_baselines else 1)
+
+    @property
+    @hook
+    def usual_budget(self) -> int:
+        """Evaluations per sample for each baseline, if no budget is given: by default those of the class."""
+        return self.default_budget
 
     @property
     @hook
