@@ -1,4 +1,4 @@
-"""One explained folder, whose command is killed or meets a fault, and is started again."""
+"""One explained folder or table, whose command is killed or meets a fault, and is started again."""
 
 from __future__ import annotations
 
@@ -19,9 +19,13 @@ from xaionnx.errors import DataError
 
 PLACES: Final = ("folder", "file", "document")
 COUNT: Final = 6
+TABLE: Final = "table"
+"""The place of a file of all rows of a table, which are explained in batches."""
+ROWS: Final = 300
 _LIMIT_S: Final = 60
-_DESTINATIONS: Final = {"folder": ("-o", "out"), "file": ("-o", "all.npz"), "document": ()}
+_DESTINATIONS: Final = {"folder": ("-o", "out"), "file": ("-o", "all.npz"), TABLE: ("-o", "all.npz"), "document": ()}
 _METHOD: Final = ("shapley_sampling", "model.onnx", "in", "--features", "grid:2", "--budget", "24")
+_METHOD_OF_TABLE: Final = ("shapley_sampling", "model.onnx", "rows.csv", "--budget", "820", "--background", "typical.csv")
 
 
 @dataclass
@@ -55,24 +59,30 @@ class Trial:
         self.runner, self.place = runner, place
         self.work, self._streams = folder / "work", folder / "streams"
         self._json = json_too or place == "document"
-        (self.work / "in").mkdir(parents=True)
-        shutil.copy(MODELS / "digits_cnn.onnx", self.work / "model.onnx")
-        shutil.copy(MODELS / "digits_cnn.toml", self.work / "model.toml")
+        self.work.mkdir(parents=True)
+        model = "german_credit_mlp" if place == TABLE else "digits_cnn"
+        for suffix in ("onnx", "toml"):
+            shutil.copy(MODELS / f"{model}.{suffix}", self.work / f"model.{suffix}")
+        if place == TABLE:
+            write_rows(self.work)
+            return
+        (self.work / "in").mkdir()
         for n in range(COUNT):
             pixels = np.zeros((8, 8), np.uint8)
             pixels[1:7, n + 1] = 255
             Image.fromarray(pixels).save(self.work / "in" / f"{n}.png")
 
+    @property
+    def count(self) -> int:
+        """The number of inputs."""
+        return ROWS if self.place == TABLE else COUNT
+
     def run(self, fault: dict[str, Any] | None = None, json_too: bool | None = None) -> Outcome:
         """Run the command, with a fault or without."""
         as_json = self._json if json_too is None else json_too
-        words = ("explain", *_METHOD, *_DESTINATIONS[self.place], *(("--json",) if as_json else ()))
-        for name in ("out", "err", "fired"):
-            (self._streams / name).unlink(missing_ok=True)
-        self._streams.mkdir(exist_ok=True)
-        code = self.runner.run(words, self.work, self._streams, "file", _LIMIT_S, fault or {})
-        out, err = ((self._streams / name).read_text() for name in ("out", "err"))
-        return Outcome(code, out, err, (self._streams / "fired").exists())
+        method = _METHOD_OF_TABLE if self.place == TABLE else _METHOD
+        words = ("explain", *method, *_DESTINATIONS[self.place], *(("--json",) if as_json else ()))
+        return run(self.runner, words, self.work, self._streams, fault)
 
     def saved(self) -> dict[str, Explanation]:
         """The records on disk by the name of their input."""
@@ -84,12 +94,40 @@ class Trial:
         for file in files:
             whole = _load(file)
             names = [] if whole is None else whole.provenance["inputs"]
-            found |= {Path(name).stem: whole.sample(n) for n, name in enumerate(names)}
+            found |= {key(name): whole.sample(n) for n, name in enumerate(names)}
         return found
 
     def leftovers(self) -> list[str]:
         """What no result is: hidden files beside them, and temporary files."""
-        return [str(path) for path in (*self.work.rglob(".*"), *(self._streams / "tmp").iterdir())]
+        return leftovers(self.work, self._streams)
+
+
+def run(runner: Runner, words: tuple[str, ...], work: Path, streams: Path, fault: dict[str, Any] | None) -> Outcome:
+    """Run a command in ``work``, with a fault or without."""
+    for name in ("out", "err", "fired"):
+        (streams / name).unlink(missing_ok=True)
+    streams.mkdir(exist_ok=True)
+    code = runner.run(words, work, streams, "file", _LIMIT_S, fault or {})
+    out, err = ((streams / name).read_text() for name in ("out", "err"))
+    return Outcome(code, out, err, (streams / "fired").exists())
+
+
+def leftovers(work: Path, streams: Path) -> list[str]:
+    """What no result is: hidden files beside them, and temporary files."""
+    return [str(path) for path in (*work.rglob(".*"), *(streams / "tmp").iterdir())]
+
+
+def write_rows(work: Path) -> None:
+    """Write a table of different rows, and its first rows as a background."""
+    head, *rows = (MODELS / "data" / "german_credit.csv").read_text().splitlines()
+    (work / "rows.csv").write_text("\n".join([head, *rows[:ROWS]]) + "\n")
+    (work / "typical.csv").write_text("\n".join([head, *rows[:4]]) + "\n")
+
+
+def key(name: str) -> str:
+    """What an input is called here: the number of its row, or the stem of its file."""
+    row = re.search(r"\[(\d+)\]$", name)
+    return row[1] if row else Path(name).stem
 
 
 def _load(file: Path) -> Explanation | None:
@@ -103,8 +141,8 @@ def reported(outcome: Outcome) -> set[str]:
     """The inputs that a command reported as done."""
     document = outcome.document
     if document is not None:
-        return {Path(one["input"]).stem for one in document["results"]}
-    parts = re.split(r"^in/(\d)\.png$", outcome.out, flags=re.MULTILINE)
+        return {key(one["input"]) for one in document["results"]}
+    parts = re.split(r"^(?:in/|rows\.csv\[)(\d+)(?:\.png|\])$", outcome.out, flags=re.MULTILINE)
     return {name for name, text in zip(parts[1::2], parts[2::2], strict=True) if " evaluations in " in text}
 
 
@@ -132,16 +170,16 @@ def check_rerun(trial: Trial, first: Outcome, reference: dict[str, Any]) -> None
     assert again.code == 0, again.err
     document = again.document
     assert document is not None
-    kept = {Path(name).stem for name in document["kept"]}
+    kept = {key(name) for name in document["kept"]}
     assert kept == saved
-    assert {Path(one["input"]).stem: value(one) for one in document["results"]} == reference
+    assert {key(one["input"]): value(one) for one in document["results"]} == reference
     assert trial.leftovers() == []
     if trial.place == "folder":
         assert {path.name for path in trial.work.glob("out/*")} == {
             f"{n}.{k}" for n in range(COUNT) for k in ("png", "npz")
         }
-    elif trial.place == "file":
-        assert set(trial.saved()) == {str(n) for n in range(COUNT)}
+    elif trial.place in ("file", TABLE):
+        assert set(trial.saved()) == {str(n) for n in range(trial.count)}
 
 
 def value(entry: dict[str, Any]) -> Any:

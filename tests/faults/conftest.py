@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.corpus.runner import Runner
-from tests.faults.case import Trial, value
+from tests.faults.case import TABLE, Trial, key, value
+from tests.faults.comparison import Comparison
 
 
 @pytest.fixture(scope="module")
@@ -23,4 +23,18 @@ def runner() -> Iterator[Runner]:
 def reference(runner: Runner, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     whole = Trial(runner, tmp_path_factory.mktemp("whole"), "document", True).run().document
     assert whole is not None
-    return {Path(one["input"]).stem: value(one) for one in whole["results"]}
+    return {key(one["input"]): value(one) for one in whole["results"]}
+
+
+@pytest.fixture(scope="module")
+def rows_reference(runner: Runner, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The same of a table."""
+    whole = Trial(runner, tmp_path_factory.mktemp("rows"), TABLE, True).run().document
+    assert whole is not None
+    return {key(one["input"]): value(one) for one in whole["results"]}
+
+
+@pytest.fixture(scope="module")
+def comparison(runner: Runner, tmp_path_factory: pytest.TempPathFactory) -> Comparison:
+    """What an undisturbed comparison leaves."""
+    return Comparison.of(runner, tmp_path_factory.mktemp("compared"))
