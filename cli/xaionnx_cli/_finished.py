@@ -19,6 +19,7 @@ from xaionnx.typing import Entry
 from xaionnx_cli._entry_texts import EntryTexts, Mark, array_texts
 from xaionnx_cli._joining import Joined, decode_lists, join_records
 from xaionnx_cli._samples import Sample
+from xaionnx_cli._summary import Summary
 
 T = TypeVar("T")
 
@@ -39,7 +40,9 @@ class Written:
     samples : sequence of Sample
         They themselves, if they are drawn together.
     findings : Findings or None
-        What is to be said of them at the end, if they are many.
+        What is to be said of them at the end, if there is such a record.
+    summary : Summary or None
+        The same of many rows that no file takes.
     """
 
     files: list[str]
@@ -47,6 +50,7 @@ class Written:
     record: Explanation | None = None
     samples: Sequence[Sample] = ()
     findings: Findings | None = None
+    summary: Summary | None = None
 
 
 @final
@@ -67,10 +71,13 @@ class Finished:
     ----------
     count : int
         Their number.
+    summary : Summary or None
+        That of rows that no file takes.
     """
 
     def __init__(self) -> None:
         self.count = 0
+        self.summary: Summary | None = None
         self._gathered: list[_Gathered] = []
         self._entries: list[tuple[Sequence[int], EntryTexts, Explanation | None]] = []
 
@@ -79,6 +86,8 @@ class Finished:
         whole = range(places[0], places[0] + len(places))
         compact = whole if list(whole) == places else array("q", places)
         self.count += len(places)
+        if written.summary is not None:
+            self.summary = written.summary if self.summary is None else self.summary.followed(written.summary)
         if written.record is not None:
             self._gathered.append(_Gathered(compact, written.record, written.findings, written.samples))
             self._gathered.sort(key=lambda one: one.places[0])

@@ -15,40 +15,49 @@ if TYPE_CHECKING:
 
 
 class InputListener(progress.Listener, Protocol):
-    """Receives which input is being explained, and its evaluations."""
+    """Receives which inputs are being explained, and their evaluations."""
 
-    def start(self, name: str, number: int, count: int) -> None:
-        """Input ``number`` of ``count``, counted from 0, begins."""
+    def start(self, name: str, number: int, count: int, size: int = 1) -> None:
+        """A batch of ``size`` inputs begins with the input ``number`` of ``count``, counted from 0."""
 
 
 class _NoBar(progress.Silent):
-    def start(self, name: str, number: int, count: int) -> None:
+    def start(self, name: str, number: int, count: int, size: int = 1) -> None:
         """Do nothing."""
 
 
 class Meter:
-    """One bar for all inputs; those still to come are assumed to cost as much as the current one."""
+    """One bar for all inputs; those still to come are assumed to cost as much as the current ones.
+
+    It counts evaluations, or the inputs themselves if the method announces no evaluations.
+    """
 
     def __init__(self, bar: Progress) -> None:
         self._bar = bar
         self._task = bar.add_task("", total=None)
         self._name = ""
-        self._done = self._before = self._expected = self._left = 0
+        self._done = self._before = self._expected = 0
+        # Batches as large as the current one, until all inputs are done.
+        self._batches = 1.0
 
-    def start(self, name: str, number: int, count: int) -> None:
-        self._before, self._expected, self._left = self._done, 0, count - number
-        shown = name if count == 1 else f"{name} ({number + 1} of {count})"
+    def start(self, name: str, number: int, count: int, size: int = 1) -> None:
+        self._before, self._expected, self._batches = self._done, 0, max(1.0, (count - number) / size)
+        shown = name if count == 1 else f"{name} ({number + 1:,} of {count:,})"
         self._name = shown
         self._bar.update(self._task, description=shown)
+        if number and not self._done:
+            self._bar.update(self._task, completed=number, total=count, unit="inputs")
 
     def expect(self, evaluations: int) -> None:
         self._expected += evaluations
-        total = self._before + self._expected * max(1, self._left)
-        self._bar.update(self._task, total=total if self._expected > 0 else None)
+        total = round(self._before + self._expected * self._batches)
+        self._bar.update(
+            self._task, completed=self._done, total=total if self._expected > 0 else None, unit="evaluations"
+        )
 
     def advance(self, evaluations: int) -> None:
         self._done += evaluations
-        self._bar.update(self._task, completed=self._done)
+        self._bar.update(self._task, completed=self._done, unit="evaluations")
 
     def phase(self, words: str) -> None:
         self._bar.update(self._task, description=f"{self._name}: {words}" if words else self._name)
@@ -85,7 +94,7 @@ def progress_bar() -> Iterator[InputListener]:
         def render(self, task: Task) -> Text:
             total = "" if task.total is None else f"/{int(task.total):,}"
             rate = "" if not task.speed else f"  {task.speed:,.0f}/s"
-            return Text(f"{int(task.completed):,}{total} evaluations{rate}")
+            return Text(f"{int(task.completed):,}{total} {task.fields.get('unit', 'evaluations')}{rate}")
 
     columns = (TextColumn("{task.description}", markup=False), BarColumn(24), Evaluations(), TimeRemainingColumn())
     # On a terminal, lines printed meanwhile must appear above the bar; if stdout is a file, they must go there.

@@ -39,6 +39,7 @@ from xaionnx_cli._printer import Printer
 from xaionnx_cli._refusals import Refusals
 from xaionnx_cli._report import Score
 from xaionnx_cli._samples import Sample, is_row
+from xaionnx_cli._summary import Summary
 from xaionnx_cli._text import text_lines
 
 # Hashes of samples, which no picture shows.
@@ -46,6 +47,9 @@ _HASHES: Final = ("input_sha256", "file_sha256", "request_sha256")
 
 # With more inputs than this, features are no longer listed on the terminal.
 _MAX_DETAILED = 5
+
+# Of more rows of a table that no file takes, only the first ones are printed, and what they have in common.
+_MAX_PRINTED = 100
 
 # Letters of a JSON document that are printed at once.
 _GATHERED = 2**20
@@ -159,6 +163,8 @@ class Results:
         """Print the top classes of a sample, and the target that is about to be explained."""
         self.finish()
         self._begun = sample
+        if self._gathers_many(sample) and self._reported >= _MAX_DETAILED:
+            return
         (top,) = _report.top_classes(request)
         self._print_head(sample, top, request.resolved.names, request.resolved.prediction)
 
@@ -221,9 +227,11 @@ class Results:
             self._print_result(explained.single(n), self._reported - len(explained.samples) + n + 1, files)
 
     def _gathers_many(self, sample: Sample) -> bool:
-        """Whether a sample is one of many rows that go into one file, whose warnings are those of all."""
-        together = self.destination.kind == "record" and is_row(sample, self.model)
-        return (together or self.pictures.is_joint(sample)) and sample.count > _MAX_DETAILED
+        """Whether a sample is one of many rows that no files of their own take, whose warnings are those of all."""
+        kind = self.destination.kind
+        together = kind in ("record", "nothing") and is_row(sample, self.model)
+        most = _MAX_PRINTED if kind == "nothing" else _MAX_DETAILED
+        return (together or self.pictures.is_joint(sample)) and sample.count > most
 
     def _print_result(self, one: Explained, number: int, files: list[str]) -> None:
         """Print the result of one sample, the ``number``-th that is printed."""
@@ -279,7 +287,8 @@ class Results:
         kind, record = self.destination.kind, explained.record
         entries = self._entries(explained, None)
         if kind == "nothing":
-            return Written([], entries)
+            many = not self.options.as_json and self._gathers_many(explained.samples[0])
+            return Written([], entries, summary=Summary.of(record) if many else None)
         drawn = explained.samples if kind == "picture" else ()
         if drawn:
             # No picture shows hashes.
@@ -331,12 +340,22 @@ class Results:
         for line in self.refusals.lines(self._finished.count):
             self.printer.error(line)
         self._print_document(complete, saved)
+        self._print_summary()
         if complete and self._finished.count and self.destination.kind == "nothing":
             self.printer.lines("\nnothing was saved: -o NAME.png draws a picture, -o NAME.npz saves the whole record")
         if failure is not None:
             raise failure
         if self.printer.lost is not None:
             raise self.printer.lost
+
+    def _print_summary(self) -> None:
+        """Say of many rows that no file takes what was not printed of each."""
+        summary = self._finished.summary
+        if summary is None or summary.count <= _MAX_DETAILED:
+            return
+        self.printer.lines("", f"and {summary.count - _MAX_DETAILED:,} more rows, which --json prints too")
+        self.printer.lines("", *summary.lines())
+        self.printer.lines_once(_report.lines_of_warnings(summary.warnings))
 
     def _finish_all(self, stop: BaseException | None) -> None:
         """Report every pending sample, also after one of them raises an error; ``stop`` is what ended the run."""

@@ -123,7 +123,7 @@ class _Job:
                 batches = Batches(self.model.shared)
                 for method, samples in self._groups(batches, bar):
                     for batch in batches.of(samples, together=method.compares_samples):
-                        bar.start(printable(Path(batch[0].name).name), batch[0].number, batch[-1].count)
+                        bar.start(printable(Path(batch[0].name).name), batch[0].number, batch[-1].count, len(batch))
                         with batches.timed(len(batch)):
                             self._explain(batch, method, bar)
                 self.results.finish()

@@ -32,7 +32,7 @@ def test_inputs_still_to_come_cost_what_this_one_costs():
     bar = _Bar()
     meter = _progress.Meter(bar)
     meter.start("a.png", 0, 3)
-    assert bar.told == {"description": "a.png (1 of 3)", "total": None}
+    assert (bar.told["description"], bar.told["total"]) == ("a.png (1 of 3)", None)
     meter.expect(100)
     meter.advance(60)
     assert (bar.told["completed"], bar.told["total"]) == (60, 300)
@@ -45,6 +45,29 @@ def test_inputs_still_to_come_cost_what_this_one_costs():
     meter.start("c.png", 2, 3)
     meter.expect(10)
     assert bar.told["total"] == 70
+
+
+def test_batches_still_to_come_cost_what_this_one_costs():
+    bar = _Bar()
+    meter = _progress.Meter(bar)
+    meter.start("a.csv[0]", 0, 1001)
+    meter.expect(20)
+    assert bar.told["total"] == 20_020
+    meter.advance(20)
+    meter.start("a.csv[1]", 1, 1001, 100)
+    assert bar.told["description"] == "a.csv[1] (2 of 1,001)"
+    meter.expect(2000)
+    meter.advance(500)
+    assert (bar.told["completed"], bar.told["total"], bar.told["unit"]) == (520, 20_020, "evaluations")
+
+
+def test_inputs_are_counted_where_no_evaluations_are_announced():
+    bar = _Bar()
+    meter = _progress.Meter(bar)
+    meter.start("a.csv[0]", 0, 1001)
+    meter.start("a.csv[1]", 1, 1001, 100)
+    meter.start("a.csv[101]", 101, 1001, 100)
+    assert (bar.told["completed"], bar.told["total"], bar.told["unit"]) == (101, 1001, "inputs")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals")

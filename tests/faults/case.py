@@ -25,7 +25,15 @@ ROWS: Final = 300
 _LIMIT_S: Final = 60
 _DESTINATIONS: Final = {"folder": ("-o", "out"), "file": ("-o", "all.npz"), TABLE: ("-o", "all.npz"), "document": ()}
 _METHOD: Final = ("shapley_sampling", "model.onnx", "in", "--features", "grid:2", "--budget", "24")
-_METHOD_OF_TABLE: Final = ("shapley_sampling", "model.onnx", "rows.csv", "--budget", "820", "--background", "typical.csv")
+_METHOD_OF_TABLE: Final = (
+    "shapley_sampling",
+    "model.onnx",
+    "rows.csv",
+    "--budget",
+    "820",
+    "--background",
+    "typical.csv",
+)
 
 
 @dataclass
