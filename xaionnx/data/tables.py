@@ -10,10 +10,11 @@ import codecs
 import csv
 import difflib
 import io
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final, Protocol, final
+from typing import Final, Protocol, final, overload
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -30,6 +31,8 @@ MAX_TABLE_BYTES: Final = 512 * 2**20
 
 # First bytes of picture formats that may be given for a table by mistake.
 _PICTURES: Final = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8")
+# Rows that are gathered before they become columns.
+_GATHERED: Final = 4096
 # Columns that a message lists.
 _SHOWN: Final = 8
 
@@ -60,11 +63,11 @@ class Cells:
         The same as the subject of messages, such as ``'rows.csv'`` or ``The frame``.
     columns : dict of Column by name
         Of N cells each, in the order of the table.
-    numbers : tuple of N int
+    numbers : sequence of N int
         The number of each row, counted from 0.
-    names : tuple of N str
+    names : sequence of N str
         The name of each row as a sample.
-    marks : tuple of N str
+    marks : sequence of N str
         What messages say of a row besides its number, such as ``(line 2)``; empty if there is nothing to say.
     unread : tuple of Refusal
         Rows whose cells cannot be told apart, such as blank and ragged lines.
@@ -77,9 +80,9 @@ class Cells:
     path: Path
     shown: str
     columns: Mapping[str, Column]
-    numbers: tuple[int, ...]
-    names: tuple[str, ...]
-    marks: tuple[str, ...] = ()
+    numbers: Sequence[int]
+    names: Sequence[str]
+    marks: Sequence[str] = ()
     unread: tuple[Refusal, ...] = ()
     sha256: str | None = None
     drop: str = "Remove it"
@@ -122,7 +125,7 @@ class Rows:
     Attributes
     ----------
     arrays : dict of array (N, ...) by input name
-    kept : tuple of N int
+    kept : sequence of N int
         The valid rows, by their places in the table.
     notes : tuple of str
     refused : list of Refusal
@@ -132,7 +135,7 @@ class Rows:
     """
 
     arrays: dict[str, Array]
-    kept: tuple[int, ...]
+    kept: Sequence[int]
     notes: tuple[str, ...]
     refused: list[Refusal] = field(default_factory=list)
     left: Mapping[str, Array] = field(default_factory=dict)
@@ -293,14 +296,16 @@ def read_cells(path: Path, chosen: RowNumbers | None = None) -> Cells:
 
 def _read_csv(path: Path, data: bytes, chosen: RowNumbers | None) -> Cells:
     check_csv_start(path, data)
-    reader = csv_reader(path, io.StringIO(decode_csv(path, data), newline=""))
+    # All of it is checked first, and then decoded line by line: the text takes one to four times the memory.
+    decode_csv(path, data)
+    reader = csv_reader(path, io.TextIOWrapper(io.BytesIO(data), "utf-8-sig", newline=""))
     titles = read_header(path, reader)
     records, faults = _records(path, reader, len(titles))
-    if not records and not faults:
+    if not records.numbers and not faults:
         raise no_rows(path)
     if chosen is not None:
-        wanted = set(chosen.of(len(records) + len(faults), f"'{path}'"))
-        records = [record for record in records if record[0] in wanted]
+        wanted = set(chosen.of(len(records.numbers) + len(faults), f"'{path}'"))
+        records = records.some([at for at, number in enumerate(records.numbers) if number in wanted])
         faults = [fault for fault in faults if fault.row in wanted]
     return _cells(path, titles, records, faults, sha256_of(data))
 
@@ -357,25 +362,102 @@ def csv_cells(path: Path, titles: Sequence[str], text: str, first: tuple[int, in
 def _cells(
     path: Path,
     titles: Sequence[str],
-    records: Sequence[tuple[int, int, list[str]]],
+    records: _Records,
     faults: Sequence[Refusal],
     sha256: str,
 ) -> Cells:
-    each = list(zip(*(cells for _, _, cells in records), strict=True)) or [()] * len(titles)
-    present = np.zeros(len(records), bool)
+    present = np.zeros(len(records.numbers), bool)
     return Cells(
         path,
         f"'{path}'",
         {
-            title: Column(title, "text", np.array(cells, object), present, parsed=True)
-            for title, cells in zip(titles, each, strict=True)
+            title: Column(title, "text", cells, present, parsed=True)
+            for title, cells in zip(titles, records.columns, strict=True)
         },
-        numbers=tuple(number for number, _, _ in records),
-        names=tuple(f"{path}[{number}]" for number, _, _ in records),
-        marks=tuple(f" (line {line})" for _, line, _ in records),
+        numbers=records.numbers,
+        names=_Numbered(f"{path}[", records.numbers, "]"),
+        marks=_Numbered(" (line ", records.lines, ")"),
         unread=tuple(faults),
         sha256=sha256,
     )
+
+
+@final
+class _Numbered(Sequence[str]):
+    """Numbers between two texts, made when they are asked for: of a million rows they take more memory than the cells.
+
+    Examples
+    --------
+    >>> names = _Numbered("rows.csv[", range(9), "]")
+    >>> names[-1], names[:2], len(names)
+    ('rows.csv[8]', ('rows.csv[0]', 'rows.csv[1]'), 9)
+    """
+
+    def __init__(self, before: str, numbers: Sequence[int], after: str) -> None:
+        self._before, self._numbers, self._after = before, numbers, after
+
+    @overload
+    def __getitem__(self, at: int) -> str: ...
+    @overload
+    def __getitem__(self, at: slice) -> tuple[str, ...]: ...
+    def __getitem__(self, at: int | slice) -> str | tuple[str, ...]:
+        if isinstance(at, slice):
+            return tuple(f"{self._before}{number}{self._after}" for number in self._numbers[at])
+        return f"{self._before}{self._numbers[at]}{self._after}"
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class _Records:
+    """Rows with a cell for each column: their numbers and lines in the file, and their cells by column."""
+
+    numbers: Sequence[int]
+    lines: Sequence[int]
+    columns: Sequence[Array]
+
+    def some(self, at: Sequence[int]) -> _Records:
+        """Return some of the rows, by their places."""
+        return _Records(
+            array("q", (self.numbers[row] for row in at)),
+            array("q", (self.lines[row] for row in at)),
+            [cells[at] for cells in self.columns],
+        )
+
+
+class _Gathering:
+    """Gathers records, column by column as soon as some are there: lists of cells take three times the memory."""
+
+    def __init__(self, width: int) -> None:
+        self._numbers, self._lines = array("q"), array("q")
+        self._rows: list[list[str]] = []
+        self._columns: list[list[Array]] = [[] for _ in range(width)]
+        # Most cells of a table occur in many rows; each is kept once.
+        self._known: dict[str, str] = {}
+
+    def add(self, number: int, line: int, cells: list[str]) -> None:
+        """Add a row."""
+        self._numbers.append(number)
+        self._lines.append(line)
+        self._rows.append([self._known.setdefault(cell, cell) for cell in cells])
+        if len(self._rows) >= _GATHERED:
+            self._turn()
+
+    def _turn(self) -> None:
+        for parts, cells in zip(self._columns, zip(*self._rows, strict=True), strict=False):
+            parts.append(np.array(cells, object))
+        self._rows.clear()
+
+    def records(self) -> _Records:
+        """Return all rows."""
+        self._turn()
+        columns = list[Array]()
+        for parts in self._columns:
+            columns.append(np.concatenate(parts) if parts else np.array([], object))
+            parts.clear()
+        return _Records(self._numbers, self._lines, columns)
 
 
 class Reader(Protocol):
@@ -389,29 +471,27 @@ class Reader(Protocol):
 
 def _records(
     path: Path, reader: Reader, width: int, number: int = 0, skipped: int = 0
-) -> tuple[list[tuple[int, int, list[str]]], list[Refusal]]:
+) -> tuple[_Records, list[Refusal]]:
     """The rows with as many cells as there are columns, with their numbers and lines, and the others.
 
     ``number`` is that of the first row, and ``skipped`` counts the lines of the file before those of the reader.
     """
-    kept: list[tuple[int, int, list[str]]] = []
+    kept = _Gathering(width)
     faults: list[Refusal] = []
     previous = skipped + reader.line_num
-    # Most cells of a table occur in many rows; each is kept once.
-    known: dict[str, str] = {}
     while True:
         try:
             cells = next(reader)
         except StopIteration:
-            return kept, faults
+            return kept.records(), faults
         except csv.Error as error:
             # After a broken quote, line boundaries are unknown.
             where = f"'{path}', row {number} (line {previous + 1})"
             fault = DataError(f"{where}: broken CSV ({error}). Nothing after it is read.")
-            return kept, [*faults, Refusal(path, fault, number)]
+            return kept.records(), [*faults, Refusal(path, fault, number)]
         line, previous = previous + 1, skipped + reader.line_num  # a quoted cell may span lines: use the first
         if len(cells) == width:
-            kept.append((number, line, [known.setdefault(cell, cell) for cell in cells]))
+            kept.add(number, line, cells)
         else:
             where = f"'{path}', row {number} (line {line})"
             why = (
@@ -517,7 +597,8 @@ def convert_cells(cells: Cells, parts: Sequence[Part], spec: Columns, nan: Calla
             for row, fault in converted.faults.items():
                 faults.setdefault(row, f"column '{name}': {fault}")
         arrays[part.input] = array.reshape(len(array), *part.shape)
-    kept = [row for row in range(len(cells.numbers)) if row not in faults]
+    rows = range(len(cells.numbers))
+    kept = [row for row in rows if row not in faults] if faults else rows
     refused = [
         Refusal(cells.path, DataError(f"{cells.place(row)}, {faults[row]}"), cells.numbers[row]) for row in faults
     ]
@@ -528,7 +609,7 @@ def convert_cells(cells: Cells, parts: Sequence[Part], spec: Columns, nan: Calla
         notes |= dict.fromkeys(missing_note(count, taken, "cells"))
     taken_columns = {name for part in parts for name in part.columns}
     left = {name: column.values[kept] for name, column in cells.columns.items() if name not in taken_columns}
-    return Rows(arrays, tuple(kept), tuple(notes), refused, left)
+    return Rows(arrays, kept, tuple(notes), refused, left)
 
 
 def check_columns(cells: Cells, wanted: Sequence[str], spec: Columns) -> None:

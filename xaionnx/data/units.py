@@ -150,7 +150,7 @@ class CellUnits(Units):
         return without_column(cells_at(self.cells, range(start, stop)), self.without)
 
     def names(self, start: int, stop: int) -> tuple[str, ...]:
-        return self.cells.names[start:stop]
+        return tuple(self.cells.names[start:stop])
 
 
 @final
