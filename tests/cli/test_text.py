@@ -1,5 +1,6 @@
 """Texts on the command line: files, lines, pages in HTML, and what is refused."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -75,6 +76,10 @@ def test_a_continuation_is_appended_to_the_prompt(run: Run, tmp_path: Path) -> N
     assert run("explain", "saliency", GPT, prompt, "--next-token", " French").stdout.count("' French'") == 1
     refused = run("explain", "saliency", GPT, prompt, "--continuation", " Italian.", "-t", "next")
     assert "--target and --continuation both say what to explain" in refused.output
+    past = run("explain", "saliency", str(GPT).replace("gpt", "gpt_with_past"), prompt, "--next-token", " French")
+    assert re.search(r"past_key_values.0.key and \d+ more \(a state each\)", past.stdout)
+    refused = run("explain", "saliency", GPT, "Anna lives in")
+    assert "There is no file 'Anna lives in'. Check the path; a text itself is read from a file too." in refused.output
     prompt.write_text(PROMPT * 9)
     refused = run("explain", "saliency", GPT, prompt, "--continuation", " Italian.")
     assert refused.exit_code != 0

@@ -178,8 +178,8 @@ def test_lines_are_counted_through_quoted_line_breaks(save):
         ("age,\n1,2\n", ", line 1: column 2 has no name. Remove the comma at the end of the lines, or name it."),
         (
             ",age\n0,1\n",
-            ", line 1: column 1 has no name. If it counts the rows, as the index of pandas does, save without it, as "
-            "by to_csv(index=False).",
+            ", line 1: column 1 has no name. If it counts the rows, as the index of a frame of pandas does, save the "
+            "frame without it.",
         ),
         ("age,house\n1,own\n", " lacks the column 'housing' that the model needs. Nearest: 'house'. Add or rename it."),
         (

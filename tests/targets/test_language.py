@@ -162,6 +162,15 @@ def test_targets_are_read_from_the_command_line(gpt: Model) -> None:
     assert Target.read("continuation: in Rome", gpt) == Target.continuation(" in Rome")
 
 
+def test_a_token_that_is_not_known_is_refused(tmp_path: Path) -> None:
+    model = causal(tmp_path, positions=True)
+    with pytest.raises(ParameterError, match=r"has no token that 'x' begins with, and reads it as 'e'. Check the spel"):
+        xaionnx.explain(model, "a b", "saliency", Target.next_token("x"))
+    assert xaionnx.explain(model, "a b", "saliency", Target.next_token("e")).target == [
+        "next token ' e', log probability"
+    ]
+
+
 def test_attention_is_followed_from_the_tokens_that_predict(gpt: Model) -> None:
     length = gpt.read(PROMPT).arrays["input_ids"].shape[1]
     found = xaionnx.explain(gpt, PROMPT, "attention_rollout")

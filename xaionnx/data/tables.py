@@ -548,9 +548,7 @@ def _check_header(path: Path, header: Sequence[str]) -> None:
         if not title:
             advice = "Name every column"
             if number == 0:
-                advice = (
-                    "If it counts the rows, as the index of pandas does, save without it, as by to_csv(index=False)"
-                )
+                advice = "If it counts the rows, as the index of a frame of pandas does, save the frame without it"
             elif number == len(header) - 1:
                 advice = "Remove the comma at the end of the lines, or name it"
             raise DataError(f"'{path}', line 1: column {number + 1} has no name. {advice}.")

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeGuard, final
 import numpy as np
 
 from xaionnx.data.columns import Column
-from xaionnx.data.files import Refusal, expand, read_bytes, sha256_of
+from xaionnx.data.files import Refusal, expand, is_file, read_bytes, sha256_of
 from xaionnx.data.frames import PARQUET, frame_cells, is_frame, is_series
 from xaionnx.data.row_numbers import RowNumbers
 from xaionnx.data.spec import InputSpec
@@ -284,6 +284,8 @@ def _of_files(
 
 
 def _of_file(path: Path, lines: bool) -> list[_Source]:
+    if " " in path.name and not is_file(path):
+        raise DataError(f"There is no file '{path}'. Check the path; a text itself is read from a file too.")
     data = read_bytes(path, "text", MAX_BYTES)
     text, digest = _decoded(path, data), sha256_of(data)
     if not lines:

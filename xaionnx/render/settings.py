@@ -25,6 +25,9 @@ _CAUSELESS: Final = 0.01
 # The factor in the label of rescaled values.
 _FACTOR: Final = re.compile(r"times 2\*\*-?\d+")
 
+# Inputs of one purpose that a caption names.
+_MOST_OF_A_PURPOSE: Final = 2
+
 # How many ops a caption names.
 _OPS: Final = 3
 
@@ -61,11 +64,22 @@ def facts(one: Explanation) -> list[str]:
 
 
 def left_as_is(one: Explanation) -> list[str]:
-    """The inputs that the values do not cover: ``left as they are: mask (a mask), rate (a setting)``."""
+    """The inputs that the values do not cover: ``left as they are: mask (a mask), rate (a setting)``.
+
+    Of several with one purpose, such as past keys and values, only the first is named.
+    """
     left = one.provenance.get("left_as_is", {})
     if not left:
         return []
-    each = ", ".join(f"{name} ({purpose})" for name, purpose in left.items())
+    named: dict[str, list[str]] = {}
+    for name, purpose in left.items():
+        named.setdefault(purpose, []).append(name)
+    each = ", ".join(
+        f"{names[0]} and {len(names) - 1} more ({purpose} each)"
+        if len(names) > _MOST_OF_A_PURPOSE
+        else ", ".join(f"{name} ({purpose})" for name in names)
+        for purpose, names in named.items()
+    )
     return [f"left as {'it is' if len(left) == 1 else 'they are'}: {each}"]
 
 

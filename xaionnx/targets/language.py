@@ -92,6 +92,24 @@ class NextTokens:
         """Return a token as a reader writes it, in quotes."""
         return repr(self.tokenizer.piece(number)) if self.tokenizer is not None else f"token {number}"
 
+    def first_number(self, text: str) -> int:
+        """Return the first token of a text.
+
+        Raises
+        ------
+        ParameterError
+            There is no tokenizer, or it knows no token that the text begins with.
+        """
+        first = self.numbers(text)[0]
+        if self.tokenizer is not None and first == self.tokenizer.special_id("unknown"):
+            word = self.tokenizer.piece(first).strip()
+            if word != text.strip():
+                raise ParameterError(
+                    f"{self.tokenizer.path.name} has no token that {text!r} begins with, and reads it as '{word}'. "
+                    "Check the spelling, and the space before it."
+                )
+        return first
+
     def numbers(self, text: str) -> list[int]:
         """Return the tokens of a text without special ones.
 

@@ -66,7 +66,7 @@ class NextToken(Target):
         return [TargetTerm(self.tensor(model), "identity", indices, ones, names, quantity="log probability")]
 
     def _number(self, tokens: NextTokens, count: int) -> int:
-        number = int(self.token) if is_int(self.token) else tokens.numbers(str(self.token))[0]
+        number = int(self.token) if is_int(self.token) else tokens.first_number(str(self.token))
         if not 0 <= number < count:
             raise ParameterError(f"The vocabulary has {count} tokens. Got {number} instead.")
         return number
