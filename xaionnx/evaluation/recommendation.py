@@ -16,7 +16,7 @@ from xaionnx.data.inputs import Inputs
 from xaionnx.errors import ParameterError
 from xaionnx.evaluation.scores import Scores
 from xaionnx.evaluation.scoring import score_table
-from xaionnx.evaluation.table import ScoreTable, turned
+from xaionnx.evaluation.table import IGNORES_MODEL, ScoreTable, turned
 from xaionnx.explainer import Explainer
 from xaionnx.runtime.model import Model
 from xaionnx.short_repr import short_repr
@@ -25,8 +25,6 @@ from xaionnx.typing import Array, Feeds, InputLike, ModelLike, TargetLike
 METRICS: Final = ("deletion", "insertion", "max_sensitivity", "parameter_randomisation")
 """What methods are judged by, if nothing is named."""
 
-# A map of a model with random weights that is this similar to that of the model is made from the input.
-_IGNORES_MODEL: Final = 0.95
 _FIRST: Final = 2
 _FAITHFULNESS: Final = ("deletion", "insertion", "infidelity", "road", "faithfulness_correlation")
 
@@ -233,7 +231,7 @@ def _recommendation(table: ScoreTable) -> Recommendation:
 def _why_not(scores: Mapping[str, Scores]) -> str:
     """Why a method is not to be trusted; empty if it may be."""
     changes = scores.get("parameter_randomisation")
-    if changes is not None and changes.mean >= _IGNORES_MODEL:
+    if changes is not None and changes.mean >= IGNORES_MODEL:
         return (
             f"its maps hardly change when the weights of the model are randomised (similarity {changes.mean:.2f}), so "
             "that they say little of the model"

@@ -248,6 +248,8 @@ def _scores(judge: Metric, evidence: Evidence) -> Scores:
             "target": evidence.explanation.target.tolist(),
             "explanation": dict(evidence.explanation.provenance),
         },
+        category=judge.category(),
+        maps=measure.maps,
     )
 
 

@@ -15,6 +15,9 @@ from xaionnx.typing import Array, Document, Floats
 LEVEL: Final = 0.05
 """The share of false alarms that the tests of one metric allow together."""
 
+IGNORES_MODEL: Final = 0.95
+"""A map of a model with random weights that is this similar to that of the model is made from the input."""
+
 # Fewer pairs can never be significant at this level.
 _FEWEST: Final = 6
 
@@ -122,6 +125,7 @@ class ScoreTable:
                     {
                         "method": name,
                         "metric": metric,
+                        "category": one.category,
                         "direction": one.direction,
                         **{key: None if math.isnan(value) else value for key, value in numbers.items()},
                         "best": standing.best,
