@@ -6,6 +6,7 @@ import csv
 import importlib.util
 import io
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ import click
 
 from xaionnx_cli import _overwriting
 from xaionnx_cli._case import Case, case_options
-from xaionnx_cli._options import OptionValue
+from xaionnx_cli._options import OptionValue, Seconds
 
 if TYPE_CHECKING:
     from xaionnx.evaluation import ScoreTable
@@ -50,6 +51,7 @@ class Request(Case):
     masks: str | None
     seed: int
     no_inputs: bool
+    budget: float | None
 
 
 @click.command(no_args_is_help=False)
@@ -62,6 +64,12 @@ class Request(Case):
 @click.option("-o", "--save", "save", metavar="FILE", help=SAVE_HELP)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the controls.")
 @no_inputs_option
+@click.option(
+    "--budget",
+    type=Seconds(),
+    metavar="TIME",
+    help="Time, such as 90s or 10m; each score gets an equal share.",
+)
 @case_options
 def command(**given: OptionValue) -> None:
     """Score methods by metrics, beside controls that explain nothing.
@@ -71,7 +79,8 @@ def command(**given: OptionValue) -> None:
 
     All methods explain the same target of the same inputs. A method is marked best by a metric only if it is
     significantly better than every other one, and marked where it is no better than random values: in both cases by a
-    paired test, corrected for the number of methods. What does not apply to the model is left out, with the reason.
+    paired test, corrected for the number of methods. What does not apply to the model is left out, with the reason, and
+    so is what takes more than its share of --budget: all methods by all metrics can take hours.
     """
     from xaionnx.discovery import METHODS
     from xaionnx.evaluation import score_table
@@ -88,8 +97,19 @@ def command(**given: OptionValue) -> None:
     masks = _masks(request.masks)
     model, inputs, target = request.open()
     controls = [name.strip() for name in request.controls.split(",") if name.strip()]
+    began = time.perf_counter()
     with progress_bar() as bar, time_limit_between_runs(request.timeout, "A metric", bar):
-        table = score_table(model, inputs, methods, metrics, target, masks=masks, controls=controls, seed=request.seed)
+        table = score_table(
+            model,
+            inputs,
+            methods,
+            metrics,
+            target,
+            masks=masks,
+            controls=controls,
+            seed=request.seed,
+            budget_s=request.budget,
+        )
     photo = None if request.no_inputs or not inputs.displays else inputs.displays[0]
     title = f"{Path(request.model).name}, {request.inputs}"
     for place in places:
@@ -97,7 +117,8 @@ def command(**given: OptionValue) -> None:
     if request.as_json:
         sys.stdout.write(_report.dump_json(table.to_dict()) + "\n")
     else:
-        write_lines([*repr(table).split("\n"), *verdict(table), *_refused(table), *saved_lines(places)])
+        done = f"{sum(map(len, table.scores.values()))} scores in {time.perf_counter() - began:.3g} s"
+        write_lines([*repr(table).split("\n"), *verdict(table), *_refused(table), done, *saved_lines(places)])
 
 
 def names_of(given: str, registry: Registry[Explainer] | Registry[Metric], left_out: Sequence[str] = ()) -> list[str]:

@@ -82,6 +82,7 @@ def command(**given: OptionValue) -> None:
         document = {
             "choices": [vars(choice) for choice in found.choices],
             "distrusted": dict(found.distrusted),
+            "ranking": found.ranking,
             **found.table.to_dict(),
         }
         sys.stdout.write(_report.dump_json(document) + "\n")

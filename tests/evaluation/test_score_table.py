@@ -98,3 +98,29 @@ def test_methods_are_judged_by_all_metrics_of_faithfulness_together():
     assert said[0] == "Better than the control by all of deletion, road: always."
     assert said[1] == "Better by none of them: never."
     assert said[2].endswith("so that they say little of the model: never.")
+
+
+def test_what_takes_more_than_its_share_of_the_time_is_left_out_with_the_reason():
+    """A clock that moves with each look at it: long computations look often."""
+    ticks = iter(range(100_000))
+    digits = load_digits().images[:2, None].astype(np.float32)
+    methods, metrics = ["saliency", "rise", "input_x_gradient"], ["sparseness", "max_sensitivity"]
+    found = score_table(
+        tiny.trained("digits_cnn"), digits, methods, metrics, 1, budget_s=400, clock=lambda: next(ticks)
+    )
+    assert "more than its share of the time" in found.refused["rise by max_sensitivity"]
+    assert set(found.scores["input_x_gradient"]) == set(metrics)
+    assert next(ticks) < 800
+
+
+def test_without_a_budget_nothing_is_left_out():
+    digits = load_digits().images[:2, None].astype(np.float32)
+    found = score_table(tiny.trained("digits_cnn"), digits, ["saliency"], ["sparseness"], 1, clock=lambda: 1 / 0)
+    assert not found.refused
+
+
+def test_methods_that_were_judged_on_fewer_samples_are_compared_on_those():
+    few, many = scores("few", [0.4] * 6, [0.5] * 6), scores("many", [0.1] * 8, [0.5] * 8)
+    standings = ScoreTable({"few": {"deletion": few}, "many": {"deletion": many}}).standings("deletion")
+    assert standings["many"].best
+    assert standings["few"].p_best == pytest.approx(1 / 2**6)

@@ -64,11 +64,15 @@ class Recommendation:
         Methods that are not recommended whatever their rank, and why.
     table : ScoreTable
         The scores, of each method on as many samples as it was judged on.
+    ranking : tuple of str
+        All methods with scores, the best first: those that were judged on most samples, by mean rank, then those that
+        were left behind, and last those that are not to be trusted.
     """
 
     choices: tuple[Choice, ...]
     distrusted: Mapping[str, str]
     table: ScoreTable
+    ranking: tuple[str, ...] = ()
 
     __repr__ = short_repr
 
@@ -225,7 +229,15 @@ def _recommendation(table: ScoreTable) -> Recommendation:
     for name in sorted(last, key=lambda name: table.seconds[name]):
         if name not in distrusted and (not choices or ranks[name] < choices[-1].rank):
             choices.append(Choice(name, table.seconds[name], ranks[name], most))
-    return Recommendation(tuple(choices), distrusted, table)
+    return Recommendation(tuple(choices), distrusted, table, _ranking(table, distrusted))
+
+
+def _ranking(table: ScoreTable, distrusted: Mapping[str, str]) -> tuple[str, ...]:
+    counts = {name: _samples(table, name) for name in table.methods}
+    ranks = dict[str, float]()
+    for count in set(counts.values()):
+        ranks |= mean_ranks(table, [name for name, own in counts.items() if own == count])
+    return tuple(sorted(table.methods, key=lambda name: (name in distrusted, -counts[name], ranks[name])))
 
 
 def _why_not(scores: Mapping[str, Scores]) -> str:

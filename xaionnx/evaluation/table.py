@@ -171,7 +171,9 @@ def _p_greater(one: Floats, other: Floats) -> float:
     """The p value of the test that values of one are no greater than those of the other; NaN for too few pairs."""
     from scipy.stats import wilcoxon
 
-    differences = one - other
+    # Of a recommendation, some methods are judged on the first samples alone.
+    count = min(len(one), len(other))
+    differences = one[:count] - other[:count]
     differences = differences[np.isfinite(differences)]
     if len(differences) < _FEWEST:
         return math.nan
