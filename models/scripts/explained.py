@@ -20,7 +20,8 @@ from PIL import Image
 import xaionnx
 from xaionnx import Features, Target, discovery, render
 from xaionnx.patterns import estimate_patterns
-from xaionnx.render import colours, maps, painting
+from xaionnx.render.painting import Look, painted
+from xaionnx.render.photo import laid_over
 
 MODELS = Path(__file__).resolve().parents[1]
 PICTURES = MODELS.parent / "docs" / "pictures"
@@ -153,15 +154,8 @@ def draw(name: str, result: xaionnx.Explanation, photo: Image.Image) -> None:
     captioned = render.overlay(result, shown, stretched=True, zoom=11 if small else 1)
     captioned.save(folder / f"{name}.jpg", quality=82, optimize=True)
     # The small picture has no title, scale or caption.
-    found = maps.pixel_map(result, maps.Extent(*shown.shape[:2], True))
-    painted = painting.painted(
-        painting.enlarged(shown, 6 if small else 1),
-        found,
-        colours.scale_of(found.values, "auto", 99.0, "overlay"),
-        painting.Look(),
-        "overlay",
-    )
-    plain = Image.fromarray(painted)
+    laid = laid_over(result, shown, look=Look(zoom=6 if small else 1), stretched=True)
+    plain = Image.fromarray(painted(laid.shown, laid.found, laid.scale, laid.look, "overlay"))
     plain.thumbnail(THUMBNAIL, Image.Resampling.LANCZOS)
     plain.save(folder / f"{name}-small.jpg", quality=82, optimize=True)
 

@@ -213,6 +213,8 @@ def _tell(style: Style, axes: Axes, text: str, x: float, y: float, *, right: boo
         va="center_baseline",
         color=hexadecimal(style.ink),
         fontproperties=fonts.plot_font(9.5, bold),
+        # The dotted line of the base value ends at the number.
+        bbox={"facecolor": hexadecimal(style.paper), "edgecolor": "none", "pad": 1.0},
         zorder=6,
     )
 
