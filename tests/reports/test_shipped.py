@@ -60,6 +60,20 @@ def test_a_classifier_of_pictures(method):
         xaionnx.explain(model, np.asarray(image).transpose(2, 0, 1), method)
 
 
+@pytest.mark.parametrize("baseline", [None, "blur:5", "mean"])
+def test_a_classifier_of_pictures_in_each_kind(baseline):
+    model = opened("open-nsfw.onnx")
+    result = xaionnx.explain(model, PHOTO, "grad_cam", [0, 1])
+    curves = xaionnx.removal_curves(model, PHOTO, result, [0, 1], steps=3, baseline=baseline)
+    removed, inserted = curves.maps["deletion"], curves.maps["insertion"]
+    np.testing.assert_allclose(removed[..., 0], result.prediction, rtol=1e-5)
+    # All removed is nothing inserted, and the other way round.
+    np.testing.assert_allclose(removed[..., [0, -1]], inserted[..., [-1, 0]], rtol=1e-5)
+    for kind in ("map", "contours", "for_and_against", "targets", "deletion"):
+        assert min(curves.plot(kind=kind).size) > 300
+    assert len(xaionnx.render.film(curves)) == 4
+
+
 @pytest.mark.parametrize("method", ["saliency", "occlusion", "kernel_shap"])
 def test_a_voice_detector_with_a_state(method):
     model = opened("silero_vad.onnx")
