@@ -12,7 +12,7 @@ from xaionnx.explanation import Explanation
 from xaionnx.render import charts, colour_bars, fonts, page, readings
 from xaionnx.render.result_page import rows_page
 from xaionnx.render.table_chart import DOTS, LEGEND, value_legend
-from xaionnx.render.tables import Table, subsample, table_of
+from xaionnx.render.tables import Table, name_with_unit, subsample, table_of
 from xaionnx.render.themes import LIGHT, Style, hexadecimal
 from xaionnx.render.value_colours import dot_colours
 from xaionnx.typing import Array, Floats
@@ -163,10 +163,6 @@ def _dependence(
 ) -> Figure:
     x, categories = raw
     y = table.values[drawn, chosen]
-    units = next((d.units for d in explanation.display.values() if d.kind == "row" and d.units), ())
-    unit = f" in {units[chosen]}" if len(units) == len(table.names) and units[chosen] else ""
-    # The name may say it already: age in years.
-    unit = "" if charts.spaced(table.names[chosen]).endswith(unit.removeprefix(" in ")) else unit
     below, turned, words_below = _words_below(categories)
     left, top, tall, missing = 84, 34, 380, bool(np.isnan(x).any())
     right = 16
@@ -220,7 +216,8 @@ def _dependence(
     name = charts.spaced(table.names[chosen])
     charts.write(style, figure, charts.shortened(f"effect of {name} on the prediction", 820), 8, 14, colour=style.faint)
     middle = start + (charts.WIDTH - start - right) / 2
-    charts.write(style, figure, charts.shortened(f"{name}{unit}", 600), middle, top + tall + below + 14, align="center")
+    below_it = charts.shortened(name_with_unit(explanation, name, chosen, " in "), 600)
+    charts.write(style, figure, below_it, middle, top + tall + below + 14, align="center")
     if other is not None:
         partner = charts.shortened(f"colour: {charts.spaced(table.names[other])}, low", 520)
         value_legend(style, figure, partner, top + tall + below + 44)

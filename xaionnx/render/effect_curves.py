@@ -14,6 +14,7 @@ from xaionnx.render import charts, colour_bars, page
 from xaionnx.render.colours import Scale, number_words, scale_of
 from xaionnx.render.dependence_plot import feature_number
 from xaionnx.render.result_page import sample_page
+from xaionnx.render.tables import name_with_unit
 from xaionnx.render.themes import Style, hexadecimal
 from xaionnx.typing import Array, Floats
 
@@ -58,9 +59,7 @@ class _Effects:
     def title(self, feature: int) -> str:
         """The name of a feature with its unit, if the name does not say it."""
         name = charts.spaced(self.one.feature_names[feature])
-        units = next((d.units for d in self.one.display.values() if d.kind == "row" and d.units), ())
-        unit = units[feature] if len(units) == len(self.one.feature_names) else ""
-        return f"{name}, {unit}" if unit and not name.endswith(unit) else name
+        return name_with_unit(self.one, name, feature)
 
 
 def effect_curves(

@@ -214,3 +214,20 @@ def subsample(count: int, most: int) -> Array:
     if count <= most:
         return np.arange(count)
     return np.sort(np.random.default_rng(0).choice(count, most, replace=False))
+
+
+def name_with_unit(result: Explanation, name: str, feature: int, joint: str = ", ") -> str:
+    """The name of a feature and its unit, unless the name says it already, as ``age in years`` does.
+
+    Examples
+    --------
+    >>> from xaionnx.data.display import Display
+    >>> shown = {"x": Display("row", np.ones((1, 2)), ("rent", "duration in month"), units=("DM", "months"))}
+    >>> one = Explanation("lime", np.ones((1, 2)), np.array(["good"]), np.ones(1), display=shown)
+    >>> name_with_unit(one, "rent", 0), name_with_unit(one, "duration in month", 1)
+    ('rent, DM', 'duration in month')
+    """
+    units = next((display.units for display in result.display.values() if display.kind == "row" and display.units), ())
+    unit = units[feature] if len(units) == len(result.feature_names) else ""
+    last = name.split(" ")[-1]
+    return name if not unit or last.rstrip("s") == unit.rstrip("s") or name.endswith(unit) else f"{name}{joint}{unit}"
