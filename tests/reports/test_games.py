@@ -1,4 +1,4 @@
-"""What people met with KernelSHAP, Shapley interactions and LIME."""
+"""What people met with KernelSHAP, Shapley interactions, Owen values, LIME and anchors."""
 
 import tomllib
 import tracemalloc
@@ -9,6 +9,8 @@ import pytest
 
 import xaionnx
 from models import planted
+from tests.oracles import games
+from tests.oracles.owen import owen
 from tests.tiny import loaded
 from xaionnx.errors import BudgetError, OutputError, ParameterError
 
@@ -159,3 +161,149 @@ def test_more_features_keep_the_first_ones(curved):
     )
     assert (len(few), len(more)) == (3, 6)
     assert set(few) <= set(more)
+
+
+def test_the_budget_of_orders_is_used(curved):
+    for budget in (100, 257, 1000):
+        found = xaionnx.explain(curved, np.ones((1, 12), np.float32), "shapley_sampling", 0, budget=budget)
+        # Another order and its reverse cost 2 (P - 1).
+        assert budget - 2 * 11 < found.diagnostics["evaluations"][0] <= budget
+
+
+def _distance_to_codes():
+    """The class of a row is the number in its first column."""
+    return loaded(
+        "g (float[N,2] x) => (float[N,3] y)"
+        "{ a = Slice(x, start, end, axis)  d = Sub(a, codes)  far = Abs(d)  y = Neg(far) }",
+        start=np.array([0]),
+        end=np.array([1]),
+        axis=np.array([1]),
+        codes=np.float32([[0, 1, 2]]),
+    )
+
+
+def test_a_word_that_no_row_has_can_be_an_anchor():
+    rng = np.random.default_rng(0)
+    rows = np.column_stack([rng.integers(0, 2, 1000), rng.random(1000)]).astype(np.float32)
+    found = xaionnx.explain(_distance_to_codes(), np.float32([[2, 0.5]]), "anchors", background=rows)
+    told = found.diagnostics
+    assert (told["anchor"], told["precision"], told["coverage"], told["found"]) == ([[[0]]], [[1.0]], [[0.0]], [[True]])
+
+
+def test_coverage_is_that_of_the_rows_for_any_seed_and_batch():
+    rng = np.random.default_rng(1)
+    rows = np.column_stack([rng.integers(0, 3, 500), rng.random(500)]).astype(np.float32)
+    for seed, batch in ((0, 32), (1, 32), (0, 200)):
+        found = xaionnx.explain(
+            _distance_to_codes(), np.float32([[2, 0.5]]), "anchors", background=rows, seed=seed, batch=batch
+        )
+        assert found.diagnostics["anchor"] == [[[0]]]
+        assert found.diagnostics["coverage"] == [[(rows[:, 0] == 2).mean()]]
+
+
+def test_rules_of_hundreds_of_columns():
+    weights = np.zeros((2, 290), np.float32)
+    weights[0, 17], weights[1, 17] = -1, 1
+    rows = np.random.default_rng(0).normal(size=(400, 290)).astype(np.float32)
+    x = np.zeros((1, 290), np.float32)
+    x[0, 17] = 3
+    found = xaionnx.explain(planted.load(planted.linear(weights)), x, "anchors", background=rows, budget=200_000)
+    assert found.diagnostics["anchor"] == [[[17]]]
+    assert found.diagnostics["precision"] == [[1.0]]
+
+
+@pytest.mark.parametrize("count", range(1, 12))
+def test_any_number_of_features_is_found_on_the_path(curved, count):
+    x = np.ones((1, 12), np.float32)
+    found = xaionnx.explain(curved, x, "lime", 0, budget=2000, select=count, selection="lasso_path")
+    assert 1 <= np.count_nonzero(found.feature_values) <= count
+
+
+def test_forward_selection_fits_at_least_as_well_as_the_path(curved):
+    x = np.ones((1, 12), np.float32)
+    for count in range(1, 12):
+        by_path, forward = (
+            xaionnx.explain(curved, x, "lime", 0, budget=2000, select=count, alpha=0, selection=selection)
+            for selection in ("lasso_path", "forward")
+        )
+        assert forward.diagnostics["r2"][0][0] >= by_path.diagnostics["r2"][0][0] - 1e-9
+
+
+def test_bins_of_rows_with_missing_values():
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(300, 2)).astype(np.float32)
+    rows[rng.random(300) < 0.2, 0] = np.nan
+    model = loaded(
+        "g (float[N,2] x) => (float[N,1] y) { n = IsNaN(x)  z = Where(n, five, x)  y = MatMul(z, w) }",
+        five=np.float32(5),
+        w=np.float32([[1], [2]]),
+    )
+    settings = {"neighbourhood": "bins", "background": rows, "alpha": 0.0}
+    missing, known = xaionnx.explain(model, np.float32([[np.nan, 0], [0.1, 0]]), "lime", 0, **settings).values
+    # In the bin of its own the value is 5, in the others about 0; and a known value is compared with 5 and the others.
+    assert 4.5 < missing[0] < 5.5
+    assert known[0] < 0
+    np.testing.assert_allclose(missing[1], known[1], atol=0.3)
+
+
+def test_drawn_numbers_do_not_pile_up_at_the_ends_of_bins():
+    from xaionnx.data.sample import Sample
+    from xaionnx.explainers._games.conditions import conditions_of
+    from xaionnx.explainers._games.row_sampling import SampledRows
+    from xaionnx.perturb.features import Features
+    from xaionnx.perturb.removal import Select
+
+    rows = np.random.default_rng(0).exponential(size=(500, 1))
+    sample = Sample({"x": np.array([0.3])}, "x")
+    removal = Select(sample, Features.elements().players(sample), {"x": rows})
+    (condition,) = conditions = conditions_of("Lime", removal)
+    drawn = SampledRows(removal, conditions, 0, 20_000).feed(1, 20_000)["x"][:, 0]
+    ends = [rows.min(), *condition.edges, rows.max()]
+    assert not np.isin(drawn, ends).any()
+    assert ends[0] < drawn.min()
+    assert drawn.max() < ends[-1]
+    shares = np.histogram(drawn, ends)[0] / len(drawn)
+    np.testing.assert_allclose(shares, 0.25, atol=0.015)
+
+
+def test_teams_of_any_size_have_owen_values():
+    model, x = games.loaded(7, seed=4), np.random.default_rng(4).normal(size=(1, 7)).astype(np.float32)
+    v = {present: float(value[0]) for present, value in games.values(model, x[0]).items()}
+    found = xaionnx.explain(model, x, "partition_shap", 0, hierarchy=np.array([0, 0, 0, 1, 2, 2, 0]))
+    np.testing.assert_allclose(found.values[0], owen(v, [[0, 1, 2, 6], 3, [4, 5]], 7), rtol=1e-4, atol=1e-5)
+
+
+def test_values_of_groups_without_those_of_their_players():
+    model, x = games.loaded(7, seed=4), np.random.default_rng(4).normal(size=(1, 7)).astype(np.float32)
+    labels = np.array([0, 0, 0, 1, 2, 2, 0])
+    groups = xaionnx.explain(model, x, "exact_shapley", 0, features=labels)
+    assert groups.diagnostics["evaluations"] == [2**3]
+    players = xaionnx.explain(model, x, "partition_shap", 0, hierarchy=labels)
+    by_group = {tuple(group): value for group, value in players.diagnostics["groups"][0][0]}
+    for number in range(3):
+        own = tuple(np.flatnonzero(labels == number).tolist())
+        value = by_group.get(own, players.feature_values[0, list(own)].sum())
+        np.testing.assert_allclose(groups.feature_values[0, number], value, rtol=1e-5, atol=1e-6)
+
+
+def test_a_linear_model_has_its_closed_form():
+    rng = np.random.default_rng(0)
+    weights, rows = rng.normal(size=10), rng.normal(size=(200, 10)).astype(np.float32)
+    model, x = planted.load(planted.linear([weights.tolist()])), rng.normal(size=(3, 10)).astype(np.float32)
+    rows[:, 3] = rows[:, 2]
+    settings = {"background": rows, "background_size": 200}
+    expected = (x - rows.mean(axis=0)) * weights
+    for method in ("kernel_shap", "linear_shap"):
+        found = xaionnx.explain(
+            model, x, method, 0, **settings, **({"budget": 10**6} if method == "kernel_shap" else {})
+        )
+        np.testing.assert_allclose(found.values, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("method", ["kernel_shap", "exact_shapley", "shapley_sampling"])
+def test_there_are_as_many_values_as_features(curved, method):
+    found = xaionnx.explain(curved, np.ones((1, 12), np.float32), method, 0)
+    assert found.feature_values.shape == (1, 12)
+    np.testing.assert_allclose(
+        found.feature_values.sum() + found.baseline_prediction[0], found.prediction[0], rtol=1e-4, atol=1e-5
+    )

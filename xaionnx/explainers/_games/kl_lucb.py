@@ -200,7 +200,8 @@ class BeamSearch:
         closest = self._found(nobody, rate)
         beam = [nobody]
         for _ in range(players):
-            known = 0.0 if best is None else best.coverage
+            # No row may meet a rule, such as a word that is only in the sample.
+            known = -1.0 if best is None else best.coverage
             extended = {anchor | {k}: None for anchor in beam for k in range(players) if k not in anchor}
             wider = [anchor for anchor in extended if self.coverage(anchor) > known]
             if not wider:
