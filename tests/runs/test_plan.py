@@ -29,7 +29,8 @@ def test_shards_grow_to_ten_seconds():
 
 
 def test_shards_have_at_most_so_many_bytes():
-    assert max(sizes(Plan([range(1000)]), 1e-6, 2**20)) == 32
+    assert max(sizes(Plan([range(1000)]), 1e-6, 2**20 - 2**12)) == 16
+    assert max(sizes(Plan([range(100_000)]), 1e-9, 0)) == 4096
 
 
 def test_slow_rows_are_shards_of_their_own():

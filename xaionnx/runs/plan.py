@@ -10,9 +10,9 @@ from xaionnx.runs.job import Outcome, Shard
 
 # Seconds of work in a shard: a run that is killed loses at most this much for each worker.
 _SECONDS: Final = 10.0
-# Size of the inputs of a shard; the results of a method take about as much memory.
-_BYTES: Final = 2**25
-_MOST: Final = 16384
+# Size of the inputs of a shard, the results of a method take about as much memory, and what is kept of each row besides.
+_BYTES: Final = 2**24
+_ROW_BYTES: Final = 2**12
 # Units of a shard as long as no row could be read, so that nothing is known of their cost.
 _UNKNOWN: Final = 64
 # A shard is at most so many times as long as the one whose work was timed.
@@ -77,8 +77,8 @@ class Plan:
             self._size = max(self._size, min(_GROWTH * count, _UNKNOWN))
         else:
             each = max(outcome.seconds / outcome.rows, 1e-9)
-            size = max(outcome.bytes / outcome.rows, 1.0)
-            self._size = max(1, min(int(_SECONDS / each), int(_BYTES / size), _GROWTH * count, _MOST))
+            size = outcome.bytes / outcome.rows + _ROW_BYTES
+            self._size = max(1, min(int(_SECONDS / each), int(_BYTES / size), _GROWTH * count))
         return True
 
     def lost(self, shards: Iterable[Shard]) -> Shard | None:
