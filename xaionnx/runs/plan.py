@@ -10,7 +10,7 @@ from xaionnx.runs.job import Outcome, Shard
 
 # Seconds of work in a shard: a run that is killed loses at most this much for each worker.
 _SECONDS: Final = 10.0
-# Size of the inputs of a shard, the results of a method take about as much memory, and what is kept of each row besides.
+# Size of the inputs of a shard, and of what is kept of each row besides; results take about as much memory.
 _BYTES: Final = 2**24
 _ROW_BYTES: Final = 2**12
 # Units of a shard as long as no row could be read, so that nothing is known of their cost.
