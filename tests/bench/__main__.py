@@ -26,7 +26,7 @@ from typing import Any
 import onnxruntime as ort
 
 import xaionnx
-from tests.bench import explanations, fresh, gain, games, gradients, maps, table
+from tests.bench import explanations, fresh, gain, games, gradients, maps, passes, table
 from tests.bench.ratio import Bare, measure
 from tests.bench.tasks import NETS, Task, tasks
 from xaionnx import Model, discovery
@@ -132,6 +132,8 @@ def measured(nets: Path | None, only: str, rounds: int, seeds: int, left_out: li
         yield from (row | {"machine": machine()} for row in gradients.rows(nets, only, rounds))
         yield from gradients.cam_rows(nets, only, rounds)
         yield from explanations.rows(nets, only, rounds)
+    if "pass: ".startswith(only) or only.startswith("pass"):
+        yield from (row for row in passes.measured(rounds) if only in row["name"])
     left_out += [
         f"gradient, {net.name}"
         for net in gradients.NETS

@@ -22,13 +22,27 @@ def markdown(results: dict[str, Any] | None = None) -> str:
     machine, rows = results["machine"], results["rows"]
     of = {
         kind: [row for row in rows if row["kind"] == kind]
-        for kind in ("ratio", "gradient", "gain", "evaluations", "peers", "map", "cam", "over", "first", "memory")
+        for kind in (
+            "ratio",
+            "gradient",
+            "gain",
+            "evaluations",
+            "peers",
+            "map",
+            "cam",
+            "over",
+            "first",
+            "memory",
+            "pass",
+        )
     }
     parts = []
     if of["ratio"]:
         parts += [_ratios(of["ratio"])]
     if of["gradient"]:
         parts += [_gradients(of["gradient"])]
+    if of["pass"]:
+        parts += [_passes(of["pass"])]
     if of["evaluations"]:
         parts += [_evaluations(of["evaluations"])]
     if of["peers"]:
@@ -69,6 +83,23 @@ def _ratios(rows: list[dict[str, Any]]) -> str:
     lines += [
         f"| {row['name']} | {row['evaluations']:,} | {row['limit_s']:.3g} s | {_spread(row['rounds'])} "
         f"| {_spread(row['cpu'])} | {row['first']:.2f} | {row['target']:.2f} |"
+        for row in rows
+    ]
+    return "\n".join(lines)
+
+
+def _passes(rows: list[dict[str, Any]]) -> str:
+    lines = [
+        "Processor time of a pass over a data set (`explain_all`: reading, explaining, writing) over that of its own "
+        "graph alone, batch by batch on one thread on tensors in memory, for occlusion the bare session for as many "
+        "evaluations; median and range of the rounds:",
+        "",
+        "| pass | graph, a sample | reading, a sample | pass / graph | without reading | samples a second |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    lines += [
+        f"| {row['name'].removeprefix('pass: ')} | {row['graph_ms']:.3g} ms | {row['reading_ms']:.3g} ms "
+        f"| {_spread(row['ratio'])} | {_spread(row['without_reading'])} | {row['a_second']:,.0f} |"
         for row in rows
     ]
     return "\n".join(lines)

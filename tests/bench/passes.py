@@ -1,0 +1,90 @@
+"""What a pass over a data set costs: reading, explaining and writing, over its own graph on tensors in memory."""
+
+from __future__ import annotations
+
+import shutil
+import statistics
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from PIL import Image
+
+import xaionnx
+from tests.bench.turns import session, turns
+from xaionnx import Dataset, Model
+from xaionnx.typing import Array
+
+PHOTOS: Final = 56
+DIGITS: Final = 1000
+# The best batch of the bare sessions on one core.
+_BATCH: Final = 4
+
+
+def photos(folder: Path) -> Path:
+    """Write crops of the photographs of the repository, 320 pixels wide, as JPEG."""
+    pictures = [Image.open(path).convert("RGB") for path in sorted(Path("models/photos").glob("*.*"))]
+    draw = np.random.default_rng(0)
+    for number in range(PHOTOS):
+        picture = pictures[number % len(pictures)]
+        side = min(*picture.size, 320)
+        left, upper = (int(draw.integers(0, size - side + 1)) for size in picture.size)
+        picture.crop((left, upper, left + side, upper + side)).save(folder / f"{number:03}.jpg", quality=90)
+    return folder
+
+
+def _tensors(model: Model, data: Dataset) -> Array:
+    blocks = [block for block in data.batches(model) if block.inputs is not None]
+    return np.concatenate([block.inputs.arrays[model.input().name] for block in blocks if block.inputs is not None])
+
+
+def measured(rounds: int) -> Iterator[dict[str, Any]]:
+    """A row for each method: seconds of the processor over those of its own graph, and of them for reading alone."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "photos").mkdir()
+        lite = Model.load("models/efficientnet_lite0.onnx", threads=1)
+        data = Dataset.of(photos(folder / "photos"))
+        digits = np.random.default_rng(0).random((DIGITS, 1, 28, 28)).astype(np.float32)
+        np.save(folder / "digits.npy", digits)
+        small = Model.load("models/mnist_cnn.onnx", threads=1)
+        for method in ("grad_cam", "saliency"):
+            yield _row(f"{method}, {PHOTOS} photos, EfficientNet-Lite0", lite, data, method, folder, rounds)
+        rows = Dataset.of(folder / "digits.npy")
+        yield _row(f"occlusion, {DIGITS:,} digits, MNIST CNN", small, rows, "occlusion", folder, rounds)
+
+
+def _row(name: str, model: Model, data: Dataset, method: str, folder: Path, rounds: int) -> dict[str, Any]:
+    x, path = _tensors(model, data), folder / "graph.onnx"
+    if method == "occlusion":
+        evaluations = sum(xaionnx.explain(model, x[:1], method).diagnostics["evaluations"])
+        bare, samples = session(model.path), np.repeat(x, evaluations, axis=0)
+        batch = 16
+    else:
+        xaionnx.compile(model, method).save(path)
+        bare, samples, batch = session(path), x, _BATCH
+    feed = bare.get_inputs()[0].name
+
+    def graph() -> None:
+        for start in range(0, len(samples), batch):
+            bare.run(None, {feed: samples[start : start + batch]})
+
+    def whole() -> None:
+        shutil.rmtree(folder / "run", ignore_errors=True)
+        xaionnx.explain_all(model, data, method, to=folder / "run")
+
+    found = turns({"graph": graph, "pass": whole, "reading": lambda: _tensors(model, data)}, rounds)
+    each = {kind: statistics.median(seconds) / len(x) for kind, seconds in found.items()}
+    return {
+        "kind": "pass",
+        "name": f"pass: {name}",
+        "ratio": [round(a / b, 3) for a, b in zip(found["pass"], found["graph"], strict=True)],
+        "without_reading": [
+            round((a - c) / b, 3) for a, b, c in zip(found["pass"], found["graph"], found["reading"], strict=True)
+        ],
+        "graph_ms": round(1000 * each["graph"], 3),
+        "reading_ms": round(1000 * each["reading"], 3),
+        "a_second": round(1 / each["pass"], 1),
+    }
