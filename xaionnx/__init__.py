@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from xaionnx import explainers as explainers
     from xaionnx import gradients as gradients
     from xaionnx import methods as methods
+    from xaionnx import optimization as optimization
     from xaionnx import patterns as patterns
     from xaionnx import render as render
     from xaionnx import runs as runs
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from xaionnx.evaluation import Scores, evaluate
     from xaionnx.gradients.finite_differences import FiniteDifferences
     from xaionnx.methods import Settings
+    from xaionnx.optimization import visualize
     from xaionnx.runs import Run, explain_all
 
 __all__ = [
@@ -66,6 +68,7 @@ __all__ = [
     "explain_all",
     "removal_curves",
     "show_progress",
+    "visualize",
 ]
 
 
@@ -132,6 +135,7 @@ _LATER = {
     "evaluate": "xaionnx.evaluation",
     "explain_all": "xaionnx.runs",
     "removal_curves": "xaionnx.deletion",
+    "visualize": "xaionnx.optimization",
 }
 _ROOMS = (
     "autodiff",
@@ -142,6 +146,7 @@ _ROOMS = (
     "explainers",
     "gradients",
     "methods",
+    "optimization",
     "patterns",
     "render",
     "runs",

@@ -113,7 +113,7 @@ def command(
     )
 
 
-def method_options(method: type[Explainer]) -> list[click.Parameter]:
+def method_options(method: type) -> list[click.Parameter]:
     """One option for each field of a method; flags as ``--x/--no-x``."""
     return [_option(field, *declared) for field, declared in parameters.declared(method).items()]
 
@@ -163,7 +163,7 @@ def _capitalized(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def summary(method: type[Explainer]) -> str:
+def summary(method: type) -> str:
     """The first sentence of a method's docstring, on one line."""
     paragraph = inspect.cleandoc(method.__doc__ or "").partition("\n\n")[0]
     text = " ".join(paragraph.replace("::", "").split())

@@ -52,6 +52,8 @@ def test_help_holds_every_command(parts):
         "methods",
         "patterns",
         "recommend",
+        "visualize",
+        "visualize channel",
     )
     lines = ("", *(f"{name} " for name in commands))
     for words in lines:

@@ -6,6 +6,7 @@ Pictures need only an :class:`~xaionnx.Explanation` and the photographs, never t
 from xaionnx.render.bar_chart import bars
 from xaionnx.render.contact_sheet import sheet
 from xaionnx.render.files import check_suffix, save, save_page
+from xaionnx.render.found_pictures import found_pictures
 from xaionnx.render.layers import covers_picture
 from xaionnx.render.notebook import picture_page
 from xaionnx.render.photo import overlay
@@ -25,6 +26,7 @@ __all__ = [
     "check_suffix",
     "covers_picture",
     "film",
+    "found_pictures",
     "has_rows",
     "is_text",
     "overlay",

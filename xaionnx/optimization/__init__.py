@@ -1,0 +1,11 @@
+"""Inputs that are searched for: what makes a unit of a model large.
+
+A search follows the gradient graph of an objective, from a parametrisation of the picture through random views of it.
+Objectives, parametrisations and optimisers are one file each.
+"""
+
+from xaionnx.optimization.objective import OBJECTIVES, Objective
+from xaionnx.optimization.search import Search, visualize
+from xaionnx.optimization.visualization import Visualization
+
+__all__ = ["OBJECTIVES", "Objective", "Search", "Visualization", "visualize"]

@@ -1,0 +1,209 @@
+"""Objective: a number that a search makes large, as nodes of a graph."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Final, final
+
+import numpy as np
+
+from xaionnx import parameters
+from xaionnx.data.sample import Sample
+from xaionnx.errors import ParameterError, UnknownNameError, UnsupportedModelError
+from xaionnx.layers.layer import check_layer, layer_name
+from xaionnx.layers.shapes import tensor_shapes
+from xaionnx.layers.spatial_map import SpatialMap
+from xaionnx.registry import Registry
+from xaionnx.runtime.model import Model
+from xaionnx.short_repr import short_repr
+from xaionnx.typing import Array
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+    from xaionnx.graph.builder import Builder
+
+
+@final
+class ObjectiveGraph:
+    """The graph of a model to which an objective adds its nodes.
+
+    Parameters
+    ----------
+    model : Model
+    sample : Sample
+        Any sample, for sizes.
+    g : Builder
+        Of the model's graph.
+    """
+
+    def __init__(self, model: Model, sample: Sample, g: Builder) -> None:
+        self.model, self.sample, self.g = model, sample, g
+
+    def tensor(self, name: str) -> ir.Value:
+        """Return a tensor of the graph.
+
+        Raises
+        ------
+        UnknownNameError, UnsupportedModelError
+            There is no such tensor, or it does not depend on the input.
+        """
+        check_layer(self.model, name)
+        graph = self.g.graph
+        values = {str(value.name): value for value in graph.inputs}
+        values |= {str(value.name): value for node in graph for value in node.outputs}
+        return values[name]
+
+    def planes(self, name: str | None) -> tuple[ir.Value, tuple[int, int, int]]:
+        """Return a layer as maps of its channels, (N, C, h, w), and (C, h, w); units without a place have 1 x 1.
+
+        Raises
+        ------
+        ParameterError
+            No layer is named.
+        UnknownNameError, UnsupportedModelError
+            There is no such layer, or its axes are unknown.
+        """
+        if name is None:
+            raise ParameterError("The objective needs a layer. Name a tensor; 'xaionnx inspect MODEL' lists them.")
+        name = layer_name(self.model, name)
+        x = self.tensor(name)
+        shape = self.shape(name)
+        try:
+            found = SpatialMap.of(self.model, name, shape, self.sample)
+        except UnsupportedModelError:
+            if len(shape) != 1:
+                raise
+            return self.g.reshape(x, np.array([0, *shape, 1, 1], dtype=np.int64)), (shape[0], 1, 1)
+        channels = int(np.prod(shape)) // (found.grid[0] * found.grid[1]) if found.axes.positions else shape[1]
+        return found.emit_planes(self.g, x), (channels, *found.grid)
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Return the sizes of a tensor without the batch."""
+        one = {key: x if key in self.sample.shared else x[None] for key, x in self.sample.x.items()}
+        shape = tensor_shapes(self.model, one).get(name)
+        if shape is None or any(size is None for size in shape[1:]):
+            raise UnsupportedModelError(f"The sizes of layer '{name}' of {self.model.name} are not known.")
+        return tuple(int(size or 0) for size in shape[1:])
+
+    def mean(self, value: ir.Value, count: int) -> ir.Value:
+        """Return the mean over the ``count`` numbers of each sample, (N, 1)."""
+        # A product, which every op set has alike.
+        flat = self.g.reshape(value, np.array([0, count], dtype=np.int64))
+        return self.g.op("MatMul", flat, np.full((count, 1), 1 / count, dtype=np.float32))
+
+
+class Objective(ABC):
+    """A number for each picture, larger where it has more of what is searched for.
+
+    A frozen dataclass whose fields are its parameters. Objectives add and scale::
+
+        Channel(layer="relu3", channel=5) - 0.5 * Channel(layer="relu3", channel=7)
+
+    Attributes
+    ----------
+    reference : str
+        The publication that it follows.
+    """
+
+    reference: ClassVar[str] = ""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "__repr__" not in vars(cls):
+            cls.__repr__ = short_repr  # type: ignore[method-assign,assignment]  # as a dataclass does, which each is
+
+    @final
+    def __post_init__(self) -> None:
+        parameters.check_all(self)
+
+    @classmethod
+    @final
+    def name(cls) -> str:
+        """The name of the objective, which is that of its file."""
+        return cls.__module__.rpartition(".")[2]
+
+    @abstractmethod
+    def emit(self, graph: ObjectiveGraph) -> ir.Value:
+        """Add the nodes to a graph and return the value (N, 1)."""
+
+    @final
+    def __add__(self, other: Objective) -> Objective:
+        return Weighted(terms=((1.0, self), (1.0, other)))
+
+    @final
+    def __sub__(self, other: Objective) -> Objective:
+        return Weighted(terms=((1.0, self), (-1.0, other)))
+
+    @final
+    def __mul__(self, weight: float) -> Objective:
+        return Weighted(terms=((float(weight), self),))
+
+    __rmul__ = __mul__
+
+    @final
+    def __neg__(self) -> Objective:
+        return Weighted(terms=((-1.0, self),))
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Weighted(Objective):
+    """A weighted sum of objectives."""
+
+    terms: tuple[tuple[float, Objective], ...] = parameters.free((), "pairs", "weights and objectives", optional=False)
+
+    def emit(self, graph: ObjectiveGraph) -> ir.Value:
+        values = [graph.g.op("Mul", objective.emit(graph), weight) for weight, objective in self.terms]
+        return values[0] if len(values) == 1 else graph.g.op("Sum", *values)
+
+
+def one_channel(graph: ObjectiveGraph, layer: str | None, channel: int) -> tuple[ir.Value, tuple[int, int]]:
+    """Return the map (N, 1, h, w) of a channel of a layer, and (h, w).
+
+    Raises
+    ------
+    UnknownNameError
+        The layer has no such channel.
+    """
+    planes, (channels, height, width) = graph.planes(layer)
+    if channel >= channels:
+        raise UnknownNameError(f"Layer '{layer}' has {channels} channels, from 0. Got {channel}.")
+    return graph.g.op("Gather", planes, np.array([channel], dtype=np.int64), axis=1), (height, width)
+
+
+def at_place(
+    graph: ObjectiveGraph, planes: ir.Value, size: tuple[int, int], place: tuple[int | None, int | None]
+) -> ir.Value:
+    """Return maps (N, C, h, w) at one place (row, column), by default the one in the middle, (N, C, 1, 1).
+
+    Raises
+    ------
+    UnknownNameError
+        There is no such place.
+    """
+    height, width = size
+    row, column = (extent // 2 if at is None else at for at, extent in zip(place, size, strict=True))
+    if row >= height or column >= width:
+        raise UnknownNameError(f"The layer has {height} x {width} places, from 0. Got {row} x {column}.")
+    rows = graph.g.op("Gather", planes, np.array([row], dtype=np.int64), axis=2)
+    return graph.g.op("Gather", rows, np.array([column], dtype=np.int64), axis=3)
+
+
+def normalised(direction: Array) -> Array:
+    """Return a vector of length 1.
+
+    Raises
+    ------
+    ParameterError
+        All its numbers are 0, or some are not finite.
+    """
+    vector = np.asarray(direction, dtype=np.float32).reshape(-1)
+    length = float(np.linalg.norm(vector))
+    if not np.isfinite(length) or length == 0:
+        raise ParameterError("A direction must have finite numbers, not all of them 0.")
+    return vector / length
+
+
+OBJECTIVES: Final[Registry[Objective]] = Registry("objective", "xaionnx.optimization.objectives", Objective)

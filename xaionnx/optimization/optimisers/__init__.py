@@ -1,0 +1,1 @@
+"""How searches move, one optimiser a file."""

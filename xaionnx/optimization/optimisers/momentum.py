@@ -1,0 +1,30 @@
+"""Momentum: gradient ascent with a running sum of gradients."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+
+from xaionnx.optimization.optimiser import Optimiser, learning_rate
+from xaionnx.parameters import real
+from xaionnx.typing import Array
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Momentum(Optimiser):
+    """Steps ``rate * m`` with ``m = decay m + g``; with ``decay=0`` it is gradient ascent.
+
+    References
+    ----------
+    Polyak, Some methods of speeding up the convergence of iteration methods, 1964, doi:10.1016/0041-5553(64)90137-5.
+    """
+
+    learning_rate: float = learning_rate(0.05)
+    decay: float = real(0.9, "share of the earlier sum", low=0, high=0.999999)
+
+    def step(self, state: dict[str, Array], gradient: Array) -> Array:
+        state["sum"] = gradient + np.float32(self.decay) * state.get("sum", np.zeros_like(gradient))
+        return np.asarray(np.float32(self.learning_rate) * state["sum"])

@@ -1,0 +1,107 @@
+"""Parametrisation: the numbers that a search changes, and the pictures that they make."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Final, final
+
+import numpy as np
+
+from xaionnx import parameters
+from xaionnx.registry import Registry
+from xaionnx.short_repr import short_repr
+from xaionnx.typing import Array
+
+# Principal axes of the colours of photographs (of those in models/photos, each with the same weight), scaled by their
+# deviations: columns are lightness, then blue against yellow, then green against red.
+COLOURS: Final = np.array(
+    [[0.6549, -0.3083, 0.0274], [0.5571, 0.0978, -0.0856], [0.5107, 0.2886, 0.0583]], dtype=np.float32
+)
+
+
+@final
+@dataclass(frozen=True)
+class Canvas:
+    """The pictures of a search.
+
+    Attributes
+    ----------
+    count : int
+        B pictures, which are searched for together.
+    channels : int
+        3 for colours, 1 for gray.
+    height, width : int
+        In pixels.
+    """
+
+    count: int
+    channels: int
+    height: int
+    width: int
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(B, C, H, W)."""
+        return self.count, self.channels, self.height, self.width
+
+
+class Parametrisation(ABC):
+    """Makes pictures (B, C, H, W) from 0 to 1 of parameters, float32 arrays with the pictures first."""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "__repr__" not in vars(cls):
+            cls.__repr__ = short_repr  # type: ignore[method-assign,assignment]  # as a dataclass does, which each is
+
+    @final
+    def __post_init__(self) -> None:
+        parameters.check_all(self)
+
+    @abstractmethod
+    def start(self, canvas: Canvas, rng: np.random.Generator) -> Array:
+        """The parameters to start from: small noise around gray."""
+
+    @abstractmethod
+    def from_pictures(self, canvas: Canvas, pictures: Array) -> Array:
+        """The parameters of pictures."""
+
+    @abstractmethod
+    def pictures(self, canvas: Canvas, parameters: Array) -> Array:
+        """The pictures of parameters."""
+
+    @abstractmethod
+    def back(self, canvas: Canvas, pictures: Array, gradient: Array) -> Array:
+        """The gradient with respect to the parameters, of one with respect to the pictures that they make."""
+
+
+def decorrelated(x: Array) -> Array:
+    """Return pictures (B, 3, H, W) of the principal axes of colours; gray ones stay as they are."""
+    return x if x.shape[1] == 1 else np.einsum("cd,bdhw->bchw", COLOURS, x, optimize=True)
+
+
+def decorrelated_back(gradient: Array) -> Array:
+    """Return the transpose of :func:`decorrelated`."""
+    return gradient if gradient.shape[1] == 1 else np.einsum("cd,bchw->bdhw", COLOURS, gradient, optimize=True)
+
+
+def correlated(x: Array) -> Array:
+    """Return the inverse of :func:`decorrelated`."""
+    inverse = np.linalg.inv(COLOURS.astype(np.float64)).astype(np.float32)
+    return x if x.shape[1] == 1 else np.einsum("cd,bdhw->bchw", inverse, x, optimize=True)
+
+
+def logistic(z: Array) -> Array:
+    """Return 1 / (1 + exp(-z)), without overflow."""
+    return np.asarray(0.5 * (1 + np.tanh(z / 2)), dtype=z.dtype)
+
+
+def logit(s: Array, margin: float = 0.01) -> Array:
+    """Return the inverse of :func:`logistic` of pictures, which are moved by a margin into the open interval."""
+    inside = np.clip(s, margin, 1 - margin)
+    return np.asarray(np.log(inside / (1 - inside)), dtype=np.float32)
+
+
+PARAMETRISATIONS: Final[Registry[Parametrisation]] = Registry(
+    "parametrisation", "xaionnx.optimization.parametrisations", Parametrisation
+)

@@ -1,0 +1,1 @@
+"""What searches change, one parametrisation a file."""

@@ -1,0 +1,35 @@
+"""Pixels: each by itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+
+from xaionnx.optimization.parametrisation import Canvas, Parametrisation, logistic, logit
+from xaionnx.typing import Array
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Pixels(Parametrisation):
+    """A number a pixel and channel, whose logistic function is the colour.
+
+    Searches end in noise that excites the unit and shows nothing: compare with ``fourier``.
+    """
+
+    def start(self, canvas: Canvas, rng: np.random.Generator) -> Array:
+        return rng.standard_normal(canvas.shape, dtype=np.float32) * np.float32(0.01)
+
+    def from_pictures(self, canvas: Canvas, pictures: Array) -> Array:
+        del canvas
+        return logit(pictures)
+
+    def pictures(self, canvas: Canvas, parameters: Array) -> Array:
+        del canvas
+        return logistic(parameters)
+
+    def back(self, canvas: Canvas, pictures: Array, gradient: Array) -> Array:
+        del canvas
+        return np.asarray(gradient * pictures * (1 - pictures), dtype=np.float32)
