@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from xaionnx.evaluation import Scores, evaluate
     from xaionnx.gradients.finite_differences import FiniteDifferences
     from xaionnx.methods import Settings
-    from xaionnx.optimization import visualize
+    from xaionnx.optimization import counterfactual, visualize
     from xaionnx.runs import Run, explain_all
 
 __all__ = [
@@ -63,6 +63,7 @@ __all__ = [
     "Target",
     "__version__",
     "compile",
+    "counterfactual",
     "evaluate",
     "explain",
     "explain_all",
@@ -132,6 +133,7 @@ _LATER = {
     "FiniteDifferences": "xaionnx.gradients.finite_differences",
     "Scores": "xaionnx.evaluation",
     "compile": "xaionnx.compilation",
+    "counterfactual": "xaionnx.optimization",
     "evaluate": "xaionnx.evaluation",
     "explain_all": "xaionnx.runs",
     "removal_curves": "xaionnx.deletion",

@@ -43,6 +43,8 @@ def test_help_holds_every_command(parts):
         "compile",
         "compile saliency",
         "draw",
+        "counterfactual",
+        "counterfactual growing_spheres",
         "evaluate",
         "explain",
         "explain rise",

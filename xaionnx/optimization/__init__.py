@@ -4,8 +4,26 @@ A search follows the gradient graph of an objective, from a parametrisation of t
 Objectives, parametrisations and optimisers are one file each.
 """
 
+from xaionnx.optimization.counterfactual_search import (
+    COUNTERFACTUALS,
+    Change,
+    Counterfactual,
+    CounterfactualSearch,
+    counterfactual,
+)
 from xaionnx.optimization.objective import OBJECTIVES, Objective
 from xaionnx.optimization.search import Search, visualize
 from xaionnx.optimization.visualization import Visualization
 
-__all__ = ["OBJECTIVES", "Objective", "Search", "Visualization", "visualize"]
+__all__ = [
+    "COUNTERFACTUALS",
+    "OBJECTIVES",
+    "Change",
+    "Counterfactual",
+    "CounterfactualSearch",
+    "Objective",
+    "Search",
+    "Visualization",
+    "counterfactual",
+    "visualize",
+]

@@ -197,7 +197,7 @@ def visualize(
     Examples
     --------
     >>> import xaionnx
-    >>> found = xaionnx.visualize("models/mnist_cnn.onnx", "class_score", label=3, steps=32)
+    >>> found = xaionnx.visualize("models/mnist_cnn.onnx", "class_score", label=3, steps=128)
     >>> found.predictions
     ['3']
     >>> bool(found.unseen[0] > found.trace[0, 0])

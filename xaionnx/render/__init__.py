@@ -4,6 +4,7 @@ Pictures need only an :class:`~xaionnx.Explanation` and the photographs, never t
 """
 
 from xaionnx.render.bar_chart import bars
+from xaionnx.render.changes import changes
 from xaionnx.render.contact_sheet import sheet
 from xaionnx.render.files import check_suffix, save, save_page
 from xaionnx.render.found_pictures import found_pictures
@@ -23,6 +24,7 @@ from xaionnx.render.time_series import series
 __all__ = [
     "Style",
     "bars",
+    "changes",
     "check_suffix",
     "covers_picture",
     "film",

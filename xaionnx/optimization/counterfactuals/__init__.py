@@ -1,0 +1,1 @@
+"""Searches for counterfactuals of rows, one a file."""
