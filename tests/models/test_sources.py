@@ -47,7 +47,7 @@ def test_spec_names_tensors_of_the_model(path: Path) -> None:
     graph = onnx.load(path).graph
     assert spec["input"]["name"] in {value.name for value in graph.input}
     assert spec["output"]["name"] in {value.name for value in graph.output}
-    assert spec["input"]["kind"] in {"picture", "table", "array", "text"}
+    assert spec["input"]["kind"] in {"picture", "table", "array", "text", "bytes"}
     assert spec["output"]["activation"] in {"logits", "softmax", "sigmoid", "none"}
     labels = spec["output"].get("labels")
     if isinstance(labels, str):

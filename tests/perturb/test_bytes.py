@@ -15,6 +15,7 @@ import xaionnx
 from xaionnx.data.byte_files import ByteReading
 from xaionnx.data.token_feeds import TokenInput
 from xaionnx.errors import DataError, InputMismatchError, ParameterError
+from xaionnx.typing import Array
 
 PADDING = 256
 # What each number adds to the score: "!" counts, and padding has a value of its own.
@@ -195,3 +196,40 @@ def test_magika_reads_files_as_its_own_package_does(tmp_path: Path) -> None:
             False,
         )
         assert model.read(data).arrays["bytes"][0].tolist() == [*wanted.beg, *wanted.end]
+
+
+KINDS = {
+    "models/photos/cat.png": "png",
+    "models/photos/coffee.jpg": "jpeg",
+    "tests/perturb/test_bytes.py": "python",
+    "models/imagenet_labels.json": "json",
+}
+
+
+def kind_scores(data: bytes, gone: range = range(0)) -> Array:
+    """The logits of file_kinds.onnx without some bytes, by its own weights."""
+    import onnxruntime
+
+    ids = np.array([*data[:24], *data[-8:]], np.int64)
+    places = np.array([*range(24), *range(len(data) - 8, len(data))])
+    ids[np.isin(places, gone)] = PADDING
+    session = onnxruntime.InferenceSession("models/file_kinds.onnx", providers=["CPUExecutionProvider"])
+    return np.asarray(session.run(None, {"bytes": ids[None]})[0][0])
+
+
+@pytest.mark.parametrize("path", KINDS)
+def test_what_tells_the_kind_of_a_file(path: str) -> None:
+    data, kind = Path(path).read_bytes(), KINDS[path]
+    model = xaionnx.Model.load("models/file_kinds.onnx", "cpu")
+    number = model.labels.index(kind)
+    removed = xaionnx.explain(model, Path(path), "feature_ablation", features="bytes:4")
+    assert removed.target[0] == f"{kind} ({number})"
+    for name, value in zip(removed.feature_names, removed.feature_values[0], strict=True):
+        first, *_, last = [int(end, 16) for end in name.split("-")] * 2
+        without = kind_scores(data, range(first, last + 1))[number]
+        np.testing.assert_allclose(value, removed.prediction[0] - without, atol=1e-4)
+    shares = xaionnx.explain(model, Path(path), "exact_shapley", features="bytes:4")
+    nothing = kind_scores(data, range(len(data)))[number]
+    np.testing.assert_allclose(shares.feature_values.sum(), kind_scores(data)[number] - nothing, rtol=1e-4)
+    slopes = xaionnx.explain(model, Path(path), "integrated_gradients", steps=256)
+    np.testing.assert_allclose(slopes.feature_values.sum(), kind_scores(data)[number] - nothing, rtol=0.02)
