@@ -12,7 +12,7 @@ from xaionnx_kernels import masks
 
 from tests.bench.ratio import SIZES, TABLE_SIZES
 from xaionnx import Baseline, Features, InputSpec
-from xaionnx.data.tables import read_table
+from xaionnx.data.table_files import read_table
 from xaionnx.typing import Array
 
 MODELS = Path(__file__).resolve().parents[2] / "models"

@@ -252,7 +252,7 @@ def test_a_parquet_file_is_read_as_its_frame_is(small, tmp_path):
 
 def test_without_a_library_that_reads_parquet(small, tmp_path, monkeypatch):
     pl.DataFrame({"age": [1], "housing": ["own"]}).write_parquet(tmp_path / "t.parquet")
-    monkeypatch.setattr("xaionnx.data.frames.importlib.util.find_spec", lambda _: None)
+    monkeypatch.setattr("xaionnx.data.parquet_files.importlib.util.find_spec", lambda _: None)
     with pytest.raises(
         DataError, match=r"Parquet files are read by pyarrow, polars or pandas\. Install one, or save a CSV"
     ):

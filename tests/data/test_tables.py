@@ -10,7 +10,7 @@ import pytest
 
 from xaionnx.data.arrays import read_array
 from xaionnx.data.spec import InputSpec
-from xaionnx.data.tables import read_table
+from xaionnx.data.table_files import read_table
 from xaionnx.errors import DataError, ParameterError
 
 SPEC = InputSpec(kind="table", columns=["age", "housing"], categories={"housing": ["own", "rent"]})

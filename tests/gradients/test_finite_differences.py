@@ -11,7 +11,7 @@ from tests.counting import Heard, rows_run
 from tests.tiny import loaded, row
 from tests.tolerances import Tolerance, assert_close
 from xaionnx import FiniteDifferences, Model
-from xaionnx.data.tables import read_table
+from xaionnx.data.table_files import read_table
 from xaionnx.errors import OutputError, ParameterError, UnknownNameError, UnsupportedModelError
 from xaionnx.explainers.input_x_gradient import InputXGradient
 from xaionnx.explainers.integrated_gradients import IntegratedGradients

@@ -21,7 +21,8 @@ from xaionnx.data.pixels import are_pixels, picture_in, pictures_in
 from xaionnx.data.row_numbers import RowNumbers
 from xaionnx.data.series_files import SeriesLayout, is_series_file, read_series
 from xaionnx.data.spec import InputSpec
-from xaionnx.data.tables import missing_note, read_table, table_of
+from xaionnx.data.table_files import read_table, table_of
+from xaionnx.data.tables import missing_note
 from xaionnx.errors import DataError, InputMismatchError, ParameterError
 from xaionnx.short_repr import short_repr
 from xaionnx.typing import Array, DType
@@ -131,7 +132,7 @@ def read_inputs(  # noqa: PLR0913 - options, all by keyword
     display_side : int, optional
         Maximum length of the longer side of the displays in pixels. None uses the size of the model's input.
     nan : str, optional
-        What the model does with NaN, for tables and arrays; see `xaionnx.data.tables.read_table`.
+        What the model does with NaN, for tables and arrays; see `xaionnx.data.table_files.read_table`.
     batch_first : callable
         Moves the samples of an array file to the first axis.
     series : SeriesLayout, optional

@@ -132,7 +132,7 @@ def convert_column(column: Column, dtype: DType, words: Sequence[str] | None, na
     words : sequence of str, optional
         The categories of the column in the order of their codes 0, 1, 2, ...
     nan : str, optional
-        What the model does with NaN; see `xaionnx.data.tables.read_table`.
+        What the model does with NaN; see `xaionnx.data.table_files.read_table`.
 
     Raises
     ------

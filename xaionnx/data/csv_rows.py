@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, Final, final
 
+from xaionnx.data.csv_files import check_csv_start, csv_cells, csv_reader, decode_csv, no_rows, read_header
 from xaionnx.data.files import read_bytes
-from xaionnx.data.frames import cells_at
-from xaionnx.data.tables import Cells, check_csv_start, csv_cells, csv_reader, decode_csv, no_rows, read_header
+from xaionnx.data.tables import Cells
 from xaionnx.errors import DataError
 from xaionnx.short_repr import short_repr
 
@@ -133,4 +133,4 @@ def _opened(path: Path) -> BinaryIO:
 def _between(cells: Cells, start: int, stop: int) -> Cells:
     kept = [row for row, number in enumerate(cells.numbers) if start <= number < stop]
     unread = tuple(one for one in cells.unread if one.row is not None and start <= one.row < stop)
-    return replace(cells_at(cells, kept), unread=unread)
+    return replace(cells.at(kept), unread=unread)

@@ -5,12 +5,8 @@ narwhals, which scikit-learn brings, gives the three one interface; none of them
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
-import io
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, TypeGuard
 
@@ -19,14 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xaionnx.data.columns import Column, column_of
-from xaionnx.data.files import sha256_of
-from xaionnx.data.row_numbers import RowNumbers
 from xaionnx.data.tables import Cells
 from xaionnx.errors import DataError, InputMismatchError
 
-PARQUET: Final = (".parquet", ".pq")
-_BACKENDS: Final = ("pyarrow", "polars", "pandas")
-_MAGIC: Final = b"PAR1"
 # The name under which pandas writes an index that has none.
 _INDEX: Final = "__index_level_0__"
 _SCALARS: Final = (str, int, float, bool, np.generic, type(None))
@@ -205,95 +196,3 @@ def _objects(name: str, cells: Sequence[object], missing: NDArray[np.bool_], sho
         return column_of(name, cells, missing)
     except DataError as error:
         raise DataError(f"{shown}: the column '{name}' {error}") from error
-
-
-def read_parquet(path: Path, data: bytes, chosen: RowNumbers | None) -> Cells:
-    """Return the cells of a Parquet file, read by pyarrow, polars or pandas, whichever is installed.
-
-    Raises
-    ------
-    DataError
-        It is none, or nothing is installed that reads it.
-    """
-    if not (data.startswith(_MAGIC) and data.endswith(_MAGIC)):
-        raise DataError(f"'{path}' is not a Parquet file, or is cut off. Save it again.")
-    backend = next((name for name in _BACKENDS if importlib.util.find_spec(name) is not None), None)
-    if backend is None:
-        raise DataError(
-            f"'{path}': Parquet files are read by pyarrow, polars or pandas. Install one, or save a CSV file."
-        )
-    found = named_cells(path, frame_cells(_parsed(path, data, backend), f"'{path}'"), sha256_of(data))
-    return found if chosen is None else cells_at(found, chosen.of(len(found.numbers), f"'{path}'"))
-
-
-def named_cells(path: Path, cells: Cells, sha256: str | None) -> Cells:
-    """Return the cells of a whole file, with its name and hash, and rows that are counted from 0."""
-    names = tuple(f"{path}[{number}]" for number in cells.numbers)
-    return Cells(path, f"'{path}'", cells.columns, cells.numbers, names, sha256=sha256)
-
-
-def cells_at(cells: Cells, rows: Sequence[int]) -> Cells:
-    """Return some rows of a table, by their places in it."""
-    at = list(rows)
-    return replace(
-        cells,
-        columns={
-            name: replace(column, values=column.values[at], missing=column.missing[at])
-            for name, column in cells.columns.items()
-        },
-        numbers=tuple(cells.numbers[row] for row in at),
-        names=tuple(cells.names[row] for row in at),
-        marks=tuple(cells.marks[row] for row in at) if cells.marks else (),
-    )
-
-
-def _parsed(path: Path, data: bytes, backend: str) -> Frame:
-    stream = io.BytesIO(data)
-    try:
-        if backend == "pyarrow":
-            import pyarrow.parquet as pq
-
-            return pq.read_table(stream)
-        if backend == "polars":
-            import polars
-
-            # polars raises its own errors, which are no OSError or ValueError.
-            try:
-                return polars.read_parquet(stream)
-            except polars.exceptions.PolarsError as error:
-                raise ValueError(str(error)) from error
-        import pandas
-
-        return pandas.read_parquet(stream)
-    except ImportError as error:
-        raise DataError(f"'{path}': pandas needs pyarrow to read Parquet files. Install it.") from error
-    except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0][:200]
-        raise DataError(f"'{path}' is a damaged Parquet file ({reason}). Save it again.") from error
-
-
-def parquet_starts(path: Path) -> tuple[tuple[int, ...] | None, str]:
-    """Return where the row groups of a Parquet file begin, with the number of rows at the end, and the file's hash.
-
-    Without pyarrow, which alone reads single groups, there are no such places.
-
-    Raises
-    ------
-    DataError
-        It is no Parquet file.
-    """
-    if importlib.util.find_spec("pyarrow") is None:
-        return None, ""
-    import pyarrow.parquet as pq
-
-    try:
-        with pq.ParquetFile(path) as file:
-            sizes = [file.metadata.row_group(n).num_rows for n in range(file.metadata.num_row_groups)]
-        with path.open("rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0][:200]
-        raise DataError(f"'{path}' is not a Parquet file, or is damaged ({reason}). Save it again.") from error
-    if not sum(sizes):
-        raise DataError(f"'{path}' has no rows. Add at least one.")
-    return (0, *np.cumsum(sizes).tolist()), digest

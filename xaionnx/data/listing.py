@@ -13,8 +13,10 @@ from xaionnx.data.array_rows import ArrayRows
 from xaionnx.data.arrays import SUFFIXES, archived, read_array, read_arrays
 from xaionnx.data.csv_rows import CsvRows
 from xaionnx.data.files import read_bytes
-from xaionnx.data.frames import PARQUET, frame_cells, is_frame, parquet_starts, read_parquet
-from xaionnx.data.tables import MAX_TABLE_BYTES, Cells, read_cells
+from xaionnx.data.frames import frame_cells, is_frame
+from xaionnx.data.parquet_files import PARQUET, parquet_starts, read_parquet
+from xaionnx.data.table_files import read_cells
+from xaionnx.data.tables import MAX_TABLE_BYTES, Cells
 from xaionnx.data.units import (
     ArrayFileUnits,
     ArrayUnits,

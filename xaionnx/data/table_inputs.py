@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
-from xaionnx.data.frames import PARQUET, Frame, frame_cells, is_frame
+from xaionnx.data.frames import Frame, frame_cells, is_frame
+from xaionnx.data.parquet_files import PARQUET
 from xaionnx.data.row_numbers import RowNumbers
 from xaionnx.data.spec import InputSpec
-from xaionnx.data.tables import Cells, Columns, Part, listed, read_cells
+from xaionnx.data.table_files import read_cells
+from xaionnx.data.tables import Cells, Columns, Part, listed
 from xaionnx.errors import DataError, InputMismatchError
 from xaionnx.typing import DType
 

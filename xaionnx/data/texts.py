@@ -13,10 +13,12 @@ import numpy as np
 
 from xaionnx.data.columns import Column
 from xaionnx.data.files import Refusal, expand, is_file, read_bytes, sha256_of
-from xaionnx.data.frames import PARQUET, frame_cells, is_frame, is_series
+from xaionnx.data.frames import frame_cells, is_frame, is_series
+from xaionnx.data.parquet_files import PARQUET
 from xaionnx.data.row_numbers import RowNumbers
 from xaionnx.data.spec import InputSpec
-from xaionnx.data.tables import Cells, listed, read_cells
+from xaionnx.data.table_files import read_cells
+from xaionnx.data.tables import Cells, listed
 from xaionnx.data.text import Text
 from xaionnx.data.token_feeds import TokenInput, token_feeds
 from xaionnx.data.tokens import TextTokenizer

@@ -15,7 +15,7 @@ import numpy as np
 
 from xaionnx.data.array_rows import ArrayRows
 from xaionnx.data.csv_rows import CsvRows
-from xaionnx.data.frames import cells_at, frame_cells, named_cells
+from xaionnx.data.frames import frame_cells
 from xaionnx.data.tables import Cells
 from xaionnx.errors import DataError
 from xaionnx.hooks import hook
@@ -147,7 +147,7 @@ class CellUnits(Units):
         return digest.hexdigest()
 
     def given(self, start: int, stop: int, shared: frozenset[str]) -> Cells:
-        return without_column(cells_at(self.cells, range(start, stop)), self.without)
+        return without_column(self.cells.at(range(start, stop)), self.without)
 
     def names(self, start: int, stop: int) -> tuple[str, ...]:
         return tuple(self.cells.names[start:stop])
@@ -182,7 +182,7 @@ class ParquetUnits(Units):
             raise DataError(f"'{self.path}' was changed or is damaged ({error}). Save it again.") from error
         first = self.starts[groups[0]]
         cells = frame_cells(table.slice(start - first, stop - start), f"'{self.path}'")
-        named = named_cells(self.path, cells, self.sha256)
+        named = cells.of_file(self.path, self.sha256)
         numbers = tuple(range(start, stop))
         names = self.names(start, stop)
         return without_column(
