@@ -180,3 +180,21 @@ def test_characters_that_the_font_lacks_are_told(monkeypatch: pytest.MonkeyPatch
     assert len(told[0]) == 1
     assert told[1][1].startswith("□ stands for 2 characters that no font here has, such as U+4ECA, U+65E5")
     assert told[1][1].endswith("The page in HTML has them.")
+
+
+def test_a_text_from_right_to_left_begins_at_the_right(monkeypatch: pytest.MonkeyPatch) -> None:
+    only_fonts(monkeypatch)
+
+    def columns(text: str) -> np.ndarray:
+        """The columns of the line of text that are coloured red and blue."""
+        spans = [[found.start(), found.end()] for found in re.finditer(r"\S+", text)]
+        image = render.picture(record(text, spans, [1.0, -1.0, 0.0, 0.0][: len(spans)]), "text")
+        line = np.asarray(image).astype(int)[: image.height // 2]
+        red = (line[..., 0] > line[..., 1:].max(axis=2) + 60).any(axis=0)
+        blue = (line[..., 2] > line[..., 0] + 60).any(axis=0)
+        return np.array([np.flatnonzero(red).mean(), np.flatnonzero(blue).mean()]) / image.width
+
+    first, second = columns("good bad")
+    assert first < second < 0.3
+    first, second = columns("جيد سيئ")
+    assert first > second > 0.7
