@@ -138,5 +138,7 @@ class _Course:
         """The page of panels, with the areas below the curves in its caption."""
         removed, inserted = (number_words(float(np.trapezoid(self.curve(name), dx=1 / self.steps))) for name in _NAMES)
         note = f"The parts that raise the target most go first. {removal_baseline(self.one)}"
-        areas = f"Area below the curve: {removed} for deletion (lower is better), {inserted} for insertion."
-        return sample_page(style, self.one, page.grid(style, panels, columns, _TEXT), [note, areas], size=_TEXT)
+        low, high = map(number_words, self._limits())
+        areas = f"the area below is {removed} for deletion (lower is better), {inserted} for insertion."
+        notes = [note, f"Curves run from {low} to {high}; {areas}"]
+        return sample_page(style, self.one, page.grid(style, panels, columns, _TEXT), notes, size=_TEXT)
