@@ -14,6 +14,7 @@ from tests.render.figures import Figures, faults, listen, only_fonts, words
 from xaionnx import Explanation, render
 from xaionnx.data.display import rows_of
 from xaionnx.errors import DataError
+from xaionnx.render import fonts
 from xaionnx.render.themes import LIGHT
 
 RNG = np.random.default_rng(0)
@@ -272,3 +273,36 @@ def test_a_base_value_that_equals_the_prediction_is_written_too(monkeypatch):
         assert "prediction" in text
         assert text.count("0.25") == 2
         assert faults(figures.last()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "heading"),
+    [
+        ("tabby\ncat (3)", "tabby cat (3) · score 2.5"),
+        ("tabby\tcat\r\n(3)", "tabby cat (3) · score 2.5"),
+        ("", "score 2.5"),
+        ("  ", "score 2.5"),
+    ],
+)
+def test_names_of_classes_with_breaks_or_none_head_a_picture(monkeypatch, name, heading):
+    lines, write = [], fonts.Face.write
+
+    def written(face, pen, left, top, text, colour):
+        lines.append(text)
+        write(face, pen, left, top, text, colour)
+
+    monkeypatch.setattr(fonts.Face, "write", written)
+    render.overlay(dataclasses.replace(mapped(1.0), target=np.array([name])), PHOTO)
+    assert heading in lines
+
+
+@pytest.mark.parametrize("kind", ["waterfall", "force", "bar"])
+def test_as_many_rows_as_columns_have_the_names_of_columns(monkeypatch, kind):
+    figures = Figures(monkeypatch)
+    names = ["age", "income", "rent"]
+    whole = rows(names, 3)
+    named = dataclasses.replace(whole, provenance=whole.provenance | {"feature_names": names})
+    for one in (whole[1], named[1]):
+        one.plot(0, kind=kind)
+        text = " ".join(words(figures.last()))
+        assert all(name in text for name in names)

@@ -46,7 +46,7 @@ def _class_and_score(one: Explanation) -> tuple[str, str, str]:
         return name, " ", score
     if chance is not None and known in ("logit", "log probability"):
         return name, " · ", f"probability {number_words(chance)} ({known} {score})"
-    return name, " · ", f"{what} {score}"
+    return (name, " · ", f"{what} {score}") if name.strip() else ("", "", f"{what} {score}")
 
 
 def rival(one: Explanation) -> str:

@@ -23,6 +23,8 @@ _SHARE: Final = 0.031
 
 _LEAST: Final = 14
 
+# Tabs and ends of lines, which names of classes may have.
+_BREAKS: Final = re.compile(r"[\t\n\r\v\f\x1c-\x1f\x85\u2028\u2029]+")
 # Spaces before a sign, and between a quantity and its number.
 _UNBROKEN: Final = re.compile(r"(?<=\d) (?=%)|(?<=\(logit) (?=[\d−])|(?<=\(log probability) (?=[\d−])")
 
@@ -44,7 +46,7 @@ def wrapped(text: str, face: Face, width: int) -> list[str]:
     >>> wrapped("in 55 % of all", Face(10), 30)
     ['in', '55\xa0%', 'of all']
     """
-    text = _UNBROKEN.sub("\N{NO-BREAK SPACE}", text)
+    text = _UNBROKEN.sub("\N{NO-BREAK SPACE}", _BREAKS.sub(" ", text))
     lines: list[str] = []
     line = ""
     # Only plain spaces break a line: a no-break space keeps a separator with the word before it.
