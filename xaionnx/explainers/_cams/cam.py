@@ -184,7 +184,8 @@ class CamExplainer(Explainer):
             return self._default_layer(model, sample, tensors, [one], without)
 
         def influence(layer: str, where: Array) -> Array | None:
-            if all(structure_decides(model, sample, [read[t][n]]) for t, n in zip(*np.nonzero(where), strict=True)):
+            different = {id(read[t][n]): read[t][n] for t, n in zip(*np.nonzero(where), strict=True)}
+            if all(structure_decides(model, sample, [one]) for one in different.values()):
                 return None
             return self.influence(request, whole, layer)
 

@@ -76,8 +76,11 @@ def layers_by_target(
     """
     shape = len(read), len(read[0])
     chosen = np.empty(shape, dtype=object)
+    # Equal elements are the same object: thousands of rows read few different ones.
+    known = {id(one): one for of_target in read for one in of_target}
+    layers = {key: choose(one, frozenset()) for key, one in known.items()}
     for pair in np.ndindex(shape):
-        chosen[pair] = choose(read[pair[0]][pair[1]], frozenset())
+        chosen[pair] = layers[id(read[pair[0]][pair[1]])]
     first, without = chosen.copy(), dict[tuple[int, ...], frozenset[str]]()
     waiting = np.ones(shape, dtype=bool)
     for _ in range(_ATTEMPTS):
