@@ -295,13 +295,14 @@ def test_a_table_is_never_in_memory_as_a_whole(tmp_path, linear):
 
 @pytest.mark.slow
 def test_a_folder_of_100000_pictures_starts_within_two_seconds_and_stays_within_one_gigabyte(tmp_path, digits):
-    picture = tmp_path / "first.png"
-    Image.fromarray(np.random.default_rng(0).integers(0, 256, (28, 28), np.uint8)).save(picture)
     folder = tmp_path / "in"
     for group in range(100):
-        (folder / f"{group:02}").mkdir(parents=True)
-        for n in range(1000):
-            (folder / f"{group:02}" / f"{n:03}.png").hardlink_to(picture)
+        # A file has 65,000 names at most.
+        picture = folder / f"{group:02}" / "000.png"
+        picture.parent.mkdir(parents=True)
+        Image.fromarray(np.random.default_rng(group).integers(0, 256, (28, 28), np.uint8)).save(picture)
+        for n in range(1, 1000):
+            (picture.parent / f"{n:03}.png").hardlink_to(picture)
     digits.run(digits.read(picture).arrays)
     began = time.perf_counter()
     blocks = Dataset.of(folder).batches(digits, 64)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -88,8 +87,7 @@ class FileUnits(Units):
         digest = hashlib.sha256(b"files\n")
         for file, size in zip(self.files, self.sizes, strict=True):
             # A folder that was moved is still the same.
-            name = os.path.relpath(file, self.root) if self.root else file
-            digest.update(f"{name}\0{size}\n".encode("utf-8", "surrogateescape"))
+            digest.update(f"{file.removeprefix(self.root)}\0{size}\n".encode("utf-8", "surrogateescape"))
         return digest.hexdigest()
 
     def given(self, start: int, stop: int, shared: frozenset[str]) -> Path:
