@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 import numpy as np
+import pytest
 
 import xaionnx
 from tests.cli.conftest import MODELS
@@ -44,3 +46,25 @@ def test_a_warning_about_all_rows_is_printed_once(run):
     done = run(*WORDS, "--rows", "0-149")
     assert done.stdout.count("No baseline was given") == 1
     assert done.stdout.index("mean size of the values") < done.stdout.index("No baseline was given")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "wait4"), reason="no peak of a process")
+@pytest.mark.parametrize(
+    "words", [("-o", "all.npz"), ("--json",), ("-o", "all.png")], ids=["file", "document", "picture"]
+)
+def test_memory_grows_by_the_arrays(start, tmp_path, words):
+    """A row of 20 columns is 0.3 kB in the file and 0.4 kB in the arrays of its result, and 0.6 kB encoded as JSON."""
+    head, *rows = TABLE.read_text().splitlines()
+    peaks = []
+    for times in (5, 55):
+        table = tmp_path / f"{times}.csv"
+        table.write_text("\n".join([head, *rows * times]) + "\n")
+        options = [tmp_path / word if "." in word else word for word in words]
+        process = start("explain", "saliency", WORDS[2], table, "--no-resume", *options)
+        while process.stdout.read(2**20):
+            pass
+        _, status, usage = os.wait4(process.pid, 0)
+        assert os.waitstatus_to_exitcode(status) == 0
+        peaks.append(usage.ru_maxrss * 1024)
+    assert (peaks[1] - peaks[0]) / (50 * len(rows)) < 3000
