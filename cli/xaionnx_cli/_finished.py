@@ -155,12 +155,17 @@ def in_order(series: Sequence[tuple[Sequence[int], Iterator[T]]]) -> Iterator[T]
     """
     due = [(places[0], number, 0) for number, (places, _) in enumerate(series)]
     heapq.heapify(due)
+    left = dict(enumerate(series))
+    del series
     while due:
         _, number, at = heapq.heappop(due)
-        places, items = series[number]
+        places, items = left[number]
         last = due[0][0] if due else math.inf
         while at < len(places) and places[at] < last:
             yield next(items)
             at += 1
         if at < len(places):
             heapq.heappush(due, (places[at], number, at))
+        else:
+            # With what its items were made of.
+            del left[number], items
