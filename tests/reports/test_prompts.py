@@ -10,7 +10,7 @@ from onnx import numpy_helper, parser
 
 import xaionnx
 from xaionnx import Model, Target
-from xaionnx.errors import DataError
+from xaionnx.errors import DataError, InputMismatchError, ParameterError
 from xaionnx.typing import Array
 
 tokenizers = pytest.importorskip("tokenizers")
@@ -159,3 +159,21 @@ def test_every_word_is_marked_in_a_page(tmp_path: Path) -> None:
     found = xaionnx.explain(products(tmp_path), "good film not bad", "exact_shapley", 0, baseline="unk")
     marked = re.findall(r"<mark[^>]*>(.*?)</mark>", found._repr_html_())
     assert marked == ["good", "film", "not", "bad"]
+
+
+@pytest.mark.parametrize("baseline", ["blur", "mean", "noise", "gaussian", "uniform", "max_distance"])
+@pytest.mark.parametrize("method", ["integrated_gradients", "feature_ablation"])
+def test_numbers_of_tokens_are_not_computed_with(tmp_path: Path, method: str, baseline: str) -> None:
+    model = products(tmp_path)
+    with pytest.raises(InputMismatchError, match=r"input 'ids' holds tokens, whose numbers mean nothing. Use 'mask'"):
+        xaionnx.explain(model, "good film", method, 0, baseline=baseline)
+    with pytest.raises(InputMismatchError, match="whose numbers mean nothing"):
+        xaionnx.explain(model, "good film", method, 0, baseline={"ids": baseline})
+
+
+def test_features_of_different_lengths_and_no_texts_are_refused(tmp_path: Path) -> None:
+    model = products(tmp_path)
+    with pytest.raises(ParameterError, match=r"a label for each element. Got lists of different lengths instead"):
+        xaionnx.explain(model, "good film", "kernel_shap", 0, features=[[0], [1, 2]])
+    with pytest.raises(DataError, match=r"There are no texts to explain. Give at least one"):
+        xaionnx.explain(model, [], "kernel_shap", 0)

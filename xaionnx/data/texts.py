@@ -240,6 +240,8 @@ def _sources(given: Any, columns: Sequence[str], reading: TextReading, refused: 
     kind = getattr(getattr(given, "dtype", None), "kind", "")
     if kind in ("U", "O") or is_series(given):
         given = np.asarray(given, dtype=object).reshape(-1).tolist()
+    if isinstance(given, list | tuple) and not given:
+        raise DataError("There are no texts to explain. Give at least one.")
     if not isinstance(given, Sequence) or not len(given):
         return None
     if all(isinstance(item, os.PathLike) for item in given):

@@ -38,6 +38,8 @@ class Baseline(ABC):
         Text forms of the kind; none by default.
     fixed : bool
         Whether the baseline is the same for every sample of a model.
+    arithmetic : bool
+        Whether its values are computed from those of the input or of rows, as numbers of tokens cannot be.
 
     Examples
     --------
@@ -47,6 +49,7 @@ class Baseline(ABC):
 
     forms: ClassVar[tuple[Form[Baseline], ...]] = ()
     fixed: ClassVar[bool] = False
+    arithmetic: ClassVar[bool] = False
 
     @abstractmethod
     def fill(self, sample: Sample, name: str, rng: np.random.Generator) -> Array:
@@ -101,6 +104,7 @@ class Baseline(ABC):
         filled = {}
         for name in names:
             x = sample.x[name]
+            self.check_tokens(sample, name)
             if self.interpolates(name) and not may_interpolate:
                 raise ParameterError(
                     f"baseline='interpolate' needs parts of input '{name}' that are present while others are absent. "
@@ -123,6 +127,22 @@ class Baseline(ABC):
             each = ", ".join(f"{name} {count}" for name, count in counts.items())
             raise InputMismatchError(f"The baselines of several inputs differ in their number of rows: {each}.")
         return {n: np.repeat(v, most, axis=0) if len(v) == 1 < most else v for n, v in filled.items()}
+
+    def check_tokens(self, sample: Sample, name: str) -> None:
+        """Check that the baseline does not compute with the numbers of tokens.
+
+        Raises
+        ------
+        InputMismatchError
+            It does.
+        """
+        text = sample.text if name == sample.main else None
+        if self.arithmetic and text is not None and text.file is None:
+            raise InputMismatchError(
+                f"A baseline of the kind {type(self).__name__} computes with values, and input '{name}' holds tokens, "
+                "whose numbers mean nothing. Use 'mask', 'pad', 'unk' or the number of a token, or to remove words "
+                "'delete'."
+            )
 
     @classmethod
     def of(cls, given: BaselineLike) -> Baseline:

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Final, final
 
 import numpy as np
-import numpy.typing as npt
 
 from xaionnx.data.sample import Sample
 from xaionnx.data.series import series
@@ -210,11 +209,17 @@ def _by_input(given: Mapping[str, FeaturesLike]) -> Features:
         raise ParameterError("The 'features' parameter must name at least one input. Got {} instead.")
     if any(isinstance(one, str | Features) for one in given.values()):
         return FeaturesByInput({name: Features.of(one) for name, one in given.items()})
-    return LabelMaps({name: _check_integers(np.asarray(array)) for name, array in given.items()})
+    return LabelMaps({name: _check_integers(array) for name, array in given.items()})
 
 
-def _check_integers(given: npt.ArrayLike) -> Array:
-    array = np.asarray(given)
+def _check_integers(given: object) -> Array:
+    try:
+        array = np.asarray(given)
+    except ValueError as error:
+        raise ParameterError(
+            "The 'features' parameter must be a name, Features, or an integer label map with a label for each element. "
+            "Got lists of different lengths instead."
+        ) from error
     if array.dtype.kind not in "iu":
         raise ParameterError(
             f"The 'features' parameter must be a name, Features, or an integer label map. Got {array.dtype} instead."

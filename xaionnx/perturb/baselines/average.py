@@ -27,6 +27,7 @@ class Average(Baseline):
     forms: ClassVar[tuple[Form[Baseline], ...]] = (
         Form("median", lambda path: Average(Path(path), "median"), ":file", "median:rows.csv"),
     )
+    arithmetic: ClassVar[bool] = True
     fixed: ClassVar[bool] = True
 
     rows: RowsLike

@@ -22,6 +22,7 @@ class Blur(Baseline):
     forms: ClassVar[tuple[Form[Baseline], ...]] = (
         Form("blur", lambda sigma: Blur(*number(sigma)), "[:sigma]", "blur:10"),
     )
+    arithmetic: ClassVar[bool] = True
 
     sigma: float = 10.0
 

@@ -45,7 +45,9 @@ class ByInput(Baseline):
             if known in BASELINES.forms():
                 raise UnknownNameError(f"{error} The baseline '{known}' is written with a colon: {_example(known)}.")
             raise error
-        return self.parts.get(name, Constant(0.0)).fill(sample, name, rng)
+        part = self.parts.get(name, Constant(0.0))
+        part.check_tokens(sample, name)
+        return part.fill(sample, name, rng)
 
 
 def _example(name: str) -> str:

@@ -27,6 +27,7 @@ class Gaussian(Baseline):
             "gaussian:0.2",
         ),
     )
+    arithmetic: ClassVar[bool] = True
 
     share: float = 0.2
     count: int = 1

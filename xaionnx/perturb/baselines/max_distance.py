@@ -26,6 +26,7 @@ class MaxDistance(Baseline):
     """
 
     forms: ClassVar[tuple[Form[Baseline], ...]] = (Form("max_distance", lambda _: MaxDistance()),)
+    arithmetic: ClassVar[bool] = True
 
     def fill(self, sample: Sample, name: str, rng: np.random.Generator) -> Array:
         low, high = value_range(sample, name)

@@ -25,6 +25,7 @@ class Mean(Baseline):
     forms: ClassVar[tuple[Form[Baseline], ...]] = (
         Form("mean", lambda path: Mean() if path is None else Average(Path(path)), "[:file]", "mean:rows.csv"),
     )
+    arithmetic: ClassVar[bool] = True
 
     def fill(self, sample: Sample, name: str, rng: np.random.Generator) -> Array:
         x, found = numbers(sample, name), sample.positions(name)

@@ -23,6 +23,7 @@ class Noise(Baseline):
     forms: ClassVar[tuple[Form[Baseline], ...]] = (
         Form("noise", lambda draws: Noise(*integers(draws)), "[:draws]", "noise:4"),
     )
+    arithmetic: ClassVar[bool] = True
 
     count: int = 1
 

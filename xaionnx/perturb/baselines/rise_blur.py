@@ -26,6 +26,7 @@ class RiseBlur(Baseline):
     """
 
     forms: ClassVar[tuple[Form[Baseline], ...]] = (Form("rise_blur", lambda _: RiseBlur()),)
+    arithmetic: ClassVar[bool] = True
 
     def fill(self, sample: Sample, name: str, rng: np.random.Generator) -> Array:
         from scipy.ndimage import convolve1d, gaussian_filter1d

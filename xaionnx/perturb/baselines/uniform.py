@@ -22,6 +22,7 @@ class Uniform(Baseline):
     forms: ClassVar[tuple[Form[Baseline], ...]] = (
         Form("uniform", lambda draws: Uniform(*integers(draws)), "[:draws]", "uniform:4"),
     )
+    arithmetic: ClassVar[bool] = True
 
     count: int = 1
 
