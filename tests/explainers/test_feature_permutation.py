@@ -9,8 +9,8 @@ from tests.tiny import loaded
 from tests.tolerances import Tolerance, assert_close
 from xaionnx import Features, Model, Target
 from xaionnx.errors import InputMismatchError, ParameterError
-from xaionnx.explainers._games.student import student
 from xaionnx.explainers.feature_permutation import FeaturePermutation
+from xaionnx.student import student
 
 X = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
 

@@ -14,7 +14,6 @@ from tests.tolerances import Tolerance, assert_close
 from xaionnx import Features, InputSpec, Model, Target
 from xaionnx.data.sample import Sample
 from xaionnx.errors import ParameterError, UnknownNameError
-from xaionnx.explainers._games.student import student
 from xaionnx.explainers.exact_shapley import ExactShapley
 from xaionnx.explainers.feature_ablation import FeatureAblation
 from xaionnx.explainers.integrated_gradients import IntegratedGradients
@@ -25,6 +24,7 @@ from xaionnx.explainers.smooth_grad import SmoothGrad
 from xaionnx.explainers.xrai import XRAI
 from xaionnx.perturb.element_types import value_range
 from xaionnx.runtime import progress
+from xaionnx.student import student
 from xaionnx.targets.selection import TargetTerm
 
 

@@ -56,24 +56,40 @@ def test_the_definition_on_a_trained_model(digits):
 
 
 def test_standard_errors_cover_what_repetitions_show(ishigami):
-    results = [xaionnx.explain(ishigami, PI, Sobol(baseline=-np.pi, seed=seed)) for seed in range(40)]
+    kind = [Sobol(baseline=-np.pi, budget=512 * 5 + 1, replicates=8, seed=seed) for seed in range(60)]
+    results = [xaionnx.explain(ishigami, PI, one) for one in kind]
     off = np.array([r.feature_values[0] for r in results]) - ISHIGAMI_TOTAL
     claimed = np.array([r.standard_error[0] for r in results])
-    assert (np.abs(off) < 4 * claimed).all()
-    # Scrambled points are more even than independent ones, so the standard errors are upper bounds, but not loose ones.
+    assert 0.9 <= (np.abs(off) <= 1.96 * claimed).mean() <= 0.99
+    # Widened by a t of 7 degrees, 1.2 for an interval; 60 draws tell a deviation by a tenth.
     ratio = off.std(axis=0) / claimed.mean(axis=0)
-    assert (ratio < 1).all()
-    assert ratio.max() > 0.05
+    assert (np.abs(ratio - 1 / 1.2) < 0.25).all()
+
+
+@pytest.mark.parametrize(("replicates", "budget"), [(1, 20_000), (2, 20_000), (8, 256 * 5 + 1)])
+def test_one_sequence_or_few_points_have_no_standard_error(ishigami, replicates, budget):
+    result = xaionnx.explain(ishigami, PI, Sobol(baseline=-np.pi, replicates=replicates, budget=budget))
+    assert result.standard_error is None
+    why = "replicates, at least 4" if replicates < 4 else "256 points are too few, it needs 512"
+    assert why in result.diagnostics["no_standard_error"][0]
+
+
+def test_replicates_are_sequences_of_their_own(ishigami):
+    """The values are those of all points together: ratios of the sums of Jansen's squares."""
+    result = xaionnx.explain(ishigami, PI, Sobol(baseline=-np.pi, replicates=5, budget=5 * 128 * 5 + 100))
+    assert result.diagnostics["points"] == [5 * 128]
+    np.testing.assert_allclose(result.values[0], ISHIGAMI_TOTAL, atol=0.1)
+    assert result.diagnostics["evaluations"] == [5 * 128 * 5 + 1]
 
 
 def test_tolerance_ends_it_early_and_is_kept(ishigami):
-    result = xaionnx.explain(ishigami, PI, Sobol(baseline=-np.pi, budget=100_000, tolerance=0.05))
+    result = xaionnx.explain(ishigami, PI, Sobol(baseline=-np.pi, budget=100_000, tolerance=0.05, replicates=8))
     assert result.diagnostics["stopped_by"] == ["tolerance"]
     assert result.standard_error.max() <= 0.05
     points = result.diagnostics["points"][0]
     assert result.diagnostics["evaluations"] == [points * 5 + 1]
-    # Stopping early takes the first points of the same sequence.
-    whole = xaionnx.explain(ishigami, PI, Sobol(baseline=-np.pi, budget=points * 5 + 1))
+    # Stopping early takes the first points of the same sequences.
+    whole = xaionnx.explain(ishigami, PI, Sobol(baseline=-np.pi, budget=points * 5 + 1, replicates=8))
     np.testing.assert_array_equal(result.values, whole.values)
 
 
@@ -85,6 +101,10 @@ def test_a_grid_is_the_default_of_a_picture(digits):
 
 
 def test_what_it_refuses(digits, ishigami):
+    with pytest.raises(ParameterError, match=r"'tolerance' .* None for fewer than 4 replicates, .* Set replicates=8"):
+        Sobol(tolerance=0.1)
+    with pytest.raises(BudgetError, match=r"at least 161 model evaluations for 3 features and 8 replicates"):
+        xaionnx.explain(ishigami, PI, Sobol(budget=160, replicates=8))
     with pytest.raises(BudgetError, match="Sobol needs at least 205 model evaluations for 49 features, and its budget"):
         xaionnx.explain(digits, np.ones((1, 1, 28, 28), np.float32), Sobol(budget=204), 3)
     wide = planted.load(planted.linear(np.ones((1, 11_000))))

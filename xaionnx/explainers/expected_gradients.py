@@ -9,10 +9,12 @@ import numpy as np
 
 from xaionnx.attribution import Attribution
 from xaionnx.explainers._gradients.gradient import AtLayer, GradientExplainer, Points
+from xaionnx.explainers._gradients.path_draws import PathDraws
 from xaionnx.explainers._gradients.paths import ByDifference, FromBaseline, Paths, add_up, completeness
-from xaionnx.explainers._gradients.stratified_errors import stratified_error
+from xaionnx.explainers._gradients.stratified_errors import stratified_error, why_no_error
 from xaionnx.gradients.target_gradients import TargetGradients
 from xaionnx.parameters import integer, random_seed
+from xaionnx.typing import Document
 
 
 @final
@@ -22,16 +24,17 @@ class ExpectedGradients(FromBaseline, ByDifference, AtLayer, GradientExplainer):
 
         value_i = E over b and a of (x_i - b_i) * df/dx_i (b + a (x - b)),      a uniform in [0, 1]
 
-    Sampling is stratified: each of the ``draws`` takes one baseline (balanced over all B) and one a from its own
-    stratum of [0, 1]. The paper's baselines are rows of the training data: ``Baseline.background(rows)``. Values sum to
+    Sampling is stratified: each of the ``draws`` takes one baseline and one a from its own stratum of [0, 1]. All B
+    baselines are taken equally often, or once more; they weigh equally. Fewer draws than baselines take as many of
+    them at random. The paper's baselines are rows of the training data: ``Baseline.background(rows)``. Values sum to
     f(x) - E[f(b)] up to sampling error.
 
     ``standard_error`` takes into account how evenly the draws are spread: from second differences along the path for
-    one baseline, and from sums over all baselines for B of them and at least 8 B draws; the derivation is in
-    `xaionnx.explainers._gradients.stratified_errors`. It is too large where gradients jump, as those of rectifiers, if
-    there is one baseline, and for fewer than 8 B draws unless B is much larger than ``draws``. Diagnostics, for each
-    target and sample: ``completeness_gap``, the sum of the values minus that change, with E[f(b)] the mean over the
-    baselines used; ``relative_gap``, its size relative to the change.
+    one baseline, and from sums over all baselines for B of them; the derivation is in
+    `xaionnx.explainers._gradients.stratified_errors`. It takes 8 draws of each baseline; for fewer there is none. For a
+    single baseline it is too large where gradients jump, as those of rectifiers. Diagnostics, for each target and
+    sample: ``completeness_gap``, the sum of the values minus that change, with E[f(b)] the mean over the baselines
+    used; ``relative_gap``, its size relative to the change. For each sample: ``no_standard_error``, why there is none.
 
     With ``factor="none"`` the values are the mean gradients without the difference x - b: slopes, which do not sum to a
     change, so neither f(b) nor a gap is reported.
@@ -66,31 +69,26 @@ class ExpectedGradients(FromBaseline, ByDifference, AtLayer, GradientExplainer):
 
     def explain_points(self, target_gradients: TargetGradients, points: Points) -> Attribution:
         paths = Paths.of(target_gradients, points, self.replacement, self.seed)
-        rng = np.random.default_rng(self.seed)
-        # In a random order: no baseline is used twice before all are used once.
-        draw = rng.permutation(paths.draws)[np.arange(self.draws) % paths.draws]
-        share = (rng.permutation(self.draws) + rng.random(self.draws)) / self.draws
-        if paths.draws == 1:
-            # In order, as the standard error compares neighbours.
-            share.sort()
+        draws = PathDraws.of(self.draws, paths.draws, np.random.default_rng(self.seed))
         count, targets = len(points.sample), target_gradients.targets
         sums = {name: np.zeros((targets, *x.shape)) for name, x in points.x.items()}
-        spread = {name: stratified_error(total.shape, draw, share, paths.draws) for name, total in sums.items()}
-        batches = paths.contributions(np.arange(targets), np.arange(count), draw, share, self.factor)
+        why_none = why_no_error(self.draws, paths.draws)
+        spread = {} if why_none else {name: stratified_error(total.shape, draws) for name, total in sums.items()}
+        batches = paths.contributions(np.arange(targets), np.arange(count), draws.baseline, draws.position, self.factor)
         for some, number, place, contributions in batches:
             for name, parts in contributions.items():
                 wide = parts.astype(np.float64)
+                if spread:
+                    spread[name].add(some, number, place, wide)
+                wide *= draws.weight[place].reshape(1, -1, *(1,) * (wide.ndim - 2))
                 add_up(sums[name], some, number, wide)
-                spread[name].add(some, number, place, wide)
-        values, errors = {}, {}
-        total = np.zeros((targets, count))
-        for name, summed in sums.items():
-            # In place, since each holds a number an element and target.
-            summed /= self.draws
-            values[name], errors[name] = summed, spread.pop(name).of_means(summed)
-            total += summed.reshape(targets, count, -1).sum(axis=2)
+        errors = {name: spread.pop(name).result() for name in [*spread]} or None
+        diagnostics: Document = {"no_standard_error": [why_none] * count} if why_none else {}
         if self.factor == "none":
-            return Attribution(values, standard_error=errors)
-        used, counts = np.unique(draw, return_counts=True)
-        baseline = paths.baseline_targets(np.repeat(used, counts) if np.ptp(counts) else used)
-        return Attribution(values, baseline, errors, diagnostics=completeness(total, points.values - baseline))
+            return Attribution(sums, standard_error=errors, diagnostics=diagnostics)
+        total = np.zeros((targets, count))
+        for summed in sums.values():
+            total += summed.reshape(targets, count, -1).sum(axis=2)
+        baseline = paths.baseline_targets(np.unique(draws.baseline))
+        diagnostics |= completeness(total, points.values - baseline)
+        return Attribution(sums, baseline, errors, diagnostics=diagnostics)

@@ -64,9 +64,10 @@ class Lime(WithinBudget, ByFeatures, GameExplainer):
     With uniform weights and ``alpha=0`` the values estimate Banzhaf values. With the small weights of a narrow kernel,
     a ridge of 1 shrinks all coefficients: compare only their order, or set ``alpha=0``.
 
-    ``standard_error`` describes how other random coalitions would change a coefficient (the HC3 sandwich estimator),
-    not its shrinkage by ``alpha``; it is 0 if all coalitions were used. If the coalitions choose the features
-    (``select``, the Lasso) there is none, as it could not say how often another feature would have been chosen.
+    ``standard_error`` describes how other random coalitions would change a coefficient (the HC2 sandwich estimator,
+    with Student's t for the few coalitions that weigh much), not its shrinkage by ``alpha``; it is 0 if all coalitions
+    were used. If the coalitions choose the features (``select``, the Lasso) there is none, as it could not say how
+    often another feature would have been chosen.
     Diagnostics per target: ``r2``, the weighted share of the outputs' variance that the surrogate explains (distrust
     the values if it is low); ``intercept``, b0; ``local_prediction``, the surrogate at the input. Diagnostics per
     sample: ``coalitions``, their number; ``stopped_by``: ``tolerance``, ``budget`` or ``enumeration``;

@@ -19,6 +19,7 @@ from xaionnx.typing import Array, Document, HierarchyLike
 
 # More groups than this are not listed.
 _LISTED: Final = 100
+_TOO_FEW: Final = "a group was divided in too few of the contexts that it might have had; raise the budget"
 
 
 @final
@@ -43,10 +44,12 @@ class PartitionShap(HasBudget, ByFeatures, GameExplainer):
     Players that are equal in the sample and in all baselines get exactly 0, and the budget is spent on the others
     (diagnostic ``null_players``), which keep their groups.
 
-    ``standard_error`` is that of a mean over these draws, and 0 where all contexts were evaluated. Diagnostics:
-    ``completeness_gap``, the sum of the values minus f(x) - f(all removed), only rounding error; ``hierarchy``, what it
-    is made of: ``correlation``, ``positions``, ``features`` or ``flat``; ``groups``, the first 100 from the whole down,
-    by target, each as its players and its value; ``stopped_by``: ``enumeration`` or ``budget``.
+    ``standard_error`` is that of a mean over these draws, and 0 where all contexts were evaluated. There is none if a
+    group has its contexts several times (a large group that has few), from less than 14 draws more than contexts, or if
+    all but three of the draws were certain. Diagnostics: ``completeness_gap``, the sum of the values minus f(x) - f(all
+    removed), only rounding error; ``hierarchy``, what it is made of: ``correlation``, ``positions``, ``features`` or
+    ``flat``; ``groups``, the first 100 from the whole down, by target, each as its players and its value;
+    ``stopped_by``: ``enumeration`` or ``budget``; ``no_standard_error``, why there is none.
 
     Parameters
     ----------
@@ -129,7 +132,7 @@ class PartitionShap(HasBudget, ByFeatures, GameExplainer):
         players = {group.players[0]: group for group in found.values if not group.parts}
         ordered = [players[player] for player in range(game.players)]
         values = np.array([found.values[player] for player in ordered]).T
-        error = np.sqrt([found.variances[player] for player in ordered]).T
+        error = None if found.are_too_few else np.sqrt([found.variances[player] for player in ordered]).T
         listed = [step.group for step in steps][:_LISTED]
         groups = [
             [[sorted(group.players), float(found.values[group][t])] for group in listed] for t in range(len(values))
@@ -142,5 +145,6 @@ class PartitionShap(HasBudget, ByFeatures, GameExplainer):
                 "hierarchy": kind,
                 "groups": BySample([groups[start : start + each] for start in range(0, len(groups), each)]),
                 "stopped_by": "enumeration" if all(step.complete for step in steps) else "budget",
+                **({"no_standard_error": _TOO_FEW} if found.are_too_few else {}),
             },
         )

@@ -29,6 +29,9 @@ class Saliency(AtLayer, GradientExplainer):
     The paper takes the absolute value and the maximum over the channels of a picture; here the channels are kept. The
     derivative of a ReLU at 0 is 0.
 
+    Gradients by random directions of finite differences have a ``standard_error`` with ``absolute=False``. An absolute
+    value has none, as it is never further than 0 from a gradient of the other sign: diagnostic ``no_standard_error``.
+
     Notes
     -----
     When to use: The cheapest check of where a differentiable model is sensitive: one gradient.
@@ -67,7 +70,11 @@ class Saliency(AtLayer, GradientExplainer):
         result = gradients(target_gradients, points)
         if not self.absolute:
             return result
-        return replace(result, values={name: np.abs(array) for name, array in result.values.items()})
+        values = {name: np.abs(array) for name, array in result.values.items()}
+        if result.standard_error is None:
+            return replace(result, values=values)
+        why = ["an absolute value of a random gradient is folded at 0; absolute=False has errors"] * len(points.sample)
+        return replace(result, values=values, standard_error=None, diagnostics={"no_standard_error": why})
 
     def emit(self, g: Builder, traced: Traced) -> Emitted:
         if not self.absolute:

@@ -13,15 +13,17 @@ from xaionnx.errors import ParameterError
 from xaionnx.explainers._games.enumeration import coalition_values, semivalue, shapley_weights
 from xaionnx.explainers._games.game import ByFeatures, GameExplainer, GameResult
 from xaionnx.explainers._games.sampling import EvaluationCache, Evaluator, WithinBudget, completeness_gap, evaluate
-from xaionnx.explainers._games.student import student
 from xaionnx.parameters import choice
 from xaionnx.perturb.game import Game
+from xaionnx.student import student
 from xaionnx.typing import Array
 
 # Contributions held at once.
 _NUMBERS = 2**24
 # With fewer draws the standard errors are too uncertain to stop the sampling.
 _TRUSTED = 10
+# Fewer orthogonal blocks give no standard error.
+_FEWEST_BLOCKS = 5
 # Weight, in draws, of the players' mean variance, to which the variance of each player is shrunk. The degrees of
 # freedom are those of both (the moderated t of Smyth 2004, doi:10.2202/1544-6115.1027).
 _PRIOR = 5
@@ -45,10 +47,11 @@ class ShapleySampling(WithinBudget, ByFeatures, GameExplainer):
 
     ``standard_error`` is the standard deviation of the pairs' means (``plain``: of the orders) divided by the square
     root of their number. A few draws may agree by chance, so a player's variance is never taken to be less than its
-    mean with 5 draws of the players' mean variance. The pairs of an orthogonal block are negatively correlated, so
-    their error is overestimated. Diagnostics: ``completeness_gap``, the sum of the values minus f(x) - f(all removed),
-    which is only rounding error; ``orders``, their number, 0 if none was drawn; ``stopped_by``: ``tolerance``,
-    ``budget`` or ``enumeration``.
+    mean with 5 draws of the players' mean variance. The orders of an orthogonal block depend on each other, so their
+    error is that of the mean over blocks, and there is none for fewer than 5 of them. Diagnostics:
+    ``completeness_gap``, the sum of the values minus f(x) - f(all removed), which is only rounding error; ``orders``,
+    their number, 0 if none was drawn; ``stopped_by``: ``tolerance``, ``budget`` or ``enumeration``;
+    ``no_standard_error``, why there is none.
 
     Notes
     -----
@@ -109,12 +112,17 @@ class ShapleySampling(WithinBudget, ByFeatures, GameExplainer):
         for count in self.stages(min(_TRUSTED, blocks), blocks):
             self._fill(means[done:count], game, evaluator, done, orders)
             done = count
-            # Orthogonal orders vary less than independent ones: their error is too large already.
-            degrees = None if self.scheme == "orthogonal" else done - 1 + _PRIOR
-            error = _standard_error(means[:done], 1.0 if degrees is None else student(degrees))
+            # Two players have a single pair of orders, which no block spreads.
+            in_blocks = self.scheme == "orthogonal" and players > 2
+            error = _standard_error_of_blocks(means[:done], players - 1) if in_blocks else _standard_error(means[:done])
             values = means[:done].mean(axis=0).T
             gap = completeness_gap(game, values)
             diagnostics = {"completeness_gap": gap, "orders": done * orders, "stopped_by": "budget"}
+            if error is None:
+                diagnostics["no_standard_error"] = (
+                    f"the orders of a block depend on each other, and {done * orders} orders are fewer than "
+                    f"{_FEWEST_BLOCKS} blocks of {2 * (players - 1)}"
+                )
             if settled.add(GameResult(values, error, diagnostics)):
                 return settled.result
         if can_enumerate:
@@ -157,12 +165,30 @@ class ShapleySampling(WithinBudget, ByFeatures, GameExplainer):
         return gains
 
 
-def _standard_error(means: Array, widened: float) -> Array:
-    """The standard error (T, P) of the mean of independent blocks (n, P, T), times ``widened``."""
+def _standard_error(means: Array) -> Array:
+    """The standard error (T, P) of the mean of independent draws (n, P, T)."""
     count = len(means)
     variance = means.var(axis=0, ddof=1)
     # Over players that follow each other, so that the bits are the same for any number of targets.
     typical = np.ascontiguousarray(variance.T).mean(axis=1)
     shrunk = (variance * (count - 1) + typical * _PRIOR) / (count - 1 + _PRIOR)
-    error: Array = widened * np.sqrt(np.maximum(variance, shrunk) / count).T
+    error: Array = student(count - 1 + _PRIOR) * np.sqrt(np.maximum(variance, shrunk) / count).T
+    return error
+
+
+def _standard_error_of_blocks(means: Array, size: int) -> Array | None:
+    """The standard error (T, P) of the mean of draws (n, P, T) in independent blocks of ``size``; None for few blocks.
+
+    The last block may be shorter; the variance is unbiased if that of a block's mean is in proportion to 1 / its size.
+    """
+    count, first = len(means), np.arange(0, len(means), size)
+    shares = np.diff(np.append(first, count)) / count
+    squared = float(np.square(shares).sum())
+    # The number of equal blocks that weigh as these do.
+    blocks = int(1 / squared + 1e-9)
+    if blocks < _FEWEST_BLOCKS:
+        return None
+    sums = np.add.reduceat(means - means.mean(axis=0), first, axis=0)
+    variance = np.square(sums / count).sum(axis=0) / (1 - squared)
+    error: Array = student(blocks - 1) * np.sqrt(variance).T
     return error

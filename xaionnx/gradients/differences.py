@@ -16,6 +16,7 @@ from xaionnx.gradients.finite_differences import FiniteDifferences
 from xaionnx.gradients.source import GradientRequest, InputsAt, Piece, Source
 from xaionnx.gradients.value_ranges import value_ranges
 from xaionnx.perturb.features import Features
+from xaionnx.student import student
 from xaionnx.typing import Array, GradientLike
 
 # Numbers of samples whose partitions, and of points whose end points, are cached.
@@ -178,7 +179,7 @@ class Differences(Source):
             mean = total / count
             variance = np.maximum(squares[:, None] / count - mean**2, 0) * count / (count - 1)
             slopes = mean / point.widths
-            errors = point.spread(np.sqrt(variance / count) / point.widths)
+            errors = point.spread(student(count - 1) * np.sqrt(variance / count) / point.widths)
         return Piece(np.arange(len(total)), np.array([row]), point.spread(slopes), errors)
 
     def _point(self, number: int, points: InputsAt, row: int) -> _Point:

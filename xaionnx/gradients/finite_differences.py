@@ -32,8 +32,8 @@ class FiniteDifferences:
 
     in 2 M evaluations. For linear f its standard error is ``sqrt(sum over the other q of (D_q h_q / h_p)^2 / M)``: for
     each feature about the norm of the whole gradient over sqrt(M), so that few directions show what many features have
-    in common, and single features need a path or many directions. Saliency and input_x_gradient report it as
-    ``standard_error``; saliency reports that of the signed gradient, which bounds that of its absolute value. Signs are
+    in common, and single features need a path or many directions. Input_x_gradient and the signed saliency report it as
+    ``standard_error``, widened by Student's t for M - 1 degrees of freedom. Signs are
     better than normal numbers, since a feature's own derivative adds nothing to its variance. Direction i depends on
     (seed, point, i) only: points along a path are independent draws.
 

@@ -15,12 +15,12 @@ from xaionnx.explainers._games.data_set import Rows
 from xaionnx.explainers._games.dependent_columns import correlated_groups, subgroups
 from xaionnx.explainers._games.label_columns import labels_of
 from xaionnx.explainers._games.scorers import Scored, metric_name
-from xaionnx.explainers._games.student import student
 from xaionnx.perturb.features import Features
 from xaionnx.perturb.players import Players
 from xaionnx.request import Request
 from xaionnx.runtime import progress
 from xaionnx.short_repr import short_repr
+from xaionnx.student import student
 from xaionnx.typing import Array, FeaturesLike, LabelsLike, MetricLike
 
 

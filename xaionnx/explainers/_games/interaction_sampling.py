@@ -28,10 +28,10 @@ from xaionnx.explainers._games.kernel_shap_pairs import KernelShapPairs
 from xaionnx.explainers._games.local_surrogate import LEAST_FREEDOM
 from xaionnx.explainers._games.paired_regression import with_complements
 from xaionnx.explainers._games.sampling import evaluate
-from xaionnx.explainers._games.student import student
 from xaionnx.explainers._games.uniform_pairs import uniform_pairs
 from xaionnx.perturb.game import Game
 from xaionnx.short_repr import short_repr
+from xaionnx.student import student
 from xaionnx.typing import Array
 
 # Numbers of a design held at once.

@@ -13,6 +13,7 @@ from xaionnx.explainers._games.blas import COLUMNS, column_blocks, joined_column
 from xaionnx.explainers._games.cost import fitting
 from xaionnx.explainers._games.feature_choice import forward, on_lasso_path
 from xaionnx.explainers._games.ridge import ridge
+from xaionnx.student import student
 from xaionnx.typing import Array
 
 # Entries of coalitions held at once.
@@ -89,13 +90,16 @@ def fit(
     outputs : array (M, T)
     penalty : Penalty
     random : bool
-        Whether the rows are random. If not, the errors are 0.
+        Whether all rows but the first, which is known, are random. If not, the errors are 0.
 
     Returns
     -------
     Fit
         The standard errors describe how other rows would change the coefficients: the square root of the sandwich
-        estimator (HC3), with residuals divided by 1 minus their leverage.
+        estimator about the mean score (a penalty keeps it from 0), with squared residuals divided by 1 minus their
+        leverage (HC2). They are widened by Student's t, whose degrees of freedom are those of a sum of squares that
+        weighs the rows as the coefficient does, times the share of a row that the fit leaves free, after Bell and
+        McCaffrey 2002, Survey Methodology 28(2).
     """
     from sklearn import linear_model
 
@@ -136,23 +140,29 @@ def _fit(
         if not penalty.is_joint:
             some = [moment[:, [group[0] % COLUMNS]] for moment in some]
         solved, reach = _solve(linear_model, gram, some, total, penalty)
-        variances, left = [np.zeros_like(block) for block in solved], [np.zeros(block.shape[1]) for block in solved]
+        sums = [_ScoreSums(*block.shape) for block in solved]
+        left, weighing = [np.zeros(block.shape[1]) for block in solved], np.zeros((3, players))
         for piece, z in _pieces(rows, len(weights), players):
             z -= mean
             w = weights[piece, None]
             shifts = z @ reach
             freedom = np.maximum(1 - w * (1 / total + (shifts * z).sum(axis=1, keepdims=True)), LEAST_FREEDOM)
-            squares = (shifts**2).T
+            scores = w * shifts
+            scores[: 1 if piece.start == 0 else 0] = 0
+            squares = scores**2
+            weighing += [squares.sum(axis=0), (squares**2).sum(axis=0), (squares * freedom).sum(axis=0)]
             for k, number in enumerate(used):
                 deviation = columns[number][piece] - middles[number]
                 if not penalty.is_joint:
                     deviation = deviation[:, [group[0] % COLUMNS]]
                 residual = deviation - z @ solved[k]
                 left[k] += (w * residual**2).sum(axis=0)
-                variances[k] += squares @ (w * residual / freedom) ** 2
+                sums[k].add(scores, squares, residual / np.sqrt(freedom))
         which = slice(group.start, group.stop)
         values[:, which] = joined_columns(solved, len(group))
-        errors[:, which] = np.sqrt(joined_columns(variances, len(group))) * random
+        variances = [one.variance(len(weights) - 1) for one in sums]
+        widened = _widened(*weighing)[:, None]
+        errors[:, which] = widened * np.sqrt(joined_columns(variances, len(group))) * random
         unexplained[which] = joined_columns(left, len(group))
     middle = joined_columns(middles, targets)
     spread = joined_columns([weights @ (b - m) ** 2 for b, m in zip(columns, middles, strict=True)], targets)
@@ -160,6 +170,30 @@ def _fit(
     shift = joined_columns([mean @ block for block in column_blocks(values)], targets)
     chosen = random and penalty.chooses(players)
     return Fit(values.T, None if chosen else errors.T, middle - shift, r2)
+
+
+@final
+class _ScoreSums:
+    """Sums of the scores of rows, by which each moves the coefficients (P, T), and of their squares."""
+
+    def __init__(self, players: int, targets: int) -> None:
+        self._sum, self._squares = np.zeros((players, targets)), np.zeros((players, targets))
+
+    def add(self, scores: Array, squares: Array, residual: Array) -> None:
+        """Add rows: their scores for a residual of 1 (m, P), the squares of these, and their residuals (m, T)."""
+        self._sum += scores.T @ residual
+        self._squares += squares.T @ residual**2
+
+    def variance(self, count: int) -> Array:
+        """The variance of the sum of ``count`` scores."""
+        found = (self._squares - np.square(self._sum) / count) * (count / max(1, count - 1))
+        return np.asarray(np.maximum(found, 0))
+
+
+def _widened(squares: Array, fourths: Array, free: Array) -> Array:
+    """The factors (P,) of Student's t from sums over rows: a^2, a^4 and a^2 (1 - h) for scores a and leverages h."""
+    degrees = np.where(fourths > 0, squares * free / np.where(fourths > 0, fourths, 1), 1.0)
+    return np.array([student(int(each)) for each in degrees])
 
 
 def _pieces(rows: Callable[[int, int], Array], count: int, players: int) -> Iterator[tuple[slice, Array]]:

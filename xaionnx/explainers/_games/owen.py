@@ -21,9 +21,9 @@ from xaionnx.explainers._games.blas import product
 from xaionnx.explainers._games.enumeration import semivalue, shapley_weights
 from xaionnx.explainers._games.hierarchy import Group
 from xaionnx.explainers._games.sampling import evaluate
-from xaionnx.explainers._games.student import student
 from xaionnx.perturb.game import Game
 from xaionnx.short_repr import short_repr
+from xaionnx.student import student
 from xaionnx.typing import Array
 
 # More coalitions of a hierarchy than any budget.
@@ -31,10 +31,16 @@ _COUNTLESS: Final = 2**62
 # Up to this many parts of a group, all their coalitions are tried in a sampled context; else two orders, each the other
 # reversed.
 _FEW_PARTS: Final = 3
-# The fewest contexts that give a standard error.
+# The fewest contexts in which a group is divided.
 _FEWEST: Final = 2
-# Weight, in draws, of the mean variance of a level, to which the variance of each part is shrunk.
+# The mean variance of a level, to which that of each part is shrunk, weighs as many draws as this up to 7 degrees of
+# freedom, and in proportion less with more.
 _PRIOR: Final = 5
+_FEW: Final = 7
+# If contexts are drawn several times, the fewest draws, beyond one of each, that give a standard error: those of one
+# context may be much larger than those of another. If some contexts are certain, the fewest of the others, beyond one.
+_REPEATED: Final = 14
+_UNCERTAIN: Final = 3
 _STREAM: Final = 0x40
 
 
@@ -84,10 +90,15 @@ class _Contexts:
             np.concatenate([np.ones(len(sure)), inclusion]),
         )
 
-    def repeated(self, count: int, start: float) -> _Contexts:
-        """``count`` of them, each about as often as its share says."""
+    def repeated(self, count: int, start: float) -> tuple[_Contexts, Array]:
+        """``count`` of them, each about as often as its share says, and the number of the context of each.
+
+        If all are there, each context has the weight of its share.
+        """
         found = self._spaced(count, start, np.arange(len(self.shares)))
-        return self._of(found, np.full(count, 1 / count), np.zeros(count))
+        times = np.bincount(found, minlength=len(self.shares))
+        weights = self.shares[found] / times[found] if times.all() else np.full(count, 1 / count)
+        return self._of(found, weights, np.zeros(count)), found
 
     def _spaced(self, count: int, start: float, order: Array) -> Array:
         ends = np.cumsum(self.shares[order])
@@ -124,22 +135,29 @@ class _Draws:
         The probabilities with which the contexts were drawn, which come without replacement.
     further : array (T,)
         The variance of the mean that is due to what was drawn below, as far as ``inclusion`` leaves it out.
-    neighbours : bool
-        Whether draws that follow each other are alike, since the same contexts were drawn several times in turn.
+    contexts : array of int (n,)
+        Draws of the same context, which follow each other, have the same number; all are 0 if no context could be drawn
+        more than once.
     """
 
     values: Array
     weights: Array
     inclusion: Array
     further: Array
-    neighbours: bool
+    contexts: Array
 
     __repr__ = short_repr
 
     @property
-    def count(self) -> int:
-        """The number of contexts that might have been others."""
-        return int((self.inclusion < 1).sum())
+    def freedom(self) -> int:
+        """The degrees of freedom of the variance."""
+        return max(0, int((self.inclusion < 1).sum()) - len(np.unique(self.contexts)))
+
+    @property
+    def are_too_few(self) -> bool:
+        """Whether the draws that might have been others are too few for a variance."""
+        least = _REPEATED if self.contexts.any() else _UNCERTAIN if (self.inclusion == 1).any() else 1
+        return self.freedom < least
 
     @property
     def mean(self) -> Array:
@@ -148,12 +166,17 @@ class _Draws:
 
     @property
     def variance(self) -> Array:
-        """The variance (T,) of the mean: Hajek's approximation for unequal probabilities without replacement."""
-        if self.neighbours:
-            steps = np.square(np.diff(self.values, axis=0))
-            drawn = product(np.ones((1, len(steps))), steps)[0] / (2 * len(self.values) ** 2)
+        """The variance (T,) of the mean: Hajek's approximation for unequal probabilities without replacement.
+
+        Of contexts that were drawn several times, only what varies within them does.
+        """
+        if self.contexts.any():
+            same = self.contexts == self.contexts[:, None]
+            squares = np.square(self.values - product(same / same.sum(axis=1, keepdims=True), self.values))
+            drawn = product(np.ones((1, len(squares))), squares)[0] / max(1, self.freedom)
+            drawn *= np.square(self.weights).sum()
         else:
-            drawn = _squares(self.values, (1 - self.inclusion) * np.square(self.weights), self.count)
+            drawn = _squares(self.values, (1 - self.inclusion) * np.square(self.weights), self.freedom + 1)
         return np.asarray(drawn + self.further)
 
 
@@ -235,12 +258,15 @@ class OwenValues:
     Attributes
     ----------
     values, variances : dicts of arrays (T,) by group
+    are_too_few : bool
+        Whether the contexts that were drawn for a group are too few for standard errors.
     """
 
     def __init__(self, game: Game, whole: Group, steps: Sequence[Step], seed: int) -> None:
         self._game, self._seed = game, seed
         self.values = {whole: game.full - game.empty}
         self.variances = {whole: np.zeros(game.targets)}
+        self.are_too_few = False
         nobody, sure = np.zeros((1, game.players), dtype=bool), np.ones(1)
         self._contexts = {whole: _Contexts(nobody, game.empty[None], game.full[None], sure, sure, complete=True)}
         self._draws: dict[Group, _Draws] = {}
@@ -285,16 +311,16 @@ class OwenValues:
         if not contexts.complete:
             return contexts.one_of_each(self._uniform(step.draws))
         count, start = step.draws, float(self._uniform(1)[0])
-        if several := step.by_orders and len(contexts.rows) < count:
-            drawn = contexts.repeated(count, start)
+        numbers = np.zeros(count, dtype=int)
+        if step.by_orders and len(contexts.rows) < count:
+            drawn, numbers = contexts.repeated(count, start)
         else:
             # In a random order, so that they are a sample without replacement.
             drawn = contexts.sample(count, start, self._uniform(len(contexts.rows)).argsort(kind="stable"))
         if step.by_orders:
             drawn = replace(drawn, inclusion=np.zeros(count))
         known = np.broadcast_to(self.values[step.group], (count, self._game.targets))
-        no_more, neighbours = np.zeros(self._game.targets), several and len(contexts.rows) > 1
-        self._draws[step.group] = _Draws(known, drawn.shares, drawn.inclusion, no_more, neighbours)
+        self._draws[step.group] = _Draws(known, drawn.shares, drawn.inclusion, np.zeros(self._game.targets), numbers)
         return drawn
 
     def _uniform(self, count: int) -> Array:
@@ -326,9 +352,11 @@ class OwenValues:
         found = np.stack([self._draws[group].variance for group in drawn], axis=1)
         typical = found.mean(axis=1)
         for group, variance in zip(drawn, found.T, strict=True):
-            free = max(0, self._draws[group].count - 1)
-            shrunk = np.maximum(variance, (variance * free + typical * _PRIOR) / (free + _PRIOR))
-            self.variances[group] = student(free + _PRIOR) ** 2 * shrunk
+            free = self._draws[group].freedom
+            self.are_too_few |= self._draws[group].are_too_few
+            prior = _PRIOR * _FEW / max(free, _FEW)
+            shrunk = np.maximum(variance, (variance * free + typical * prior) / (free + prior))
+            self.variances[group] = student(int(free + prior)) ** 2 * shrunk
             if not group.parts:
                 del self._draws[group]
 

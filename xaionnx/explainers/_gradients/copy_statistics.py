@@ -8,7 +8,7 @@ from typing import final
 import numpy as np
 
 from xaionnx.attribution import Attribution, PlayerValues
-from xaionnx.explainers._games.student import student
+from xaionnx.student import student
 from xaionnx.typing import Array, Document
 
 # Name for the players' values; no tensor has an empty name.

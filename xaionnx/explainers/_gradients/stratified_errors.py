@@ -1,9 +1,9 @@
 """Standard errors of a mean over draws that are spread evenly over a path and over its baselines.
 
 A draw is y = f(b, a), with one of B baselines b and one position a from its own stratum of [0, 1]. The variance of
-independent draws has three parts: of the baselines, of the positions, and of what they do together. The mean of draws
-that take all baselines equally often, and a position from each stratum, does not vary by the first part and hardly by
-the second. What is left is estimated in one of three ways, see :func:`stratified_error`.
+independent draws has three parts: of the baselines, of the positions, and of what they do together. The mean of
+:class:`~xaionnx.explainers._gradients.path_draws.PathDraws` does not vary by the first part if all baselines are taken,
+and hardly by the second. What is left is estimated as :func:`stratified_error` says, or not at all.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from typing import Final, final
 
 import numpy as np
 
-from xaionnx.explainers._games.student import student
+from xaionnx.explainers._gradients.path_draws import PathDraws
 from xaionnx.explainers._gradients.paths import in_turn
+from xaionnx.student import student
 from xaionnx.typing import Array
 
 # With fewer draws of a baseline a variance is too uncertain.
@@ -33,22 +34,30 @@ class StratifiedError(ABC):
         """Add draws ``place`` (m,) of targets ``some`` (U,) and points ``number`` (m,), those of a point in order."""
 
     @abstractmethod
-    def of_means(self, means: Array) -> Array:
+    def result(self) -> Array:
         """The standard errors of the means of all draws; may take the memory of what was collected."""
 
 
-def stratified_error(shape: tuple[int, ...], draw: Array, share: Array, baselines: int) -> StratifiedError:
-    """Return what estimates the standard errors for a design.
+def why_no_error(draws: int, baselines: int) -> str | None:
+    """Return why a design has no standard error, or None if it has one."""
+    if draws >= _LEAST * baselines:
+        return None
+    if baselines == 1:
+        return f"{draws} draws are too few, it needs {_LEAST}"
+    return (
+        f"{draws} draws of {baselines} baselines do not tell how much is due to the baseline; set draws to at least "
+        f"{_LEAST * baselines}, or give fewer baselines"
+    )
+
+
+def stratified_error(shape: tuple[int, ...], draws: PathDraws) -> StratifiedError:
+    """Return what estimates the standard errors for a design that has them, see :func:`why_no_error`.
 
     Parameters
     ----------
     shape : tuple of int
         Of the values.
-    draw, share : arrays (n,)
-        The baseline and the position of each draw. With one baseline the positions increase; with B, any B draws
-        from a multiple of B on have all baselines.
-    baselines : int
-        B.
+    draws : PathDraws
 
     Notes
     -----
@@ -57,13 +66,15 @@ def stratified_error(shape: tuple[int, ...], draw: Array, share: Array, baseline
     differences of neighbours, y_(k-1) - 2 y_k + y_(k+1), keep 6 variances of a stratum and lose the slope of f. They
     are exact where f is smooth from stratum to stratum, and too large where it jumps, as gradients of rectifiers do.
 
-    *Several baselines, each at least 8 times.* The sums c of B draws with all baselines do not vary by the baselines.
-    Their regression on the same sums of 1, a and a^2 takes off what varies with the position alone; the rest,
-    sum (c - fit)^2 / (m - 3) for m sums, estimates the variance of a sum. n draws that are no multiple of B leave
-    r = n mod B of the baselines taken once more, without replacement: r (1 - r / B) variances of a draw.
+    *Several baselines.* The sums c of B draws with all baselines do not vary by the baselines. Their regression on the
+    same sums of 1, a and a^2 takes off what varies with the position alone (if some baselines are taken once more, of
+    theirs and of the others); the rest, sum (c - fit)^2 / (m - 3) for m sums, or / (m - 5), estimates the variance of a
+    sum. That of the mean is this times the mean over the baselines of 1 / how often
+    they were taken, over B^2.
 
-    *Otherwise* the parts cannot be told apart, and the error is that of independent draws: it is right if B is much
-    larger than n, and too large for fewer baselines.
+    There is none for fewer than 8 draws of each baseline. Of one draw of each, the three parts cannot be told apart; of
+    two to seven, a variance within the baselines can be, but it holds less often than it says where few draws are much
+    larger than the others.
 
     References
     ----------
@@ -71,28 +82,8 @@ def stratified_error(shape: tuple[int, ...], draw: Array, share: Array, baseline
     21, 1979, doi:10.1080/00401706.1979.10489755; Gasser, Sroka and Jennen-Steinmetz, Residual variance and residual
     pattern in nonlinear regression, Biometrika 73, 1986, doi:10.1093/biomet/73.3.625.
     """
-    if len(draw) < _LEAST * baselines:
-        return _Independent(shape, len(draw))
-    if baselines == 1:
-        return _OnePath(shape, len(draw))
-    return _Cycles(shape, share, baselines)
-
-
-@final
-class _Independent(StratifiedError):
-    def __init__(self, shape: tuple[int, ...], draws: int) -> None:
-        self._squares, self._draws = np.zeros(shape), draws
-
-    def add(self, some: Array, number: Array, place: Array, parts: Array) -> None:
-        for at, piece, _ in in_turn(some, number, parts):
-            self._squares[at] += np.square(parts[piece])
-
-    def of_means(self, means: Array) -> Array:
-        error = _variance_of_draws(self._squares, means, self._draws)
-        error /= self._draws
-        np.sqrt(error, out=error)
-        error *= student(self._draws - 1)
-        return error
+    assert why_no_error(len(draws.weight), draws.baselines) is None
+    return _OnePath(shape, len(draws.weight)) if draws.baselines == 1 else _Cycles(shape, draws)
 
 
 @final
@@ -111,8 +102,7 @@ class _OnePath(StratifiedError):
             self._earlier[at] = self._last[at]
             self._last[at] = part
 
-    def of_means(self, means: Array) -> Array:
-        del means
+    def result(self) -> Array:
         differences, error = self._draws - 2, self._squares
         error /= 6 * differences * self._draws
         np.sqrt(error, out=error)
@@ -122,22 +112,22 @@ class _OnePath(StratifiedError):
 
 @final
 class _Cycles(StratifiedError):
-    def __init__(self, shape: tuple[int, ...], share: Array, baselines: int) -> None:
-        self._draws, self._size, self._cycles = len(share), baselines, len(share) // baselines
-        powers = np.vander(share[: self._cycles * baselines], _DEGREE + 1)[:, :-1]
-        sums = powers.reshape(self._cycles, baselines, _DEGREE).sum(axis=1)
+    def __init__(self, shape: tuple[int, ...], draws: PathDraws) -> None:
+        self._size, self._cycles = draws.baselines, len(draws.weight) // draws.baselines
+        powers = np.vander(draws.position, _DEGREE + 1)[:, :-1]
+        # The positions of baselines that are taken once more are spread by themselves.
+        powers = np.concatenate([powers * (draws.weight == w)[:, None] for w in np.unique(draws.weight)], axis=1)
+        sums = powers[: self._cycles * self._size].reshape(self._cycles, self._size, -1).sum(axis=1)
         # Orthonormal columns without a mean, so that the sums of products are the coefficients.
         self._columns = np.linalg.qr(sums - sums.mean(axis=0))[0]
+        # A baseline taken k times weighs 1 / B by k draws of 1 / (k B): the sum is that of 1 / k over B^2.
+        self._squared_weights = float(np.square(draws.weight).sum())
         self._sum, self._total, self._squares = np.zeros(shape), np.zeros(shape), np.zeros(shape)
-        self._products = [np.zeros(shape) for _ in range(_DEGREE)]
-        self._rest = len(share) % baselines
-        self._of_draws = np.zeros(shape) if self._rest else None
+        self._products = [np.zeros(shape) for _ in range(powers.shape[1])]
 
     def add(self, some: Array, number: Array, place: Array, parts: Array) -> None:
         for at, piece, rows in in_turn(some, number, parts):
             part = parts[piece]
-            if self._of_draws is not None:
-                self._of_draws[at] += np.square(part)
             cycle, within = np.divmod(place[rows], self._size)
             counts = cycle < self._cycles
             self._sum[at] += part * _over(counts, part)
@@ -150,32 +140,20 @@ class _Cycles(StratifiedError):
                     products[at] += done * _over(np.where(ends, column[np.minimum(cycle, self._cycles - 1)], 0), done)
                 self._sum[at] *= _over(~ends, part)
 
-    def of_means(self, means: Array) -> Array:
-        freedom = self._cycles - 1 - _DEGREE
+    def result(self) -> Array:
+        freedom = self._cycles - 1 - len(self._products)
         error = self._squares
         error -= np.square(self._total, out=self._total) / self._cycles
         for products in self._products:
             error -= np.square(products, out=products)
         np.maximum(error, 0, out=error)
-        # Of a sum of B draws; there are n / B of them.
-        error *= self._draws / self._size / freedom
-        if self._of_draws is not None:
-            share = self._rest * (1 - self._rest / self._size)
-            error += share * _variance_of_draws(self._of_draws, means, self._draws)
+        # The mean variance of a draw is that of a sum over B.
+        error *= self._squared_weights / self._size / freedom
         np.sqrt(error, out=error)
-        error *= student(freedom) / self._draws
+        error *= student(freedom)
         return error
 
 
 def _over(factors: Array, parts: Array) -> Array:
     """Factors (m,) by which parts (u, m, ...) are multiplied."""
     return factors.reshape(1, -1, *(1,) * (parts.ndim - 2))
-
-
-def _variance_of_draws(squares: Array, means: Array, count: int) -> Array:
-    """The variance of draws from the sum of their squares, in place, and their mean."""
-    squares /= count
-    squares -= np.square(means)
-    np.maximum(squares, 0, out=squares)
-    squares *= count / (count - 1)
-    return squares
