@@ -112,6 +112,7 @@ class Settings(TypedDict, total=False):
     precision: float
     relative: bool
     relu: bool
+    replicates: int
     ridge: float
     row: Literal["auto", "first", "mean"]
     rule: Literal["trapezoid", "left", "middle", "right", "rescale", "reveal_cancel", "gauss_legendre"]
@@ -1625,6 +1626,7 @@ def sobol(
     budget: int | None = None,
     tolerance: float | None = None,
     features: FeaturesLike = None,
+    replicates: int = 1,
 ) -> Explanation:
     """The share of the target's variance that remains if all players except i are fixed.
 
@@ -1645,6 +1647,7 @@ def sobol(
         budget=budget,
         tolerance=tolerance,
         features=features,
+        replicates=replicates,
     )
 
 
