@@ -263,13 +263,14 @@ def settings(method: str, model: Model, case: Case) -> dict[str, Any]:
         chosen["features"] = blocks(case, halved=method not in OF_FEW)
     if method in OF_LAYERS:
         chosen["layer"] = case.layer
-    if "donors" in known or method == "dependence":
+    by_background = method in ("dependence", "linear_shap", "additive_shap")
+    if "donors" in known or by_background:
         # Rows of data have their samples first.
         if case.sample_axis is None:
             rows = np.stack([case.inputs(1, seed=seed) for seed in range(4)])
         else:
             rows = np.moveaxis(case.inputs(4, seed=9), case.sample_axis, 0)
-        chosen["background" if method == "dependence" else "donors"] = rows
+        chosen["background" if by_background else "donors"] = rows
     if "neuron" in known:
         chosen["neuron"] = f"{case.layer}:{','.join(map(str, np.argwhere(case.layer_seen)[0]))}"
     if "patterns" in known:

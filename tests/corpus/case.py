@@ -31,7 +31,8 @@ class Case:
     name : str
         The kind, and the case: ``models/truncated-3``.
     words : tuple of str
-        The arguments; ``("load", "record", PATH)`` and ``("load", "patterns", PATH)`` call the library instead.
+        The arguments; ``("load", "record", PATH)``, ``("load", "patterns", PATH)`` and ``("load", "frame", PATH)`` call
+        the library instead.
     codes : collection of int
         The right exit codes.
     build : callable
@@ -40,7 +41,7 @@ class Case:
     stdout : str
         Where stdout goes: a file, a full device, nowhere, a pipe without a reader, or a terminal, with stderr.
     written : collection of str
-        Files that the command may leave.
+        Files and folders that the command may leave.
     says : str
         A regular expression that the message has to match.
     """

@@ -5,15 +5,16 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import wave
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
-from tests.corpus.case import DATA, MODEL, MODELS, USAGE, Case, explain
+from tests.corpus.case import DATA, MODEL, MODELS, USAGE, Build, Case, explain
 
 ESCAPES: Final = (
     "\x1b[2J",
@@ -84,6 +85,7 @@ MARKUP: Final = (
     "$\\alpha$",
 )
 NAMES: Final = (*ESCAPES, *NEWLINES, *DIRECTIONS, *MARKUP)
+_WRITTEN: Final = tuple(f"out{end}" for end in ("", ".html", ".png", ".csv", ".json", ".npz", ".onnx"))
 # File names cannot hold these.
 _IN_FILES: Final = tuple(name for name in NAMES if "\0" not in name and "/" not in name)
 
@@ -126,7 +128,7 @@ def cases() -> Iterator[Case]:
     codes = {0, USAGE, MODEL, DATA}
     for number, name in enumerate(NAMES):
         for kind, build, words in _places(name):
-            yield Case(f"names/{kind}-{number}", words, codes, build, written=("out.html", "out.png"))
+            yield Case(f"names/{kind}-{number}", words, codes, build, written=_WRITTEN)
     for number, name in enumerate(_IN_FILES):
         file = f"{name}.npy"
 
@@ -134,6 +136,11 @@ def cases() -> Iterator[Case]:
             np.save(folder / file, np.load(folder / "array.npy")[:, :, :5])
 
         yield Case(f"names/file-{number}", explain(x=file)[:-1], {DATA}, build)
+
+        def wave_file(folder: Path, name: str = name) -> None:
+            _sound(folder, folder / f"{name}.wav")
+
+        yield Case(f"names/file-wav-{number}", ("explain", "occlusion", "sound.onnx", f"{name}.wav"), {0}, wave_file)
 
         def model(folder: Path, name: str = name) -> None:
             (folder / "model.onnx").rename(folder / f"{name}.onnx")
@@ -143,7 +150,7 @@ def cases() -> Iterator[Case]:
         yield Case(f"names/file-saved-{number}", (*explain()[:-1], "-o", saved), {0}, written=(saved,))
 
 
-def _places(name: str) -> Iterator[tuple[str, object, tuple[str, ...]]]:
+def _places(name: str) -> Iterator[tuple[str, Build, tuple[str, ...]]]:
     def tensors(folder: Path) -> None:
         onnx.save(hostile_model(name), folder / "bad.onnx")
         np.save(folder / "rows.npy", np.ones((2, 3), np.float32))
@@ -163,10 +170,18 @@ def _places(name: str) -> Iterator[tuple[str, object, tuple[str, ...]]]:
         plain = name.replace("/", "_").replace("\0", "_")
         np.savez(folder / "in.npz", **{f"{plain}a": np.ones(3), f"{plain}b": np.ones(3)})
 
+    yield from _places_of_tensors(tensors)
+    yield from _places_of_frames(name)
     yield "inspect", tensors, ("inspect", "bad.onnx")
     yield "explain", tensors, ("explain", "saliency", "bad.onnx", "rows.npy")
     yield "spec", spec, explain()[:-1]
     yield "labels", labels, explain()[:-1]
+    yield "labels-caption", labels, (*explain(x="picture.png")[:-1], "--details", "-o", "out.png")
+    yield (
+        "labels-evaluate",
+        labels,
+        ("evaluate", "model.onnx", "picture.png", "--methods", "saliency", "-o", "out.html"),
+    )
     yield "member", members, explain(x="in.npz")[:-1]
 
     def classes(folder: Path) -> None:
@@ -213,14 +228,65 @@ def _places(name: str) -> Iterator[tuple[str, object, tuple[str, ...]]]:
 
     words_of_tokens = ("explain", "feature_ablation", "spam.onnx", "mail.txt", "--features", "tokens")
     yield "tokens", tokens, words_of_tokens
+    yield "tokens-page", tokens, (*words_of_tokens, "-o", "out.html")
     yield "zipmap", classes, ("explain", "feature_ablation", "bad.onnx", "rows.npy")
     yield "zipmap-inspect", classes, ("inspect", "bad.onnx")
     yield "columns", columns, ("explain", "feature_ablation", "bad.onnx", "rows.csv")
+    judged = ("bad.onnx", "rows.csv", "--methods", "feature_ablation,random", "--metrics", "deletion,sparseness")
+    yield "columns-evaluate", columns, ("evaluate", *judged)
+    yield "words-evaluate", words, ("evaluate", *judged, "-o", "out.html")
+    yield "words-scores", words, ("evaluate", *judged, "-o", "out.csv")
+    yield "words-folder", words, ("explain", "feature_ablation", "bad.onnx", "rows.csv", "-o", "out")
+    yield "words-recommend", words, ("recommend", "bad.onnx", "rows.csv")
     if "\0" not in name:
         yield "layer", lambda folder: None, explain("--layer", name)[:-1]
         yield "axes", lambda folder: None, explain("--axes", f"{name}=N")[:-1]
         yield "target", lambda folder: None, explain("--target", name)[:-1]
         yield "output", lambda folder: None, explain("--output", name)[:-1]
+
+
+def _places_of_tensors(tensors: Build) -> Iterator[tuple[str, Build, tuple[str, ...]]]:
+    """Names of tensors and dimensions where results are kept and compared."""
+    model = ("bad.onnx", "rows.npy")
+    yield "tensors-run", tensors, ("explain", "saliency", *model, "-o", "out")
+    yield "tensors-record", tensors, ("explain", "saliency", *model, "-o", "out.npz")
+    yield "tensors-compare", tensors, ("compare", *model, "--methods", "saliency,occlusion", "-o", "out.html")
+    yield "tensors-recommend", tensors, ("recommend", *model)
+    yield "tensors-evaluate", tensors, ("evaluate", *model, "--methods", "saliency", "-o", "out.html")
+    yield "tensors-compile", tensors, ("compile", "saliency", "bad.onnx", "-o", "out.onnx")
+
+
+def _places_of_frames(name: str) -> Iterator[tuple[str, Build, tuple[str, ...]]]:
+    """Names of columns, of rows, and words in a frame; the last lacks a column, so that an error names the others."""
+    columns, rows = [f"{name}{letter}" for letter in "abc"], [[1.0, 2.0, 3.0], [3.0, 1.0, 2.0]]
+    frames: dict[str, dict[str, object]] = {
+        "columns": {"data": rows, "columns": columns},
+        "index": {"data": rows, "columns": columns, "index": [f"{name}0", f"{name}1"]},
+        "words": {"data": [[1.0, f"{name}0", 3.0]], "columns": columns, "index": [name]},
+        "missing": {"data": [row[:2] for row in rows], "columns": [columns[0], f"{name}z"], "index": [name, name]},
+    }
+    for kind, frame in frames.items():
+
+        def build(folder: Path, frame: dict[str, object] = frame) -> None:
+            _table(folder, columns)
+            (folder / "frame.json").write_text(json.dumps(frame))
+
+        yield f"frame-{kind}", build, ("load", "frame", "frame.json")
+
+
+def _sound(folder: Path, path: Path) -> None:
+    """A model of 64 numbers of sound, and a file of them."""
+    text = "g (float[N,64] x) => (float[N,2] y) { y = MatMul(x, w) }"
+    graph = onnx.parser.parse_graph(text)
+    graph.initializer.append(numpy_helper.from_array(np.ones((64, 2), np.float32), "w"))
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, folder / "sound.onnx")
+    (folder / "sound.toml").write_text('[input]\nkind = "series"\naxes = "N T"\nrate = 80\n')
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(80)
+        file.writeframes(np.arange(64, dtype="<i2").tobytes())
 
 
 def _table(folder: Path, names: Sequence[str] = ("a", "b", "c"), **lines: Mapping[str, object]) -> None:

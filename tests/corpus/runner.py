@@ -137,19 +137,32 @@ def _end(asked: dict[str, Any], terminal: int | None) -> NoReturn:
 
 
 def _load(kind: str, path: str) -> None:
-    from xaionnx.errors import DataError
+    from xaionnx.errors import XaionnxError
     from xaionnx.explanation import Explanation
     from xaionnx.patterns import Patterns
 
     try:
-        loaded = (Explanation if kind == "record" else Patterns).load(path)
-        repr(loaded)
+        loaded = (
+            _of_frame(Path(path)) if kind == "frame" else {"record": Explanation, "patterns": Patterns}[kind].load(path)
+        )
+        text = repr(loaded)
         if isinstance(loaded, Explanation):
             loaded.sample(0).to_dict()
-    except DataError as error:
+        if kind == "frame":
+            print(text)  # noqa: T201 - as a Python prompt does
+    except XaionnxError as error:
         print(f"xaionnx: {error}", file=sys.stderr)  # noqa: T201 - as the command line does
         sys.exit(error.exit_code)
     sys.exit(0)
+
+
+def _of_frame(path: Path) -> Any:
+    """The explanation of a frame of pandas, from the arguments of its constructor."""
+    import pandas
+
+    import xaionnx
+
+    return xaionnx.explain("bad.onnx", pandas.DataFrame(**json.loads(path.read_text())), "feature_ablation")
 
 
 def _read_terminal(ours: int, path: Path) -> None:

@@ -57,7 +57,7 @@ _OF_SUMS = ("linear_shap", "additive_shap")
 _TOGETHER = ("dependence",)
 # Scores by a metric are written as this and its name; that of sufficiency compares the samples of a batch.
 METRIC = "metric "
-_METRIC_MODELS = ("table", "picture", "pooled picture")
+_METRIC_MODELS = ("table", "pooled picture")
 _COMPARES_SAMPLES = (f"{METRIC}sufficiency",)
 _FILES = {
     "table": "german_credit_mlp",

@@ -104,8 +104,6 @@ CASES = (
     Case("sobol", {"budget": 512 * (PLAYERS + 2) + 1}, has_errors=False),
     Case("sobol", {"budget": 256 * (PLAYERS + 2) + 1, "replicates": 8}, has_errors=False),
     Case("sobol", {"budget": 512 * (PLAYERS + 2) + 1, "replicates": 4}),
-    Case("sobol", {"budget": 512 * (PLAYERS + 2) + 1, "replicates": 8}),
-    Case("sobol", {"budget": 1024 * (PLAYERS + 2) + 1, "replicates": 16}),
     Case("rise", {"budget": 60}),
     Case("rise", {"budget": 300}),
     Case("rise", {"budget": 300, "estimator": "centred"}),

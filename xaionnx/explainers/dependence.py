@@ -143,7 +143,8 @@ class Dependence(ByFeatures, FromBackground, Explainer):
         means = np.nan_to_num(maps["partial_dependence"])
         centres = (shares * means).sum(axis=-1, keepdims=True)
         values = np.sqrt((shares * np.square(means - centres)).sum(axis=-1))
-        spread = rows.players.spread(values[:, 0], {name: array[0] for name, array in rows.feeds.items()})
+        # Inputs without players may have no samples, such as a rate.
+        spread = rows.players.spread(values[:, 0], {name: rows.feeds[name][0] for name in rows.players.maps})
         words = {str(number): list(curve.words) for number, curve in enumerate(curves) if curve.words}
         return Attribution(
             {name: spread[name][:, None] for name in rows.players.maps},

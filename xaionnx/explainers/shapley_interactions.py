@@ -27,6 +27,8 @@ from xaionnx.typing import Array, Document
 
 # More triples than this are not listed.
 _LISTED: Final = 100
+# About as many sets as a fit takes in a reasonable time.
+_MOST_SETS: Final = 5000
 # Of these the values of all sets add up to the change of the target.
 _EFFICIENT: Final = ("k_sii", "stii", "fsii")
 
@@ -53,7 +55,7 @@ class ShapleyInteractions(WithinBudget, ByFeatures, GameExplainer):
     ``triples`` lists the 100 largest by target, as [i, j, k, value, standard error].
 
     Players that are equal in the sample and in all baselines get exactly 0, and the budget is spent on the others
-    (diagnostic ``null_players``).
+    (diagnostic ``null_players``). The default budget is never less than what the number of sets needs.
 
     If the budget reaches 2^P, all coalitions are evaluated and all values are exact. Otherwise coalitions are drawn
     with their complements, by size and without replacement (for ``bii`` and ``fbii`` uniformly). ``fsii`` and ``fbii``
@@ -117,6 +119,11 @@ class ShapleyInteractions(WithinBudget, ByFeatures, GameExplainer):
     budget: int | None = budget_parameter(4096)
     index: str = choice("k_sii", ("k_sii", "sii", "stii", "fsii", "bii", "fbii"), "which interactions")
     order: int = integer(2, "size of the largest sets of features", low=2, high=3)
+
+    def fewest_coalitions(self, players: int) -> int:
+        count = sum(math.comb(players, size) for size in range(1, min(self.order, players) + 1))
+        # More are refused, and what they would cost is not to be planned.
+        return min(-(-3 * count // 4) * 2, 2**players - 2) if count <= _MOST_SETS else 0
 
     def planned_evaluations(self, players: int) -> int:
         return int(min(self.max_evaluations(1, players) - 1, 2**players - 1))

@@ -52,7 +52,7 @@ class HasBudget:
         if self.budget is not None:
             return self.budget
         # One evaluation is that of the input, one that of the baseline.
-        needed = self.evaluations_per_player * min(players, _MOST_PLAYERS) + 2
+        needed = self.fewest_coalitions(players) + 2
         return max(self.usual_budget, needed) * (draws if self.averages_over_baselines else 1)
 
     @property
@@ -60,6 +60,11 @@ class HasBudget:
     def usual_budget(self) -> int:
         """Evaluations per sample for each baseline, if no budget is given: by default those of the class."""
         return self.default_budget
+
+    @hook
+    def fewest_coalitions(self, players: int) -> int:
+        """How many coalitions the default budget allows at least, besides the empty and the full one."""
+        return self.evaluations_per_player * min(players, _MOST_PLAYERS)
 
     @property
     @hook

@@ -253,7 +253,7 @@ def affine_map(
         last = first + math.prod(shape)
         # Of what is true or false there is no large one.
         longer = 1.0 if model.view.types.get(name) == TensorProto.BOOL else length
-        given[name] = longer * rows[:, first:last].reshape(-1, *shape)
+        given[name] = longer * rows[:, first:last].reshape(len(rows), *shape)
         rows[first + 1 : last + 1] *= longer
         first = last
     found = run_from(model, given, tensor).astype(np.float64).reshape(len(rows), -1)
