@@ -14,9 +14,10 @@ from xaionnx_kernels.trees import ShapTables
 
 from xaionnx.errors import UnsupportedModelError
 from xaionnx.explainers._closed_forms.graph_values import GraphValues
+from xaionnx.explainers._trees.cells import Test
 from xaionnx.explainers._trees.columns import NOBODY
 from xaionnx.explainers._trees.forest import absent
-from xaionnx.explainers._trees.subtrees import LeafTables, Subtrees, SubtreeValues, Test, Tree
+from xaionnx.explainers._trees.subtrees import LeafTables, Subtrees, SubtreeValues, Tree
 from xaionnx.graph.tree_ensembles import ML, MODES, NEWEST, REGRESSOR
 from xaionnx.short_repr import short_repr
 from xaionnx.typing import Array
@@ -169,29 +170,34 @@ class _Writer:
 
     def _add(self, tree: Tree, values: Array, targets: Array) -> None:
         waiting: list[tuple[Tree, list[int] | None, int]] = [(tree, None, 0)]
-        count = 0
+        count, rows, ends = 0, list[int](), list[int]()
         while waiting:
             part, child, place = waiting.pop()
             if child is not None:
                 child[place] = count
-            self.tree.append(self.trees)
-            self.node.append(count)
-            count += 1
             self.true.append(0)
             self.false.append(0)
             if isinstance(part, int):
                 self.test.append(None)
-                used = np.flatnonzero(values[part])
-                used = used if len(used) else np.zeros(1, np.int64)
-                self.leaf_tree += [self.trees] * len(used)
-                self.leaf_node += [count - 1] * len(used)
-                self.targets.append(targets[used])
-                self.weights.append(values[part, used])
+                rows.append(part)
+                ends.append(count)
             else:
                 test, yes, no = part
                 self.test.append(test)
                 at = len(self.test) - 1
                 waiting += [(yes, self.true, at), (no, self.false, at)]
+            count += 1
+        self.tree += [self.trees] * count
+        self.node += range(count)
+        numbers = values[rows]
+        stated = numbers != 0
+        # Of a leaf without a number 0 is stated, since a leaf has one.
+        stated[:, 0] |= ~stated.any(axis=1)
+        leaf, used = np.nonzero(stated)
+        self.leaf_tree += [self.trees] * len(leaf)
+        self.leaf_node += np.array(ends)[leaf].tolist()
+        self.targets.append(targets[used])
+        self.weights.append(numbers[leaf, used])
         self.trees += 1
 
     def nodes(
@@ -225,28 +231,31 @@ class _Writer:
         weights = np.concatenate(self.weights)
         wide = double and any(float(np.float32(value)) != value for value in thresholds)
         missing = [int(test is not None and test.missing_true) for test in self.test]
-        node = helper.make_node(
-            REGRESSOR,
-            [name],
-            [output],
-            domain=ML,
-            n_targets=self.players * self.numbers,
-            nodes_treeids=self.tree,
-            nodes_nodeids=self.node,
-            nodes_featureids=features,
-            nodes_modes=["LEAF" if test is None else MODES[test.mode] for test in self.test],
-            nodes_truenodeids=self.true,
-            nodes_falsenodeids=self.false,
-            target_treeids=self.leaf_tree,
-            target_nodeids=self.leaf_node,
-            target_ids=np.concatenate(self.targets).tolist(),
+        node = helper.make_node(REGRESSOR, [name], [output], domain=ML, n_targets=self.players * self.numbers)
+        modes = [mode.encode() for mode in MODES]
+        _state(
+            node,
+            "nodes_modes",
+            onnx.AttributeProto.STRINGS,
+            [b"LEAF" if t is None else modes[t.mode] for t in self.test],
         )
+        for name_, whole in (
+            ("nodes_treeids", self.tree),
+            ("nodes_nodeids", self.node),
+            ("nodes_featureids", features),
+            ("nodes_truenodeids", self.true),
+            ("nodes_falsenodeids", self.false),
+            ("target_treeids", self.leaf_tree),
+            ("target_nodeids", self.leaf_node),
+            ("target_ids", np.concatenate(self.targets).tolist()),
+            *([("nodes_missing_value_tracks_true", missing)] if any(missing) else []),
+        ):
+            _state(node, name_, onnx.AttributeProto.INTS, whole)
         for name_, numbers in (("nodes_values", np.array(thresholds)), ("target_weights", weights.astype(np.float64))):
-            tensor = numpy_helper.from_array(numbers)
-            stated = (f"{name_}_as_tensor", tensor) if wide else (name_, numbers.tolist())
-            node.attribute.append(helper.make_attribute(*stated))
-        if any(missing):
-            node.attribute.append(helper.make_attribute("nodes_missing_value_tracks_true", missing))
+            if wide:
+                node.attribute.append(helper.make_attribute(f"{name_}_as_tensor", numpy_helper.from_array(numbers)))
+            else:
+                _state(node, name_, onnx.AttributeProto.FLOATS, numbers.tolist())
         return node
 
     def _newest(self, name: str, output: str, features: list[int], double: bool) -> onnx.NodeProto:
@@ -284,6 +293,18 @@ class _Writer:
             leaf_targetids=np.concatenate(self.targets).tolist(),
             leaf_weights=numpy_helper.from_array(np.concatenate(self.weights).astype(kind)),
         )
+
+
+def _state(node: onnx.NodeProto, name: str, kind: onnx.AttributeProto.AttributeType, numbers: Sequence[object]) -> None:
+    """Add a list to a node; millions of numbers take onnx's own function as long as all else, which checks each."""
+    attribute = node.attribute.add()
+    attribute.name, attribute.type = name, kind
+    fields = {
+        onnx.AttributeProto.INTS: attribute.ints,
+        onnx.AttributeProto.FLOATS: attribute.floats,
+        onnx.AttributeProto.STRINGS: attribute.strings,
+    }
+    fields[kind].extend(numbers)
 
 
 def _merged(tree: Tree, values: Array) -> Tree:

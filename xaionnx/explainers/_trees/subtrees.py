@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Final, NamedTuple, TypeAlias, final
+from typing import Final, TypeAlias, final
 
 import numpy as np
 from xaionnx_kernels.trees import Paths
 
-from xaionnx.graph.tree_ensembles import MODES
+from xaionnx.explainers._trees.cells import EQ, LEQ, NEQ, Cells, Column, Decision, Test
 from xaionnx.short_repr import short_repr
 from xaionnx.typing import Array
 
@@ -26,19 +26,6 @@ NUMBER_BYTES: Final = 13
 # 1,200 and 6,000 bytes the middle is half as large again as the first and takes 0.4 of its time.
 _LOOKUP: Final = 1_200
 _HIGHEST: Final = 4
-_LEQ: Final = MODES.index("BRANCH_LEQ")
-_EQ: Final = MODES.index("BRANCH_EQ")
-_NEQ: Final = MODES.index("BRANCH_NEQ")
-_MEMBER: Final = MODES.index("BRANCH_MEMBER")
-
-
-class Test(NamedTuple):
-    """One comparison: the column, a number of :data:`MODES`, the threshold, and whether NaN goes to the true child."""
-
-    column: int
-    mode: int
-    threshold: float
-    missing_true: bool
 
 
 # A row of the table of a subtree, or a test and what follows it if it holds and if not.
@@ -104,10 +91,12 @@ class Subtrees:
     @cached_property
     def condition(self) -> Array:
         """A number for the comparison at each position, equal for equal ones, (M,)."""
-        f, node = self.trees.forest, self.trees.node
-        sets = np.where(f.mode[node] == _MEMBER, f.member_start[node], -1)
-        keys = np.stack([f.feature[node], f.mode[node], f.missing_true[node], sets, f.threshold[node]], axis=1)
-        return np.unique(keys, axis=0, return_inverse=True)[1].reshape(-1)
+        return self.cells.number[self.trees.node]
+
+    @cached_property
+    def cells(self) -> Cells:
+        """What the comparisons of columns distinguish."""
+        return Cells(self.trees.forest, self.dtype)
 
     def chosen(self, first: int, last: int) -> tuple[list[int], int]:
         """Return the roots of the subtrees of a tree, at positions from first to last, and about their bytes."""
@@ -218,64 +207,21 @@ class Subtrees:
         true, _ = self.children
         trees, column = self.trees, self.column
         above: dict[int, list[tuple[int, bool]]] = {}
-        inside: dict[int, dict[int, int]] = {}
+        inside: dict[int, list[int]] = {}
         at = root
         while trees.parent[at] >= 0:
             side, at = bool(trees.side[at]), int(trees.parent[at])
-            above.setdefault(int(column[at]), []).append((at, side))
+            above.setdefault(int(column[at]), []).append((int(self.condition[at]), side))
         waiting = [root] if true[root] >= 0 else []
         while waiting:
             at = waiting.pop()
-            inside.setdefault(int(column[at]), {})[int(self.condition[at])] = at
+            inside.setdefault(int(column[at]), []).append(int(self.condition[at]))
             waiting += [int(child[at]) for child in self.children if true[child[at]] >= 0]
         names = [*above, *(name for name in inside if name not in above)]
-        return [self._column(name, above.get(name, []), inside.get(name, {})) for name in names]
-
-    def _column(self, column: int, above: Sequence[tuple[int, bool]], inside: dict[int, int]) -> Column:
-        positions = [*(at for at, _ in above), *inside.values()]
-        values = self._representatives(positions)
-        tests = [(self._tests(at), self._holds(at, values)) for at in positions]
-        ok = np.ones(len(values), dtype=bool)
-        for (_, side), (_, outcome) in zip(above, tests, strict=False):
-            ok &= outcome == side
-        signature = np.where(ok, 1, 0)
-        for number, (_, outcome) in enumerate(tests[len(above) :]):
-            signature += np.where(ok & outcome, 2 << number, 0)
-        _, first, cell = np.unique(signature, return_index=True, return_inverse=True)
-        outcomes = {
-            condition: outcome[first] for condition, (_, outcome) in zip(inside, tests[len(above) :], strict=True)
-        }
-        return Column(column, len(first), ok[first], outcomes, _decision(cell.reshape(-1), tests))
-
-    def _representatives(self, positions: Sequence[int]) -> Array:
-        """Values of a column between which no comparison at these positions differs."""
-        f, node = self.trees.forest, self.trees.node
-        members = [f.members[f.member_start[node[at]] : f.member_start[node[at] + 1]] for at in positions]
-        ends = np.concatenate([f.threshold[node[positions]], *members]).astype(self.dtype)
-        infinite = self.dtype.type(np.inf)
-        with np.errstate(over="ignore"):  # what follows the largest number is infinity
-            near = [ends, np.nextafter(ends, -infinite), np.nextafter(ends, infinite)]
-        return np.unique(np.concatenate([*near, np.array([-infinite, infinite, np.nan], self.dtype)]))
-
-    def _holds(self, at: int, values: Array) -> Array:
-        """Whether a comparison holds, as the kernels and onnxruntime decide it."""
-        f, node = self.trees.forest, int(self.trees.node[at])
-        mode, threshold, wide = int(f.mode[node]), f.threshold[node], values.astype(np.float64)
-        compare = (np.less_equal, np.less, np.greater_equal, np.greater, np.equal, np.not_equal)
-        if mode == _MEMBER:
-            found = np.isin(wide, f.members[f.member_start[node] : f.member_start[node + 1]])
-        else:
-            found = compare[mode](wide, threshold)
-        return found | np.isnan(wide) if f.missing_true[node] else found
-
-    def _tests(self, at: int) -> tuple[Test, ...]:
-        """The comparison, as one or more of which any has to hold: membership is equality to one of the members."""
-        f, node = self.trees.forest, int(self.trees.node[at])
-        column, missing = int(f.feature[node]), bool(f.missing_true[node])
-        if f.mode[node] != _MEMBER:
-            return (Test(column, int(f.mode[node]), float(f.threshold[node]), missing),)
-        members = f.members[f.member_start[node] : f.member_start[node + 1]]
-        return tuple(Test(column, _EQ, float(member), missing) for member in members)
+        return [
+            self.cells.column(name, tuple(above.get(name, ())), tuple(dict.fromkeys(inside.get(name, ()))))
+            for name in names
+        ]
 
 
 @final
@@ -328,57 +274,6 @@ def _joined(
     return both
 
 
-# Some of these tests in turn, of which any has to hold; what follows; a number stands for a cell.
-_Decision: TypeAlias = "int | tuple[tuple[Test, ...], _Decision, _Decision]"
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class Column:
-    """The cells of a column: what the comparisons of a subtree distinguish.
-
-    Attributes
-    ----------
-    column : int
-    cells : int
-    inside : array of bool, (cells,)
-        Whether all comparisons on the path to the subtree come out as on the path.
-    outcomes : dict of arrays of bool, (cells,)
-        The outcome of each comparison inside the subtree, by its number.
-    decision : nested tuples
-        Which comparisons find the cell of a value.
-    """
-
-    column: int
-    cells: int
-    inside: Array
-    outcomes: dict[int, Array]
-    decision: _Decision
-
-    __repr__ = short_repr
-
-
-def _decision(cell: Array, tests: Sequence[tuple[tuple[Test, ...], Array]]) -> _Decision:
-    """The comparisons that find the cell of each representative value; ``tests`` have their outcomes."""
-    if (cell == cell[0]).all():
-        return int(cell[0])
-    best, found = np.inf, None
-    for asked, outcome in tests:
-        if outcome.all() or not outcome.any():
-            continue
-        sides = len(np.unique(cell[outcome])), len(np.unique(cell[~outcome]))
-        cost = sum(sides) + max(sides) / len(cell)
-        if cost < best:
-            best, found = cost, (asked, outcome)
-    assert found is not None  # values of different cells differ in a comparison
-    asked, outcome = found
-    return (
-        asked,
-        _decision(cell[outcome], [(t, o[outcome]) for t, o in tests]),
-        _decision(cell[~outcome], [(t, o[~outcome]) for t, o in tests]),
-    )
-
-
 @final
 @dataclass(frozen=True, eq=False)
 class _Writing:
@@ -400,7 +295,7 @@ class _Writing:
             self.known[key] = self._decide(self.columns[column].decision, column, offset)
         return self.known[key]
 
-    def _decide(self, decision: _Decision, column: int, offset: int) -> Tree:
+    def _decide(self, decision: Decision, column: int, offset: int) -> Tree:
         if isinstance(decision, int):
             return self.tree(column + 1, offset + decision * int(self.strides[column]))
         tests, true, false = decision
@@ -415,10 +310,10 @@ class _Writing:
         onnxruntime joins BRANCH_EQ with one below it if the first numbers of their leaves are equal, whatever the
         others are, so equality is written as BRANCH_NEQ with exchanged children.
         """
-        if test.mode != _EQ:
+        if test.mode != EQ:
             return self._branch(test, yes, no)
-        other = self._branch(test._replace(mode=_NEQ, missing_true=False), no, yes)
-        return self._branch(Test(test.column, _LEQ, np.inf, False), other, yes) if test.missing_true else other
+        other = self._branch(test._replace(mode=NEQ, missing_true=False), no, yes)
+        return self._branch(Test(test.column, LEQ, np.inf, False), other, yes) if test.missing_true else other
 
     def _branch(self, test: Test, yes: Tree, no: Tree) -> Tree:
         """A branch; equal ones are one object, so that a test before two of them is left out."""
