@@ -21,6 +21,9 @@ LEQ: Final = MODES.index("BRANCH_LEQ")
 EQ: Final = MODES.index("BRANCH_EQ")
 NEQ: Final = MODES.index("BRANCH_NEQ")
 _MEMBER: Final = MODES.index("BRANCH_MEMBER")
+# Their outcomes change behind the threshold only, and ahead of it only.
+_AFTER: Final = (LEQ, MODES.index("BRANCH_GT"))
+_AHEAD: Final = (MODES.index("BRANCH_LT"), MODES.index("BRANCH_GTE"))
 _COMPARE: Final = (operator.le, operator.lt, operator.ge, operator.gt, operator.eq, operator.ne)
 
 
@@ -103,7 +106,7 @@ class Cells:
     def _found(self, column: int, above: tuple[tuple[int, bool], ...], inside: tuple[int, ...]) -> Column:
         conditions = [self._condition(number) for number in (*(number for number, _ in above), *inside)]
         near = {value for condition in conditions for value in condition.near}
-        values = sorted(near | {-np.inf, np.inf})
+        values = sorted(near | {np.inf})
         # The outcomes of all comparisons, of which values with the same are one.
         kinds = list(dict.fromkeys(tuple(c.holds(value) for c in conditions) for value in (*values, np.nan)))
         sides = tuple(side for _, side in above)
@@ -129,20 +132,30 @@ class Cells:
     def _read(self, node: int) -> _Condition:
         f = self._forest
         column, mode, missing = int(f.feature[node]), int(f.mode[node]), bool(f.missing_true[node])
-        members = f.members[f.member_start[node] : f.member_start[node + 1]] if mode == _MEMBER else np.zeros(0)
-        ends = np.append(members, f.threshold[node]).astype(self._dtype)
-        infinite = self._dtype.type(np.inf)
-        with np.errstate(over="ignore"):  # what follows the largest number is infinity
-            near = np.concatenate([ends, np.nextafter(ends, -infinite), np.nextafter(ends, infinite)])
         threshold = float(f.threshold[node])
-        tests = (Test(column, mode, threshold, missing),)
+        members = f.members[f.member_start[node] : f.member_start[node + 1]] if mode == _MEMBER else np.zeros(0)
+        tests: tuple[Test, ...] = (Test(column, mode, threshold, missing),)
+        before, at, after = self._around(threshold)
+        near: tuple[float, ...] = (at,) if mode in _AFTER else (before,) if mode in _AHEAD else (before, at)
+        if at != threshold:  # which lies between two numbers of the columns
+            near = before, at, after
         if mode == _MEMBER:
             tests = tuple(Test(column, EQ, float(member), missing) for member in members)
-        return _Condition(tests, tuple(near.tolist()), mode, threshold, missing, frozenset(members.tolist()))
+            near = tuple(value for member in members for value in self._around(member))
+        return _Condition(tests, near, mode, threshold, missing, frozenset(members.tolist()))
+
+    def _around(self, value: float) -> tuple[float, float, float]:
+        """A number in the type of the columns, with the one before and the one after it."""
+        number, infinite = self._dtype.type(value), self._dtype.type(np.inf)
+        with np.errstate(over="ignore"):  # beyond the largest number is infinity
+            return float(np.nextafter(number, -infinite)), float(number), float(np.nextafter(number, infinite))
 
 
 class _Condition(NamedTuple):
-    """A comparison, as one or more tests of which any has to hold, and the values at which its outcome may change."""
+    """A comparison, as one or more tests of which any has to hold, and the last values ahead of changes of its outcome.
+
+    So each range of values in which no outcome changes ends with one of them, or with infinity.
+    """
 
     tests: tuple[Test, ...]
     near: tuple[float, ...]

@@ -166,9 +166,13 @@ class Subtrees:
             for player, gain in zip(found, gains, strict=True):
                 if player != nobody:
                     table[:, slot[player]] += gain[:, None] * leaves.weights[self.trees.node[leaf]]
-        rows, number = np.unique(table.reshape(len(grid), -1).astype(np.float32), axis=0, return_inverse=True)
-        number = number.reshape(-1)
-        return SubtreeValues(_Writing(columns, strides, number.tolist()).tree(0, 0), rows, players)
+        # Adding 0 makes the two zeros one.
+        rows = table.reshape(len(grid), -1).astype(np.float32) + np.float32(0)
+        known_rows: dict[bytes, int] = {}
+        number = [known_rows.setdefault(row.tobytes(), len(known_rows)) for row in rows]
+        first = np.unique(number, return_index=True)[1]
+        tree = _Writing(columns, strides.tolist(), number).tree(0, 0)
+        return SubtreeValues(tree, rows[first], players)
 
     def _gains(
         self, root: int, leaf: int, leaves: LeafTables, known: dict[int, Column], cells: dict[int, Array]
@@ -280,7 +284,7 @@ class _Writing:
     """The decisions of several columns, one after the other, as one tree without tests that decide nothing."""
 
     columns: Sequence[Column]
-    strides: Array
+    strides: Sequence[int]
     number: Sequence[int]
     known: dict[tuple[int, int], Tree] = field(default_factory=dict)
     same: dict[tuple[Test, int, int], Tree] = field(default_factory=dict)
@@ -291,27 +295,26 @@ class _Writing:
         if column == len(self.columns):
             return self.number[offset]
         key = column, offset
-        if key not in self.known:
-            self.known[key] = self._decide(self.columns[column].decision, column, offset)
-        return self.known[key]
+        found = self.known.get(key)
+        if found is None:
+            found = self.known[key] = self._decide(self.columns[column].decision, column, offset)
+        return found
 
     def _decide(self, decision: Decision, column: int, offset: int) -> Tree:
         if isinstance(decision, int):
-            return self.tree(column + 1, offset + decision * int(self.strides[column]))
+            return self.tree(column + 1, offset + decision * self.strides[column])
         tests, true, false = decision
         yes, no = self._decide(true, column, offset), self._decide(false, column, offset)
         for test in reversed(tests):
-            no = self._split(test, yes, no)
+            no = self._branch(test, yes, no) if test.mode != EQ else self._split(test, yes, no)
         return no
 
     def _split(self, test: Test, yes: Tree, no: Tree) -> Tree:
-        """A test and what follows it.
+        """A test for equality and what follows it.
 
         onnxruntime joins BRANCH_EQ with one below it if the first numbers of their leaves are equal, whatever the
         others are, so equality is written as BRANCH_NEQ with exchanged children.
         """
-        if test.mode != EQ:
-            return self._branch(test, yes, no)
         other = self._branch(test._replace(mode=NEQ, missing_true=False), no, yes)
         return self._branch(Test(test.column, LEQ, np.inf, False), other, yes) if test.missing_true else other
 
