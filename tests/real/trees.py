@@ -162,7 +162,8 @@ def drawn(rng: np.random.Generator, trees: TreeEnsemble, width: int, count: int)
     rows = np.zeros((count, width))
     for column in np.unique(trees.feature[trees.feature >= 0]):
         known = trees.threshold[trees.feature == column]
-        rows[:, column] = rng.choice(known, count) + rng.choice([-1, 0, 1], count) * np.abs(known).mean() * 1e-3
+        step = np.abs(known[np.isfinite(known)]).mean() * 1e-3 if np.isfinite(known).any() else 0.0
+        rows[:, column] = rng.choice(known, count) + rng.choice([-1, 0, 1], count) * step
     return rows
 
 

@@ -95,10 +95,10 @@ def _roots(subtrees: Subtrees, limit: float, single: bool, game: TreeGame) -> li
             deepest = int(subtrees.trees.level.max())
             whole = size * trees / (number + 1)
             raise UnsupportedModelError(
-                f"The tables of the {trees:,} trees of {game.request.model.name}, up to {deepest} deep, would take about "
-                f"{whole / 1e6:,.0f} MB, and at most {limit / 1e6:,.0f} MB may be added (max_added_mb, --max-added-mb). "
-                "Allow more, group features (features=), train shallower or fewer trees, or use xaionnx explain, which "
-                "needs no tables for deep trees."
+                f"The tables of the {trees:,} trees of {game.request.model.name}, up to {deepest} deep, would take "
+                f"about {whole / 1e6:,.0f} MB, and at most {limit / 1e6:,.0f} MB may be added (max_added_mb, "
+                "--max-added-mb). Allow more, group features (features=), train shallower or fewer trees, or use "
+                "xaionnx explain, which needs no tables for deep trees."
             )
     return roots
 
