@@ -10,7 +10,7 @@ import importlib
 import time
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal, final
 
 import numpy as np
@@ -225,7 +225,7 @@ class _Trials:
             return self._checked(method, over)
         try:
             default_output(self.dry_run.model)
-            result = self._run(method, min(_EACH_S, left_s))
+            result = self._run(self._undivided(method), min(_EACH_S, left_s))
         except MemoryLimitError as error:
             return Trial(name, "not tried", str(error), {})
         except XaionnxError as refusal:
@@ -271,6 +271,21 @@ class _Trials:
         except _TooLongError:
             return None
 
+    def _undivided(self, method: Explainer) -> Explainer:
+        """The method with two groups of elements in place of superpixels.
+
+        No model refuses these, and the import of what finds them takes longer than a trial.
+        """
+        if "features" in parameters.declared(type(method)) and self.model.samples(self.feeds)[0].is_picture:
+            return replace(method, features=self._groups())
+        return method
+
+    def _groups(self) -> Array:
+        """Labels of the two groups of elements that are players of a trial."""
+        shape = self.feeds[self.model.input().name].shape[1:]
+        size = int(np.prod(shape, dtype=np.int64))
+        return (np.arange(size) * min(_PLAYERS, size) // max(size, 1)).reshape(shape)
+
     def _run_small(self, method: Explainer, limit_s: float) -> Explanation | None:
         """The explanation with few evaluations; None if it takes too long, or cannot do with so few."""
         for budget in _BUDGETS:
@@ -288,8 +303,7 @@ class _Trials:
         small = {"budget": budget, **_SMALL}
         chosen: Document = {k: value for k, value in small.items() if k in known and known[k][0].accepts(value)}
         if "features" in known:
-            size = int(np.prod(shape, dtype=np.int64))
-            chosen["features"] = (np.arange(size) * min(_PLAYERS, size) // max(size, 1)).reshape(shape)
+            chosen["features"] = self._groups()
         if {"window", "stride"} <= known.keys():
             positions = self.model.samples(self.feeds)[0].positions()
             extent = shape[-1:] if positions is None else positions.extent

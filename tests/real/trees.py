@@ -22,6 +22,7 @@ import xaionnx
 from tests.oracles.trees import coalition_worths, interactions, shapley
 from tests.real.fetch import fetch
 from xaionnx import Model
+from xaionnx.explainers._trees.source import tree_source
 from xaionnx.graph.tree_ensembles import MEMBER, TreeEnsemble, tree_ensembles
 from xaionnx.typing import Array
 
@@ -146,7 +147,9 @@ def row(given: TreeFile, path: Path) -> str:
     off = ~np.eye(GROUPS, dtype=bool)
     of_pairs = np.abs(pairs - np.moveaxis(interactions(worths), 2, 0) / 2)[:, off].max() / scale
     followed = xaionnx.explain(model, x[:1], "tree_shap", targets, perturbation="path_dependent", **settings)
-    expected = by_covers(trees, x[0], others, group)
+    # Of two classes the file has numbers of one.
+    of_scores = tree_source(model, scores, {}).scores.margins()[0]
+    expected = by_covers(trees, x[0], others, group) @ of_scores
     by_paths = np.abs(followed.feature_values[:, 0] - expected.T).max() / np.abs(expected).max()
     whole = xaionnx.explain(model, x, "tree_shap", background=others)
     gap = np.abs(whole.diagnostics["completeness_gap"]).max() / np.abs(whole.feature_values).max()
