@@ -10,7 +10,7 @@ import importlib
 import time
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, final
 
 import numpy as np
@@ -272,12 +272,13 @@ class _Trials:
             return None
 
     def _undivided(self, method: Explainer) -> Explainer:
-        """The method with two groups of elements in place of superpixels.
+        """The method, which has its defaults, with two groups of elements in place of superpixels.
 
         No model refuses these, and the import of what finds them takes longer than a trial.
         """
         if "features" in parameters.declared(type(method)) and self.model.samples(self.feeds)[0].is_picture:
-            return replace(method, features=self._groups())
+            chosen: Document = {"features": self._groups()}
+            return type(method)(**chosen)
         return method
 
     def _groups(self) -> Array:
