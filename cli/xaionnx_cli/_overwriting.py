@@ -18,6 +18,8 @@ import click
 Kind = Literal["picture", "page", "report", "record", "patterns", "compiled", "joined"]
 
 _LONGEST_PATH: Final = 200
+# The end of a Parquet file that has its metadata.
+_FOOTER: Final = 65536
 HELP: Final = "Replace files that xaionnx did not write. Its own earlier results are always replaced, the inputs never."
 
 
@@ -183,6 +185,9 @@ def _is_page(path: Path) -> bool:
 def _is_report(path: Path) -> bool:
     with contextlib.suppress(OSError), path.open("rb") as stream:
         start = stream.read(1000)
+        if start.startswith(b"PAR1"):
+            stream.seek(-min(path.stat().st_size, _FOOTER), os.SEEK_END)
+            return b"software\x18\x07xaionnx" in stream.read()
         return start.startswith((b"method,metric,direction,", b'{"scores": [')) or _is_page(path)
     return False
 

@@ -60,7 +60,7 @@ class Meter:
         self._bar.update(self._task, completed=self._done, unit="evaluations")
 
     def phase(self, words: str) -> None:
-        self._bar.update(self._task, description=f"{self._name}: {words}" if words else self._name)
+        self._bar.update(self._task, description=": ".join(filter(None, (self._name, words))))
 
 
 @contextlib.contextmanager

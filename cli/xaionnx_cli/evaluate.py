@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import io
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +16,7 @@ import click
 
 from xaionnx_cli import _overwriting
 from xaionnx_cli._case import Case, case_options
-from xaionnx_cli._options import OptionValue
+from xaionnx_cli._options import OptionValue, Seconds
 
 if TYPE_CHECKING:
     from xaionnx.evaluation import ScoreTable
@@ -26,11 +28,17 @@ if TYPE_CHECKING:
 # Metrics that need a second model or a second method, and are asked for by name in Python.
 OF_TWO: Final = ("label_randomisation", "similarity")
 USUAL: Final = "deletion,insertion,max_sensitivity,parameter_randomisation"
-_SUFFIXES: Final = (".html", ".json", ".csv")
+_SUFFIXES: Final = (".html", ".json", ".csv", ".parquet")
 _COLUMNS: Final = (
     *("method", "metric", "direction", "mean", "low", "high", "control"),
     *("p_control", "p_best", "best", "samples"),
 )
+
+
+SAVE_HELP: Final = (
+    "The report: .html to read, with .json and .parquet beside it; or one of .json, .csv and .parquet alone."
+)
+no_inputs_option = click.option("--no-inputs", is_flag=True, help="Leave pictures of inputs and maps out of the page.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +50,8 @@ class Request(Case):
     controls: str
     masks: str | None
     seed: int
+    no_inputs: bool
+    budget: float | None
 
 
 @click.command(no_args_is_help=False)
@@ -51,8 +61,15 @@ class Request(Case):
     "--controls", default="random", show_default=True, metavar="NAME,...", help="Controls: random, edges, other_class."
 )
 @click.option("--masks", metavar="FILE.npy", help="The true places, bool (N, H, W), for metrics of localisation.")
-@click.option("-o", "--save", "save", metavar="FILE", help="The report: .html to read, .json or .csv to go on with.")
+@click.option("-o", "--save", "save", metavar="FILE", help=SAVE_HELP)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the controls.")
+@no_inputs_option
+@click.option(
+    "--budget",
+    type=Seconds(),
+    metavar="TIME",
+    help="Time, such as 90s or 10m; each score gets an equal share.",
+)
 @case_options
 def command(**given: OptionValue) -> None:
     """Score methods by metrics, beside controls that explain nothing.
@@ -62,7 +79,8 @@ def command(**given: OptionValue) -> None:
 
     All methods explain the same target of the same inputs. A method is marked best by a metric only if it is
     significantly better than every other one, and marked where it is no better than random values: in both cases by a
-    paired test, corrected for the number of methods. What does not apply to the model is left out, with the reason.
+    paired test, corrected for the number of methods. What does not apply to the model is left out, with the reason, and
+    so is what takes more than its share of --budget: all methods by all metrics can take hours.
     """
     from xaionnx.discovery import METHODS
     from xaionnx.evaluation import score_table
@@ -75,19 +93,32 @@ def command(**given: OptionValue) -> None:
 
     request = Request(**given)
     methods, metrics = names_of(request.methods, METHODS), names_of(request.metrics, METRICS, OF_TWO)
-    place = report_place(request.save, (request.model, request.inputs, request.spec, request.masks), request.force)
+    places = report_places(request.save, (request.model, request.inputs, request.spec, request.masks), request.force)
     masks = _masks(request.masks)
     model, inputs, target = request.open()
     controls = [name.strip() for name in request.controls.split(",") if name.strip()]
+    began = time.perf_counter()
     with progress_bar() as bar, time_limit_between_runs(request.timeout, "A metric", bar):
-        table = score_table(model, inputs, methods, metrics, target, masks=masks, controls=controls, seed=request.seed)
-    if place is not None:
-        save_report(table, place, f"{Path(request.model).name}, {request.inputs}")
+        table = score_table(
+            model,
+            inputs,
+            methods,
+            metrics,
+            target,
+            masks=masks,
+            controls=controls,
+            seed=request.seed,
+            budget_s=request.budget,
+        )
+    photo = None if request.no_inputs or not inputs.displays else inputs.displays[0]
+    title = f"{Path(request.model).name}, {request.inputs}"
+    for place in places:
+        save_report(table, place, title, photo, inputs=not request.no_inputs)
     if request.as_json:
         sys.stdout.write(_report.dump_json(table.to_dict()) + "\n")
     else:
-        saved = [f"saved {request.save}"] if request.save else []
-        write_lines([*repr(table).split("\n"), *verdict(table), *_refused(table), *saved])
+        done = f"{sum(map(len, table.scores.values()))} scores in {time.perf_counter() - began:.3g} s"
+        write_lines([*repr(table).split("\n"), *verdict(table), *_refused(table), done, *saved_lines(places)])
 
 
 def names_of(given: str, registry: Registry[Explainer] | Registry[Metric], left_out: Sequence[str] = ()) -> list[str]:
@@ -117,43 +148,86 @@ def _masks(given: str | None) -> Array | None:
     return None if given is None else read_array(Path(given)).array.astype(bool)
 
 
-def report_place(given: str | None, read: Sequence[str | None], force: bool) -> Path | None:
-    """Return the report to write, if it may be written; ``read`` are the files that the command reads.
+def report_places(given: str | None, read: Sequence[str | None], force: bool) -> list[Path]:
+    """Return the files of the report to write, if they may be written; ``read`` are those that the command reads.
 
     Raises
     ------
     ParameterError, UsageError, StorageError
-        It may not be.
+        They may not be.
     """
     from xaionnx.errors import ParameterError
     from xaionnx_cli._destination import check_writable
 
     if given is None:
-        return None
+        return []
     place = Path(given)
-    if place.suffix.lower() not in _SUFFIXES:
+    suffix = place.suffix.lower()
+    if suffix not in _SUFFIXES:
         raise ParameterError(f"-o must end in {', '.join(_SUFFIXES)}. Got '{given}' instead.")
+    if suffix == ".parquet" and not _has_parquet():
+        raise ParameterError(f"Cannot write {given}: pyarrow is not installed. Run: pip install pyarrow")
+    beside = (".json", ".parquet") if suffix == ".html" else ()
+    places = [place, *(place.with_suffix(each) for each in beside if each != ".parquet" or _has_parquet())]
     check_writable(place.parent)
-    _overwriting.check_replaceable(place, "report", _overwriting.real_paths(filter(None, read)), force)
-    return place
+    for each in places:
+        _overwriting.check_replaceable(each, "report", _overwriting.real_paths(filter(None, read)), force)
+    return places
 
 
-def save_report(table: ScoreTable, place: Path, title: str) -> None:
+def saved_lines(places: Sequence[Path]) -> list[str]:
+    """What was saved, and what was not."""
+    lines = [f"saved {', '.join(map(str, places))}"] if places else []
+    if places and places[0].suffix.lower() == ".html" and not _has_parquet():
+        lines.append("no .parquet beside it: pyarrow is not installed; pip install pyarrow")
+    return lines
+
+
+def _has_parquet() -> bool:
+    return importlib.util.find_spec("pyarrow") is not None
+
+
+def save_report(table: ScoreTable, place: Path, title: str, photo: Array | None = None, *, inputs: bool = True) -> None:
     """Write a table of scores as its suffix says."""
     from xaionnx.render import save_page, score_page
     from xaionnx_cli._report import dump_json
 
     suffix = place.suffix.lower()
     if suffix == ".html":
-        save_page(score_page(table, title), place)
+        save_page(score_page(table, title, photo, inputs=inputs), place)
     elif suffix == ".json":
         save_page(dump_json(table.to_dict()) + "\n", place)
+    elif suffix == ".parquet":
+        _save_parquet(table, place)
     else:
         text = io.StringIO()
         writer = csv.DictWriter(text, _COLUMNS, extrasaction="ignore", lineterminator="\n")
         writer.writeheader()
         writer.writerows(table.to_dict()["scores"])
         save_page(text.getvalue(), place)
+
+
+def _save_parquet(table: ScoreTable, place: Path) -> None:
+    """Write a row for each method and metric, with the scores of all samples."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from xaionnx.data.storage import write_whole
+
+    number, text = pa.float64(), pa.string()
+    columns = {
+        "method": text,
+        "metric": text,
+        "category": text,
+        "direction": text,
+        "best": pa.bool_(),
+        **dict.fromkeys(("mean", "low", "high", "control", "p_control", "p_best"), number),
+        "samples": pa.int64(),
+        "values": pa.list_(number),
+    }
+    rows = [{name: row[name] for name in columns} for row in table.to_dict()["scores"]]
+    made = pa.Table.from_pylist(rows, pa.schema(columns, metadata={"software": "xaionnx"}))
+    write_whole(place, lambda stream: pq.write_table(made, stream, compression="zstd"))
 
 
 def _refused(table: ScoreTable) -> list[str]:

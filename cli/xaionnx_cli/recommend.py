@@ -11,7 +11,16 @@ import click
 
 from xaionnx_cli._case import Case, case_options
 from xaionnx_cli._options import OptionValue, Seconds
-from xaionnx_cli.evaluate import OF_TWO, USUAL, names_of, report_place, save_report
+from xaionnx_cli.evaluate import (
+    OF_TWO,
+    SAVE_HELP,
+    USUAL,
+    names_of,
+    no_inputs_option,
+    report_places,
+    save_report,
+    saved_lines,
+)
 
 if TYPE_CHECKING:
     from xaionnx.evaluation import Recommendation
@@ -27,6 +36,7 @@ class Request(Case):
     methods: str
     metrics: str
     seed: int
+    no_inputs: bool
 
 
 @click.command(no_args_is_help=False)
@@ -35,8 +45,9 @@ class Request(Case):
 )
 @click.option("--methods", default="all", show_default=True, metavar="NAME,...", help="The candidates.")
 @click.option("--metrics", default=USUAL, show_default=True, metavar="NAME,...", help="What they are judged by.")
-@click.option("-o", "--save", "save", metavar="FILE", help="The evidence: .html to read, .json or .csv to go on with.")
+@click.option("-o", "--save", "save", metavar="FILE", help=SAVE_HELP)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the controls.")
+@no_inputs_option
 @case_options
 def command(**given: OptionValue) -> None:
     """Name the method to trust for a model and its inputs, at each price.
@@ -57,23 +68,26 @@ def command(**given: OptionValue) -> None:
 
     request = Request(**given)
     methods, metrics = names_of(request.methods, METHODS), names_of(request.metrics, METRICS, OF_TWO)
-    place = report_place(request.save, (request.model, request.inputs, request.spec), request.force)
+    places = report_places(request.save, (request.model, request.inputs, request.spec), request.force)
     model, inputs, target = request.open()
     with progress_bar() as bar, time_limit_between_runs(request.timeout, "A metric", bar):
         found = recommend(
             model, inputs, budget_s=request.budget, methods=methods, metrics=metrics, target=target, seed=request.seed
         )
-    if place is not None:
-        save_report(found.table, place, f"{Path(request.model).name}, {request.inputs}")
+    photo = None if request.no_inputs or not inputs.displays else inputs.displays[0]
+    for place in places:
+        title = f"{Path(request.model).name}, {request.inputs}"
+        save_report(found.table, place, title, photo, inputs=not request.no_inputs)
     if request.as_json:
         document = {
             "choices": [vars(choice) for choice in found.choices],
             "distrusted": dict(found.distrusted),
+            "ranking": found.ranking,
             **found.table.to_dict(),
         }
         sys.stdout.write(_report.dump_json(document) + "\n")
     else:
-        write_lines([*_lines(found), *([f"saved {request.save}"] if request.save else [])])
+        write_lines([*_lines(found), *saved_lines(places)])
 
 
 def _lines(found: Recommendation) -> list[str]:

@@ -56,6 +56,9 @@ def test_the_report_is_a_page_that_loads_nothing(run, digits, tmp_path):
     assert "pointing_game" in text
     assert "<script" not in text
     assert not re.search(r"(src|href)=.(https?:)?//", text)
+    assert json.loads((tmp_path / "report.json").read_text())["scores"][0]["metric"] == "deletion"
+    parquet = tmp_path / "report.parquet"
+    assert parquet.exists() == ("no .parquet beside it: pyarrow is not installed" not in found.stdout)
     # Its own earlier report is replaced, another file is not.
     assert run("evaluate", MODEL, digits, *words).exit_code == 0
     (tmp_path / "notes.html").write_text("mine")
@@ -70,10 +73,33 @@ def test_the_report_is_a_page_that_loads_nothing(run, digits, tmp_path):
         (("--methods", "salience"), "Nearest: saliency"),
         (("--methods", "saliency", "--metrics", "deletion,deletion"), "each once"),
         (("--methods", "saliency", "--controls", "noise"), "No control named 'noise'"),
-        (("--methods", "saliency", "-o", "report.pdf"), "-o must end in .html, .json, .csv"),
+        (("--methods", "saliency", "-o", "report.pdf"), "-o must end in .html, .json, .csv, .parquet"),
     ],
 )
 def test_errors(run, digits, words, said):
     found = run("evaluate", MODEL, digits, *words)
     assert found.exit_code == 2
     assert said in found.stderr
+
+
+def test_pictures_of_inputs_are_left_out_on_request(run, digits, tmp_path):
+    words = ("--methods", "saliency", "--metrics", "parameter_randomisation")
+    for options, shown in (((), True), (("--no-inputs",), False)):
+        place = tmp_path / f"{shown}.html"
+        found = run("evaluate", MODEL, digits, *words, *options, "-o", place)
+        assert found.exit_code == 0, found.stderr
+        assert ("<img" in place.read_text()) == shown
+
+
+def test_a_parquet_report_has_a_row_for_each_method_and_metric(run, digits, tmp_path):
+    pq = pytest.importorskip("pyarrow.parquet")
+    place = tmp_path / "report.parquet"
+    words = ("--methods", "saliency,input_x_gradient", "--metrics", "sparseness,entropy", "-o", place)
+    for _ in range(2):  # its own earlier report is replaced
+        assert run("evaluate", MODEL, digits, *words).exit_code == 0
+    table = pq.read_table(place)
+    assert table.column("method").to_pylist() == ["saliency", "input_x_gradient"] * 2
+    known = xaionnx.evaluate(MODEL, np.load(digits), "saliency", "sparseness")
+    assert table.column("values")[0].as_py() == known.values.tolist()
+    pq.write_table(table.replace_schema_metadata({}), place)
+    assert run("evaluate", MODEL, digits, *words).exit_code == 2

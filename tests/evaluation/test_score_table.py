@@ -1,5 +1,7 @@
 """Tables of scores: paired tests, and their correction."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
@@ -7,7 +9,7 @@ from sklearn.datasets import load_digits
 from tests import tiny
 from xaionnx.evaluation import Scores, ScoreTable, evaluate, score_table
 from xaionnx.evaluation.table import holm
-from xaionnx.render import score_page, verdict
+from xaionnx.render import verdict
 
 
 def scores(method, values, control, direction="lower"):
@@ -59,15 +61,6 @@ def test_holm():
     assert holm([0.02, float("nan"), 0.01]) == pytest.approx([0.02, float("nan"), 0.02], nan_ok=True)
 
 
-def test_the_page_escapes_names():
-    hostile = "<script>alert(1)</script>"
-    page = score_page(
-        ScoreTable({hostile: {"deletion": scores(hostile, [0.1] * 8, [0.5] * 8)}}, {hostile: hostile}), hostile
-    )
-    assert "<script" not in page
-    assert "&lt;script&gt;" in page
-
-
 def test_controls_are_measured_once_and_are_those_of_each_method():
     digits = load_digits().images[:3, None].astype(np.float32)
     model, controls = tiny.trained("digits_cnn"), ("random", "edges", "other_class")
@@ -81,3 +74,53 @@ def test_controls_are_measured_once_and_are_those_of_each_method():
     ours, other = (found.scores[name]["deletion"].controls for name in ("saliency", "grad_cam"))
     assert ours["random"] is other["random"]
     assert ours["other_class"] is not other["other_class"]
+
+
+def test_methods_are_judged_by_all_metrics_of_faithfulness_together():
+    def one(metric, values, category="faithfulness"):
+        made = scores("m", values, np.full(8, 0.5))
+        return dataclasses.replace(made, metric=metric, category=category)
+
+    better, worse = np.linspace(0.1, 0.2, 8), np.linspace(0.6, 0.7, 8)
+    same = one("parameter_randomisation", np.full(8, 0.99), "randomisation")
+    table = ScoreTable(
+        {
+            "always": {"deletion": one("deletion", better), "road": one("road", better)},
+            "once": {"deletion": one("deletion", better), "road": one("road", worse)},
+            "never": {
+                "deletion": one("deletion", worse),
+                "road": one("road", worse),
+                "parameter_randomisation": same,
+            },
+        }
+    )
+    said = verdict(table)
+    assert said[0] == "Better than the control by all of deletion, road: always."
+    assert said[1] == "Better by none of them: never."
+    assert said[2].endswith("so that they say little of the model: never.")
+
+
+def test_what_takes_more_than_its_share_of_the_time_is_left_out_with_the_reason():
+    """A clock that moves with each look at it: long computations look often."""
+    ticks = iter(range(100_000))
+    digits = load_digits().images[:2, None].astype(np.float32)
+    methods, metrics = ["saliency", "rise", "input_x_gradient"], ["sparseness", "max_sensitivity"]
+    found = score_table(
+        tiny.trained("digits_cnn"), digits, methods, metrics, 1, budget_s=400, clock=lambda: next(ticks)
+    )
+    assert "more than its share of the time" in found.refused["rise by max_sensitivity"]
+    assert set(found.scores["input_x_gradient"]) == set(metrics)
+    assert next(ticks) < 800
+
+
+def test_without_a_budget_nothing_is_left_out():
+    digits = load_digits().images[:2, None].astype(np.float32)
+    found = score_table(tiny.trained("digits_cnn"), digits, ["saliency"], ["sparseness"], 1, clock=lambda: 1 / 0)
+    assert not found.refused
+
+
+def test_methods_that_were_judged_on_fewer_samples_are_compared_on_those():
+    few, many = scores("few", [0.4] * 6, [0.5] * 6), scores("many", [0.1] * 8, [0.5] * 8)
+    standings = ScoreTable({"few": {"deletion": few}, "many": {"deletion": many}}).standings("deletion")
+    assert standings["many"].best
+    assert standings["few"].p_best == pytest.approx(1 / 2**6)

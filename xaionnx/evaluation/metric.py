@@ -32,12 +32,15 @@ class Measure:
     curves : dict of arrays (N, K)
     facts : dict
         Facts for the record.
+    maps : dict of arrays (H, W)
+        Maps of the first sample that the metric compares, if it is a picture, by what they are of.
     """
 
     values: Array
     reasons: Mapping[int, str] = field(default_factory=dict)
     curves: Mapping[str, Array] = field(default_factory=dict)
     facts: Facts = field(default_factory=dict)
+    maps: Mapping[str, Array] = field(default_factory=dict)
 
     __repr__ = short_repr
 

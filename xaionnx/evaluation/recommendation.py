@@ -16,7 +16,7 @@ from xaionnx.data.inputs import Inputs
 from xaionnx.errors import ParameterError
 from xaionnx.evaluation.scores import Scores
 from xaionnx.evaluation.scoring import score_table
-from xaionnx.evaluation.table import ScoreTable, turned
+from xaionnx.evaluation.table import IGNORES_MODEL, ScoreTable, turned
 from xaionnx.explainer import Explainer
 from xaionnx.runtime.model import Model
 from xaionnx.short_repr import short_repr
@@ -25,8 +25,6 @@ from xaionnx.typing import Array, Feeds, InputLike, ModelLike, TargetLike
 METRICS: Final = ("deletion", "insertion", "max_sensitivity", "parameter_randomisation")
 """What methods are judged by, if nothing is named."""
 
-# A map of a model with random weights that is this similar to that of the model is made from the input.
-_IGNORES_MODEL: Final = 0.95
 _FIRST: Final = 2
 _FAITHFULNESS: Final = ("deletion", "insertion", "infidelity", "road", "faithfulness_correlation")
 
@@ -66,11 +64,15 @@ class Recommendation:
         Methods that are not recommended whatever their rank, and why.
     table : ScoreTable
         The scores, of each method on as many samples as it was judged on.
+    ranking : tuple of str
+        All methods with scores, the best first: those that were judged on most samples, by mean rank, then those that
+        were left behind, and last those that are not to be trusted.
     """
 
     choices: tuple[Choice, ...]
     distrusted: Mapping[str, str]
     table: ScoreTable
+    ranking: tuple[str, ...] = ()
 
     __repr__ = short_repr
 
@@ -227,13 +229,21 @@ def _recommendation(table: ScoreTable) -> Recommendation:
     for name in sorted(last, key=lambda name: table.seconds[name]):
         if name not in distrusted and (not choices or ranks[name] < choices[-1].rank):
             choices.append(Choice(name, table.seconds[name], ranks[name], most))
-    return Recommendation(tuple(choices), distrusted, table)
+    return Recommendation(tuple(choices), distrusted, table, _ranking(table, distrusted))
+
+
+def _ranking(table: ScoreTable, distrusted: Mapping[str, str]) -> tuple[str, ...]:
+    counts = {name: _samples(table, name) for name in table.methods}
+    ranks = dict[str, float]()
+    for count in set(counts.values()):
+        ranks |= mean_ranks(table, [name for name, own in counts.items() if own == count])
+    return tuple(sorted(table.methods, key=lambda name: (name in distrusted, -counts[name], ranks[name])))
 
 
 def _why_not(scores: Mapping[str, Scores]) -> str:
     """Why a method is not to be trusted; empty if it may be."""
     changes = scores.get("parameter_randomisation")
-    if changes is not None and changes.mean >= _IGNORES_MODEL:
+    if changes is not None and changes.mean >= IGNORES_MODEL:
         return (
             f"its maps hardly change when the weights of the model are randomised (similarity {changes.mean:.2f}), so "
             "that they say little of the model"

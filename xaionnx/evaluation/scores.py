@@ -43,6 +43,10 @@ class Scores:
         The cost: evaluations of each sample, seconds.
     provenance : dict
         Parameters of the metric, and the record of the explanation.
+    category : str
+        What the metric judges, such as ``faithfulness``.
+    maps : dict of arrays (H, W)
+        Maps of the first sample that the metric compared, if it is a picture, by what they are of.
 
     Examples
     --------
@@ -61,6 +65,8 @@ class Scores:
     controls: Mapping[str, Scores] = field(default_factory=dict)
     diagnostics: Document = field(default_factory=dict)
     provenance: Document = field(default_factory=dict)
+    category: str = ""
+    maps: Mapping[str, Array] = field(default_factory=dict)
 
     @property
     def count(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -17,6 +17,7 @@ from xaionnx.evaluation.evidence import Evidence
 from xaionnx.evaluation.metric import METRICS, Measure, Metric
 from xaionnx.evaluation.scores import Scores
 from xaionnx.evaluation.table import ScoreTable
+from xaionnx.evaluation.time_share import TimeShare
 from xaionnx.explainer import Explainer
 from xaionnx.explanation import Explanation
 from xaionnx.record import recorded_parameters
@@ -106,6 +107,8 @@ def score_table(  # noqa: PLR0913 - options of a public function, by keyword
     masks: Array | None = None,
     controls: Sequence[str] = ("random",),
     seed: int = 0,
+    budget_s: float | None = None,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> ScoreTable:
     """Score several methods by several metrics, for the same samples and the same target.
 
@@ -118,6 +121,11 @@ def score_table(  # noqa: PLR0913 - options of a public function, by keyword
         default.
     methods : sequence of str or Explainer
     metrics : sequence of str or Metric
+    budget_s : float, optional
+        Seconds. Each explanation and each score may take an equal share of what is left of it; those that take longer
+        are left out. It is checked between evaluations, so that a long one may end later.
+    clock : callable
+        Returns the time in seconds.
 
     Raises
     ------
@@ -146,29 +154,31 @@ def score_table(  # noqa: PLR0913 - options of a public function, by keyword
         raise ParameterError("A metric judges one target at a time. Got a list of targets instead.")
     fixed = FixedTerms.of_rows(asked.resolved, np.arange(len(asked.samples)))[0]
     scores, refused, seconds = {}, {}, {}
-    known: dict[tuple[int, str], Scores] = {}
+    known: dict[tuple[str, str], Scores] = {}
     if masks is None:
         refused = {judge.name(): _NO_MASKS for judge in judges if "masks" in judge.needs}
         judges = [judge for judge in judges if "masks" not in judge.needs]
-    for explainer in explainers:
-        name = explainer.name()
+    time_share = TimeShare(None if budget_s is None else clock() + budget_s, len(explainers) * (1 + len(judges)), clock)
+    for number, explainer in enumerate(explainers):
+        name, place = explainer.name(), f"method {number + 1} of {len(explainers)}"
+        progress.phase(f"{name}, {place}")
         try:
-            evidence = _evidence(opened, asked.inputs, explainer, fixed, masks)
+            with time_share.part():
+                evidence = _evidence(opened, asked.inputs, explainer, fixed, masks)
         except XaionnxError as error:
             refused[name] = str(error)
+            time_share.skip(len(judges))
             continue
         seconds[name] = evidence.explanation.diagnostics["seconds"] / len(asked.samples)
         scores[name] = dict[str, Scores]()
-        for number, judge in enumerate(judges):
+        for judge in judges:
+            progress.phase(f"{name} by {judge.name()}, {place}")
             try:
-                plain = _scores(judge, evidence)
-                found = {one: known[number, one] for one in controls if (number, one) in known}
-                found |= _controls(judge, evidence, [one for one in controls if one not in found], seed)
-                # Other controls are the same whatever method is judged.
-                known |= {(number, one): found[one] for one in controls if not CONTROLS.find(one).follows_method}
-                scores[name][judge.name()] = dataclasses.replace(plain, controls=found)
+                with time_share.part():
+                    scores[name][judge.name()] = _with_known_controls(judge, evidence, controls, seed, known)
             except XaionnxError as error:
                 refused[f"{name} by {judge.name()}"] = str(error)
+    progress.phase("")
     return ScoreTable(scores, refused, seconds, {"model": opened.name, "model_sha256": opened.sha256})
 
 
@@ -176,6 +186,17 @@ def _with_controls(judge: Metric, evidence: Evidence, controls: Sequence[str], s
     if "masks" in judge.needs and evidence.masks is None:
         raise ParameterError(f"{judge.name()}: {_NO_MASKS}")
     return dataclasses.replace(_scores(judge, evidence), controls=_controls(judge, evidence, controls, seed))
+
+
+def _with_known_controls(
+    judge: Metric, evidence: Evidence, names: Sequence[str], seed: int, known: dict[tuple[str, str], Scores]
+) -> Scores:
+    """The scores, with controls that are the same whatever method is judged from those that are known."""
+    scores, metric = _scores(judge, evidence), repr(judge)
+    found = {name: known[metric, name] for name in names if (metric, name) in known}
+    found |= _controls(judge, evidence, [name for name in names if name not in found], seed)
+    known |= {(metric, name): found[name] for name in names if not CONTROLS.find(name).follows_method}
+    return dataclasses.replace(scores, controls={name: found[name] for name in names})
 
 
 def _controls(judge: Metric, evidence: Evidence, names: Sequence[str], seed: int) -> dict[str, Scores]:
@@ -248,6 +269,8 @@ def _scores(judge: Metric, evidence: Evidence) -> Scores:
             "target": evidence.explanation.target.tolist(),
             "explanation": dict(evidence.explanation.provenance),
         },
+        category=judge.category(),
+        maps=measure.maps,
     )
 
 

@@ -15,6 +15,9 @@ from xaionnx.typing import Array, Document, Floats
 LEVEL: Final = 0.05
 """The share of false alarms that the tests of one metric allow together."""
 
+IGNORES_MODEL: Final = 0.95
+"""A map of a model with random weights that is this similar to that of the model is made from the input."""
+
 # Fewer pairs can never be significant at this level.
 _FEWEST: Final = 6
 
@@ -122,6 +125,7 @@ class ScoreTable:
                     {
                         "method": name,
                         "metric": metric,
+                        "category": one.category,
                         "direction": one.direction,
                         **{key: None if math.isnan(value) else value for key, value in numbers.items()},
                         "best": standing.best,
@@ -167,7 +171,9 @@ def _p_greater(one: Floats, other: Floats) -> float:
     """The p value of the test that values of one are no greater than those of the other; NaN for too few pairs."""
     from scipy.stats import wilcoxon
 
-    differences = one - other
+    # Of a recommendation, some methods are judged on the first samples alone.
+    count = min(len(one), len(other))
+    differences = one[:count] - other[:count]
     differences = differences[np.isfinite(differences)]
     if len(differences) < _FEWEST:
         return math.nan

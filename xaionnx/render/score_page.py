@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import base64
 import html as markup
 import io
 import math
+import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+from PIL import Image
 
-from xaionnx.evaluation.table import LEVEL, ScoreTable, Standing
+from xaionnx.evaluation.table import IGNORES_MODEL, LEVEL, ScoreTable, Standing
+from xaionnx.render.colours import sequential
+from xaionnx.render.html_document import document, visible
 
 if TYPE_CHECKING:
+    from xaionnx.evaluation.scores import Scores
     from xaionnx.typing import Array
 
 _STYLE: Final = """
@@ -24,14 +30,22 @@ max-width:72rem;margin:0 auto;padding:1rem 1.25rem}
 h1{font-size:1.4rem}h2{font-size:1.1rem;margin:1.6rem 0 .4rem}table{border-collapse:collapse;font-size:.9rem}
 td,th{padding:.2rem .8rem .2rem 0;border-bottom:1px solid var(--line);text-align:left;vertical-align:top}
 td.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}.faint{color:var(--faint);font-size:.85rem}
-.best{font-weight:700;color:var(--good)}.lost{color:var(--bad)}svg{max-width:100%;height:auto}
+.best{font-weight:700;color:var(--good)}.lost{color:var(--bad)}svg{max-width:100%;height:auto;background:#fff}
+summary{cursor:pointer}.wide{overflow-x:auto}.strip td,.strip th{padding:.2rem .4rem .2rem 0;border:0;font-size:.75rem}
+.strip img{width:72px;height:72px;image-rendering:pixelated;display:block}
 """
 _BETTER: Final = {"higher": "higher is better", "lower": "lower is better", "none": "neither is better"}
 # Colours that readers with any colour vision can tell apart (Okabe and Ito).
+# Curves, and lines of a verdict, that can be read beside each other.
+_CURVES, _SENTENCES = 6, 8
+# The side of a map of a strip, in pixels, and the percentile of its sizes that has the last colour.
+_SIDE, _HIGHEST = 64, 99.0
+# The longest name of a layer above a map.
+_LONGEST: Final = 14
 _COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#7F7F7F")
 
 
-def score_page(table: ScoreTable, title: str = "") -> str:
+def score_page(table: ScoreTable, title: str = "", photo: Array | None = None, *, inputs: bool = True) -> str:
     """Return a whole HTML document, which loads nothing and runs no script.
 
     Parameters
@@ -39,55 +53,92 @@ def score_page(table: ScoreTable, title: str = "") -> str:
     table : ScoreTable
     title : str
         What was scored; the name of the model if empty.
+    photo : array of uint8 (H, W, 3), optional
+        The first sample, shown beside its maps.
+    inputs : bool
+        Whether pictures of inputs and of their maps are shown, in which inputs can be recognised.
     """
-    name = markup.escape(title or str(table.provenance.get("model", "scores")))
+    name = title or str(table.provenance.get("model", "scores"))
     standings = {metric: table.standings(metric) for metric in table.metrics}
+    said = [f"<p>{_text(line)}</p>" for line in verdict(table)]
     body = "".join(
         [
-            f"<h1>{name}</h1>",
-            "".join(f"<p>{markup.escape(line)}</p>" for line in verdict(table)),
+            f"<h1>{_text(name)}</h1>",
+            *said[:_SENTENCES],
+            _folded("More", "".join(said[_SENTENCES:])),
             _summary(table, standings),
+            _strips(standings, photo) if inputs else "",
             *(_metric(metric, each) for metric, each in standings.items()),
             _refused(table.refused),
             _how_made(table),
         ]
     )
-    return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; "
-        'img-src data:"><meta name="viewport" content="width=device-width,initial-scale=1">'
-        f'<meta name="generator" content="xaionnx"><title>{name}</title><style>{_STYLE}</style></head>\n'
-        f"<body>{body}</body></html>\n"
-    )
+    return document(name, body, f"<style>{_STYLE}</style>")
+
+
+def _text(text: str) -> str:
+    return markup.escape(visible(text))
+
+
+def _folded(heading: str, body: str) -> str:
+    return f"<details><summary>{heading}</summary>{body}</details>" if body else ""
 
 
 def verdict(table: ScoreTable) -> list[str]:
-    """What the scores say, in sentences: who is best, and who is no better than the controls."""
-    found = []
-    for metric in table.metrics:
-        standings = table.standings(metric)
-        best = next((name for name, one in standings.items() if one.best), None)
-        tested = {name: one for name, one in standings.items() if not math.isnan(one.p_control)}
-        lost = [name for name, one in tested.items() if not one.beats_control]
-        if best is not None and best not in lost:
-            found.append(f"{metric}: {best} is better than every other method.")
-        if lost:
-            verb = "is" if len(lost) == 1 else "are"
-            found.append(f"{metric}: {', '.join(lost)} {verb} no better than the control.")
-        if not tested:
-            found.append(f"{metric}: too few samples for a test; at least 6 are needed.")
-    return found
+    """What the scores say, in sentences: first of the methods by all metrics, then by each.
+
+    A method is better, or the best, only if a paired test that is corrected for the number of methods says so.
+    """
+    standings = {metric: table.standings(metric) for metric in table.metrics}
+    return [*_of_methods(standings), *(line for metric, each in standings.items() for line in _of_metric(metric, each))]
+
+
+def _of_methods(standings: Mapping[str, Mapping[str, Standing]]) -> Iterator[str]:
+    """Who is better than the control by all metrics of faithfulness, who by none, and whose maps ignore the model."""
+    won = dict[str, list[bool]]()
+    faithful = list[str]()
+    for metric, each in standings.items():
+        tested = {name: one for name, one in each.items() if not math.isnan(one.p_control)}
+        if tested and all(one.scores.category == "faithfulness" for one in tested.values()):
+            faithful.append(metric)
+            for name, one in tested.items():
+                won.setdefault(name, []).append(one.beats_control)
+    if len(faithful) > 1:
+        always, never = ([name for name, each in won.items() if of(each)] for of in (all, lambda each: not any(each)))
+        yield f"Better than the control by all of {', '.join(faithful)}: {', '.join(always) or 'none'}."
+        yield f"Better by none of them: {', '.join(never) or 'none'}."
+    changes = standings.get("parameter_randomisation", {})
+    same = [name for name, one in changes.items() if one.scores.mean >= IGNORES_MODEL]
+    if same:
+        yield (
+            f"Nearly the same maps when the weights of the model are random, so that they say little of the model: "
+            f"{', '.join(same)}."
+        )
+
+
+def _of_metric(metric: str, standings: Mapping[str, Standing]) -> Iterator[str]:
+    best = next((name for name, one in standings.items() if one.best), None)
+    tested = {name: one for name, one in standings.items() if not math.isnan(one.p_control)}
+    lost = [name for name, one in tested.items() if not one.beats_control]
+    if best is not None and best not in lost:
+        yield f"{metric}: {best} is better than every other method."
+    if lost:
+        verb = "is" if len(lost) == 1 else "are"
+        yield f"{metric}: {', '.join(lost)} {verb} no better than the control."
+    if not tested:
+        yield f"{metric}: too few samples for a test; at least 6 are needed."
 
 
 def _summary(table: ScoreTable, standings: Mapping[str, Mapping[str, Standing]]) -> str:
-    head = "".join(f"<th>{markup.escape(metric)}</th>" for metric in standings)
+    head = "".join(f"<th>{_text(metric)}</th>" for metric in standings)
     rows = []
     for name in table.methods:
         cells = "".join(_cell(each.get(name)) for each in standings.values())
         seconds = table.seconds.get(name, math.nan)
-        rows.append(f'<tr><td>{markup.escape(name)}</td><td class="n">{_seconds(seconds)}</td>{cells}</tr>')
+        rows.append(f'<tr><td>{_text(name)}</td><td class="n">{_seconds(seconds)}</td>{cells}</tr>')
     return (
-        f"<h2>All</h2><table><tr><th>method</th><th>a sample</th>{head}</tr>{''.join(rows)}</table>"
+        f'<h2>All</h2><div class="wide"><table><tr><th>method</th><th>a sample</th>{head}</tr>'
+        f"{''.join(rows)}</table></div>"
         '<p class="faint">Mean over samples. Bold: significantly better than every other method. Red: not '
         "significantly better than the control. Tests: Wilcoxon's signed ranks of the same samples, "
         f"p &lt; {LEVEL}, corrected after Holm.</p>"
@@ -105,24 +156,36 @@ def _cell(standing: Standing | None) -> str:
 def _metric(metric: str, standings: Mapping[str, Standing]) -> str:
     first = next(iter(standings.values())).scores
     controls = list(first.controls)
-    head = "".join(f"<th>{markup.escape(name)}</th>" for name in controls)
+    head = "".join(f"<th>{_text(name)}</th>" for name in controls)
     rows = "".join(
-        f'<tr><td>{markup.escape(name)}</td><td class="n">{_number(one.scores.mean)}</td>'
+        f'<tr><td>{_text(name)}</td><td class="n">{_number(one.scores.mean)}</td>'
         f'<td class="n">{_number(one.scores.interval[0])} to {_number(one.scores.interval[1])}</td>'
         + "".join(f'<td class="n">{_number(one.scores.controls[control].mean)}</td>' for control in controls)
-        + f'<td class="n">{_number(one.p_control)}</td><td class="n">{one.scores.count}</td></tr>'
+        + f'<td class="n">{_number(one.p_control)}</td><td class="n">{_count(one.scores)}</td></tr>'
         for name, one in standings.items()
     )
     return (
-        f'<h2>{markup.escape(metric)} <span class="faint">{_BETTER[first.direction]}</span></h2>'
+        f'<h2>{_text(metric)} <span class="faint">{_BETTER[first.direction]}</span></h2>'
         f"<table><tr><th>method</th><th>mean</th><th>95 % interval</th>{head}<th>p (control)</th><th>samples</th></tr>"
-        f"{rows}</table>{_curves(standings)}"
+        f"{rows}</table>{_undefined(standings)}{_curves(standings)}"
     )
 
 
+def _count(scores: Scores) -> str:
+    return f"{scores.count}" if scores.count == len(scores.values) else f"{scores.count} of {len(scores.values)}"
+
+
+def _undefined(standings: Mapping[str, Standing]) -> str:
+    """Why samples have no score, the first reason of each method."""
+    why = {name: next(iter(one.scores.reasons.values())) for name, one in standings.items() if one.scores.reasons}
+    return _folded("Samples without a score", f"<table>{_rows(why)}</table>") if why else ""
+
+
 def _curves(standings: Mapping[str, Standing]) -> str:
-    """The mean curves of all methods over shares of the features, and of the first control in grey, as SVG."""
-    drawn = [(name, curve) for name, curve in _mean_curves(standings) if len(curve[0]) > 1]
+    """The mean curves of the best methods over shares of the features, and of the first control in grey, as SVG."""
+    best = sorted(standings, key=lambda name: _rank(standings[name].scores))[:_CURVES]
+    shown = {name: one for name, one in standings.items() if name in best}
+    drawn = [(name, curve) for name, curve in _mean_curves(shown) if len(curve[0]) > 1]
     if not drawn:
         return ""
     import matplotlib
@@ -134,7 +197,13 @@ def _curves(standings: Mapping[str, Standing]) -> str:
     axes = figure.add_subplot()
     for number, (name, (x, y)) in enumerate(drawn):
         grey = name == "control"
-        axes.plot(x, y, label=name, color="#7F7F7F" if grey else _COLOURS[number % 7], ls="--" if grey else "-")
+        axes.plot(
+            x,
+            y,
+            label=visible(name).replace("$", r"\$"),
+            color="#7F7F7F" if grey else _COLOURS[number % 7],
+            ls="--" if grey else "-",
+        )
     axes.set_xlabel("share of the features")
     axes.set_ylabel("mean of the target")
     axes.grid(alpha=0.25)
@@ -143,7 +212,14 @@ def _curves(standings: Mapping[str, Standing]) -> str:
     with matplotlib.rc_context({"svg.hashsalt": "xaionnx", "svg.fonttype": "path"}):
         figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": "xaionnx"})
     text = stream.getvalue()
-    return text[text.index("<svg") :]
+    said = f'<p class="faint">The {len(shown)} methods with the best means.</p>' if len(shown) < len(standings) else ""
+    # Texts are drawn as paths, and written once more into comments.
+    return re.sub(r"<!--.*?-->", "", text[text.index("<svg") :], flags=re.DOTALL) + said
+
+
+def _rank(scores: Scores) -> float:
+    mean = math.inf if math.isnan(scores.mean) else scores.mean
+    return -mean if scores.direction == "higher" and math.isfinite(mean) else mean
 
 
 def _mean_curves(standings: Mapping[str, Standing]) -> Iterator[tuple[str, tuple[Array, Array]]]:
@@ -159,10 +235,71 @@ def _mean(curves: Array) -> Array:
     return np.asarray(np.nanmean(curves, axis=0)) if np.isfinite(curves).any(axis=0).all() else np.zeros(0)
 
 
+def _strips(standings: Mapping[str, Mapping[str, Standing]], photo: Array | None) -> str:
+    """The maps of the first sample while the weights are randomised layer by layer, one row a method."""
+    shown = [
+        (metric, name, one.scores)
+        for metric, each in standings.items()
+        for name, one in each.items()
+        if one.scores.maps
+    ]
+    if not shown:
+        return ""
+    seen = "" if photo is None else f"<p>{_image(_thumbnail(photo), 'the first input')}</p>"
+    head = "".join(f"<th>{_text(_short(name))}</th>" for name in shown[0][2].maps)
+    rows = "".join(f"<tr><td>{_text(name)}</td>{_strip(scores)}</tr>" for _, name, scores in shown)
+    return (
+        "<h2>Do the maps depend on the model?</h2>"
+        "<p>The map of the first input, and those of the model with random weights: of the layer above alone, then of "
+        "all layers up to it. A map that stays the same draws the input. Below each, its similarity to the first.</p>"
+        f'<div class="strip wide">{seen}<table><tr><th></th>{head}</tr>{rows}</table></div>'
+    )
+
+
+def _short(name: str) -> str:
+    """The end of the name of a layer, which is often a path."""
+    return name if len(name) <= _LONGEST else f"\u2026{name[-_LONGEST:]}"
+
+
+def _strip(scores: Scores) -> str:
+    similar = scores.curves.get("similarity", np.zeros((0, 0)))[:1].reshape(-1)
+    under = ["", *(_number(float(value)) for value in similar)]
+    cells = []
+    for (name, each), words in zip(scores.maps.items(), under, strict=False):
+        cells.append(f"<td>{_image(_heat(each), f'{scores.method}, {name}')}{words}</td>")
+    return "".join(cells)
+
+
+def _thumbnail(photo: Array) -> Image.Image:
+    image = Image.fromarray(np.asarray(photo, dtype=np.uint8))
+    image.thumbnail((2 * _SIDE, 2 * _SIDE))
+    return image
+
+
+def _heat(values: Array) -> Image.Image:
+    """Sizes of values in the colours of one scale, the largest the lightest."""
+    sizes = Image.fromarray(np.abs(np.nan_to_num(values)).astype(np.float32))
+    scale = min(1.0, _SIDE / max(sizes.size))
+    small = sizes.resize([max(1, round(scale * side)) for side in sizes.size], Image.Resampling.BOX)
+    shown = np.asarray(small)
+    most = float(np.percentile(shown, _HIGHEST)) or float(shown.max()) or 1.0
+    image = Image.fromarray(np.round(255 * np.minimum(shown / most, 1)).astype(np.uint8), "P")
+    image.putpalette(np.round(sequential("viridis")).astype(np.uint8).tobytes())
+    return image
+
+
+def _image(image: Image.Image, text: str) -> str:
+    """A small picture inside the page; ``text`` is what it shows."""
+    stream = io.BytesIO()
+    image.save(stream, format="PNG", optimize=True)
+    data = base64.b64encode(stream.getvalue()).decode()
+    return f'<img alt="{_text(text)}" src="data:image/png;base64,{data}">'
+
+
 def _refused(refused: Mapping[str, str]) -> str:
     if not refused:
         return ""
-    return f"<h2>Without scores</h2><table>{_rows(refused)}</table>"
+    return f"<h2>Without scores</h2>{_folded(f'{len(refused)} reasons', f'<table>{_rows(refused)}</table>')}"
 
 
 def _how_made(table: ScoreTable) -> str:
@@ -170,7 +307,7 @@ def _how_made(table: ScoreTable) -> str:
 
 
 def _rows(facts: Mapping[str, object]) -> str:
-    each = ((markup.escape(str(name)), markup.escape(str(value))) for name, value in facts.items())
+    each = ((_text(str(name)), _text(str(value))) for name, value in facts.items())
     return "".join(f"<tr><td>{name}</td><td>{value}</td></tr>" for name, value in each)
 
 

@@ -74,6 +74,11 @@ def listening(listener: Listener) -> Iterator[None]:
         _listener.reset(token)
 
 
+def current() -> Listener:
+    """Return the listener, or one that shows nothing."""
+    return _listener.get() or Silent()
+
+
 def expect(evaluations: int) -> None:
     """Report planned evaluations."""
     listener = _listener.get()

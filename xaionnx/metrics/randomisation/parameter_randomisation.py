@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, final
 
@@ -13,6 +14,7 @@ from xaionnx.evaluation.scores import Direction
 from xaionnx.metrics import _similarity
 from xaionnx.metrics._randomised import ORDERS, randomised_models
 from xaionnx.parameters import choice, integer, random_seed
+from xaionnx.typing import Array
 
 
 @final
@@ -53,10 +55,12 @@ class ParameterRandomisation(Metric):
     weights_seed: int = random_seed("seed of the random weights")
 
     def measure(self, evidence: Evidence) -> Measure:
-        rows, layers, found = np.arange(len(evidence.samples)), [], []
+        rows, layers, found = np.arange(len(evidence.samples)), list[str](), []
+        maps = {"the model": evidence.place_values(0)}
         for layer, model in randomised_models(evidence.model, self.order, self.steps, self.weights_seed):
             other = evidence.explain(evidence.request.feeds, rows, model)
             layers.append(layer)
+            maps[layer] = other.place_values(0)
             found.append([one.value for one in _similarity.similarities(evidence, other, self.similarity, self.sign)])
         # Nothing is left of a map where that of the random model is constant.
         curves, each = np.nan_to_num(np.array(found).T), []
@@ -66,4 +70,9 @@ class ParameterRandomisation(Metric):
             else:
                 each.append(SampleMeasure(float(curve.mean()), "", {"similarity": curve}))
         measure = measured(each)
-        return Measure(measure.values, measure.reasons, measure.curves, {"layers": layers})
+        return Measure(measure.values, measure.reasons, measure.curves, {"layers": layers}, self._pictures(maps))
+
+    def _pictures(self, maps: Mapping[str, Array]) -> dict[str, Array]:
+        """What is compared of the maps of a picture; nothing of other inputs."""
+        shown = {name: np.abs(each) if self.sign == "absolute" else each for name, each in maps.items()}
+        return {name: each.astype(np.float32) for name, each in shown.items() if each.ndim == 2 and min(each.shape) > 1}

@@ -1,0 +1,133 @@
+"""The page of scores: what it shows, and that no name, picture or browser can make it do anything."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from tests import tiny
+from xaionnx.evaluation import Scores, ScoreTable, score_table
+from xaionnx.render import score_page
+
+# Ends any attribute, tag, comment or style, and runs a script if it can.
+HOSTILE = (
+    "\"'--></style></title></svg><img src=x onerror=alert(1)><script>alert(2)</script><a href=javascript:alert(3)>"
+    "$x_{\u202e"
+)
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+class Parsed(HTMLParser):
+    """The tags of a page with their attributes, and its text."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.tags, self.text = [], ""
+        self.feed(page)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def scores(method, metric, seed=0, **more):
+    values = np.random.default_rng(seed).uniform(size=8)
+    control = Scores(metric, HOSTILE, values + 0.3, "lower", (0, 2))
+    return Scores(metric, method, values, "lower", (0, 2), controls={HOSTILE: control}, **more)
+
+
+@pytest.fixture(scope="module")
+def hostile():
+    """A table in which every name and reason is hostile, with curves and maps."""
+    maps = {name: np.random.default_rng(0).uniform(size=(9, 7)) for name in ("the model", HOSTILE)}
+    curves = {"share": np.tile(np.linspace(0, 1, 5), (8, 1)), "target": np.tile(np.linspace(1, 0, 5), (8, 1))}
+    each = {}
+    for seed, name in enumerate((HOSTILE, "plain")):
+        control = Scores("deletion", "c", np.full(8, 0.9), "lower", (0, 2), curves=curves)
+        each[name] = {
+            "deletion": Scores(
+                "deletion", name, np.full(8, 0.1 + seed / 10), "lower", (0, 2), {0: HOSTILE}, curves, {HOSTILE: control}
+            ),
+            HOSTILE: scores(name, HOSTILE, seed, maps=maps, curves={"similarity": np.full((8, 1), 0.2)}),
+        }
+    return ScoreTable(each, {HOSTILE: HOSTILE}, {HOSTILE: 0.1}, {HOSTILE: HOSTILE})
+
+
+def test_a_page_runs_and_loads_nothing_whatever_names_it_shows(hostile):
+    page = score_page(hostile, HOSTILE, np.zeros((5, 5, 3), np.uint8))
+    parsed = Parsed(page)
+    assert not {tag for tag, _ in parsed.tags} & {"script", "iframe", "object", "embed", "link", "form", "base", "a"}
+    for tag, attributes in parsed.tags:
+        assert not [name for name in attributes if name.startswith("on")], tag
+        for name in ("src", "href", "xlink:href", "action"):
+            assert re.match(r"data:image/png;base64,|#", attributes.get(name) or "#"), attributes
+    assert any("default-src 'none'" in (attributes.get("content") or "") for _, attributes in parsed.tags)
+    assert "<!--" not in page
+    assert "\u202e" not in page
+    assert "<script>alert(2)</script>" in parsed.text
+
+
+def test_pictures_are_made_anew_and_can_be_left_out(hostile):
+    page = score_page(hostile, photo=np.zeros((5, 5, 3), np.uint8))
+    found = re.findall(r'src="data:image/png;base64,([^"]+)"', page)
+    assert len(found) == 1 + 2 * 2
+    for data in found:
+        with Image.open(io.BytesIO(base64.b64decode(data))) as image:
+            assert image.format == "PNG"
+            assert not image.info.keys() - {"transparency"}
+    assert "<img" not in score_page(hostile, photo=np.zeros((5, 5, 3), np.uint8), inputs=False)
+
+
+def test_maps_of_randomised_layers_are_shown_in_their_order():
+    digits = load_digits().images[:6, None].astype(np.float32)
+    model = tiny.trained("digits_cnn")
+    metrics = ["deletion", "insertion", "parameter_randomisation"]
+    table = score_table(model, digits, ["input_x_gradient", "grad_cam"], metrics)
+    found = table.scores["input_x_gradient"]["parameter_randomisation"]
+    layers = found.provenance["layers"]
+    assert list(found.maps) == ["the model", *layers]
+    assert found.maps["the model"].shape == (8, 8)
+    parsed = Parsed(score_page(table))
+    shown = [attributes["alt"] for tag, attributes in parsed.tags if tag == "img"]
+    assert shown[: len(layers) + 1] == [f"input_x_gradient, {name}" for name in found.maps]
+    assert "Better than the control by all of deletion, insertion: input_x_gradient." in parsed.text
+    assert f"{found.curves['similarity'][0, 0]:.3g}" in parsed.text
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
+def test_a_browser_opens_no_dialog_makes_no_request_and_reports_no_error(hostile, tmp_path):
+    place, log = tmp_path / "report.html", tmp_path / "net.json"
+    place.write_text(score_page(hostile, HOSTILE, np.zeros((5, 5, 3), np.uint8)))
+    words = ("--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", f"--log-net-log={log}")
+    quiet = ("--disable-background-networking", "--disable-component-update", "--no-first-run", "--disable-sync")
+    place_of_profile = f"--user-data-dir={tmp_path / 'profile'}"
+    done = subprocess.run(
+        [CHROMIUM, *words, *quiet, place_of_profile, "--virtual-time-budget=3000", "--dump-dom", place.as_uri()],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert "CONSOLE" not in done.stderr
+    assert "<h1>" in done.stdout
+    # The document object model has what was written, and nothing that a script made of it.
+    assert not [tag for tag, _ in Parsed(done.stdout).tags if tag in ("script", "a", "iframe")]
+    urls = re.findall(r'"url":("(?:[^"\\]|\\.)*")', log.read_text())
+    asked = {urlsplit(json.loads(url)).scheme for url in urls}
+    hosts = {urlsplit(json.loads(url)).hostname for url in urls} - {None, ""}
+    assert asked <= {"file", "data", "chrome", "chrome-extension", "http", "https"}
+    assert not {host for host in hosts if "google" not in host and "gvt1" not in host}
