@@ -125,6 +125,14 @@ def mosaics() -> str:
 
 
 @part
+def photographs() -> str:
+    """The scores of each method on labelled photographs."""
+    from tests.evaluation.photos import markdown
+
+    return markdown()
+
+
+@part
 def roles() -> str:
     """What each method makes of models in which each role of an axis stands at each place."""
     from tests.contracts.axes_cells import markdown

@@ -89,6 +89,16 @@ class Evidence:
                 )
         return {name: sign * np.asarray(array, dtype=np.float64) for name, array in named.items()}
 
+    def check_of_inputs(self) -> None:
+        """Check that the values are those of inputs, which metrics judge.
+
+        Raises
+        ------
+        ParameterError
+            They are those of a layer.
+        """
+        _ = self.attributions
+
     def place_values(self, n: int) -> Array:
         """The values of sample ``n`` at the positions of the explained input, summed over all other axes.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import time
@@ -13,10 +14,11 @@ import numpy as np
 
 from xaionnx import discovery
 from xaionnx.data.inputs import Inputs
-from xaionnx.errors import ParameterError
+from xaionnx.errors import ParameterError, TimeLimitError
 from xaionnx.evaluation.scores import Scores
 from xaionnx.evaluation.scoring import score_table
 from xaionnx.evaluation.table import IGNORES_MODEL, ScoreTable, turned
+from xaionnx.evaluation.time_share import TimeShare
 from xaionnx.explainer import Explainer
 from xaionnx.runtime.model import Model
 from xaionnx.short_repr import short_repr
@@ -106,7 +108,8 @@ def recommend(  # noqa: PLR0913 - options of a public function, by keyword
     model, x, target, seed
         As in :func:`xaionnx.evaluate`.
     budget_s : float
-        Seconds after which no further method or round begins.
+        Seconds. Each round may take half of what is left, and each method an equal share of that; a method that needs
+        longer has no scores by some metrics, which give the last rank.
     methods : sequence of str or Explainer, optional
         The candidates; all methods if None.
     metrics : sequence of str
@@ -140,18 +143,16 @@ def recommend(  # noqa: PLR0913 - options of a public function, by keyword
         raise ParameterError(f"A recommendation needs two samples and a positive budget. Got {count} and {budget_s}.")
     names = discovery.methods() if methods is None else methods
     running = {one.name(): one for one in (discovery.configured(name, {}) for name in names)}
-    ends, done, table = clock() + budget_s, 0, ScoreTable({})
-    while running and done < count:
-        upto = min(count, max(_FIRST, 2 * done))
-        some = _rows(opened, feeds, slice(done, upto))
-        for explainer in running.values():
-            if clock() > ends:
-                break
-            found = score_table(opened, some, [explainer], metrics, target, seed=seed)
-            table = _joined(table, found)
-        if clock() > ends:
-            break
-        running, done = _better_halves(running, table, upto), upto
+    time_left, done, table = TimeShare(clock() + budget_s, clock), 0, ScoreTable({})
+    with contextlib.suppress(TimeLimitError):
+        while running and done < count:
+            upto = min(count, max(_FIRST, 2 * done))
+            some, in_round = _rows(opened, feeds, slice(done, upto)), time_left.of(2 if upto < count else 1)
+            for number, explainer in enumerate(running.values()):
+                share = in_round.of(len(running) - number).left()
+                found = score_table(opened, some, [explainer], metrics, target, seed=seed, budget_s=share, clock=clock)
+                table = joined(table, found)
+            running, done = _better_halves(running, table, upto), upto
     return _recommendation(table)
 
 
@@ -159,14 +160,29 @@ def _rows(model: Model, feeds: Feeds, some: slice) -> dict[str, Array]:
     return {name: array if name in model.shared else array[some] for name, array in feeds.items()}
 
 
-def _joined(table: ScoreTable, found: ScoreTable) -> ScoreTable:
-    """The table with the scores of further samples."""
+def joined(table: ScoreTable, found: ScoreTable) -> ScoreTable:
+    """Return the table with the scores of further samples."""
     scores = {name: dict(each) for name, each in table.scores.items()}
     for name, each in found.scores.items():
-        own = scores.setdefault(name, {})
-        for metric, one in each.items():
-            own[metric] = _followed_by(own[metric], one) if metric in own else one
+        own, before, more = scores.setdefault(name, {}), _samples(table, name), _samples(found, name)
+        for metric in dict.fromkeys([*own, *each]):
+            first, second = own.get(metric), each.get(metric)
+            like = first or second
+            assert like is not None  # one of both has the metric
+            first = first or _not_measured(like, before)
+            own[metric] = _followed_by(first, second or _not_measured(like, more)) if before else like
     return ScoreTable(scores, {**table.refused, **found.refused}, {**table.seconds, **found.seconds}, found.provenance)
+
+
+def _not_measured(like: Scores, count: int) -> Scores:
+    """The scores of samples for which there was no time."""
+    return dataclasses.replace(
+        like,
+        values=np.full(count, np.nan),
+        reasons=dict.fromkeys(range(count), "there was no time"),
+        curves={},
+        controls={name: _not_measured(one, count) for name, one in like.controls.items()},
+    )
 
 
 def _followed_by(first: Scores, second: Scores) -> Scores:
@@ -191,7 +207,9 @@ def mean_ranks(table: ScoreTable, methods: Sequence[str]) -> dict[str, float]:
     ranks = []
     for metric in table.metrics:
         known = {name: table.scores[name][metric] for name in methods if metric in table.scores[name]}
-        values = np.full((len(methods), max((len(one.values) for one in known.values()), default=0)), -np.inf)
+        if not known:
+            continue
+        values = np.full((len(methods), max(len(one.values) for one in known.values())), -np.inf)
         for row, name in zip(values, methods, strict=True):
             if name in known:
                 found = turned(known[name])

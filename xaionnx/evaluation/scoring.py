@@ -20,6 +20,7 @@ from xaionnx.evaluation.table import ScoreTable
 from xaionnx.evaluation.time_share import TimeShare
 from xaionnx.explainer import Explainer
 from xaionnx.explanation import Explanation
+from xaionnx.layers.dry_run import DryRun
 from xaionnx.record import recorded_parameters
 from xaionnx.request import Request
 from xaionnx.runtime import progress
@@ -122,8 +123,8 @@ def score_table(  # noqa: PLR0913 - options of a public function, by keyword
     methods : sequence of str or Explainer
     metrics : sequence of str or Metric
     budget_s : float, optional
-        Seconds. Each explanation and each score may take an equal share of what is left of it; those that take longer
-        are left out. It is checked between evaluations, so that a long one may end later.
+        Seconds. Each method may take an equal share of what is left of it, of which its explanation gets half, and each
+        of its scores an equal share of the rest; what takes longer is left out. It is checked between evaluations.
     clock : callable
         Returns the time in seconds.
 
@@ -158,23 +159,25 @@ def score_table(  # noqa: PLR0913 - options of a public function, by keyword
     if masks is None:
         refused = {judge.name(): _NO_MASKS for judge in judges if "masks" in judge.needs}
         judges = [judge for judge in judges if "masks" not in judge.needs]
-    time_share = TimeShare(None if budget_s is None else clock() + budget_s, len(explainers) * (1 + len(judges)), clock)
+    time_left = TimeShare(None if budget_s is None else clock() + budget_s, clock)
+    applicable = [] if budget_s is None else _applicable(explainers, opened)
     for number, explainer in enumerate(explainers):
         name, place = explainer.name(), f"method {number + 1} of {len(explainers)}"
         progress.phase(f"{name}, {place}")
         try:
-            with time_share.part():
+            share = time_left.of(max(1, sum(applicable[number:])))
+            with share.of(2).limit():
                 evidence = _evidence(opened, asked.inputs, explainer, fixed, masks)
+            evidence.check_of_inputs()
         except XaionnxError as error:
             refused[name] = str(error)
-            time_share.skip(len(judges))
             continue
         seconds[name] = evidence.explanation.diagnostics["seconds"] / len(asked.samples)
         scores[name] = dict[str, Scores]()
-        for judge in judges:
+        for done, judge in enumerate(judges):
             progress.phase(f"{name} by {judge.name()}, {place}")
             try:
-                with time_share.part():
+                with share.of(len(judges) - done).limit():
                     scores[name][judge.name()] = _with_known_controls(judge, evidence, controls, seed, known)
             except XaionnxError as error:
                 refused[f"{name} by {judge.name()}"] = str(error)
@@ -186,6 +189,19 @@ def _with_controls(judge: Metric, evidence: Evidence, controls: Sequence[str], s
     if "masks" in judge.needs and evidence.masks is None:
         raise ParameterError(f"{judge.name()}: {_NO_MASKS}")
     return dataclasses.replace(_scores(judge, evidence), controls=_controls(judge, evidence, controls, seed))
+
+
+def _applicable(explainers: Sequence[Explainer], model: Model) -> list[bool]:
+    """Which methods the model seems to allow: the others will take no time."""
+    dry_run, found = DryRun.of(model), []
+    for explainer in explainers:
+        try:
+            explainer.validate(dry_run)
+        except XaionnxError:
+            found.append(False)
+        else:
+            found.append(True)
+    return found
 
 
 def _with_known_controls(

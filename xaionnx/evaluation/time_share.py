@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -10,43 +11,48 @@ from typing import final
 from xaionnx.errors import TimeLimitError
 from xaionnx.runtime import progress
 
+Clock = Callable[[], float]
+_USED_UP = "The time is used up. Raise the budget, or name fewer methods and metrics."
+
 
 @final
-@dataclass
+@dataclass(frozen=True)
 class TimeShare:
-    """Gives each of ``parts`` an equal share of the time that is left, so that cheap ones leave theirs to the others.
+    """Time until ``end`` by a clock, in seconds; without a limit if it is None.
 
-    Attributes
-    ----------
-    ends : float or None
-        When the time is over, by the clock; None if it is not limited.
-    parts : int
-        The number of parts that have not begun.
-    clock : callable
-        Returns the time in seconds.
+    Parts that are given an equal share of what is left, one after the other, leave what they do not need to the next.
     """
 
-    ends: float | None
-    parts: int
-    clock: Callable[[], float]
+    end: float | None
+    clock: Clock
 
-    def skip(self, parts: int) -> None:
-        """Leave the shares of some parts to the others."""
-        self.parts -= parts
+    def of(self, parts: int) -> TimeShare:
+        """Return the share of one of ``parts`` that are still to come.
 
-    def part(self) -> AbstractContextManager[None]:
-        """Stop the block with TimeLimitError at the first evaluations after its share is used up."""
-        left, self.parts = max(1, self.parts), self.parts - 1
-        if self.ends is None:
-            return nullcontext()
+        Raises
+        ------
+        TimeLimitError
+            No time is left.
+        """
+        if self.end is None:
+            return self
         now = self.clock()
-        return _stopped(now + max(0.0, self.ends - now) / left, self.clock)
+        if now >= self.end:
+            raise TimeLimitError(_USED_UP)
+        return TimeShare(now + (self.end - now) / parts, self.clock)
+
+    def left(self) -> float:
+        """Seconds until the end; infinity without a limit."""
+        return math.inf if self.end is None else self.end - self.clock()
+
+    def limit(self) -> AbstractContextManager[None]:
+        """Stop the block with TimeLimitError at the first evaluations after the end."""
+        return nullcontext() if self.end is None else _stopped(self.end, self.clock)
 
 
 @contextmanager
-def _stopped(end: float, clock: Callable[[], float]) -> Iterator[None]:
-    began = clock()
-    with progress.listening(_Until(progress.current(), began, end, clock)):
+def _stopped(end: float, clock: Clock) -> Iterator[None]:
+    with progress.listening(_Until(progress.current(), clock(), end, clock)):
         yield
 
 
@@ -58,7 +64,7 @@ class _Until:
     inner: progress.Listener
     began: float
     end: float
-    clock: Callable[[], float]
+    clock: Clock
 
     def expect(self, evaluations: int) -> None:
         self._check()
@@ -74,6 +80,6 @@ class _Until:
     def _check(self) -> None:
         if self.clock() > self.end:
             raise TimeLimitError(
-                f"It needs more than its share of the time, {self.end - self.began:.2g} s. Raise the budget, or name "
+                f"It takes longer than its share of the time, {self.end - self.began:.2g} s. Raise the budget, or name "
                 "fewer methods and metrics."
             )
