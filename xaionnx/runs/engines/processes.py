@@ -6,6 +6,7 @@ import contextlib
 import multiprocessing
 import pickle
 import signal
+import time
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -20,8 +21,8 @@ from xaionnx.runs.job import Job, Outcome, Shard
 
 # Shards that a worker has at once: one is read while the other is explained.
 _EACH: Final = 2
-# Seconds that workers get to write what is explained, when a run is stopped.
-_PATIENCE: Final = 10.0
+# Seconds that workers get to write what is explained, when a run is stopped: Ctrl-C should not take longer.
+_PATIENCE: Final = 1.0
 
 
 @final
@@ -142,8 +143,9 @@ class _Workers:
                 worker.process.kill()
             with contextlib.suppress(OSError):
                 worker.connection.send(None)
+        deadline = time.monotonic() + _PATIENCE
         for worker in self._workers:
-            worker.process.join(_PATIENCE)
+            worker.process.join(max(0.0, deadline - time.monotonic()))
             if worker.process.is_alive():
                 worker.process.kill()
                 worker.process.join()
