@@ -12,7 +12,7 @@ from onnx.shape_inference import InferenceError
 
 from xaionnx import discovery
 from xaionnx.data.sample import Sample
-from xaionnx.data.spec import InputSpec
+from xaionnx.data.tokens import tokenizer_file
 from xaionnx.errors import InputMismatchError, ModelError, UnsupportedModelError, UsageError
 from xaionnx.graph.cut import count_ops
 from xaionnx.graph.expand import expand
@@ -23,6 +23,7 @@ from xaionnx.graph.view import GraphView
 from xaionnx.layers.dry_run import DryRun
 from xaionnx.runtime.model import Model
 from xaionnx.runtime.tensors import TensorInfo
+from xaionnx.runtime.token_inputs import reads_text
 from xaionnx.targets.defaults import described
 from xaionnx.targets.kinds.top import Top
 from xaionnx.targets.scores import default_output
@@ -66,7 +67,7 @@ def model_facts(model: Model, limit_s: float) -> Document:
         "layers": placed(model, layer_facts(proto if model.deployed is None else model.graph), _sample(model)),
         "attention": attention_layers(model),
         "labels": list(model.labels or ()),
-        "spec": _spec_facts(model.input_spec),
+        "spec": _spec_facts(model),
         "target": target_text(model),
         "methods": method_verdicts(model, limit_s),
     }
@@ -99,8 +100,16 @@ def _axes_text(model: Model, name: str) -> str:
     return printable("; ".join(said))
 
 
-def _spec_facts(spec: InputSpec) -> Document:
-    shown: Document = {"guessed": spec.guessed, "kind": spec.kind, "activation": spec.activation}
+def _spec_facts(model: Model) -> Document:
+    spec, texts = model.input_spec, reads_text(model)
+    shown: Document = {
+        "guessed": spec.guessed,
+        "kind": "text" if texts else spec.kind,
+        "activation": spec.activation,
+    }
+    if texts and model.input().dtype.kind != "U":
+        found = tokenizer_file(model.path, spec.tokenizer)
+        shown["tokenizer"] = None if found is None else found.name
     if spec.kind == "picture":
         keys = ("layout", "size", "color", "mean", "scale", "resize")
         shown |= {key: getattr(spec, key) for key in keys}

@@ -151,3 +151,11 @@ def test_a_file_of_any_kind_is_a_dump_in_colours(run: Run, tmp_path: Path) -> No
     assert page.index("a!a!a!a!") < page.index("64 bytes that the model does not see") < page.index("00000050")
     lines = coloured(xaionnx.explain(model, file, "exact_shapley", target=0))
     assert [line.split()[0] for line in lines] == ["00000000", "64", "00000050"]
+
+
+def test_inspect_says_that_a_tokenizer_beside_the_model_reads_text(run: Run, tmp_path: Path) -> None:
+    for source, name in (("spam.onnx", "m.onnx"), ("spam.tokenizer.json", "tokenizer.json")):
+        (tmp_path / name).write_bytes((MODELS / source).read_bytes())
+    alone, known = run("inspect", tmp_path / "m.onnx").stdout, run("inspect", SPAM).stdout
+    assert "\nspec    kind text, activation none, tokenizer tokenizer.json (guessed" in alone
+    assert "\nspec    kind text, activation logits, tokenizer spam.tokenizer.json (from" in known
