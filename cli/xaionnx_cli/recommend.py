@@ -56,7 +56,8 @@ def command(**given: OptionValue) -> None:
     xaionnx recommend MODEL.onnx PHOTOS/ --budget 10m
 
     All methods are scored on two inputs, and the better half of those of about the same price on twice as many, until
-    the inputs or the time are used up. A method whose maps do not change with the weights of the model is never named.
+    the inputs or the time are used up; each method gets an equal share of it. A method whose maps do not change with
+    the weights of the model is never named.
     """
     from xaionnx.discovery import METHODS
     from xaionnx.evaluation import recommend
