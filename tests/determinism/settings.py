@@ -32,6 +32,8 @@ from models import planted
 from tests import tiny
 from xaionnx import Explanation, Model, discovery, parameters
 from xaionnx.errors import XaionnxError
+from xaionnx.evaluation import metrics
+from xaionnx.evaluation.metric import METRICS
 from xaionnx.patterns import estimate_patterns
 from xaionnx.runtime.batch_runner import BatchRunner
 from xaionnx.runtime.session import Session
@@ -48,6 +50,14 @@ OPTIONS: dict[str, Any] = {
 MODELS = ("table", "picture", "pooled picture", "series", "transformer")
 # Explained by these alone, besides the methods by their defaults.
 TREES = "trees"
+SUMS = ("linear", "sum of columns")
+_OF_SUMS = ("linear_shap", "additive_shap")
+# Of all samples together: their order and company are part of the question.
+_TOGETHER = ("dependence",)
+# Scores by a metric are written as this and its name; that of sufficiency compares the samples of a batch.
+METRIC = "metric "
+_METRIC_MODELS = ("table", "pooled picture")
+_COMPARES_SAMPLES = (f"{METRIC}sufficiency",)
 _FILES = {
     "table": "german_credit_mlp",
     TREES: "german_credit_forest",
@@ -96,7 +106,13 @@ SETTINGS = (
 @cache
 def samples(name: str) -> Array:
     """The samples of a model."""
-    shape = {"table": (20,), TREES: (20,), "pooled picture": (3, 12, 12), "series": (30, 6)}.get(name, (1, 28, 28))
+    shape = {
+        "table": (20,),
+        TREES: (20,),
+        **dict.fromkeys(SUMS, (20,)),
+        "pooled picture": (3, 12, 12),
+        "series": (30, 6),
+    }.get(name, (1, 28, 28))
     return np.random.default_rng(7).normal(size=(SAMPLES, *shape)).astype(np.float32)
 
 
@@ -106,6 +122,10 @@ def loaded(name: str, batch_size: int | None = 64, threads: int = 1) -> Model:
     rng = np.random.default_rng(5)
     if name == "pooled picture":
         return planted.load(planted.pooled(rng.normal(size=(4, 3)), rng.normal(size=(3, 4)), (12, 12)), **options)
+    if name in SUMS:
+        w = rng.normal(size=(20, 3)).astype(np.float32)
+        body = "y = MatMul(x, w)" if name == "linear" else "a = Tanh(x) y = MatMul(a, w)"
+        return planted.load(tiny.parsed(f"g (float[N,20] x) => (float[N,3] y) {{ {body} }}", w=w), **options)
     if name == "series":
         w, v = (rng.normal(size=size).astype(np.float32) for size in ((6, 640), (640, 3)))
         text = (
@@ -128,13 +148,13 @@ def made(method: str, name: str) -> xaionnx.Explainer:
     kind = discovery.method(method)
     known = parameters.declared(kind)
     options = {**{key: value for key, value in OPTIONS.items() if key in known}, **variant}
-    if "features" in known and name not in ("table", TREES):
+    if "features" in known and name not in ("table", TREES, *SUMS):
         options["features"] = xaionnx.Features.grid(3, 3)
     if method in ("exact_shapley", "shapley_interactions") and name == "table":
         options["features"] = xaionnx.Features.columns([list(range(10)), list(range(10, 13))])
     if "baseline" in known and name in ROWS:
         options["baseline"] = xaionnx.Baseline.background(samples(name)[1:4] / 2)
-    if method == "tree_shap":
+    if method in ("tree_shap", *_OF_SUMS):
         # Otherwise it takes the rows that are explained together.
         options["background"] = samples(name)
     if "neighbourhood" in variant:
@@ -148,17 +168,31 @@ def made(method: str, name: str) -> xaionnx.Explainer:
 
 
 def all_methods() -> list[str]:
-    """The methods, by their defaults and as variants.
+    """The methods, by their defaults and as variants."""
+    return [*discovery.methods(), *VARIANTS]
 
-    Dependence explains all samples together, beside its curves, and sums of terms are tested on such models.
-    """
-    others = ("linear_shap", "additive_shap", "dependence")
-    return [*(name for name in discovery.methods() if name not in others), *VARIANTS]
+
+def all_metrics() -> list[str]:
+    """The metrics, which tests try in the settings that a process allows."""
+    return [f"{METRIC}{name}" for name in metrics()]
 
 
 def models_of(method: str) -> tuple[str, ...]:
     """The models that a method explains, or refuses."""
+    if method.startswith(METRIC):
+        return _METRIC_MODELS
+    if method in _OF_SUMS:
+        return SUMS
+    if method in _TOGETHER:
+        return ("table", "linear")
     return (*MODELS, TREES) if "tree_shap" in method else MODELS
+
+
+def applies(setting: Setting, method: str) -> bool:
+    """Whether a setting changes only how a method's samples are computed."""
+    if method in _TOGETHER:
+        return setting.rows == REFERENCE.rows
+    return method not in _COMPARES_SAMPLES or len(setting.rows) == 1
 
 
 @cache
@@ -167,15 +201,28 @@ def _patterns(name: str) -> Any:
 
 
 def explained(method: str, name: str, setting: Setting) -> dict[str, Array] | None:
-    """The arrays of an explanation, in the order of the samples; None if the method refuses the model."""
+    """The arrays of an explanation or of scores, in the order of the samples; None if the model is refused."""
     try:
-        explainer, model = made(method, name), loaded(name, setting.batch_size, setting.threads)
-        parts = [explainer.attribute(model, samples(name)[list(rows)]) for rows in setting.rows]
+        model = loaded(name, setting.batch_size, setting.threads)
+        parts = [_of_rows(method, name, model, list(rows)) for rows in setting.rows]
     except XaionnxError:
         return None
     order = np.argsort([row for rows in setting.rows for row in rows])
-    every = [_arrays(part) for part in parts]
-    return {key: _joined([one[key] for one in every])[order] for key in every[0]}
+    joined = {key: _joined([one[key] for one in parts]) for key in parts[0]}
+    return joined if method in _TOGETHER else {key: array[order] for key, array in joined.items()}
+
+
+def _of_rows(method: str, name: str, model: Model, rows: list[int]) -> dict[str, Array]:
+    """The arrays of the explanation of some samples, or of their scores."""
+    x = samples(name)[rows]
+    if not method.startswith(METRIC):
+        return _arrays(made(method, name).attribute(model, x))
+    metric = method.removeprefix(METRIC)
+    options = {"similarity": {"other": "occlusion"}, "label_randomisation": {"control_model": model}}.get(metric, {})
+    masks = (x if x.ndim == 2 else x[:, 0]) > 0.5 if "masks" in METRICS.find(metric).needs else None
+    found = xaionnx.evaluate(model, x, "input_x_gradient", metric, 1, masks=masks, seed=3, **options)
+    arrays = {"values": found.values, "control": found.controls["random"].values}
+    return arrays | {f"curve {key}": np.asarray(curve) for key, curve in found.curves.items()}
 
 
 def _joined(parts: Sequence[Array]) -> Array:
@@ -286,8 +333,9 @@ def measured(methods: Sequence[str]) -> dict[str, dict[str, dict[str, float]]]:
             noise = {f"session, {kind}": float(arrays.pop(f"noise {kind}")) for kind in ("batch", "threads")}
             found.setdefault(method, {})[name] = noise
         for setting in SETTINGS:
-            others = _in_a_process(setting, methods, Path(folder))
-            assert others.keys() == reference.keys(), setting
+            some = [method for method in methods if applies(setting, method)]
+            others = _in_a_process(setting, some, Path(folder))
+            assert others.keys() == {key for key in reference if key.split("/")[0] in some}, setting
             for key, arrays in others.items():
                 method, name = key.split("/")
                 found[method][name][setting.name] = apart(arrays, reference[key])
@@ -340,12 +388,15 @@ def markdown() -> str:
     ]
     for method, models in sorted(kept_results().items()):
         keys = [*(setting.name for setting in SETTINGS), "session, batch", "session, threads"]
-        worst = [max(one[key] for one in models.values()) for key in keys]
+        # A setting that changes the question is left out.
+        worst = [max((one[key] for one in models.values() if key in one), default=None) for key in keys]
         lines.append(f"| `{method}` | {' | '.join(_cell(number) for number in worst)} |")
     return "\n".join(lines)
 
 
-def _cell(number: float) -> str:
+def _cell(number: float | None) -> str:
+    if number is None:
+        return "–"
     return "=" if number == 0 else f"{number:.0e}"
 
 

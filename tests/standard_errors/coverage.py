@@ -98,6 +98,7 @@ CASES = (
     Case("partition_shap", {"budget": 200, "hierarchy": SIXES}, has_errors=False),
     Case("partition_shap", {"budget": 360, "hierarchy": TEN_AND_TWO}, ALL),
     Case("partition_shap", {"budget": 600, "hierarchy": TEN_AND_TWO}, ALL),
+    Case("partition_shap", {"budget": 80, "hierarchy": [SIXES, PAIRS]}, ALL),
     Case("partition_shap", {"budget": 100, "hierarchy": [SIXES, PAIRS]}, has_errors=False),
     Case("feature_permutation", {"draws": 5, "metric": "neg_mean_absolute_error"}),
     Case("sobol", {"budget": 512 * (PLAYERS + 2) + 1}, has_errors=False),
@@ -113,9 +114,11 @@ CASES = (
     Case("smooth_grad", {"draws": 64, "statistic": "variance"}, has_errors=False),
     Case("expected_gradients", {"draws": 50}),
     Case("expected_gradients", {"draws": 50, "rows": 5}),
+    Case("expected_gradients", {"draws": 53, "rows": 5}),
     Case("expected_gradients", {"draws": 200, "rows": 20}),
     Case("expected_gradients", {"draws": 50, "rows": 64}, has_errors=False),
     Case("saliency", {"gradient": "finite_differences:random:32"}, has_errors=False),
+    Case("saliency", {"gradient": "finite_differences:random:32", "absolute": False}),
     Case("input_x_gradient", {"gradient": "finite_differences:random:32"}),
 )
 
