@@ -15,7 +15,7 @@ import xaionnx
 from tests.explainers.random_ensembles import FEATURES, by_ids, newest, rows, saved, tensor
 from tests.oracles.trees import coalition_worths, shapley
 from xaionnx import Model, Target
-from xaionnx.errors import DataError, InputMismatchError, ModelFileError, UnsupportedModelError
+from xaionnx.errors import DataError, InputMismatchError, ModelFileError, OutputError, UnsupportedModelError
 from xaionnx.typing import Array
 
 # Why onnxruntime computes another function than a sum of trees.
@@ -205,6 +205,15 @@ def test_numbers_of_transforms_are_those_of_onnxruntime(post: int, link: str) ->
     )  # fmt: skip
     x = np.array([[-1, 0, 0, 0], [1, 1, 0, 0], [1, 0.5, 0, 0]], np.float32)
     assert check(saved(node, 5, TensorProto.FLOAT), x, x) == link
+
+
+def test_a_model_that_returns_nan() -> None:
+    """As the exporter of a ranker of XGBoost writes it, whose base value is NaN."""
+    model = classifier(FIRST, [float("nan")], "LOGISTIC")
+    with pytest.raises(
+        OutputError, match=r"returns NaN for 'y' of sample 0\. Check the row, and the numbers of the trees"
+    ):
+        xaionnx.explain(model, X, "tree_shap", background=X, target=1)
 
 
 def test_sets_are_of_whole_numbers() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 
@@ -14,7 +15,7 @@ import xaionnx
 from tests.compilation.files import answers
 from tests.oracles.trees import coalition_worths, interactions, shapley
 from xaionnx import Explanation, Model, Target
-from xaionnx.errors import UnsupportedModelError
+from xaionnx.errors import OutputError, UnsupportedModelError
 from xaionnx.typing import Array
 
 FILES = Path("tests/goldens/tree_reports")
@@ -165,3 +166,13 @@ def test_path_lengths_of_an_isolation_forest(perturbation: str) -> None:
     if perturbation == "interventional":
         expected = xaionnx.explain(model, x, "exact_shapley", target, background=others)
         np.testing.assert_allclose(found.feature_values, expected.feature_values, rtol=0, atol=1e-6)
+
+
+def test_a_base_value_that_is_nan(tmp_path: Path) -> None:
+    model = onnx.load(FILES / "base_score.onnx")
+    [base] = [a for node in model.graph.node for a in node.attribute if a.name == "base_values"]
+    base.floats[:] = [float("nan")]
+    onnx.save(model, tmp_path / "nan.onnx")
+    x, others = rows("base_score")
+    with pytest.raises(OutputError, match="returns NaN for 'probabilities' of sample 0"):
+        xaionnx.explain(tmp_path / "nan.onnx", x, "tree_shap", background=others)

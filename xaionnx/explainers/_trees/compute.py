@@ -13,7 +13,7 @@ import numpy as np
 from xaionnx_kernels.trees import Paths, ShapTables
 
 from xaionnx.attribution import Attribution, PlayerValues
-from xaionnx.errors import ParameterError, UnsupportedModelError
+from xaionnx.errors import OutputError, ParameterError, UnsupportedModelError
 from xaionnx.explainers._games.interaction_indices import matrix_facts
 from xaionnx.explainers._trees.columns import NOBODY, players_of_features
 from xaionnx.explainers._trees.forest import JoinedForest, RowGroups, absent, combine, mean_by_share, shap_values
@@ -123,6 +123,8 @@ class TreeGame:
 
         Raises
         ------
+        OutputError
+            The model returns NaN.
         UnsupportedModelError
             They do not.
         """
@@ -132,6 +134,13 @@ class TreeGame:
             raise UnsupportedModelError(
                 f"The trees of {self.request.model.name} give {found.shape[1]} numbers for "
                 f"'{self.source.scores.tensor}', and onnxruntime {own.shape[1]}. Use {GAMES}."
+            )
+        missing = np.isnan(own).any(axis=1)
+        if missing.any():
+            raise OutputError(
+                f"{self.request.model.name} returns NaN for '{self.source.scores.tensor}' of {rows} "
+                f"{int(np.argmax(missing))}. Check the row, and the numbers of the trees: where they hold NaN, export "
+                "the model again."
             )
         scale = 1 + np.abs(own) + np.abs(self.joined.weight).max(initial=0)
         far = ~(np.abs(found - own) <= _APART * scale)
