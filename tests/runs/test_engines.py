@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections import deque
+from collections import Counter, deque
 from contextlib import contextmanager, suppress
 
 import numpy as np
@@ -172,7 +172,7 @@ class _Unreliable:
     capacity = 5
 
     def __init__(self, job, draw):
-        self.job, self.draw, self.waiting, self.told = job, draw, [], deque()
+        self.job, self.draw, self.waiting, self.told, self.lost = job, draw, [], deque(), Counter()
 
     def submit(self, shard):
         self.waiting.append(shard)
@@ -182,7 +182,9 @@ class _Unreliable:
             # What was told before is told again.
             return self.draw.choice(self.told)
         shard = self.waiting.pop(self.draw.randrange(len(self.waiting)))
-        fate = self.draw.random()
+        # A unit that is lost three times is given up, and not what is tried here.
+        fate = self.draw.random() if self.lost[shard] < 2 else self.draw.uniform(0.3, 1)
+        self.lost[shard] += fate < 0.3
         if fate < 0.15:
             return Lost([shard])
         if fate < 0.3:

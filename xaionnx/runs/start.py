@@ -142,7 +142,9 @@ def _share(shard: tuple[int, int] | None) -> Callable[[int], range]:
 
 
 def _folder(folder: Path) -> Path:
-    if folder.is_dir() and not (folder / RUN).exists() and any(folder.iterdir()):
+    # A run that was killed at its very beginning leaves an empty folder of parts, and a temporary file.
+    others = folder.is_dir() and any(not (path.name == PARTS or path.name.startswith(".")) for path in folder.iterdir())
+    if others and not (folder / RUN).exists():
         raise UsageError(f"The folder {folder} holds other files, and no run. Choose an empty or a new one.")
     return folder
 
@@ -247,7 +249,9 @@ def _round(
 
 
 def _quarantine(job: Job, shard: Shard) -> None:
-    """Write that a unit is given up."""
+    """Write that a unit is given up, unless it was done before its worker ended."""
+    if not list(gaps(parts_in(job.folder.parent, job.fingerprint), [range(shard.start, shard.stop)])):
+        return
     (name,) = job.dataset.units.names(shard.start, shard.stop)
     reason = (
         f"'{name}' ended the process that explained it {LIVES} times, as memory that runs out or a fault of the "
