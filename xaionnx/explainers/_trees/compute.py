@@ -279,7 +279,12 @@ class TreeGame:
         if covers is not None:
             return mean_by_share(trees, covers, self.joined.leaf_values(combined))
         assert background is not None
-        sums = self.sums if not background.digest else self.joined.raw(background.table)
+        sums = self.sums
+        if background.digest:
+            # Once for all batches of rows.
+            key = self.source.scores.tensor, background.digest
+            find = partial(self.joined.raw, background.table)
+            sums = last_fact(self.request.model, "tree background sums", key, find)
         mean: Array = np.average(sums, axis=0, weights=background.weights) @ combined
         return mean
 
