@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -85,6 +86,9 @@ def command(**given: OptionValue) -> int:
         _explain_by_each(methods, model, inputs, target, request, results, failed)
     except KeyboardInterrupt as stop:
         if results:
+            # One method has nothing beside it to be drawn with.
+            if len(results) == 1:
+                place, request = None, dataclasses.replace(request, save=None)
             _conclude(request, place, inputs, results, failed, complete=False)
             where = "" if place is None else f" and saved in {place}"
             stop.args = (f"{len(results)} of {len(methods)} methods are done{where}",)

@@ -61,7 +61,7 @@ class ComparisonTrial:
             Image.open(sheet).load()
         if first.document is not None:
             self._check_document(_without_times(first.document), whole.document)
-            assert sheet.exists()
+            assert sheet.exists() or len(first.document["methods"]) == 1
         again = self.run()
         assert again.code == 0, again.err
         found = self.result(again)
