@@ -123,7 +123,8 @@ class ShapleyInteractions(WithinBudget, ByFeatures, GameExplainer):
     def fewest_coalitions(self, players: int) -> int:
         count = sum(math.comb(players, size) for size in range(1, min(self.order, players) + 1))
         # More are refused, and what they would cost is not to be planned.
-        return min(-(-3 * count // 4) * 2, 2**players - 2) if count <= _MOST_SETS else 0
+        # Twice what the fit takes at the very least: so few coalitions may leave a set undetermined.
+        return min(3 * count, 2**players - 2) if count <= _MOST_SETS else 0
 
     def planned_evaluations(self, players: int) -> int:
         return int(min(self.max_evaluations(1, players) - 1, 2**players - 1))
