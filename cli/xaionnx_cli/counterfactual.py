@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +11,8 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from xaionnx_cli._method_group import MethodGroup
-from xaionnx_cli._options import OptionValue, RowsOption, timeout_option
+from xaionnx_cli._options import OptionValue, RowsOption
+from xaionnx_cli._searches import SearchRequest, search_command
 
 if TYPE_CHECKING:
     from xaionnx.data.row_numbers import RowNumbers
@@ -34,11 +34,8 @@ class Searches(MethodGroup):
 
     def method_command(self, name: str) -> click.Command:
         from xaionnx.optimization import COUNTERFACTUALS
-        from xaionnx_cli import _overwriting, _parameters
 
-        kind = COUNTERFACTUALS.find(name)
-        common = [
-            click.Argument(["model"], type=click.Path(readable=False)),
+        own = [
             click.Argument(["inputs"], type=click.Path(readable=False), metavar="TABLE"),
             click.Option(["--to"], required=True, metavar="CLASS", help="The wanted class, or the wanted number."),
             click.Option(
@@ -51,31 +48,14 @@ class Searches(MethodGroup):
             click.Option(["--up"], multiple=True, metavar="NAME", help="A column that may only grow; repeat it."),
             click.Option(["--down"], multiple=True, metavar="NAME", help="A column that may only fall; repeat it."),
             click.Option(["-o", "--save", "save"], metavar="FILE", help="A picture of the changes (.png)."),
-            click.Option(["--device"], default="auto", metavar="NAME", help="The device.  [default: auto]"),
-            click.Option(
-                ["--spec"], metavar="FILE", help="The InputSpec to use instead of the .toml file beside the model."
-            ),
-            timeout_option(),
-            _overwriting.option(),
-            click.Option(
-                ["--json", "as_json"], is_flag=True, help="Print one JSON document on stdout and nothing else."
-            ),
         ]
-        words = f"{_parameters.summary(kind)}\n\nAfter {kind.reference}."
-        return _parameters.MethodCommand(
-            name,
-            params=[*_parameters.method_options(kind), *common],
-            callback=functools.partial(_search, kind),
-            help=words,
-            short_help=_parameters.summary(kind),
-        )
+        return search_command(name, COUNTERFACTUALS.find(name), _search, own)
 
 
-@dataclass(frozen=True)
-class Request:
+@dataclass(frozen=True, kw_only=True)
+class Request(SearchRequest):
     """The options of ``xaionnx counterfactual``."""
 
-    model: str
     inputs: str
     to: str
     rows: RowNumbers | None
@@ -83,12 +63,6 @@ class Request:
     immutable: Sequence[str]
     up: Sequence[str]
     down: Sequence[str]
-    save: str | None
-    device: str
-    spec: str | None
-    timeout: float | None
-    force: bool
-    as_json: bool
 
 
 @click.command(cls=Searches, no_args_is_help=True)
@@ -104,28 +78,18 @@ def command() -> None:
 
 
 def _search(kind: type[CounterfactualSearch], **given: OptionValue) -> int:
-    from xaionnx import InputSpec, Model, parameters
-    from xaionnx.errors import ParameterError
+    from xaionnx import parameters
     from xaionnx.optimization import counterfactual
     from xaionnx.render import changes, save
-    from xaionnx_cli import _overwriting, _report
-    from xaionnx_cli._deadline import time_limit, time_limit_between_runs
-    from xaionnx_cli._destination import check_writable
+    from xaionnx_cli import _report
+    from xaionnx_cli._deadline import time_limit_between_runs
     from xaionnx_cli._messages import write_lines
     from xaionnx_cli._progress import progress_bar
 
     search = kind(**{name: given.pop(name) for name in parameters.declared(kind)})
     request = Request(**given)
-    place = None if request.save is None else Path(request.save)
-    if place is not None:
-        if place.suffix.lower() != _PICTURE:
-            raise ParameterError(f"-o must end in {_PICTURE}. Got '{request.save}' instead.")
-        check_writable(place.parent)
-        read = (request.model, request.inputs, request.background, request.spec)
-        _overwriting.check_replaceable(place, "picture", _overwriting.real_paths(filter(None, read)), request.force)
-    spec = None if request.spec is None else InputSpec.read(request.spec)
-    with time_limit(request.timeout, f"Opening {request.model}"):
-        model = Model.load(request.model, request.device, timeout_s=request.timeout, spec=spec)
+    place = request.place([_PICTURE], [request.inputs, request.background])
+    model = request.open()
     name = model.input().name
     inputs = model.read(Path(request.inputs), rows=request.rows)
     background = model.read(Path(request.background or request.inputs)).arrays[name]

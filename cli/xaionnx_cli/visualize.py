@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,8 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from xaionnx_cli._method_group import MethodGroup
-from xaionnx_cli._options import OptionValue, timeout_option
+from xaionnx_cli._options import OptionValue
+from xaionnx_cli._searches import SearchRequest, search_command
 
 if TYPE_CHECKING:
     from xaionnx.optimization import Objective, Visualization
@@ -31,43 +31,19 @@ class Objectives(MethodGroup):
 
     def method_command(self, name: str) -> click.Command:
         from xaionnx.optimization import OBJECTIVES, Search
-        from xaionnx_cli import _overwriting, _parameters
 
-        kind = OBJECTIVES.find(name)
-        common = [
-            click.Argument(["model"], type=click.Path(readable=False)),
+        own = [
             click.Option(["-o", "--save", "save"], metavar="FILE", help="The pictures (.png), or the record (.npz)."),
             click.Option(["--start"], metavar="FILE", help="A picture to start from, as for a deep dream."),
-            click.Option(["--device"], default="auto", metavar="NAME", help="The device.  [default: auto]"),
-            click.Option(
-                ["--spec"], metavar="FILE", help="The InputSpec to use instead of the .toml file beside the model."
-            ),
-            timeout_option(),
-            _overwriting.option(),
-            click.Option(
-                ["--json", "as_json"], is_flag=True, help="Print one JSON document on stdout and nothing else."
-            ),
         ]
-        options = [*_parameters.method_options(kind), *_parameters.method_options(Search)]
-        words = f"{_parameters.summary(kind)}\n\nAfter {kind.reference}."
-        callback = functools.partial(_visualize, kind)
-        return _parameters.MethodCommand(
-            name, params=[*options, *common], callback=callback, help=words, short_help=_parameters.summary(kind)
-        )
+        return search_command(name, OBJECTIVES.find(name), _visualize, own, [Search])
 
 
-@dataclass(frozen=True)
-class Request:
+@dataclass(frozen=True, kw_only=True)
+class Request(SearchRequest):
     """The options of ``xaionnx visualize``."""
 
-    model: str
-    save: str | None
     start: str | None
-    device: str
-    spec: str | None
-    timeout: float | None
-    force: bool
-    as_json: bool
 
 
 @click.command(cls=Objectives, no_args_is_help=True)
@@ -84,30 +60,19 @@ def command() -> None:
 
 
 def _visualize(kind: type[Objective], **given: OptionValue) -> int:
-    from xaionnx import InputSpec, Model, parameters
-    from xaionnx.errors import ParameterError
+    from xaionnx import parameters
     from xaionnx.optimization import Search
     from xaionnx.render import found_pictures, save
-    from xaionnx_cli import _overwriting, _report
-    from xaionnx_cli._deadline import time_limit, time_limit_between_runs
-    from xaionnx_cli._destination import check_writable
+    from xaionnx_cli import _report
+    from xaionnx_cli._deadline import time_limit_between_runs
     from xaionnx_cli._messages import write_lines
     from xaionnx_cli._progress import progress_bar
 
     objective = kind(**{name: given.pop(name) for name in parameters.declared(kind)})
     search = Search(**{name: given.pop(name) for name in parameters.declared(Search)})
     request = Request(**given)
-    place = None if request.save is None else Path(request.save)
-    if place is not None:
-        if place.suffix.lower() not in _SUFFIXES:
-            raise ParameterError(f"-o must end in {' or '.join(_SUFFIXES)}. Got '{request.save}' instead.")
-        check_writable(place.parent)
-        read = _overwriting.real_paths(filter(None, (request.model, request.start, request.spec)))
-        is_record = place.suffix.lower() == ".npz"
-        _overwriting.check_replaceable(place, "record" if is_record else "picture", read, request.force)
-    spec = None if request.spec is None else InputSpec.read(request.spec)
-    with time_limit(request.timeout, f"Opening {request.model}"):
-        model = Model.load(request.model, request.device, timeout_s=request.timeout, spec=spec)
+    place = request.place(_SUFFIXES, [request.start])
+    model = request.open()
     start = None if request.start is None else Path(request.start)
     with progress_bar() as bar, time_limit_between_runs(request.timeout, "A search", bar):
         found = search.run(model, objective, start)

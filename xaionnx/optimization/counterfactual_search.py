@@ -15,6 +15,7 @@ from xaionnx.data.inputs import Given
 from xaionnx.errors import ParameterError
 from xaionnx.feature_names import value_text
 from xaionnx.optimization.judge import Judge
+from xaionnx.optimization.part import Part
 from xaionnx.optimization.row_space import Limits, RowSpace, Variable, Way
 from xaionnx.record import recorded_value
 from xaionnx.registry import Registry
@@ -101,7 +102,7 @@ class Case:
     judge: Judge
 
 
-class CounterfactualSearch(ABC):
+class CounterfactualSearch(Part, ABC):
     """A search for counterfactuals: a frozen dataclass whose fields are its parameters.
 
     Attributes
@@ -111,21 +112,6 @@ class CounterfactualSearch(ABC):
     """
 
     reference: ClassVar[str]
-
-    def __init_subclass__(cls) -> None:
-        super().__init_subclass__()
-        if "__repr__" not in vars(cls):
-            cls.__repr__ = short_repr  # type: ignore[method-assign,assignment]  # as a dataclass does, which each is
-
-    @final
-    def __post_init__(self) -> None:
-        parameters.check_all(self)
-
-    @classmethod
-    @final
-    def name(cls) -> str:
-        """The name of the search, which is that of its file."""
-        return cls.__module__.rpartition(".")[2]
 
     @abstractmethod
     def find(self, case: Case) -> Array | None:

@@ -14,9 +14,9 @@ from xaionnx.errors import ParameterError, UnknownNameError, UnsupportedModelErr
 from xaionnx.layers.layer import check_layer, layer_name
 from xaionnx.layers.shapes import tensor_shapes
 from xaionnx.layers.spatial_map import SpatialMap
+from xaionnx.optimization.part import Part
 from xaionnx.registry import Registry
 from xaionnx.runtime.model import Model
-from xaionnx.short_repr import short_repr
 from xaionnx.typing import Array
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class ObjectiveGraph:
         return self.g.op("MatMul", flat, np.full((count, 1), 1 / count, dtype=np.float32))
 
 
-class Objective(ABC):
+class Objective(Part, ABC):
     """A number for each picture, larger where it has more of what is searched for.
 
     A frozen dataclass whose fields are its parameters. Objectives add and scale::
@@ -108,21 +108,6 @@ class Objective(ABC):
     """
 
     reference: ClassVar[str] = ""
-
-    def __init_subclass__(cls) -> None:
-        super().__init_subclass__()
-        if "__repr__" not in vars(cls):
-            cls.__repr__ = short_repr  # type: ignore[method-assign,assignment]  # as a dataclass does, which each is
-
-    @final
-    def __post_init__(self) -> None:
-        parameters.check_all(self)
-
-    @classmethod
-    @final
-    def name(cls) -> str:
-        """The name of the objective, which is that of its file."""
-        return cls.__module__.rpartition(".")[2]
 
     @abstractmethod
     def emit(self, graph: ObjectiveGraph) -> ir.Value:

@@ -8,9 +8,8 @@ from typing import Final, final
 
 import numpy as np
 
-from xaionnx import parameters
+from xaionnx.optimization.part import Part
 from xaionnx.registry import Registry
-from xaionnx.short_repr import short_repr
 from xaionnx.typing import Array
 
 # Principal axes of the colours of photographs (of those in models/photos, each with the same weight), scaled by their
@@ -46,17 +45,8 @@ class Canvas:
         return self.count, self.channels, self.height, self.width
 
 
-class Parametrisation(ABC):
+class Parametrisation(Part, ABC):
     """Makes pictures (B, C, H, W) from 0 to 1 of parameters, float32 arrays with the pictures first."""
-
-    def __init_subclass__(cls) -> None:
-        super().__init_subclass__()
-        if "__repr__" not in vars(cls):
-            cls.__repr__ = short_repr  # type: ignore[method-assign,assignment]  # as a dataclass does, which each is
-
-    @final
-    def __post_init__(self) -> None:
-        parameters.check_all(self)
 
     @abstractmethod
     def start(self, canvas: Canvas, rng: np.random.Generator) -> Array:

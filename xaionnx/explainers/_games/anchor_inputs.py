@@ -11,6 +11,7 @@ from xaionnx_kernels.coalitions import bernoulli
 
 from xaionnx.explainers._games.conditions import Condition
 from xaionnx.explainers._games.kl_lucb import Anchor
+from xaionnx.hooks import hook
 from xaionnx.perturb.game import Game
 from xaionnx.typing import Array
 
@@ -42,6 +43,7 @@ class Neighbourhood(ABC):
     def inputs(self, anchors: list[Anchor], count: int) -> dict[str, Array]:
         """Return ``count`` inputs for each anchor, by name; each is repeated ``cost`` times with other baselines."""
 
+    @hook
     def evaluate(self, anchors: list[Anchor], count: int) -> tuple[Array, Array]:
         """Return the targets and the scores of ``count`` inputs for each anchor, without other samples."""
         inputs = self.inputs(anchors, count)
@@ -49,6 +51,7 @@ class Neighbourhood(ABC):
             len(anchors) * count, lambda *part: {n: a[slice(*part)] for n, a in inputs.items()}
         )
 
+    @hook
     def means(self, values: Array) -> Array:
         """Return the mean over the baselines, (M, ...), of the values (M B, ...) of inputs."""
         return values
