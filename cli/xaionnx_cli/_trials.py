@@ -19,6 +19,8 @@ from xaionnx import discovery, parameters
 from xaionnx.data.inputs import Inputs
 from xaionnx.errors import DataError, MemoryLimitError, UnsupportedModelError, UsageError, XaionnxError
 from xaionnx.layers.dry_run import DryRun
+from xaionnx.perturb.features import Features
+from xaionnx.perturb.partitions.superpixels import Superpixels
 from xaionnx.request import Request
 from xaionnx.runtime import progress
 from xaionnx.runtime.progress import listening
@@ -38,6 +40,8 @@ _GRADIENT: Final = 4
 # Settings with which any method is fast.
 _SMALL: Final = {"steps": 2, "draws": 2, "channels": 2, "grid": 2}
 _PLAYERS: Final = 2
+# Of a picture of fewer numbers superpixels may be its pixels, which methods of few players refuse.
+_SMALL_PICTURE: Final = 64 * 64
 # Rows that may be one sample together.
 _MOST_ROWS: Final = 8
 # All coalitions of two players, and what methods need that refuse so few.
@@ -276,7 +280,13 @@ class _Trials:
 
         No model refuses these, and the import of what finds them takes longer than a trial.
         """
-        if "features" in parameters.declared(type(method)) and self.model.samples(self.feeds)[0].is_picture:
+        given, sample = getattr(method, "features", None), self.model.samples(self.feeds)[0]
+        is_large = sample.array.size > _SMALL_PICTURE and sample.is_picture
+        if (
+            "features" in parameters.declared(type(method))
+            and is_large
+            and isinstance(Features.of(given).resolved(sample), Superpixels)
+        ):
             chosen: Document = {"features": self._groups()}
             return type(method)(**chosen)
         return method

@@ -65,7 +65,7 @@ def rows(tmp_path: Path) -> Path:
     return tmp_path / "rows.csv"
 
 
-TABLE = ("explain", "feature_ablation", MODELS / "german_credit_mlp.onnx")
+TABLE = ("explain", "feature_ablation", MODELS / "german_credit_mlp.onnx", "--no-shards")
 
 
 @pytest.mark.parametrize("place", ["out.npz", "out"])

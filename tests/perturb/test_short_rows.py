@@ -69,7 +69,7 @@ STOPS = {
     "shapley_sampling": {"budget": 400, "tolerance": 0.1},
     "shapley_interactions": {"budget": 400, "tolerance": 0.2},
     "lime": {"budget": 400, "tolerance": 0.05},
-    "sobol": {"budget": 3000, "tolerance": 0.07},
+    "sobol": {"budget": 24_000, "replicates": 4, "tolerance": 0.05},
 }
 
 
@@ -79,7 +79,7 @@ def test_rows_stop_by_themselves_where_their_errors_are_small_enough(method, run
     x = np.random.default_rng(0).uniform(-2, 2, (30, 9)).astype(np.float32)
     many = xaionnx.explain(model, x, method, 0, **STOPS[method])
     # Batches of many rows, not of one.
-    assert len(runs) < 60
+    assert np.mean(runs) > 200
     assert len(set(many.diagnostics["evaluations"])) > 1
     assert "tolerance" in many.diagnostics["stopped_by"]
     for n in range(0, 30, 4):

@@ -198,6 +198,8 @@ class ArrayFileUnits(Units):
 
     rows: ArrayRows
 
+    __repr__ = short_repr
+
     @property
     def count(self) -> int:
         return self.rows.shape[0]
@@ -219,6 +221,8 @@ class ArrayUnits(Units):
     """The samples of an array, whose name is empty, or of arrays by input name."""
 
     arrays: Mapping[str, Array]
+
+    __repr__ = short_repr
 
     @property
     def count(self) -> int:
@@ -250,6 +254,8 @@ class SequenceUnits(Units):
     """
 
     items: Sequence[Any]  # Any: as the class says
+
+    __repr__ = short_repr
 
     alone: ClassVar[bool] = True
 

@@ -101,6 +101,8 @@ class Case:
     limits: Limits
     judge: Judge
 
+    __repr__ = short_repr
+
 
 class CounterfactualSearch(Part, ABC):
     """A search for counterfactuals: a frozen dataclass whose fields are its parameters.

@@ -10,6 +10,7 @@ import numpy as np
 
 from xaionnx.data.spec import InputSpec
 from xaionnx.errors import ParameterError, UnknownNameError
+from xaionnx.short_repr import short_repr
 from xaionnx.typing import Array
 
 Kind = Literal["number", "whole", "category"]
@@ -51,6 +52,8 @@ class Variable:
     unit: str = ""
     words: tuple[str, ...] = ()
 
+    __repr__ = short_repr
+
 
 @final
 @dataclass(frozen=True, eq=False)
@@ -66,6 +69,8 @@ class RowSpace:
 
     variables: tuple[Variable, ...]
     background: Array
+
+    __repr__ = short_repr
 
     @classmethod
     def of(cls, background: Array, spec: InputSpec) -> RowSpace:
@@ -154,6 +159,8 @@ class Limits:
     scale: Array
     whole: Array
     categories: tuple[Variable, ...]
+
+    __repr__ = short_repr
 
 
 def _column(name: str, number: int, values: Array, words: tuple[str, ...], unit: str) -> Variable:

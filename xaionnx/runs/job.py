@@ -73,6 +73,8 @@ class Explained:
     blocks: Sequence[tuple[Block, Explanation | None]]
     seconds: float
 
+    __repr__ = short_repr
+
 
 @final
 @dataclass(frozen=True, eq=False)

@@ -77,8 +77,8 @@ class Run:
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     made = xaionnx.explain_all("models/mnist_cnn.onnx", digits, "saliency", 3, to=folder)
     ...     run = xaionnx.Run.open(folder)
-    ...     [row.target[0] for row in run][:2], run.refused
-    (['logits[3]', 'logits[3]'], ())
+    ...     [str(row.target[0]) for row in run][:2], run.refused
+    (['3 (3)', '3 (3)'], ())
     """
 
     folder: Path

@@ -44,7 +44,7 @@ class PathDraws:
         --------
         >>> found = PathDraws.of(5, 2, np.random.default_rng(0))
         >>> found.baseline.tolist(), found.weight.round(3).tolist()
-        ([1, 0, 1, 0, 1], [0.167, 0.25, 0.167, 0.25, 0.167])
+        ([0, 1, 0, 1, 0], [0.167, 0.25, 0.167, 0.25, 0.167])
         """
         place = np.arange(draws) % baselines
         each, more = divmod(draws, baselines)

@@ -12,6 +12,7 @@ from typing import ClassVar, Protocol, final
 
 from xaionnx.errors import ParameterError
 from xaionnx.runs.job import Job, Outcome, Shard
+from xaionnx.short_repr import short_repr
 
 
 @final
@@ -25,6 +26,8 @@ class Lost:
     """
 
     shards: Sequence[Shard]
+
+    __repr__ = short_repr
 
 
 class Pool(Protocol):
