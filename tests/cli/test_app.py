@@ -46,7 +46,8 @@ def test_help_lists_every_command(run):
         (
             (*OCCLUSION, "m.onnx", "x.png", "--overla", "3"),
             2,
-            "No such option '--overla'. (Did you mean one of: '--overlap', '--ray'?). See 'xaionnx explain occlusion --help'.",
+            "No such option '--overla'. (Did you mean one of: '--overlap', '--ray'?). "
+            "See 'xaionnx explain occlusion --help'.",
         ),
         (
             (*OCCLUSION, "m.onnx", "x.png", "--window", "0"),
