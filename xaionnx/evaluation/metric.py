@@ -117,8 +117,8 @@ class Metric(ABC):
     @classmethod
     @final
     def category(cls) -> str:
-        """What the metric judges, which is the name of its folder, such as ``faithfulness``."""
-        return cls.__module__.split(".")[-2]
+        """What the metric judges, which is the name of its folder, such as ``faithfulness``; ``other`` without one."""
+        return ("other." + cls.__module__).split(".")[-2]
 
     @hook  # noqa: B027 - by default there is nothing to refuse
     def check_parameters(self) -> None:
