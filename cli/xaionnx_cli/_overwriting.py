@@ -92,6 +92,31 @@ def check_replaceable(path: Path, kind: Kind, protected: Collection[Path], force
     return True
 
 
+def file_to_write(
+    given: str | None, suffixes: Collection[str], words: str, kind: Kind, read: Iterable[str | None], force: bool
+) -> Path | None:
+    """Return the file that -o names, if it may be written; None if there is no -o.
+
+    ``words`` are the suffixes in words, and ``read`` the files that the command reads.
+
+    Raises
+    ------
+    ParameterError, UsageError, StorageError
+        It may not be.
+    """
+    from xaionnx.errors import ParameterError
+    from xaionnx_cli._destination import check_writable
+
+    if given is None:
+        return None
+    place = Path(given)
+    if place.suffix.lower() not in suffixes:
+        raise ParameterError(f"-o must end in {words}. Got '{given}' instead.")
+    check_writable(place.parent)
+    check_replaceable(place, kind, real_paths(filter(None, read)), force)
+    return place
+
+
 def check_weights_replaceable(path: Path, weights: Iterable[Path], force: bool) -> None:
     """Refuse to replace files of weights that do not belong to an earlier file of ours at ``path``.
 

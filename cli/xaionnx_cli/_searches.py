@@ -14,6 +14,7 @@ from xaionnx_cli._options import timeout_option
 
 if TYPE_CHECKING:
     from xaionnx import Model
+    from xaionnx_cli._overwriting import Kind
 
 
 def search_command(
@@ -61,20 +62,12 @@ class SearchRequest:
         ParameterError, UsageError, StorageError
             It may not be.
         """
-        from xaionnx.errors import ParameterError
-        from xaionnx_cli import _overwriting
-        from xaionnx_cli._destination import check_writable
+        from xaionnx_cli._overwriting import file_to_write
 
-        if self.save is None:
-            return None
-        place = Path(self.save)
-        if place.suffix.lower() not in suffixes:
-            raise ParameterError(f"-o must end in {' or '.join(suffixes)}. Got '{self.save}' instead.")
-        check_writable(place.parent)
-        protected = _overwriting.real_paths(filter(None, (self.model, self.spec, *read)))
-        is_record = place.suffix.lower() == ".npz"
-        _overwriting.check_replaceable(place, "record" if is_record else "picture", protected, self.force)
-        return place
+        is_record = self.save is not None and self.save.lower().endswith(".npz")
+        kind: Kind = "record" if is_record else "picture"
+        protected = (self.model, self.spec, *read)
+        return file_to_write(self.save, suffixes, " or ".join(suffixes), kind, protected, self.force)
 
     def open(self) -> Model:
         """Return the model.

@@ -188,18 +188,8 @@ def _settings(name: str, request: Request) -> Document:
 
 def _place(request: Request) -> Path | None:
     """The picture to write, if it may be written."""
-    from xaionnx.errors import ParameterError
-    from xaionnx_cli._destination import check_writable
-
-    if request.save is None:
-        return None
-    place = Path(request.save)
-    if place.suffix.lower() not in _SUFFIXES:
-        raise ParameterError(f"-o must end in .png or .jpg. Got '{request.save}' instead.")
-    check_writable(place.parent)
     read = (request.model, request.inputs, request.spec, request.background)
-    _overwriting.check_replaceable(place, "picture", _overwriting.real_paths(filter(None, read)), request.force)
-    return place
+    return _overwriting.file_to_write(request.save, _SUFFIXES, ".png or .jpg", "picture", read, request.force)
 
 
 def _sheet(results: Sequence[Explanation], inputs: Inputs, top: int) -> Image.Image:
