@@ -6,11 +6,11 @@ import pytest
 from tests.tiny import trained
 from tests.tolerances import Tolerance, assert_close
 from xaionnx.errors import OutputError, ParameterError, UnknownNameError, UnsupportedModelError
+from xaionnx.optimisers.adam import Adam
+from xaionnx.optimisers.momentum import Momentum
 from xaionnx.optimization import OBJECTIVES, Search
 from xaionnx.optimization.objectives.channel import Channel
 from xaionnx.optimization.objectives.class_score import ClassScore
-from xaionnx.optimization.optimisers.adam import Adam
-from xaionnx.optimization.optimisers.momentum import Momentum
 from xaionnx.optimization.parametrisation import PARAMETRISATIONS, Canvas, correlated, decorrelated
 from xaionnx.optimization.search import _VALUE, _Scene, roughness_slope
 from xaionnx.optimization.views import View

@@ -15,8 +15,8 @@ from xaionnx.data.inputs import Given
 from xaionnx.errors import ParameterError
 from xaionnx.feature_names import value_text
 from xaionnx.optimization.judge import Judge
-from xaionnx.optimization.part import Part
 from xaionnx.optimization.row_space import Limits, RowSpace, Variable, Way
+from xaionnx.part import Part
 from xaionnx.record import recorded_value
 from xaionnx.registry import Registry
 from xaionnx.runtime import progress

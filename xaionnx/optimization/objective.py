@@ -14,7 +14,7 @@ from xaionnx.errors import ParameterError, UnknownNameError, UnsupportedModelErr
 from xaionnx.layers.layer import check_layer, layer_name
 from xaionnx.layers.shapes import tensor_shapes
 from xaionnx.layers.spatial_map import SpatialMap
-from xaionnx.optimization.part import Part
+from xaionnx.part import Part
 from xaionnx.registry import Registry
 from xaionnx.runtime.model import Model
 from xaionnx.typing import Array

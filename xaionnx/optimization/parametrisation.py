@@ -8,7 +8,7 @@ from typing import Final, final
 
 import numpy as np
 
-from xaionnx.optimization.part import Part
+from xaionnx.part import Part
 from xaionnx.registry import Registry
 from xaionnx.typing import Array
 

@@ -13,8 +13,8 @@ from xaionnx.autodiff import Gradient, gradient
 from xaionnx.data.inputs import Given
 from xaionnx.data.sample import Sample
 from xaionnx.errors import OutputError, UnsupportedModelError
+from xaionnx.optimisers import OPTIMISERS, Optimiser
 from xaionnx.optimization.objective import OBJECTIVES, Objective, ObjectiveGraph
-from xaionnx.optimization.optimiser import OPTIMISERS, Optimiser
 from xaionnx.optimization.parametrisation import PARAMETRISATIONS, Canvas, Parametrisation
 from xaionnx.optimization.views import View
 from xaionnx.optimization.visualization import Visualization, high_frequencies

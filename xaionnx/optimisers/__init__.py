@@ -1,12 +1,15 @@
-"""Optimiser: how a search moves along gradients."""
+"""Optimisers: how a search moves along gradients, one per file.
+
+Methods that search for a mask, and searches for an input, use them alike.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from typing import Final
 
-from xaionnx.optimization.part import Part
 from xaionnx.parameters import real
+from xaionnx.part import Part
 from xaionnx.registry import Registry
 from xaionnx.typing import Array
 
@@ -24,4 +27,4 @@ def learning_rate(default: float) -> float:
     return real(default, "size of a step", low=0, low_open=True)
 
 
-OPTIMISERS: Final[Registry[Optimiser]] = Registry("optimiser", "xaionnx.optimization.optimisers", Optimiser)
+OPTIMISERS: Final[Registry[Optimiser]] = Registry("optimiser", "xaionnx.optimisers", Optimiser)

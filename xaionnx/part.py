@@ -1,4 +1,4 @@
-"""Part: what a search is put together from."""
+"""Part: what searches and methods are put together from."""
 
 from __future__ import annotations
 

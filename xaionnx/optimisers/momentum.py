@@ -7,7 +7,7 @@ from typing import final
 
 import numpy as np
 
-from xaionnx.optimization.optimiser import Optimiser, learning_rate
+from xaionnx.optimisers import Optimiser, learning_rate
 from xaionnx.parameters import real
 from xaionnx.typing import Array
 

@@ -1,1 +1,0 @@
-"""How searches move, one optimiser a file."""
