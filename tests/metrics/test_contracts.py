@@ -136,3 +136,39 @@ def test_a_record_of_another_target_is_refused(case):
 def test_road_needs_a_picture():
     with pytest.raises(InputMismatchError, match="road"):
         xaionnx.evaluate(planted.load(planted.linear([[1.0, 2.0]])), np.ones((1, 2), np.float32), "saliency", "road")
+
+
+ROW = np.ones((2, 2), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("weights", "method", "metric", "target", "said"),
+    [
+        ([[1, 2]], "saliency", "random_logit", None, "'y' of .* is a single number: a regression"),
+        (
+            [[1, 2], [3, 4]],
+            "saliency",
+            "random_logit",
+            xaionnx.Target.margin(0, 1),
+            r"y\[0\] - y\[1\] is not the score",
+        ),
+        ([[1, 2], [3, 4]], "smooth_grad", "smooth_parameter_randomisation", 0, "Use 'parameter_randomisation'"),
+    ],
+)
+def test_what_a_metric_of_randomisation_cannot_compare_is_said_in_its_own_words(weights, method, metric, target, said):
+    with pytest.raises(ParameterError, match=f"^The metric '{metric}' .*{said}"):
+        xaionnx.evaluate(planted.load(planted.linear(weights)), ROW, method, metric, target)
+
+
+def test_a_control_without_another_class_says_so():
+    with pytest.raises(ParameterError, match=r"^The control 'other_class' .* single number"):
+        xaionnx.evaluate(
+            planted.load(planted.linear([[1, 2]])), ROW, "saliency", "sparseness", controls=("other_class",)
+        )
+
+
+def test_explaining_another_class_counts_its_evaluations():
+    model = planted.load(planted.linear([[1, 2], [3, 4]]))
+    scores = xaionnx.evaluate(model, ROW, "occlusion", "random_logit", 0, controls=())
+    # The sample once more, and without each of its two columns.
+    assert scores.diagnostics["evaluations"] == [3, 3]

@@ -131,7 +131,9 @@ class Evidence:
                 values[name] = values[name] / np.where(array >= 0, sizes[array], 1)
         return sums_by_player(players.maps, values)
 
-    def explain(self, feeds: Feeds, rows: Array, model: Model | None = None) -> Evidence:
+    def explain(
+        self, feeds: Feeds, rows: Array, model: Model | None = None, target: FixedTerms | None = None
+    ) -> Evidence:
         """The attributions of other inputs by the same method, for the targets of the samples ``rows``.
 
         Parameters
@@ -141,6 +143,8 @@ class Evidence:
             The sample that each input belongs to: its target is that of the sample.
         model : Model, optional
             Another model with the same inputs and outputs.
+        target : FixedTerms, optional
+            Another target of the M inputs.
 
         Raises
         ------
@@ -149,11 +153,11 @@ class Evidence:
         """
         if self.explainer is None:
             raise ParameterError(
-                f"Changed inputs are explained again, and of {self.explanation.method} there is only a record. Give "
-                "the method in place of its Explanation."
+                "The metric explains the samples again, with changed inputs, weights or targets, and of "
+                f"{self.explanation.method} there is only a record. Give the method in place of its Explanation."
             )
-        targets = FixedTerms.of_rows(self.resolved, rows)
-        request = Request(self.model if model is None else model, Inputs(dict(feeds)), targets[0])
+        explained = FixedTerms.of_rows(self.resolved, rows)[0] if target is None else target
+        request = Request(self.model if model is None else model, Inputs(dict(feeds)), explained)
         explanation = self.explainer.explain(request).samples_first()
         np.add.at(self.request.evaluations.rows, rows, request.evaluations.rows)
         return Evidence(request, explanation, self.explainer)

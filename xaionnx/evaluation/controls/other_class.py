@@ -12,7 +12,7 @@ from xaionnx.data.inputs import Inputs
 from xaionnx.errors import ParameterError
 from xaionnx.evaluation.controls import Control
 from xaionnx.request import Request
-from xaionnx.targets.resolve import FixedTerms
+from xaionnx.targets.resolve import FixedTerms, ResolvedTargets
 from xaionnx.targets.scores import flat
 
 
@@ -34,15 +34,50 @@ class OtherClass(Control):
         return "the map of another class"
 
     def compute(self, request: Request) -> Attribution:
-        term = request.resolved.terms[0]
-        scores = flat(request.resolved.outputs[term.tensor]).astype(np.float64)
-        if self.judged is None or term.indices.shape[1] != 1 or scores.shape[1] < 2:
+        if self.judged is None:
             raise ParameterError(
-                "The control 'other_class' needs a method, not a record, and a target that is the score of one of "
-                "several classes. Choose another control: random, edges."
+                "The control 'other_class' explains another class, and there is only a record. Give the method in "
+                "place of its Explanation, or choose another control: random, edges."
             )
-        np.put_along_axis(scores, term.indices, -np.inf, axis=1)
-        chosen = scores.argmax(axis=1)
-        names = tuple(f"{term.tensor}[{k}]" for k in chosen)
-        other = FixedTerms((replace(term, indices=chosen[:, None], names=names, disagrees=None),))
-        return self.judged.compute(Request(request.model, Inputs(dict(request.feeds)), other))
+        other = next_class(request.resolved, "The control 'other_class' takes the map of another class")
+        asked = Request(request.model, Inputs(dict(request.feeds)), other)
+        attribution = self.judged.compute(asked)
+        request.evaluations.add_all(asked.evaluations)
+        return attribution
+
+
+def next_class(resolved: ResolvedTargets, use: str) -> FixedTerms:
+    """Return the class with the highest score among those that are not explained, for each sample.
+
+    Parameters
+    ----------
+    resolved : ResolvedTargets
+    use : str
+        What the class is for, the beginning of an error's sentence.
+
+    Raises
+    ------
+    ParameterError
+        The target is not the score of one class, or there is no other.
+
+    Examples
+    --------
+    >>> from models import planted
+    >>> model = planted.load(planted.linear([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]))
+    >>> request = Request(model, np.ones((1, 2), np.float32), 2)
+    >>> next_class(request.resolved, "An example takes another class").fixed[0].names
+    ('scores[1]',)
+    """
+    term = resolved.terms[0]
+    scores = flat(resolved.outputs[term.tensor]).astype(np.float64)
+    if term.indices.shape[1] != 1:
+        raise ParameterError(f"{use}, but the target {term.names[0]} is not the score of one class. Give a class.")
+    if scores.shape[1] == 1:
+        raise ParameterError(
+            f"{use}, but '{term.tensor}' of {resolved.model.name} is a single number: a regression, or a score of one "
+            "class, has no other class."
+        )
+    np.put_along_axis(scores, term.indices, -np.inf, axis=1)
+    chosen = scores.argmax(axis=1)
+    names = tuple(f"{term.tensor}[{k}]" for k in chosen)
+    return FixedTerms((replace(term, indices=chosen[:, None], names=names, disagrees=None),))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar, final
 
-from xaionnx.evaluation.controls.other_class import OtherClass
+import numpy as np
+
+from xaionnx.evaluation.controls.other_class import next_class
 from xaionnx.evaluation.evidence import Evidence
 from xaionnx.evaluation.metric import Measure, Metric, measured
 from xaionnx.evaluation.scores import Direction
@@ -43,6 +45,7 @@ class RandomLogit(Metric):
     sign: str = _similarity.sign_parameter()
 
     def measure(self, evidence: Evidence) -> Measure:
-        explanation = OtherClass(judged=evidence.explainer).explain(evidence.request).samples_first()
-        other = replace(evidence, explanation=explanation)
+        target = next_class(evidence.resolved, "The metric 'random_logit' compares the maps of two classes")
+        rows = np.arange(len(evidence.samples))
+        other = evidence.explain(evidence.request.feeds, rows, target=target)
         return measured(_similarity.similarities(evidence, other, self.similarity, self.sign))

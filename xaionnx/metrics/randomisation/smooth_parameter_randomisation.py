@@ -57,6 +57,11 @@ class SmoothParameterRandomisation(Metric):
     def measure(self, evidence: Evidence) -> Measure:
         if evidence.explainer is None:
             raise ParameterError("Noisy copies are explained, and there is only a record. Give the method instead.")
+        if isinstance(evidence.explainer, SmoothGrad):
+            raise ParameterError(
+                "The metric 'smooth_parameter_randomisation' takes the mean of a method's maps over noisy copies of "
+                "the input, which the maps of smooth_grad are already. Use 'parameter_randomisation'."
+            )
         smooth = SmoothGrad(inner=evidence.explainer, draws=self.draws, noise=self.noise)
         mean = replace(evidence, explainer=smooth)
         rows = np.arange(len(evidence.samples))
