@@ -28,6 +28,7 @@ from xaionnx.typing import InputLike, ModelLike, TargetLike
 from xaionnx.version import __version__
 
 if TYPE_CHECKING:
+    from xaionnx import activations as activations
     from xaionnx import autodiff as autodiff
     from xaionnx import compilation as compilation
     from xaionnx import errors as errors
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from xaionnx import patterns as patterns
     from xaionnx import render as render
     from xaionnx import runs as runs
+    from xaionnx.activations import show_activations
     from xaionnx.compilation import Compiled, compile
     from xaionnx.data.dataset import Dataset
     from xaionnx.deletion import removal_curves
@@ -68,6 +70,7 @@ __all__ = [
     "explain",
     "explain_all",
     "removal_curves",
+    "show_activations",
     "show_progress",
     "visualize",
 ]
@@ -137,9 +140,11 @@ _LATER = {
     "evaluate": "xaionnx.evaluation",
     "explain_all": "xaionnx.runs",
     "removal_curves": "xaionnx.deletion",
+    "show_activations": "xaionnx.activations",
     "visualize": "xaionnx.optimization",
 }
 _ROOMS = (
+    "activations",
     "autodiff",
     "compilation",
     "discovery",

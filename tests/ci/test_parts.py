@@ -39,6 +39,8 @@ def test_write_then_check(parts, tmp_path, capsys, name):
 def test_help_holds_every_command(parts):
     text = parts.PARTS["help"]()
     commands = (
+        "activations",
+        "activations feature_maps",
         "compare",
         "compile",
         "compile saliency",

@@ -3,6 +3,7 @@
 Pictures need only an :class:`~xaionnx.Explanation` and the photographs, never the model.
 """
 
+from xaionnx.render.activation_sheets import activation_sheet
 from xaionnx.render.bar_chart import bars
 from xaionnx.render.changes import changes
 from xaionnx.render.contact_sheet import sheet
@@ -23,6 +24,7 @@ from xaionnx.render.time_series import series
 
 __all__ = [
     "Style",
+    "activation_sheet",
     "bars",
     "changes",
     "check_suffix",

@@ -1,0 +1,168 @@
+"""Views of the inside of a model: their numbers against the weights, the session and the planted places."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+import xaionnx
+from models import planted
+from xaionnx.activations.strongest import strongest
+from xaionnx.activations.views.patches import Patches
+from xaionnx.errors import DataError, ParameterError, UnknownNameError, UnsupportedModelError
+from xaionnx.render import activation_sheet
+
+MNIST = "models/mnist_cnn.onnx"
+LAYER = "/6/Relu_output_0"
+
+
+@pytest.fixture(scope="module")
+def digits():
+    with np.load("models/data/mnist_sample.npz") as held:
+        name = next(one for one in held.files if held[one].ndim > 2)
+        x = held[name].reshape(-1, 1, 28, 28)
+    return (x / 255 if x.dtype == np.uint8 else x).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return xaionnx.Model.load(MNIST)
+
+
+def test_filters_are_the_weights_of_the_file(model):
+    sheet = xaionnx.show_activations(model, "filters")
+    graph = onnx.load(MNIST).graph
+    first = next(node for node in graph.node if node.op_type == "Conv")
+    stored = next(numpy_helper.to_array(one) for one in graph.initializer if one.name == first.input[1])
+    np.testing.assert_array_equal(sheet.numbers["weights"], stored)
+    middle, largest = sheet.rows[0].tiles[0].pixels[..., 0], np.abs(stored[0, 0]).max()
+    np.testing.assert_array_equal(middle, np.rint(255 * (0.5 + stored[0, 0] / (2 * largest))).astype(np.uint8))
+
+
+def test_filters_of_a_deeper_layer_are_a_row_of_their_channels(model):
+    sheet = xaionnx.show_activations(model, "filters", layer=LAYER, count=3, inputs=5)
+    assert [len(row.tiles) for row in sheet.rows] == [5, 5, 5]
+
+
+def test_feature_maps_are_the_values_of_the_session(model, digits):
+    sheet = xaionnx.show_activations(model, "feature_maps", digits[3:4], layer=LAYER, count=4)
+    expected = model.with_outputs([LAYER]).run({model.input().name: digits[3:4]}, [LAYER])[LAYER][0]
+    chosen = np.argsort(-expected.mean(axis=(1, 2)), kind="stable")[:4]
+    np.testing.assert_array_equal(sheet.numbers["channels"], chosen)
+    np.testing.assert_array_equal(sheet.numbers["maps"], expected[chosen])
+    # White is the largest value of each map.
+    for tile in sheet.rows[0].tiles[1:]:
+        assert tile.pixels.max() == 255
+
+
+def test_one_scale_for_all_maps(model, digits):
+    sheet = xaionnx.show_activations(model, "feature_maps", digits[:1], layer=LAYER, scale="common", channels=(0, 1, 2))
+    tops = sheet.numbers["maps"].max(axis=(1, 2))
+    whitest = np.array([tile.pixels.max() for tile in sheet.rows[0].tiles[1:]])
+    np.testing.assert_array_equal(whitest, np.rint(255 * tops / tops.max()))
+
+
+def test_the_strongest_places_are_those_of_all_maps(model, digits):
+    maps, found = strongest(model, xaionnx.Dataset.of(digits), LAYER, 5)
+    everything = model.with_outputs([LAYER]).run({model.input().name: digits}, [LAYER])[LAYER]
+    tops = everything.max(axis=(2, 3))
+    for channel in range(maps.shape[0]):
+        order = np.argsort(-tops[:, channel], kind="stable")[:5]
+        np.testing.assert_array_equal(found.places[channel][:, 0], order)
+        for place in found.of(channel):
+            assert everything[place.unit, channel, place.row, place.column] == place.value
+    np.testing.assert_allclose(found.mean, tops.mean(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(found.deviation, tops.std(axis=0), rtol=1e-3, atol=1e-6)
+
+
+def test_batches_and_files_change_nothing(model, digits, monkeypatch):
+    whole = strongest(model, xaionnx.Dataset.of(digits), LAYER, 4)[1]
+    few = [
+        xaionnx.Dataset.of(digits).read(model, start, min(start + 7, len(digits)))[0]
+        for start in range(0, len(digits), 7)
+    ]
+    monkeypatch.setattr(xaionnx.Dataset, "batches", lambda self, model, size=64: iter(few))
+    small = strongest(model, xaionnx.Dataset.of(digits), LAYER, 4)[1]
+    np.testing.assert_array_equal(whole.places, small.places)
+    np.testing.assert_array_equal(whole.values, small.values)
+
+
+def _spot_model():
+    """One channel that is the 3 x 3 sum of a picture of 12 x 12, after a Relu."""
+    from onnx import TensorProto, helper
+
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["conv"], pads=[1, 1, 1, 1]),
+        helper.make_node("Relu", ["conv"], ["spot"]),
+        helper.make_node("GlobalAveragePool", ["spot"], ["pool"]),
+        helper.make_node("Flatten", ["pool"], ["scores"]),
+    ]
+    weights = numpy_helper.from_array(np.ones((1, 1, 3, 3), np.float32), "w")
+    graph = helper.make_graph(
+        nodes,
+        "spot",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 1, 12, 12])],
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["N", 1])],
+        [weights],
+    )
+    return planted.load(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9))
+
+
+def test_a_patch_is_what_the_unit_reads():
+    x = np.zeros((4, 1, 12, 12), np.float32)
+    for n, (row, column) in enumerate([(2, 3), (9, 9), (5, 0), (6, 6)]):
+        x[n, 0, row, column] = n + 1
+    model = _spot_model()
+    sheet = Patches(layer="spot", channels=(0,), patches=3, share=1.0).show(model, xaionnx.Dataset.of(x))
+    # The 3 x 3 sum reads 3 x 3 pixels, and the strongest inputs are the last three.
+    assert sheet.numbers["sides"].tolist() == [3]
+    assert sheet.numbers["places"][0, :, 0].tolist() == [3, 2, 1]
+    np.testing.assert_array_equal(sheet.numbers["values"], [[4, 3, 2]])
+
+
+def test_selective_channels_come_first(model, digits):
+    found = strongest(model, xaionnx.Dataset.of(digits), LAYER, 3)[1]
+    first = found.most_selective(4)
+    apart = (found.values[:, 0] - found.mean) / np.where(found.deviation > 0, found.deviation, np.inf)
+    assert apart[first[0]] == apart.max()
+    assert (np.diff(apart[first]) <= 0).all()
+
+
+@pytest.mark.parametrize("view", ["filters", "feature_maps", "patches"])
+def test_a_sheet_is_drawn_and_saved(view, model, digits, tmp_path):
+    x = None if view == "filters" else digits[:20]
+    sheet = xaionnx.show_activations(model, view, x)
+    image = activation_sheet(sheet)
+    assert image.width > 300
+    assert len(image.getcolors(1 << 24)) > 20
+    with np.load(sheet.save(tmp_path / "sheet.npz")) as held:
+        for name, array in sheet.numbers.items():
+            np.testing.assert_array_equal(held[name], array)
+    assert sheet.to_dict()["provenance"]["model_sha256"] == model.sha256
+
+
+@pytest.mark.parametrize(
+    ("view", "x", "settings", "error", "sentence"),
+    [
+        ("filters", "digits", {}, ParameterError, "reads nothing beside the model, and got some"),
+        ("patches", None, {}, ParameterError, "reads a data set beside the model, and got none"),
+        ("patches", "digits", {"channels": (999,)}, UnknownNameError, "channels, from 0. Got 999"),
+        ("feature_maps", "digits", {"channels": (1, 1)}, ParameterError, "different whole numbers"),
+        ("patches", "iterable", {}, DataError, "read once"),
+        ("filters", None, {"layer": "nope"}, UnknownNameError, "nope"),
+        ("maps", None, {}, UnknownNameError, "feature_maps"),
+    ],
+)
+def test_what_does_not_fit_is_one_sentence(view, x, settings, error, sentence, model, digits):
+    given = {"digits": digits, "iterable": iter(digits), None: None}[x]
+    with pytest.raises(error, match=sentence):
+        xaionnx.show_activations(model, view, given, **settings)
+
+
+def test_models_without_pictures_or_convolutions():
+    with pytest.raises(UnsupportedModelError, match="not a picture"):
+        xaionnx.show_activations("models/german_credit_mlp.onnx", "patches", np.zeros((2, 61), np.float32))
+    with pytest.raises(UnsupportedModelError, match="no convolutions"):
+        xaionnx.show_activations("models/german_credit_mlp.onnx", "filters")

@@ -1,0 +1,1 @@
+"""What can be shown of the inside of a model, one view a file."""
