@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, final
 
 import numpy as np
 import onnx
 
-from xaionnx.errors import InputMismatchError, ModelError, ParameterError, UnsupportedModelError
+from xaionnx.errors import InputMismatchError, MemoryLimitError, ModelError, ParameterError, UnsupportedModelError
 from xaionnx.graph.adapt import fix_batch, free_batch
 from xaionnx.graph.canonicalize import canonicalize
 from xaionnx.graph.probe import Probe, probe
 from xaionnx.graph.quantised import count_rounding_ops
 from xaionnx.graph.serialize import to_bytes
 from xaionnx.graph.unroll import Probed
+from xaionnx.graph.weight_inputs import float_weights, with_weights_as_inputs
+from xaionnx.loading import read_weight
 from xaionnx.runtime.model import Model
 from xaionnx.runtime.session import Session, SessionSettings, simplified
 from xaionnx.runtime.tensors import TensorInfo
@@ -58,7 +60,8 @@ class Gradient:
     Attributes
     ----------
     model : Model
-        Takes the inputs of the explained model and ``cotangent``; its outputs are ``out`` and ``names.values()``.
+        Takes the inputs of the explained model, ``weights`` and ``cotangent``; its outputs are ``out`` and
+        ``names.values()``.
     out : str
         The differentiated tensor.
     names : dict of str to str
@@ -71,6 +74,9 @@ class Gradient:
         the gradient is exact.
     several : bool
         Whether a run takes several cotangents for each sample.
+    weights : dict of arrays by name
+        The values in the file of those of ``wrt`` that are weights. They are inputs of ``model``, so that other values
+        need no other graph.
     """
 
     model: Model
@@ -79,23 +85,57 @@ class Gradient:
     cotangent: str
     approximations: tuple[str, ...] = ()
     several: bool = False
+    weights: dict[str, Array] = field(default_factory=dict)
 
     __repr__ = short_repr
 
     def run(self, feeds: Feeds, cotangent: Array) -> tuple[Array, dict[str, Array]]:
         """Return ``out`` (N, ...) and the gradients of ``sum(cotangent * out)``, each in the shape of its tensor.
 
-        With ``several`` the gradients are (N, U, ...), one for each cotangent.
+        The gradient of a weight is summed over the samples. With ``several`` the gradients are (N, U, ...), one for
+        each cotangent, and (U, ...) of a weight.
 
         Parameters
         ----------
         feeds : mapping
-            The inputs of the explained model, as returned by :meth:`xaionnx.Model.check`.
+            The inputs of the explained model, as returned by :meth:`xaionnx.Model.check`, and values of weights that
+            differ from those in the file.
         cotangent : array
             In the shape of ``out``; (N, U, ...) with ``several``.
         """
-        outputs = self.model.run({**feeds, self.cotangent: cotangent}, [self.out, *self.names.values()])
+        fed, fetch = {**self.weights, **feeds, self.cotangent: cotangent}, [self.out, *self.names.values()]
+        outputs = self._summed(fed, fetch) if self.weights else self.model.run(fed, fetch)
         return outputs[self.out], {tensor: outputs[name] for tensor, name in self.names.items()}
+
+    def _summed(self, feeds: Feeds, fetch: Sequence[str]) -> dict[str, Array]:
+        """Outputs of as many samples at a time as fit: gradients of weights summed over them, others one after another.
+
+        A model runs samples in batches only if all its outputs have a row for each.
+        """
+        rows = {name: array for name, array in feeds.items() if name not in self.model.shared}
+        shared = {name: np.asarray(array) for name, array in feeds.items() if name in self.model.shared}
+        count = len(feeds[self.cotangent])
+        limits = [size for size in (self.model.fixed_batch, self.model.batch_size) if size is not None]
+        step, start, parts = min([count, *limits]), 0, list[dict[str, Array]]()
+        while start < count:
+            some = {name: array[start : start + step] for name, array in rows.items()}
+            try:
+                parts.append(self.model.run_once({**some, **shared}, fetch))
+            except MemoryLimitError:
+                if step == 1 or self.model.fixed_batch is not None:
+                    raise
+                step = (step + 1) // 2
+                continue
+            start += step
+        summed = {self.names[name] for name in self.weights}
+        return {
+            name: parts[0][name]
+            if len(parts) == 1
+            else np.sum([part[name] for part in parts], axis=0)
+            if name in summed
+            else np.concatenate([part[name] for part in parts])
+            for name in fetch
+        }
 
 
 def gradient(  # noqa: PLR0913 - options of a public function, by keyword
@@ -117,7 +157,8 @@ def gradient(  # noqa: PLR0913 - options of a public function, by keyword
     out : str
         A float tensor of the graph, batch axis first.
     wrt : sequence of str
-        Float tensors of the graph, batch axis first, on which ``out`` depends.
+        Float tensors of the graph, batch axis first, and float weights (initializers or outputs of Constant nodes), on
+        which ``out`` depends.
     rules : mapping of str to Rule, optional
         By default :data:`xaionnx.autodiff.table.STANDARD`; other tables replace some of its rules:
         ``STANDARD | {...}``.
@@ -159,6 +200,16 @@ def gradient(  # noqa: PLR0913 - options of a public function, by keyword
     >>> y, gradients = square.run({"x": np.float32([[1, 3]])}, np.float32([[1, 1]]))
     >>> gradients["x"]
     array([[2., 6.]], dtype=float32)
+
+    With respect to weights it is summed over the samples, and weights may be fed in place of those of the file:
+
+    >>> _ = path.write_bytes(parser.parse_model('''
+    ... <ir_version: 8, opset_import: ["" : 17]>
+    ... g (float[N, 2] x) => (float[N, 2] y) <float[2] w = {1, 2}> { y = Mul(x, w) }''').SerializeToString())
+    >>> scaled = gradient(Model.load(path, device="cpu"), "y", ["w"])
+    >>> y, gradients = scaled.run({"x": np.float32([[1, 3], [2, 4]]), "w": np.float32([5, 6])}, np.ones((2, 2), "f4"))
+    >>> gradients["w"]
+    array([3., 7.], dtype=float32)
     """
     from xaionnx.autodiff.backward import APPROXIMATIONS, COTANGENT, gradient_name
     from xaionnx.autodiff.several import with_several_cotangents
@@ -168,7 +219,15 @@ def gradient(  # noqa: PLR0913 - options of a public function, by keyword
     if not wrt:
         raise ParameterError("The 'wrt' parameter of gradient must name at least one tensor. Got none.")
     table = STANDARD if rules is None else rules
-    first = first_rows(model, sample)
+    stored = float_weights(model.view, wrt)
+    weights = {name: read_weight(tensor, model.path.parent) for name, tensor in stored.items()}
+    first = {**first_rows(model, sample), **weights}
+    if weights:
+        model = model.derived(
+            ("weights as inputs", tuple(weights)),
+            lambda proto: with_weights_as_inputs(proto, stored),
+            frozenset(weights),
+        )
     key = (
         "gradient",
         out,
@@ -182,14 +241,15 @@ def gradient(  # noqa: PLR0913 - options of a public function, by keyword
 
     def built(_: onnx.ModelProto) -> onnx.ModelProto:
         keep = () if ending is None else ending.keep
-        graph = gradient_graph(model, out, wrt, table, first, keep, independent=independent)
-        graph = with_several_cotangents(graph, wrt) if several else graph
+        canonical = CanonicalModel.of(model, (out, *wrt, *keep), first, frozenset(weights))
+        graph = canonical.gradient(out, wrt, table, keep, independent=independent)
+        graph = with_several_cotangents(graph, wrt, weights) if several else graph
         return graph if ending is None or ending.rewrite is None else ending.rewrite(graph)
 
     derived = model.derived(key, built)
     metadata = {entry.key: entry.value for entry in derived.graph.metadata_props}
     labels = tuple(metadata.get(APPROXIMATIONS, "").splitlines())
-    return Gradient(derived, out, {name: gradient_name(name) for name in wrt}, COTANGENT, labels, several)
+    return Gradient(derived, out, {name: gradient_name(name) for name in wrt}, COTANGENT, labels, several, weights)
 
 
 def gradient_graph(
@@ -224,23 +284,28 @@ class CanonicalModel:
         Shapes, types and constants from a run of it.
     probed : callable
         Probes a graph with the same inputs.
+    weights : frozenset of str
+        Inputs that are weights, whose gradients are summed over the samples.
     """
 
     model: Model
     proto: onnx.ModelProto
     facts: Probe
     probed: Probed
+    weights: frozenset[str] = frozenset()
 
     __repr__ = short_repr
 
     @classmethod
-    def of(cls, model: Model, keep: Sequence[str], first: Feeds) -> CanonicalModel:
+    def of(
+        cls, model: Model, keep: Sequence[str], first: Feeds, weights: frozenset[str] = frozenset()
+    ) -> CanonicalModel:
         """Return the canonical form that keeps the tensors ``keep``, for one row ``first`` of each input.
 
         Methods that differ in their rules alone share it; making it takes runs of the model.
         """
         key = ("canonical", tuple(keep), sizes_key(first))
-        return cls(model, *model.latest(key, lambda: _canonical(model, model.graph, keep, first)))
+        return cls(model, *model.latest(key, lambda: _canonical(model, model.graph, keep, first)), weights)
 
     def gradient(
         self,
@@ -256,10 +321,12 @@ class CanonicalModel:
         from xaionnx.autodiff.steps import RECURRENT, write_out_steps
         from xaionnx.autodiff.table import STANDARD
 
-        for name in (out, *wrt):
+        for name in (out, *(name for name in wrt if name not in self.weights)):
             _check_batched(self.model, self.facts, name)
         table = STANDARD if rules is None else rules
-        proto = write_out_steps(self.proto, self.facts, {op for op in RECURRENT if op not in table})
+        # The rules of recurrent layers have no gradient of weights; their steps, written out, do.
+        steps = {op for op in RECURRENT if op not in table or self.weights}
+        proto = write_out_steps(self.proto, self.facts, steps)
         facts = self.facts if proto is self.proto else self.probed(proto)
         rounded = count_rounding_ops(self.model.view, wrt, out)
         return differentiate(proto, facts, out, wrt, table, keep, rounded, independent=independent)

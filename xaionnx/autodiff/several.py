@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import onnx
 import onnx_ir as ir
@@ -14,7 +14,9 @@ from xaionnx.graph.view import SHAPE_READERS
 _AXIS = "xai_cotangents"
 
 
-def with_several_cotangents(model: onnx.ModelProto, wrt: Sequence[str]) -> onnx.ModelProto:
+def with_several_cotangents(
+    model: onnx.ModelProto, wrt: Sequence[str], summed: Collection[str] = ()
+) -> onnx.ModelProto:
     """Return a gradient graph that takes several cotangents of each sample.
 
     Parameters
@@ -23,6 +25,8 @@ def with_several_cotangents(model: onnx.ModelProto, wrt: Sequence[str]) -> onnx.
         As returned by :func:`xaionnx.autodiff.backward.differentiate`.
     wrt : sequence of str
         The tensors with respect to which it was differentiated.
+    summed : collection of str
+        Those that are weights, without samples, whose gradients are (U, ...).
 
     Returns
     -------
@@ -59,9 +63,8 @@ def with_several_cotangents(model: onnx.ModelProto, wrt: Sequence[str]) -> onnx.
         del graph.initializers[str(value.name)]
     results, ends = [], []
     for name, gradient in gradients.items():
-        results.append(
-            ir.Value(name=gradient_name(name), type=gradient.type, shape=_with_cotangent_axis(gradient.shape))
-        )
+        shape = _with_cotangent_axis(gradient.shape, 0 if name in summed else 1)
+        results.append(ir.Value(name=gradient_name(name), type=gradient.type, shape=shape))
         gradient.name = f"{gradient_name(name)}_of_one"
         if gradient.producer() not in body_nodes:  # a gradient of zeros, whatever the cotangent
             same = ir.Node("", "Identity", [gradient], name=f"{gradient.name}_again")
@@ -70,7 +73,7 @@ def with_several_cotangents(model: onnx.ModelProto, wrt: Sequence[str]) -> onnx.
             gradient = same.outputs[0]
         ends.append(gradient)
     body = ir.Graph([inner], ends, nodes=ordered, initializers=weights, name="backward")
-    seed.shape = _with_cotangent_axis(seed.shape)
+    seed.shape = _with_cotangent_axis(seed.shape, 1)
     graph.append(
         ir.Node(
             "",
@@ -80,7 +83,7 @@ def with_several_cotangents(model: onnx.ModelProto, wrt: Sequence[str]) -> onnx.
                 ir.AttrGraph("body", body),
                 ir.AttrInt64("num_scan_inputs", 1),
                 ir.AttrInt64s("scan_input_axes", [1]),
-                ir.AttrInt64s("scan_output_axes", [1] * len(results)),
+                ir.AttrInt64s("scan_output_axes", [0 if name in summed else 1 for name in gradients]),
             ],
             outputs=results,
             name="xai_for_each_cotangent",
@@ -108,6 +111,6 @@ def _backward_nodes(graph: ir.Graph, seed: ir.Value) -> set[ir.Node]:
     return found
 
 
-def _with_cotangent_axis(shape: ir.Shape | None) -> ir.Shape | None:
-    """A shape (N, ...) with the axis of the cotangents after the batch."""
-    return None if shape is None else ir.Shape([shape[0], _AXIS, *shape[1:]])
+def _with_cotangent_axis(shape: ir.Shape | None, at: int) -> ir.Shape | None:
+    """A shape with the axis of the cotangents: 1, after the batch, or 0."""
+    return None if shape is None else ir.Shape([*shape[:at], _AXIS, *shape[at:]])
