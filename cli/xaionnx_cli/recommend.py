@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import click
 
@@ -24,8 +24,6 @@ from xaionnx_cli.evaluate import (
 
 if TYPE_CHECKING:
     from xaionnx.evaluation import Recommendation
-
-_SAID: Final = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,8 +54,9 @@ def command(**given: OptionValue) -> None:
     xaionnx recommend MODEL.onnx PHOTOS/ --budget 10m
 
     All methods are scored on two inputs, and the better half of those of about the same price on twice as many, until
-    the inputs or the time are used up; each method gets an equal share of it. A method whose maps do not change with
-    the weights of the model is never named.
+    the inputs or the time are used up; each method gets an equal share of it. Never named is a method whose maps do not
+    change with the weights of the model, that is worse than random values by deletion, insertion or another metric of
+    faithfulness, or that is clearly better by none.
     """
     from xaionnx.discovery import METHODS
     from xaionnx.evaluation import recommend
@@ -102,5 +101,7 @@ def _lines(found: Recommendation) -> list[str]:
         lines.append(f"  {choice.method}: mean rank {choice.rank:.2f} on {choice.samples} inputs; {shown}")
     if found.choices:
         lines.append("  in brackets the same metric for random values")
-    lines += [f"not {name}: {why}." for name, why in list(found.distrusted.items())[:_SAID]]
+    for why in dict.fromkeys(found.distrusted.values()):
+        names = [name for name, each in found.distrusted.items() if each == why]
+        lines.append(f"not {', '.join(names)}: {why}.")
     return lines

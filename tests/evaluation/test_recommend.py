@@ -8,7 +8,7 @@ from tests import tiny
 from xaionnx.errors import ParameterError
 from xaionnx.evaluation import Recommendation, Scores, ScoreTable, recommend
 from xaionnx.evaluation.controls.edges import Edges
-from xaionnx.evaluation.recommendation import Choice, joined, mean_ranks
+from xaionnx.evaluation.recommendation import Choice, joined, mean_ranks, recommended, why_unfaithful
 
 
 @pytest.fixture(scope="module")
@@ -82,3 +82,56 @@ def test_the_answer_writes_prices_as_people_do():
     choices = tuple(Choice(name, price, 0.5, 4) for name, price in (("a", 0.00064), ("b", 0.1131), ("c", 12.3)))
     said = str(Recommendation(choices, {}, ScoreTable({})))
     assert said == "0.64 ms an input: a; 110 ms an input: b; 12 s an input: c."
+
+
+def scores(metric, direction, gains):
+    """Scores that are better than random values by these."""
+    random = np.linspace(0.3, 0.6, len(gains))
+    values = random + (1 if direction == "higher" else -1) * np.array(gains)
+    control = Scores(metric, "random", random, direction, (0, 1))
+    return {metric: Scores(metric, "m", values, direction, (0, 1), controls={"random": control})}
+
+
+CLEAR, UNCLEAR, NONE, WORSE = [0.1, 0.2, 0.1], [0.3, -0.1, -0.1], [0.0, 0.0, 0.0], [-0.1, 0.05, -0.1]
+BY_NOTHING = "not clearly better than random values by deletion or insertion"
+
+
+@pytest.mark.parametrize(
+    ("deletion", "insertion", "why"),
+    [
+        (CLEAR, CLEAR, ""),
+        (UNCLEAR, CLEAR, ""),
+        (NONE, CLEAR, ""),
+        (WORSE, CLEAR, "worse than random values by deletion"),
+        (CLEAR, WORSE, "worse than random values by insertion"),
+        (WORSE, WORSE, "worse than random values by deletion and insertion"),
+        (UNCLEAR, UNCLEAR, BY_NOTHING),
+        (NONE, NONE, BY_NOTHING),
+        ([np.nan] * 3, CLEAR, ""),
+        ([np.nan] * 3, [np.nan] * 3, "no metric of faithfulness judged it: the time was too short, or none applies"),
+    ],
+)
+def test_a_method_is_trusted_if_no_metric_of_faithfulness_says_worse_and_one_says_clearly_better(
+    deletion, insertion, why
+):
+    found = scores("deletion", "lower", deletion) | scores("insertion", "higher", insertion)
+    assert why_unfaithful(found, ["deletion", "insertion"]) == why
+
+
+def test_methods_left_behind_are_named_if_those_judged_longest_are_not_to_be_trusted():
+    longest = scores("deletion", "lower", [-0.1] * 8)
+    table = ScoreTable({"poor": longest, "good": scores("deletion", "lower", CLEAR)}, seconds={"poor": 1, "good": 2})
+    found = recommended(table, ["deletion"])
+    assert [(choice.method, choice.samples) for choice in found.choices] == [("good", 3)]
+    assert found.ranking == ("good", "poor")
+    assert found.distrusted == {"poor": "worse than random values by deletion"}
+
+
+def test_a_method_that_ignores_the_model_ranks_below_those_that_are_unfaithful():
+    same = Scores("parameter_randomisation", "edges", np.full(8, 0.99), "lower", (-1, 1))
+    edges = {**scores("deletion", "lower", CLEAR * 2), "parameter_randomisation": same}
+    table = ScoreTable({"edges": edges, "poor": scores("deletion", "lower", WORSE)}, seconds={"edges": 1, "poor": 1})
+    found = recommended(table, ["deletion"])
+    assert found.ranking == ("poor", "edges")
+    assert not found.choices
+    assert str(found) == "No method can be trusted by these metrics."

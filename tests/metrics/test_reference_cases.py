@@ -7,6 +7,8 @@ import pytest
 
 import xaionnx
 from models import planted
+from xaionnx.evaluation.metric import METRICS
+from xaionnx.explainers.saliency import Saliency
 from xaionnx.metrics._similarity import similarity
 from xaionnx.metrics.faithfulness.road import impute
 
@@ -225,3 +227,18 @@ def test_infidelity_of_one_perturbation_is_the_square_of_the_completeness_gap():
         model, x, record, "infidelity", 0, controls=(), features=np.array([0, 0]), subsets="single", scaled=False
     )
     assert whole.values == pytest.approx([gap**2])
+
+
+@pytest.mark.parametrize(
+    "metric", ["deletion", "insertion", "average_drop", "pointing_game", "relevance_mass_accuracy"]
+)
+def test_the_sign_of_a_slope_is_no_sign_for_or_against(metric):
+    """At x = -1 the element of the slope -4 raises the target most, and is the most relevant."""
+    model, x = planted.load(planted.linear([[-4.0, 1.0, 2.0, 3.0]])), np.float32([[-1, 1, 1, 1]])
+    masks = np.array([[True, False, False, False]]) if "masks" in METRICS.find(metric).needs else None
+    signed, sizes, contributions = (
+        xaionnx.evaluate(model, x, method, metric, 0, controls=(), masks=masks).values
+        for method in (Saliency(absolute=False), Saliency(), "input_x_gradient")
+    )
+    np.testing.assert_allclose(signed, sizes)
+    np.testing.assert_allclose(signed, contributions)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, final
@@ -23,6 +23,8 @@ from xaionnx.typing import Array, Feeds
 
 # Values that lower the target where they are positive.
 _TURNED: Final = ("hindrance",)
+# Values with the sign of a change of the input, which may raise or lower the target where it is negative.
+_OF_INPUT: Final = ("slope", "signal")
 
 
 @final
@@ -89,6 +91,17 @@ class Evidence:
                 )
         return {name: sign * np.asarray(array, dtype=np.float64) for name, array in named.items()}
 
+    @cached_property
+    def relevance(self) -> dict[str, Array]:
+        """The values by input name, float64 (N, ...), of which the highest are the most relevant.
+
+        They are the attributions, or their sizes where a sign says nothing for or against the target, but how the input
+        has to change: of slopes and signals, such as those of smooth_grad and guided_backprop.
+        """
+        if self.explanation.value_kind in _OF_INPUT:
+            return {name: np.abs(array) for name, array in self.attributions.items()}
+        return self.attributions
+
     def check_of_inputs(self) -> None:
         """Check that the values are those of inputs, which metrics judge.
 
@@ -104,16 +117,23 @@ class Evidence:
 
         A row of a table has a position for each column.
         """
+        return self._of_positions(n, self.attributions)
+
+    def place_relevance(self, n: int) -> Array:
+        """The relevance of sample ``n`` at the positions of the explained input, summed over all other axes."""
+        return self._of_positions(n, self.relevance)
+
+    def _of_positions(self, n: int, values: Mapping[str, Array]) -> Array:
         sample = self.samples[n]
-        array, found = np.asarray(self.attributions[sample.main][n]), sample.positions()
+        array, found = np.asarray(values[sample.main][n]), sample.positions()
         if found is None:
             return array
         others = tuple(axis for axis in range(array.ndim) if axis not in found.axes)
         return np.asarray(array.sum(axis=others))
 
     def player_means(self, n: int, players: Players) -> Array:
-        """The mean of the values over the elements of each player of sample ``n``, (P,): an order of the players."""
-        values = {name: array[n] for name, array in self.attributions.items()}
+        """The mean relevance of the elements of each player of sample ``n``, (P,): an order of the players."""
+        values = {name: array[n] for name, array in self.relevance.items()}
         ones = {name: np.ones_like(array) for name, array in values.items()}
         return sums_by_player(players.maps, values) / np.maximum(sums_by_player(players.maps, ones), 1)
 

@@ -29,6 +29,7 @@ METRICS: Final = ("deletion", "insertion", "max_sensitivity", "parameter_randomi
 """What methods are judged by, if nothing is named."""
 
 _FIRST: Final = 2
+_IGNORING: Final = "the maps hardly change when the weights of the model are randomised, so that they say little of it"
 # Settings of metrics that tell methods apart at a tenth of the cost: all methods share the time.
 _COARSE: Final[Mapping[str, Facts]] = {
     "deletion": {"steps": 16},
@@ -37,7 +38,6 @@ _COARSE: Final[Mapping[str, Facts]] = {
     "max_sensitivity": {"draws": 4},
     "parameter_randomisation": {"steps": 3},
 }
-_FAITHFULNESS: Final = ("deletion", "insertion", "infidelity", "road", "faithfulness_correlation")
 
 
 @final
@@ -77,7 +77,7 @@ class Recommendation:
         The scores, of each method on as many samples as it was judged on.
     ranking : tuple of str
         All methods with scores, the best first: those that were judged on most samples, by mean rank, then those that
-        were left behind, and last those that are not to be trusted.
+        were left behind, then those that are not to be trusted, and last those that ignore the model.
     """
 
     choices: tuple[Choice, ...]
@@ -90,7 +90,7 @@ class Recommendation:
     def __str__(self) -> str:
         """One line: the method at each price."""
         if not self.choices:
-            return "No method is better than random values by these metrics."
+            return "No method can be trusted by these metrics."
         return "; ".join(f"{_price(one.seconds)} an input: {one.method}" for one in self.choices) + "."
 
 
@@ -108,9 +108,20 @@ def recommend(  # noqa: PLR0913 - options of a public function, by keyword
     """Recommend the methods to trust for a model and inputs, at each price, within a budget of time.
 
     Successive halving: all methods are scored on two samples; of those with about the same price, within a factor of
-    ten, the better half by mean rank is scored on twice as many, until the samples or the time are used up. A method
-    whose map hardly changes when the weights are randomised, or that is no better than random values by every metric of
-    faithfulness, is not recommended.
+    ten, the better half by mean rank is scored on twice as many, until the samples or the time are used up.
+
+    A method is recommended only if it may be trusted, whatever its rank:
+
+    - its maps change when the weights of the model are randomised;
+    - by no metric of faithfulness is it worse than random values, on the mean over samples;
+    - by one of them at least it is better, with a 95 % interval of the mean gain above 0.
+
+    Every metric of faithfulness shows the model inputs that it never saw, and errs in a way of its own: deletion
+    rewards maps of scattered pixels, whose removal breaks any picture, and insertion smooth ones, which leave whole
+    regions to see. A map that is better than random by one and worse by another has its score from the way of removal,
+    and not from what the model reads. That each gain is significant is not asked, because a coarse map of a few samples
+    would fail by deletion whatever it shows; that one is keeps out maps of noise, which lie on either side of random
+    values.
 
     Parameters
     ----------
@@ -165,7 +176,7 @@ def recommend(  # noqa: PLR0913 - options of a public function, by keyword
             )
             table = joined(table, found)
             running, done = _better_halves(running, table, upto), upto
-    return _recommendation(table, [name for name in metrics if name in _FAITHFULNESS])
+    return recommended(table, [judge.name() for judge in judges if judge.category() == "faithfulness"])
 
 
 def _rows(model: Model, feeds: Feeds, some: slice) -> dict[str, Array]:
@@ -250,39 +261,54 @@ def _samples(table: ScoreTable, name: str) -> int:
     return max((len(one.values) for one in table.scores.get(name, {}).values()), default=0)
 
 
-def _recommendation(table: ScoreTable, faithfulness: Sequence[str]) -> Recommendation:
-    """The methods that were judged on most samples and may be trusted, from the cheapest to the best."""
-    most = max((_samples(table, name) for name in table.methods), default=0)
-    last = [name for name in table.methods if _samples(table, name) == most]
-    distrusted = {name: why for name in table.methods if (why := _why_not(table.scores[name], faithfulness))}
-    ranks, choices = mean_ranks(table, last), list[Choice]()
-    for name in sorted(last, key=lambda name: table.seconds[name]):
-        if name not in distrusted and (not choices or ranks[name] < choices[-1].rank):
+def recommended(table: ScoreTable, faithfulness: Sequence[str]) -> Recommendation:
+    """Return the recommendation that scores lead to: of the methods to trust, those judged on most samples.
+
+    Parameters
+    ----------
+    table : ScoreTable
+    faithfulness : sequence of str
+        The metrics of faithfulness that were asked for.
+    """
+    ignoring = {name: _IGNORING for name in table.methods if _ignores_model(table.scores[name])}
+    unfaithful = {name: why for name in table.methods if (why := why_unfaithful(table.scores[name], faithfulness))}
+    distrusted = unfaithful | ignoring
+    trusted = [name for name in table.methods if name not in distrusted]
+    most = max((_samples(table, name) for name in trusted), default=0)
+    ranks = mean_ranks(table, [name for name in table.methods if _samples(table, name) == most])
+    choices = list[Choice]()
+    for name in sorted(set(trusted) & set(ranks), key=lambda name: table.seconds[name]):
+        if not choices or ranks[name] < choices[-1].rank:
             choices.append(Choice(name, table.seconds[name], ranks[name], most))
-    return Recommendation(tuple(choices), distrusted, table, _ranking(table, distrusted))
+    return Recommendation(tuple(choices), distrusted, table, _ranking(table, distrusted, ignoring))
 
 
-def _ranking(table: ScoreTable, distrusted: Mapping[str, str]) -> tuple[str, ...]:
+def _ranking(table: ScoreTable, distrusted: Mapping[str, str], ignoring: Mapping[str, str]) -> tuple[str, ...]:
     counts = {name: _samples(table, name) for name in table.methods}
     ranks = dict[str, float]()
     for count in set(counts.values()):
         ranks |= mean_ranks(table, [name for name, own in counts.items() if own == count])
-    return tuple(sorted(table.methods, key=lambda name: (name in distrusted, -counts[name], ranks[name])))
+    return tuple(
+        sorted(table.methods, key=lambda name: (name in ignoring, name in distrusted, -counts[name], ranks[name]))
+    )
 
 
-def _why_not(scores: Mapping[str, Scores], faithfulness: Sequence[str]) -> str:
-    """Why a method is not to be trusted, if metrics of faithfulness were asked for; empty if it may be."""
+def _ignores_model(scores: Mapping[str, Scores]) -> bool:
     changes = scores.get("parameter_randomisation")
-    if changes is not None and changes.mean >= IGNORES_MODEL:
-        return (
-            f"its maps hardly change when the weights of the model are randomised (similarity {changes.mean:.2f}), so "
-            "that they say little of the model"
-        )
-    removing = [scores[name] for name in faithfulness if name in scores]
-    if faithfulness and not removing:
+    return changes is not None and changes.mean >= IGNORES_MODEL
+
+
+def why_unfaithful(scores: Mapping[str, Scores], faithfulness: Sequence[str]) -> str:
+    """Return why metrics of faithfulness, if any were asked for, do not let a method be trusted; empty if they do."""
+    found = {name: scores[name].gain() for name in faithfulness if name in scores}
+    gains = {name: gain for name, gain in found.items() if math.isfinite(gain[0])}
+    if faithfulness and not gains:
         return "no metric of faithfulness judged it: the time was too short, or none applies"
-    if removing and all(one.control is not None and not one.gain()[0] > 0 for one in removing):
-        return "it is no better than random values by any metric of faithfulness"
+    worse = [name for name, (mean, _, _) in gains.items() if mean < 0]
+    if worse:
+        return f"worse than random values by {' and '.join(worse)}"
+    if gains and not any(low > 0 for _, low, _ in gains.values()):
+        return f"not clearly better than random values by {' or '.join(gains)}"
     return ""
 
 

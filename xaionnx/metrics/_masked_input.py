@@ -55,7 +55,7 @@ def unit_map(evidence: Evidence, n: int, name: str) -> Array:
 
     A map whose values are all equal is 0 everywhere, so that it shows nothing.
     """
-    sample, array = evidence.samples[n], evidence.attributions[name][n]
+    sample, array = evidence.samples[n], evidence.relevance[name][n]
     found = sample.positions(name)
     others = () if found is None else tuple(axis for axis in range(array.ndim) if axis not in found.axes)
     mean = np.asarray(array.mean(axis=others, keepdims=True))

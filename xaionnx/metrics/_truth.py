@@ -19,7 +19,7 @@ from xaionnx.typing import Array
 class ByTruth(Metric):
     """A metric of the values at the positions of a sample, and a mask of the true ones.
 
-    The values of a position are summed over channels. The metric is not defined for a sample whose mask is empty.
+    The relevance of a position is summed over channels. The metric is not defined for a sample whose mask is empty.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("masks",)
@@ -29,7 +29,7 @@ class ByTruth(Metric):
         return measured([self._score(evidence, n) for n in range(len(evidence.samples))])
 
     def _score(self, evidence: Evidence, n: int) -> SampleMeasure:
-        values = evidence.place_values(n)
+        values = evidence.place_relevance(n)
         inside = true_places(evidence, n, values.shape)
         if not inside.any():
             return undefined("no place is true")

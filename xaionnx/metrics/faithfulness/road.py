@@ -76,7 +76,7 @@ class Road(Metric):
         return measured([self._score(evidence, resolved, n) for n in range(len(evidence.samples))])
 
     def _score(self, evidence: Evidence, resolved: ResolvedTargets, n: int) -> SampleMeasure:
-        sample, values = evidence.samples[n], evidence.place_values(n)
+        sample, values = evidence.samples[n], evidence.place_relevance(n)
         positions = sample.placed("The metric 'road'")
         if not positions.is_picture or sample.array.dtype.kind != "f":
             raise InputMismatchError(
