@@ -32,6 +32,8 @@ _SHOWN_FEATURES = 10
 _SHOWN_TOGETHER = 5
 _MOST_TOGETHER = 4
 _LONGEST = 32
+# Seconds below which a time is in milliseconds, and a thousandth of which below which it is in microseconds.
+_SHORT_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -195,10 +197,18 @@ def cost_line(result: Explanation) -> str:
     evaluations, seconds = sum(result.diagnostics["evaluations"]), result.diagnostics["seconds"]
     source = result.diagnostics.get("gradient", "graph")
     by = "" if source == "graph" else f", gradients by {printable(source)}"
+    if evaluations == 1:
+        return f"  1 evaluation in {_duration(seconds)}{by}"
     rate = evaluations / max(seconds, 1e-9)
     shown = f"{rate:,.0f}" if rate >= 10 else f"{rate:.1g}"
-    count = "1 evaluation" if evaluations == 1 else f"{evaluations:,} evaluations"
-    return f"  {count} in {seconds:.2f} s ({shown}/s){by}"
+    return f"  {evaluations:,} evaluations in {_duration(seconds)} ({shown}/s){by}"
+
+
+def _duration(seconds: float) -> str:
+    """A time in the unit that shows two digits of it, as the share of a row among thousands may be microseconds."""
+    if seconds >= _SHORT_S:
+        return f"{seconds:.2f} s"
+    return f"{1e3 * seconds:.2g} ms" if seconds >= _SHORT_S / 1e3 else f"{1e6 * seconds:.2g} µs"
 
 
 def gap_lines(result: Explanation) -> list[str]:

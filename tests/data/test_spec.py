@@ -5,9 +5,14 @@ from __future__ import annotations
 import pickle
 
 import numpy as np
+import onnx
 import pytest
+from onnx import helper
 from PIL import Image
 
+import xaionnx
+from models import planted
+from tests.tolerances import Tolerance, assert_close
 from xaionnx.data.batch import read_inputs
 from xaionnx.data.spec import InputSpec, picture_axes
 from xaionnx.errors import DataError, InputMismatchError, ParameterError, UnknownNameError
@@ -259,6 +264,30 @@ def test_labels_are_found_exactly_first_then_by_a_unique_part():
 )
 def test_guesses_say_that_they_are(shape, dtype, expected):
     assert InputSpec.guess(shape, dtype) == InputSpec(guessed=True, **expected)
+
+
+@pytest.mark.parametrize(
+    ("stated", "white", "order"),
+    [
+        ({"Image.BitmapPixelFormat": "Bgr8", "Image.NominalPixelRange": "NominalRange_0_255"}, 255, [2, 1, 0]),
+        ({"image.bitmappixelformat": "RGB8", "IMAGE.NOMINALPIXELRANGE": "normalized_1_1"}, 1, [0, 1, 2]),
+        ({"Image.NominalPixelRange": "NominalRange_16_235"}, 235, [0, 1, 2]),
+        ({"Image.BitmapPixelFormat": "Bgr8", "Image.NominalPixelRange": "of its own"}, 1, [2, 1, 0]),
+    ],
+)
+def test_a_guess_follows_the_metadata_of_a_picture(tmp_path, stated, white, order):
+    proto = planted.linear(np.eye(12).reshape(12, 3, 2, 2))
+    helper.set_model_props(proto, stated)
+    onnx.save(proto, tmp_path / "winml.onnx")
+    model = xaionnx.Model.load(tmp_path / "winml.onnx")
+    pixels = noise((2, 2, 3))
+    tensor = model.read(pixels).arrays["x"]
+    spec = model.input_spec
+    assert spec.guessed
+    black = spec.pixel(0)
+    assert_close(spec.pixel(255), np.full((3, 1, 1), white), Tolerance.OPERATIONS)
+    shares = pixels[..., order].transpose(2, 0, 1) / 255
+    assert_close(tensor[0], black + (white - black) * shares, Tolerance.OPERATIONS)
 
 
 def test_picture_axes():

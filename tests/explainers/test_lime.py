@@ -192,3 +192,16 @@ def test_the_lasso_is_on_the_path_of_scikit_learn():
         # scikit-learn divides by the number of rows, the surrogate by the sum of the weights.
         found = fit(lambda a, b: z[a:b], w, y[:, None], Penalty("lasso", alpha * len(w) / w.sum()))
         np.testing.assert_allclose(found.values[0], values, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"surrogate": "lasso", "alpha": 0.5}, {"surrogate": "tree"}, {"kernel": "l2"}]
+)
+def test_a_single_player_gets_the_drop_without_it(settings):
+    text = "Congratulations"
+    result = xaionnx.explain("models/spam.onnx", text, Lime(**settings))
+    drop = result.prediction - result.baseline_prediction
+    assert abs(drop[0]) > 0.02
+    assert_close(result.feature_values[:, 0], drop, Tolerance.OPERATIONS)
+    assert result.diagnostics["evaluations"] == [2]
+    assert result.diagnostics["local_prediction"][0] == result.prediction.tolist()

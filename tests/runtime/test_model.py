@@ -392,3 +392,19 @@ def test_a_size_that_a_free_picture_does_not_take_says_what_to_do():
     assert model.run({"images": even})["y"].shape == (1, 2, 4, 4)
     with pytest.raises(UnsupportedModelError, match=r"'images' declares any height and width.*size = \[H, W\]"):
         model.run({"images": odd})
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (b"You have won", r"reads text, and bytes were given\. Decode them first, such as by x\.decode\('utf-8'\)"),
+        ([b"You have", b"won"], "reads text, and bytes were given"),
+        (5, "numbers were given.*input_ids, attention_mask"),
+        ([[5, 6]], "numbers were given.*input_ids, attention_mask"),
+        (np.array([[5, 6]]), "numbers were given.*input_ids, attention_mask"),
+        (np.frombuffer(b"You", np.uint8), "numbers were given.*input_ids, attention_mask"),
+    ],
+)
+def test_a_model_of_texts_says_what_it_reads(given, said):
+    with pytest.raises(InputMismatchError, match=f"spam.onnx.*{said}"):
+        Model.load("models/spam.onnx").read(given)

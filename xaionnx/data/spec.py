@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 import numpy as np
@@ -21,6 +22,14 @@ from xaionnx.typing import Array, DType
 
 LUMA: Final = np.array([0.299, 0.587, 0.114], np.float32)
 """Weights of red, green and blue in a gray value (ITU-R BT.601)."""
+
+# Mean and scale of pixels by the range of numbers that the metadata of ONNX name.
+_RANGES: Final = {
+    "nominalrange_0_255": (0.0, 1.0),
+    "normalized_0_1": (0.0, 255.0),
+    "normalized_1_1": (127.5, 127.5),
+    "nominalrange_16_235": (-16 * 255 / 219, 255 / 219),
+}
 
 
 @dataclass(frozen=True)
@@ -187,13 +196,19 @@ class InputSpec:
         return cls.read(path) if path.exists() else None
 
     @classmethod
-    def guess(cls, shape: Sequence[int | str | None], dtype: DTypeLike = np.float32) -> InputSpec:
+    def guess(
+        cls,
+        shape: Sequence[int | str | None],
+        dtype: DTypeLike = np.float32,
+        metadata: Mapping[str, str] = MappingProxyType({}),
+    ) -> InputSpec:
         """Guess a spec from the declared shape of a model's input, if there is no file.
 
         Four axes with 1 or 3 channels are assumed to be a gray or RGB picture, with floating-point values from 0 to 1
-        (mean 0, scale 255) or integer values from 0 to 255 (scale 1). Two axes of floating-point numbers are assumed
-        to be a table, anything else an array. The model may have been trained with another mean, scale or channel
-        order, which the file does not record, so ``guessed`` is True in the result.
+        (mean 0, scale 255) or integer values from 0 to 255 (scale 1), unless the model's metadata say BGR or another
+        range. Two axes of floating-point numbers are assumed to be a table, anything else an array. The model may have
+        been trained with another mean, scale or channel order, which few files record, so ``guessed`` is True in the
+        result.
 
         Parameters
         ----------
@@ -201,10 +216,16 @@ class InputSpec:
             As declared, batch axis first; a str or None is a free axis.
         dtype : dtype
             Element type of the input.
+        metadata : mapping of str to str
+            Of the file: ``Image.BitmapPixelFormat`` and ``Image.NominalPixelRange`` are read, as ONNX defines them.
 
         Returns
         -------
         InputSpec
+
+        References
+        ----------
+        ONNX, Metadata, https://onnx.ai/onnx/repo-docs/MetadataProps.html.
 
         Examples
         --------
@@ -218,11 +239,16 @@ class InputSpec:
             return cls(kind="table" if len(shape) == 2 and floating else "array", guessed=True)
         channel, (h_axis, w_axis) = axes
         height, width = shape[h_axis], shape[w_axis]
+        # Keys and values may be written in any case.
+        known = {key.lower(): value.lower() for key, value in metadata.items()}
+        is_bgr = known.get("image.bitmappixelformat") == "bgr8"
+        mean, scale = _RANGES.get(known.get("image.nominalpixelrange", ""), (0.0, 255.0 if floating else 1.0))
         return cls(
             layout="NCHW" if channel == 1 else "NHWC",
             size=(height, width) if isinstance(height, int) and isinstance(width, int) else None,
-            color="RGB" if shape[channel] == 3 else "L",
-            scale=255.0 if floating else 1.0,
+            color="L" if shape[channel] == 1 else "BGR" if is_bgr else "RGB",
+            mean=mean,
+            scale=scale,
             guessed=True,
         )
 

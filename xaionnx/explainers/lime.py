@@ -21,8 +21,8 @@ from xaionnx.explainers._games.sampling import CHOSEN, Settled, WithinBudget, ev
 from xaionnx.explainers._games.tree_surrogate import fit_tree
 from xaionnx.parameters import choice, integer, real
 from xaionnx.perturb.background import SIZE
-from xaionnx.perturb.game import BySample, Game
-from xaionnx.typing import Array
+from xaionnx.perturb.game import Game
+from xaionnx.typing import Array, Document
 
 # With more players there are more coalitions than any budget allows.
 _MOST_ENUMERATED = 30
@@ -62,7 +62,8 @@ class Lime(WithinBudget, ByFeatures, GameExplainer):
     by it, on the path of the sample.
 
     With uniform weights and ``alpha=0`` the values estimate Banzhaf values. With the small weights of a narrow kernel,
-    a ridge of 1 shrinks all coefficients: compare only their order, or set ``alpha=0``.
+    a ridge of 1 shrinks all coefficients: compare only their order, or set ``alpha=0``. The value of a single player,
+    such as the only word of a text, is the drop of the target without it, whatever the penalty.
 
     ``standard_error`` describes how other random coalitions would change a coefficient (the HC2 sandwich estimator,
     with Student's t for the few coalitions that weigh much), not its shrinkage by ``alpha``; it is 0 if all coalitions
@@ -185,7 +186,7 @@ class Lime(WithinBudget, ByFeatures, GameExplainer):
 
             between = evaluate(game, coalitions, 1, 2**players - 1)
             outputs = np.concatenate([game.empty[None], between, game.full[None]])
-            return self._result(game, coalitions, outputs, "enumeration")
+            return self._result(game, coalitions, outputs, "enumeration") if players > 1 else self._of_one(game)
         joint = self.surrogate == "ridge" and self.select is None
         check_regression(type(self).__name__, players, players + 2, 1 if joint else game.targets // game.samples)
         affordable = self.affordable(game, players + 2)
@@ -201,6 +202,12 @@ class Lime(WithinBudget, ByFeatures, GameExplainer):
             if settled.add(self._result(game, rows, outputs, "budget")):
                 break
         return settled.result
+
+    def _of_one(self, game: Game) -> GameResult:
+        """The result for one player: the line through both outputs, which leaves a penalty nothing to choose."""
+        drop = (game.full - game.empty)[:, None]
+        exact = Fit(drop, np.zeros_like(drop), game.empty, np.where(drop[:, 0] == 0, 0.0, 1.0))
+        return GameResult(drop, exact.standard_error, _diagnostics(game, exact, 2, "enumeration"))
 
     def _in_bins(self, game: Game) -> GameResult:
         conditions = conditions_of(type(self).__name__, game.removal)
@@ -239,9 +246,7 @@ class Lime(WithinBudget, ByFeatures, GameExplainer):
                 Penalty(self.surrogate, self.alpha, self.select, self.selection),
                 random=stopped_by != "enumeration",
             )
-        diagnostics = {**_quality(game, surrogate), "coalitions": len(outputs), "stopped_by": stopped_by}
-        if surrogate.standard_error is None:
-            diagnostics["no_standard_error"] = CHOSEN
+        diagnostics = _diagnostics(game, surrogate, len(outputs), stopped_by)
         return GameResult(surrogate.values, surrogate.standard_error, diagnostics)
 
     def _weights(self, rows: Callable[[int, int], Array], count: int) -> Array:
@@ -261,7 +266,12 @@ def _shifted(sampled: SampledRows, first: int, start: int, stop: int) -> dict[st
     return sampled.feed(first + start, first + stop)
 
 
-def _quality(game: Game, surrogate: Fit) -> dict[str, BySample]:
+def _diagnostics(game: Game, surrogate: Fit, coalitions: int, stopped_by: str) -> Document:
     local = surrogate.intercept + np.ascontiguousarray(surrogate.values).sum(axis=1)
     parts = {"r2": surrogate.r2, "intercept": surrogate.intercept, "local_prediction": local}
-    return {name: game.by_sample(array) for name, array in parts.items()}
+    return {
+        **{name: game.by_sample(array) for name, array in parts.items()},
+        "coalitions": coalitions,
+        "stopped_by": stopped_by,
+        **({"no_standard_error": CHOSEN} if surrogate.standard_error is None else {}),
+    }

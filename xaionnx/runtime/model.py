@@ -519,9 +519,10 @@ class Model:
 
     @property
     def input_spec(self) -> InputSpec:
-        """The spec, or one guessed from the shape of the explained input."""
+        """The spec, or one guessed from the shape of the explained input and the metadata of the file."""
         info = self.input()
-        return self.spec or InputSpec.guess(info.shape, info.dtype if info.dtype.kind != "U" else np.int64)
+        metadata = {entry.key: entry.value for entry in self.file.proto.metadata_props}
+        return self.spec or InputSpec.guess(info.shape, info.dtype if info.dtype.kind != "U" else np.int64, metadata)
 
     @property
     def tokenizer(self) -> TextTokenizer | None:

@@ -14,7 +14,7 @@ from xaionnx.data.text import Text
 from xaionnx.data.texts import TextOptions, TextReading, string_text
 from xaionnx.data.token_feeds import TokenInput
 from xaionnx.data.tokens import TextTokenizer, tokenizer_file
-from xaionnx.errors import DataError, ParameterError, UnsupportedModelError
+from xaionnx.errors import DataError, InputMismatchError, ParameterError, UnsupportedModelError
 
 if TYPE_CHECKING:
     from xaionnx.data.row_numbers import RowNumbers
@@ -74,16 +74,42 @@ def text_reading(
     options: TextOptions,
     chosen: RowNumbers | None = None,
 ) -> TextReading | ByteReading | None:
-    """Return how text or a file of bytes given by a user is read; None if it is neither, or the model reads none."""
+    """Return how text or a file of bytes given by a user is read; None if it is neither, or the model reads none.
+
+    Raises
+    ------
+    InputMismatchError
+        Bytes, or the numbers of tokens alone where the model has other inputs too, are given in place of text.
+    """
     arrays = isinstance(given, Mapping | np.ndarray) and getattr(getattr(given, "dtype", None), "kind", "") not in "UO"
     inputs = tuple(
         TokenInput(info.name, model.purposes[info.name].purpose, info.dtype, info.shape) for info in model.inputs
     )
     if model.spec is not None and model.spec.kind == "bytes" and not model.is_derived and len(inputs) == 1:
         return None if arrays else ByteReading.of(model.spec, inputs[0], model.name)
-    if arrays or not reads_text(model) or _is_array_file(given):
+    if not reads_text(model) or _is_array_file(given):
+        return None
+    _check_is_text(model, given)
+    if arrays:
         return None
     return TextReading(model.tokenizer, inputs, model.input().name, options, chosen)
+
+
+# Any: users may pass anything.
+def _check_is_text(model: Model, given: Any) -> None:
+    items = given if isinstance(given, list | tuple) else [given]
+    if any(isinstance(one, bytes | bytearray | memoryview) for one in items):
+        raise InputMismatchError(
+            f"{model.name} reads text, and bytes were given. Decode them first, such as by x.decode('utf-8')."
+        )
+    others = [info.name for info in model.inputs if info.name != model.input().name]
+    first = items[0] if items else None
+    numbers = isinstance(first, int | float | list | np.ndarray | np.generic) and np.asarray(first).dtype.kind in "iuf"
+    if others and numbers:
+        raise InputMismatchError(
+            f"{model.name} reads text, and numbers were given. Pass a str; or, for the numbers of tokens, a dict with "
+            f"an array (N, T) for each of its inputs by name: {model.input().name}, {', '.join(others)}."
+        )
 
 
 # Any: users may pass anything.
