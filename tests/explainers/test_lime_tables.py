@@ -47,8 +47,8 @@ def truncated_means(column):
 
 
 def test_words_are_drawn_at_the_rates_of_the_rows():
-    """Categories by their frequencies, groups of columns together, and the sample first."""
-    from xaionnx.explainers._games.conditions import conditions_of
+    """Categories by their frequencies, and groups of columns together."""
+    from xaionnx.explainers._games.conditions import divisions_of
     from xaionnx.explainers._games.row_sampling import SampledRows
 
     rng = np.random.default_rng(0)
@@ -59,16 +59,14 @@ def test_words_are_drawn_at_the_rates_of_the_rows():
     players = Features.columns([[0, 2]]).players(sample)
     removal = Select(sample, players, {"x": background})
     count = 20_001
-    drawn = SampledRows(removal, conditions_of("Lime", removal), 0, count)
-    rows = drawn.feed(0, count)["x"]
-    np.testing.assert_array_equal(rows[0], sample.x["x"])
-    assert drawn.same[0].all()
+    drawn = SampledRows(removal, divisions_of("Lime", removal), 0, count)
+    rows, same = drawn.feed(0, count)["x"], drawn.same(sample, count)
     for k in range(4):
-        rate, known = (rows[1:, 0] == k).mean(), (home == k).mean()
+        rate, known = (rows[:, 0] == k).mean(), (home == k).mean()
         assert abs(rate - known) < 4 * np.sqrt(known * (1 - known) / count)
-    np.testing.assert_array_equal(rows[1:, 2], 2 * rows[1:, 0])
+    np.testing.assert_array_equal(rows[:, 2], 2 * rows[:, 0])
     group = players.maps["x"][0]
-    np.testing.assert_array_equal(drawn.same[:, group], rows[:, 0] == 1)
+    np.testing.assert_array_equal(same[:, group], rows[:, 0] == 1)
 
 
 def test_bins_have_the_default_budget_of_the_implementation():
@@ -105,16 +103,16 @@ def test_the_fit_is_a_ridge_on_the_rows_of_the_neighbourhood():
     seen = {}
     original = SampledRows.__init__
 
-    def kept(self, removal, conditions, seed, count):
-        original(self, removal, conditions, seed, count)
-        seen["rows"] = self
+    def kept(self, removal, divisions, seed, count):
+        original(self, removal, divisions, seed, count)
+        seen["rows"], seen["sample"] = self, removal.sample
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(SampledRows, "__init__", kept)
         result = xaionnx.explain(model, X, in_bins(budget=500), 0)
-    z, rows = seen["rows"].same.astype(float), seen["rows"].feed(0, 500)["x"]
-    np.testing.assert_array_equal(rows[:1], X)
-    assert z[0].all()
+    # The first row is the sample itself, which is not evaluated again.
+    z = np.vstack([np.ones(3), seen["rows"].same(seen["sample"], 499)])
+    rows = np.vstack([X, seen["rows"].feed(0, 499)["x"]])
     edges = [np.percentile(ROWS[:, j].astype(float), (25, 50, 75)) for j in range(3)]
     for j in range(3):
         bins, own = np.searchsorted(edges[j], rows[:, j]), np.searchsorted(edges[j], X[0, j])
@@ -168,3 +166,45 @@ def test_what_does_not_fit_is_refused():
             Lime(neighbourhood="bins", background=np.repeat(picture, 10, axis=0), features="grid:2"),
             0,
         )
+
+
+@pytest.mark.parametrize("settings", [{}, {"surrogate": "tree"}, {"select": 1}, {"tolerance": 0.02, "budget": 20_000}])
+def test_the_same_rows_surround_all_samples_and_are_run_once(settings, monkeypatch):
+    """The rows are drawn whatever the sample is: only the conditions that they meet differ."""
+    from xaionnx.runtime.session import Session
+
+    run, counted = Session.run, []
+
+    def counting(self, fetch, feeds, *rest, **options):
+        counted.append(len(next(iter(feeds.values()))))
+        return run(self, fetch, feeds, *rest, **options)
+
+    model = planted.load(planted.linear([[1.0, -2.0, 0.5], [0.3, 1.0, -1.0]]))
+    x = np.concatenate([X, ROWS[:7].astype(np.float32)])
+    xaionnx.explain(model, x, in_bins(budget=64), [0, 1])
+    method = in_bins(**settings)
+    monkeypatch.setattr(Session, "run", counting)
+    together = xaionnx.explain(model, x, method, [0, 1])
+    ran = sum(counted)
+    spent = together.diagnostics["evaluations"]
+    assert ran <= max(spent) + len(x)
+    assert together.diagnostics["equal_inputs"] == sum(spent) - len(x) - (max(spent) - 1)
+    for n in range(len(x)):
+        alone = xaionnx.explain(model, x[n : n + 1], method, [0, 1])
+        np.testing.assert_array_equal(alone.values[:, 0], together.values[:, n])
+        np.testing.assert_array_equal(alone.diagnostics["evaluations"][0], spent[n])
+        assert alone.diagnostics["stopped_by"][0] == together.diagnostics["stopped_by"][n]
+        assert alone.feature_names == together.sample(n).feature_names
+
+
+def test_rows_that_differ_where_nothing_is_removed_have_surroundings_of_their_own():
+    """The third column belongs to no player, and stays as it is in each sample."""
+    model = planted.load(planted.polynomial(3, {(0, 2): 1.0}))
+    x = np.array([[0.2, 0.1, 1.0], [0.2, 0.1, -3.0], [0.4, 0.3, 1.0]], dtype=np.float32)
+    method = in_bins(features=np.array([0, 1, -1]), alpha=0.0, budget=500)
+    together = xaionnx.explain(model, x, method, 0)
+    for n in range(3):
+        np.testing.assert_array_equal(xaionnx.explain(model, x[n : n + 1], method, 0).values[0], together.values[n])
+    # The slope of the first column is the third one.
+    assert np.sign(together.values[0, 0]) == -np.sign(together.values[1, 0])
+    np.testing.assert_allclose(together.values[1, 0], -3 * together.values[0, 0], rtol=1e-4)

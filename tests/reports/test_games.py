@@ -248,7 +248,7 @@ def test_bins_of_rows_with_missing_values():
 
 def test_drawn_numbers_do_not_pile_up_at_the_ends_of_bins():
     from xaionnx.data.sample import Sample
-    from xaionnx.explainers._games.conditions import conditions_of
+    from xaionnx.explainers._games.conditions import divisions_of
     from xaionnx.explainers._games.row_sampling import SampledRows
     from xaionnx.perturb.features import Features
     from xaionnx.perturb.removal import Select
@@ -256,9 +256,9 @@ def test_drawn_numbers_do_not_pile_up_at_the_ends_of_bins():
     rows = np.random.default_rng(0).exponential(size=(500, 1))
     sample = Sample({"x": np.array([0.3])}, "x")
     removal = Select(sample, Features.elements().players(sample), {"x": rows})
-    (condition,) = conditions = conditions_of("Lime", removal)
-    drawn = SampledRows(removal, conditions, 0, 20_000).feed(1, 20_000)["x"][:, 0]
-    ends = [rows.min(), *condition.edges, rows.max()]
+    (division,) = divisions = divisions_of("Lime", removal)
+    drawn = SampledRows(removal, divisions, 0, 20_000).feed(0, 20_000)["x"][:, 0]
+    ends = [rows.min(), *division.edges, rows.max()]
     assert not np.isin(drawn, ends).any()
     assert ends[0] < drawn.min()
     assert drawn.max() < ends[-1]

@@ -17,7 +17,7 @@ from xaionnx.explainers._games.anchor_inputs import (
     Search,
     in_step,
 )
-from xaionnx.explainers._games.conditions import conditions_of
+from xaionnx.explainers._games.conditions import divisions_of
 from xaionnx.explainers._games.game import ByFeatures, GameExplainer, GameResult
 from xaionnx.explainers._games.kl_lucb import Arms, BeamSearch, Found
 from xaionnx.explainers._games.sampling import HasBudget
@@ -128,7 +128,7 @@ class Anchors(HasBudget, ByFeatures, GameExplainer):
     def estimate(self, game: Game) -> GameResult:
         each = game.targets // game.samples
         batch = self._affordable_batch(game)
-        around = [self._around(game, place) for place in range(game.samples)]
+        around = self._around(game)
         searches = [self._searches(game, one, each, batch) for one in around]
         by_sample = in_step(game, around, searches)
         values = np.zeros((game.samples, each, game.players))
@@ -154,10 +154,18 @@ class Anchors(HasBudget, ByFeatures, GameExplainer):
             names=words if isinstance(around[0], BackgroundRows) else (),
         )
 
-    def _around(self, game: Game, place: int) -> Neighbourhood:
+    def _around(self, game: Game) -> list[Neighbourhood]:
         if not self._in_rows(game):
-            return Coalitions(game, place, self.seed)
-        return BackgroundRows(game, place, self.seed, conditions_of("Anchors", game.removals[place]))
+            return [Coalitions(game, place, self.seed) for place in range(game.samples)]
+        removals = game.removals
+        alike = all(len(removals.baselines(name)) == 1 for name in game.removal.players.maps)
+        divisions = divisions_of("Anchors", game.removal)
+        found: list[Neighbourhood] = []
+        for place, removal in enumerate(removals):
+            divided = divisions if alike else divisions_of("Anchors", removal)
+            conditions = [one.condition(removal.sample) for one in divided]
+            found.append(BackgroundRows(game, place, self.seed, conditions))
+        return found
 
     def _words(self, around: Neighbourhood) -> tuple[str, ...]:
         """The names of the players in a rule: of rows, their conditions."""

@@ -11,7 +11,7 @@ import numpy as np
 from xaionnx_kernels.coalitions import all_coalitions, bernoulli
 
 from xaionnx.errors import BudgetError, ParameterError
-from xaionnx.explainers._games.conditions import conditions_of
+from xaionnx.explainers._games.conditions import divisions_of
 from xaionnx.explainers._games.cost import check_regression
 from xaionnx.explainers._games.feature_choice import CHOICES
 from xaionnx.explainers._games.game import ByFeatures, GameExplainer, GameResult
@@ -22,7 +22,9 @@ from xaionnx.explainers._games.tree_surrogate import fit_tree
 from xaionnx.parameters import choice, integer, real
 from xaionnx.perturb.background import SIZE
 from xaionnx.perturb.game import Game
-from xaionnx.typing import Array, Document
+from xaionnx.perturb.removal import Removal
+from xaionnx.perturb.removals import Removals
+from xaionnx.typing import Array
 
 # With more players there are more coalitions than any budget allows.
 _MOST_ENUMERATED = 30
@@ -170,9 +172,14 @@ class Lime(WithinBudget, ByFeatures, GameExplainer):
         """The number of background rows if none is given: bins cost no evaluations."""
         return SIZE if self.neighbourhood == "removal" else _ROWS
 
-    def applier(self) -> str:
-        # Samples have bins of their own, so that none is played together with others.
-        return "host" if self.neighbourhood == "bins" else "auto"
+    def kinds(self, removals: Removals) -> Array:
+        if self.neighbourhood == "removal":
+            return super().kinds(removals)
+        if any(len(removals.baselines(name)) > 1 for name in removals[0].players.maps):
+            return np.arange(len(removals))
+        # Those around which the same rows are sampled.
+        found: dict[object, int] = {}
+        return np.array([found.setdefault(_not_removed(one), len(found)) for one in removals])
 
     def estimate(self, game: Game) -> GameResult:
         if self.neighbourhood == "bins":
@@ -186,7 +193,8 @@ class Lime(WithinBudget, ByFeatures, GameExplainer):
 
             between = evaluate(game, coalitions, 1, 2**players - 1)
             outputs = np.concatenate([game.empty[None], between, game.full[None]])
-            return self._result(game, coalitions, outputs, "enumeration") if players > 1 else self._of_one(game)
+            exact = _line(game) if players == 1 else self._fit(coalitions, outputs, random=False)
+            return _result(game, exact, len(outputs), "enumeration")
         joint = self.surrogate == "ridge" and self.select is None
         check_regression(type(self).__name__, players, players + 2, 1 if joint else game.targets // game.samples)
         affordable = self.affordable(game, players + 2)
@@ -199,18 +207,12 @@ class Lime(WithinBudget, ByFeatures, GameExplainer):
         outputs, settled = game.full[None], self.settled(game)
         for count in self.stages(min(affordable, 4 * players + 100), affordable):
             outputs = np.concatenate([outputs, evaluate(game, rows, len(outputs), count + 1)])
-            if settled.add(self._result(game, rows, outputs, "budget")):
+            if settled.add(_result(game, self._fit(rows, outputs), len(outputs), "budget")):
                 break
         return settled.result
 
-    def _of_one(self, game: Game) -> GameResult:
-        """The result for one player: the line through both outputs, which leaves a penalty nothing to choose."""
-        drop = (game.full - game.empty)[:, None]
-        exact = Fit(drop, np.zeros_like(drop), game.empty, np.where(drop[:, 0] == 0, 0.0, 1.0))
-        return GameResult(drop, exact.standard_error, _diagnostics(game, exact, 2, "enumeration"))
-
     def _in_bins(self, game: Game) -> GameResult:
-        conditions = conditions_of(type(self).__name__, game.removal)
+        divisions = divisions_of(type(self).__name__, game.removal)
         check_regression(type(self).__name__, game.players, game.players + 2)
         budget = self.max_evaluations(1, game.players)
         if budget < game.players + 3:
@@ -218,36 +220,32 @@ class Lime(WithinBudget, ByFeatures, GameExplainer):
                 f"Lime needs at least {game.players + 3} model evaluations for {game.players} features, and its budget "
                 f"is {budget}. Raise the budget, or take fewer features."
             )
-        sampled = SampledRows(game.removal, conditions, self.seed, budget)
-
-        def rows(start: int, stop: int) -> Array:
-            return sampled.same[start:stop]
-
-        outputs = game.full[None]
+        sampled = SampledRows(game.removal, divisions, self.seed, budget - 1)
+        outputs, settled = game.full[None], Settled(game, None)
         for count in self.stages(4 * game.players + 100, budget - 1):
-            done = len(outputs)
-            more = game.apart(count + 1 - done, partial(_shifted, sampled, done))
-            outputs = np.concatenate([outputs, more])
+            done = len(outputs) - 1
+            outputs = np.concatenate([outputs, game.common(count - done, partial(_shifted, sampled, done))])
             # Nothing is removed here: the tolerance is a share of the outputs' deviation.
-            settled = Settled(game, None if self.tolerance is None else self.tolerance * outputs.std(axis=0))
-            if settled.add(self._result(game, rows, outputs, "budget")):
+            limit = None if self.tolerance is None else self.tolerance * outputs.std(axis=0)
+            if settled.add(self._of_samples(game, sampled, outputs), limit=limit):
                 break
-        return replace(settled.result, names=[tuple(condition.rule for condition in conditions)])
+        names = [tuple(one.condition(removal.sample).rule for one in divisions) for removal in game.removals]
+        return replace(settled.result, names=names)
 
-    def _result(self, game: Game, rows: Callable[[int, int], Array], outputs: Array, stopped_by: str) -> GameResult:
+    def _of_samples(self, game: Game, sampled: SampledRows, outputs: Array) -> GameResult:
+        """The result of samples that each meet other conditions in the same rows, from the targets (M, R T) there."""
+        fits = []
+        for removal, own in zip(game.removals, np.split(outputs, game.samples, axis=1), strict=True):
+            same = np.concatenate([np.ones((1, game.players), dtype=bool), sampled.same(removal.sample, len(own) - 1)])
+            fits.append(self._fit(partial(_part, same), own))
+        return _result(game, Fit.joined(fits), len(outputs), "budget")
+
+    def _fit(self, rows: Callable[[int, int], Array], outputs: Array, *, random: bool = True) -> Fit:
         weights = self._weights(rows, len(outputs))
         if self.surrogate == "tree":
-            surrogate = fit_tree(rows(0, len(outputs)), weights, outputs, self.tree_depth, self.seed)
-        else:
-            surrogate = fit(
-                rows,
-                weights,
-                outputs,
-                Penalty(self.surrogate, self.alpha, self.select, self.selection),
-                random=stopped_by != "enumeration",
-            )
-        diagnostics = _diagnostics(game, surrogate, len(outputs), stopped_by)
-        return GameResult(surrogate.values, surrogate.standard_error, diagnostics)
+            return fit_tree(rows(0, len(outputs)), weights, outputs, self.tree_depth, self.seed)
+        penalty = Penalty(self.surrogate, self.alpha, self.select, self.selection)
+        return fit(rows, weights, outputs, penalty, random=random)
 
     def _weights(self, rows: Callable[[int, int], Array], count: int) -> Array:
         bins = self.neighbourhood == "bins"
@@ -266,12 +264,31 @@ def _shifted(sampled: SampledRows, first: int, start: int, stop: int) -> dict[st
     return sampled.feed(first + start, first + stop)
 
 
-def _diagnostics(game: Game, surrogate: Fit, coalitions: int, stopped_by: str) -> Document:
+def _part(rows: Array, start: int, stop: int) -> Array:
+    return rows[start:stop]
+
+
+def _not_removed(removal: Removal) -> object:
+    """What of a row no player removes, as a key."""
+    sample, maps = removal.sample, removal.players.maps
+    kept = {name: sample.x[name] for name in sample.own if name not in maps}
+    kept |= {name: sample.x[name][np.broadcast_to(m[0] < 0, sample.x[name].shape)] for name, m in maps.items()}
+    return tuple((name, str(array.tolist())) for name, array in kept.items() if array.size)
+
+
+def _line(game: Game) -> Fit:
+    """The line through both outputs of each target of a single player, which leaves a penalty nothing to choose."""
+    drop = (game.full - game.empty)[:, None]
+    return Fit(drop, np.zeros_like(drop), game.empty, np.where(drop[:, 0] == 0, 0.0, 1.0))
+
+
+def _result(game: Game, surrogate: Fit, coalitions: int, stopped_by: str) -> GameResult:
     local = surrogate.intercept + np.ascontiguousarray(surrogate.values).sum(axis=1)
     parts = {"r2": surrogate.r2, "intercept": surrogate.intercept, "local_prediction": local}
-    return {
+    diagnostics = {
         **{name: game.by_sample(array) for name, array in parts.items()},
         "coalitions": coalitions,
         "stopped_by": stopped_by,
         **({"no_standard_error": CHOSEN} if surrogate.standard_error is None else {}),
     }
+    return GameResult(surrogate.values, surrogate.standard_error, diagnostics)

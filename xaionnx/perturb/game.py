@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import final
 
 import numpy as np
@@ -88,6 +88,7 @@ class Game:
         self._rows = ShortRows(model, removals, selection, weights, self._neighbours) if together else None
         self._applier = None if together else applier(model, self.removal, selection, applier_kind)
         self._empty: Array | None = None
+        self._common = 0
         self._open = np.ones(self.samples, dtype=bool)
 
     @property
@@ -122,7 +123,7 @@ class Game:
     @property
     def repeats(self) -> int:
         """Evaluations of inputs that are equal to others, so that the model did not run for them."""
-        return 0 if self._rows is None else self._rows.repeats
+        return self._common + (0 if self._rows is None else self._rows.repeats)
 
     def means(self, values: Array) -> Array:
         """Return the means over the baselines of values (M, B, ...), (M, ...)."""
@@ -195,8 +196,7 @@ class Game:
         """
         values, places = np.zeros((count, self._all)), np.zeros(count, dtype=np.intp) if places is None else places
         owners = None if self.samples == 1 else places
-        shared = {name: array for name, array in self.removal.sample.x.items() if name in self._model.shared}
-        for start, stop, outputs in self._model.batches(count, feed, self.selection.tensors, shared):
+        for start, stop, outputs in self._batches(count, feed):
             values[start:stop] = self.selection.select(outputs, None if owners is None else owners[start:stop])
             self._spent.add(self._numbers[places[start:stop]])
             progress.advance(stop - start)
@@ -204,6 +204,40 @@ class Game:
             first = self._numbers[places[int(np.argmin(np.isfinite(values).all(axis=1)))]]
             raise OutputError(f"{self._name} returns NaN or infinity for a part of sample {first} by itself.")
         return values[:, : self._explained], values[:, self._explained :]
+
+    def common(self, count: int, feed: Feed) -> Array:
+        """Return the targets of all samples for inputs that are the same for each, (M, R T); the model runs once.
+
+        Parameters
+        ----------
+        count : int
+            The number M of inputs, which count as evaluations of each sample that is not settled.
+        feed : function
+            As in :meth:`watch_apart`.
+
+        Raises
+        ------
+        OutputError
+            The model returns NaN or infinity.
+        """
+        values, places = np.zeros((count, self.samples, self._explained)), np.flatnonzero(self._open)
+        for start, stop, outputs in self._batches(count, feed):
+            for place in places:
+                owners = None if self.samples == 1 else np.full(stop - start, place)
+                values[start:stop, place] = self.selection.select(outputs, owners)[:, : self._explained]
+            self._spent.add(self._numbers[places], stop - start)
+            progress.advance((stop - start) * len(places))
+        self._common += count * (len(places) - 1)
+        if not np.isfinite(values).all():
+            raise OutputError(
+                f"{self._name} returns NaN or infinity for inputs near the samples. Explain another target."
+            )
+        return values.reshape(count, -1)
+
+    def _batches(self, count: int, feed: Feed) -> Iterator[tuple[int, int, Mapping[str, Array]]]:
+        """Run the model on inputs in batches, with those that have no batch axis."""
+        shared = {name: array for name, array in self.removal.sample.x.items() if name in self._model.shared}
+        return self._model.batches(count, feed, self.selection.tensors, shared)
 
     def watch(self, codes: Array) -> tuple[Array, Array]:
         """Return the targets and the watched numbers for each coalition.
@@ -283,8 +317,7 @@ class Game:
                 removal.fill(codes[row : row + 1], slice(draw, draw + 1), one)
             return inputs
 
-        shared = {name: array for name, array in removal.sample.x.items() if name in self._model.shared}
-        for start, stop, outputs in self._model.batches(len(rows), feed, self.selection.tensors, shared):
+        for start, stop, outputs in self._batches(len(rows), feed):
             values, some = self.selection.select(outputs), rows[start:stop]
             if not np.isfinite(values).all():
                 raise self._not_finite(int(some[int(np.argmin(np.isfinite(values).all(axis=1)))]), 0)

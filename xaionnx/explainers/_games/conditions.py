@@ -35,16 +35,13 @@ class Condition:
     own : int
         The number of the bin that the sample is in.
     bins : array of int (B,)
-        The bin of each row; -1 if it is in none, as words that no row shares with the sample.
-    edges : array
-        Of numbers: bin k holds the values in (edges[k - 1], edges[k]]; empty for words.
+        The bin of each row; of words, 0 for those of the sample and 1 for others.
     """
 
     rule: str
     places: Mapping[str, Array]
     own: int
     bins: Array
-    edges: Array
 
     __repr__ = short_repr
 
@@ -53,10 +50,83 @@ class Condition:
         """Whether each row meets the condition, (B,)."""
         return np.asarray(self.bins == self.own)
 
+
+@final
+@dataclass(frozen=True, eq=False)
+class Division:
+    """The rows of data as the columns of a player divide them, whatever the sample: bins of numbers, or words.
+
+    Attributes
+    ----------
+    columns : tuple of str
+        The names of the columns.
+    places : mapping of int arrays by input name
+        The elements of the player, in the flattened input.
+    values : mapping of arrays (B, ...) by input name
+        The rows at these elements.
+    words : tuple of str
+        What whole numbers stand for.
+    edges : array
+        Of numbers: bin k holds the values in (edges[k - 1], edges[k]], and the last one those that are missing; empty
+        for words.
+    bins : array of int (B,)
+        The bin of each row; of words all are 0.
+    """
+
+    columns: tuple[str, ...]
+    places: Mapping[str, Array]
+    values: Mapping[str, Array]
+    words: tuple[str, ...]
+    edges: Array
+    bins: Array
+
+    __repr__ = short_repr
+
+    @classmethod
+    def of(
+        cls, columns: tuple[str, ...], places: Mapping[str, Array], values: Mapping[str, Array], words: tuple[str, ...]
+    ) -> Division:
+        """Divide rows by their quartiles, or by words: those of categories, of groups of columns and of other types."""
+        rows = next(iter(values.values()))
+        numbers = np.empty(0)
+        if len(columns) == 1 and rows.dtype.kind in "fiu" and not words:
+            numbers = rows[:, 0].astype(np.float64)
+        known = np.isfinite(numbers)
+        if not known.any():
+            return cls(columns, places, values, words, np.empty(0), np.zeros(len(rows), dtype=np.intp))
+        edges = quartile_bins(numbers[known])
+        bins = np.where(known, np.searchsorted(edges, numbers), len(edges) + 1)
+        return cls(columns, places, values, words, edges, bins)
+
     @property
     def of_numbers(self) -> bool:
-        """Whether the condition is an interval."""
+        """Whether conditions are intervals."""
         return len(self.edges) > 0
+
+    def condition(self, sample: Sample) -> Condition:
+        """Return the condition that a sample meets."""
+        own = {name: sample.x[name].reshape(-1)[places] for name, places in self.places.items()}
+        return self._of_number(float(own[next(iter(own))][0])) if self.of_numbers else self._of_words(own)
+
+    def _of_number(self, x: float) -> Condition:
+        (column,), edges = self.columns, self.edges
+        if np.isnan(x):
+            return Condition(f"{column} is missing", self.places, len(edges) + 1, self.bins)
+        number = int(np.searchsorted(edges, x))
+        low = f"{value_text(edges[number - 1])} < " if number else ""
+        high = f" <= {value_text(edges[number])}" if number < len(edges) else ""
+        rule = f"{low}{column}{high}" if high else f"{column} > {value_text(edges[-1])}"
+        return Condition(rule, self.places, number, self.bins)
+
+    def _of_words(self, own: Mapping[str, Array]) -> Condition:
+        same = np.ones(len(self.bins), dtype=bool)
+        for name, rows in self.values.items():
+            # NaN is missing in both.
+            missing = np.asarray(rows != rows, dtype=bool) & np.asarray(own[name] != own[name], dtype=bool)
+            same &= (np.asarray(rows == own[name], dtype=bool) | missing).all(axis=1)
+        told = [value_text(value, words=self.words) for array in own.values() for value in array.tolist()]
+        rule = " and ".join(f"{column} = {word}" for column, word in zip(self.columns, told, strict=True))
+        return Condition(rule, self.places, 0, np.where(same, 0, 1))
 
 
 def quartile_bins(values: Array) -> Array:
@@ -76,8 +146,8 @@ def quartile_bins(values: Array) -> Array:
     return np.array([below.max()]) if edges[0] == values.max() and len(below) else edges
 
 
-def conditions_of(method: str, removal: Removal) -> list[Condition]:
-    """The condition of each player of a row: the bin of a number, or equal words, categories and groups of columns.
+def divisions_of(method: str, removal: Removal) -> list[Division]:
+    """The division of the rows of data by each player of a row.
 
     Raises
     ------
@@ -98,41 +168,8 @@ def conditions_of(method: str, removal: Removal) -> list[Condition]:
     found = []
     for player in range(removal.players.count):
         places = {name: np.flatnonzero(own == player) for name, own in labels.items() if (own == player).any()}
-        found.append(_condition(sample, places, rows, columns))
+        names = tuple(columns[name][k] for name, own in places.items() for k in own)
+        spec = sample.spec if next(iter(places)) == sample.main else None
+        words = () if spec is None else tuple(spec.categories.get(names[0], ()))
+        found.append(Division.of(names, places, {name: rows[name][:, own] for name, own in places.items()}, words))
     return found
-
-
-def _condition(
-    sample: Sample, places: Mapping[str, Array], rows: Mapping[str, Array], columns: Mapping[str, list[str]]
-) -> Condition:
-    names = [columns[name][k] for name, own in places.items() for k in own]
-    name = next(iter(places))
-    spec = sample.spec if name == sample.main else None
-    words = () if spec is None else tuple(spec.categories.get(names[0], ()))
-    own = np.concatenate([sample.x[n].reshape(-1)[k] for n, k in places.items()])
-    values = np.concatenate([rows[n][:, k] for n, k in places.items()], axis=1)
-    if len(own) > 1 or own.dtype.kind not in "fiu" or words:
-        same = np.array([all(_equal(a, b) for a, b in zip(row, own, strict=True)) for row in values])
-        others = {tuple(row): 0 for row in values[~same].tolist()}
-        numbers = {key: number + 1 for number, key in enumerate(others)}
-        bins = np.array([0 if s else numbers[tuple(row)] for s, row in zip(same, values.tolist(), strict=True)])
-        told = [value_text(value, words=words) for value in own.tolist()]
-        rule = " and ".join(f"{column} = {word}" for column, word in zip(names, told, strict=True))
-        return Condition(rule, places, 0, bins, np.empty(0))
-    numbers_of_rows = values[:, 0].astype(np.float64)
-    x, known = float(own[0]), np.isfinite(numbers_of_rows)
-    if np.isnan(x) or not known.any():
-        bins = np.where(known, 1, 0)
-        return Condition(f"{names[0]} is missing", places, 0, bins, np.empty(0))
-    edges = quartile_bins(numbers_of_rows[known])
-    bins = np.where(known, np.searchsorted(edges, numbers_of_rows), len(edges) + 1)
-    number = int(np.searchsorted(edges, x))
-    low = f"{value_text(edges[number - 1])} < " if number else ""
-    high = f" <= {value_text(edges[number])}" if number < len(edges) else ""
-    rule = f"{low}{names[0]}{high}" if high else f"{names[0]} > {value_text(edges[-1])}"
-    return Condition(rule, places, number, bins, edges)
-
-
-def _equal(a: object, b: object) -> bool:
-    # NaN is missing in both.
-    return bool(a == b) or (a != a and b != b)

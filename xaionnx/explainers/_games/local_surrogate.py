@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import final
@@ -40,6 +40,17 @@ class Fit:
     standard_error: Array | None
     intercept: Array
     r2: Array
+
+    @classmethod
+    def joined(cls, fits: Sequence[Fit]) -> Fit:
+        """Return the fits of further targets one after the other."""
+        errors = [one.standard_error for one in fits if one.standard_error is not None]
+        return cls(
+            np.concatenate([one.values for one in fits]),
+            np.concatenate(errors) if errors else None,
+            np.concatenate([one.intercept for one in fits]),
+            np.concatenate([one.r2 for one in fits]),
+        )
 
 
 @final

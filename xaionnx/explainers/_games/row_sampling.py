@@ -7,64 +7,71 @@ from typing import final
 
 import numpy as np
 
-from xaionnx.explainers._games.conditions import Condition
+from xaionnx.data.sample import Sample
+from xaionnx.explainers._games.conditions import Division
 from xaionnx.perturb.removal import Removal
 from xaionnx.typing import Array
 
 
 @final
 class SampledRows:
-    """``count`` rows, of which the first is the sample itself.
+    """``count`` rows around any sample: each column takes a random row's bin, and a value in it.
 
-    In the others each column takes a random row's bin, and of numbers a value from the normal distribution with the
-    mean and deviation of the rows in the bin, truncated to it; of words that row's.
+    Of numbers it is from the normal distribution with the mean and deviation of the rows in the bin, truncated to it;
+    of words that row's. The rows are the same for all samples that are equal in what no player removes.
 
-    Attributes
+    Parameters
     ----------
-    same : array of bool (count, P)
-        Whether a column meets the condition of the sample.
+    removal : Removal
+        Of one of the samples.
+    divisions : sequence of P Division
+    seed, count : int
     """
 
-    def __init__(self, removal: Removal, conditions: Sequence[Condition], seed: int, count: int) -> None:
-        self._removal = removal
-        self.same = np.ones((count, len(conditions)), dtype=bool)
+    def __init__(self, removal: Removal, divisions: Sequence[Division], seed: int, count: int) -> None:
+        self._removal, self._divisions = removal, divisions
+        self._taken: list[Array] = []
         self._values: list[Array] = []
-        for player, condition in enumerate(conditions):
+        for player, division in enumerate(divisions):
             rng = np.random.default_rng([seed, player])
-            taken = rng.integers(removal.draws, size=count - 1)
-            self.same[1:, player] = condition.bins[taken] == condition.own
-            self._values.append(_numbers(removal, condition, taken, rng) if condition.of_numbers else taken)
-        self._conditions = conditions
+            taken = rng.integers(removal.draws, size=count)
+            self._taken.append(taken)
+            self._values.append(_numbers(removal, division, taken, rng) if division.of_numbers else taken)
+
+    def same(self, sample: Sample, count: int) -> Array:
+        """Whether each column of the first rows meets the condition of a sample, bool (count, P)."""
+        found = np.empty((count, len(self._divisions)), dtype=bool)
+        for player, (division, taken) in enumerate(zip(self._divisions, self._taken, strict=True)):
+            found[:, player] = division.condition(sample).holds[taken[:count]]
+        return found
 
     def feed(self, start: int, stop: int) -> dict[str, Array]:
         """The inputs of rows ``start`` to ``stop``."""
-        x = self._removal.sample.own
+        x, draws = self._removal.sample.own, self._removal.draws
         rows = {name: np.repeat(array[None], stop - start, axis=0) for name, array in x.items()}
-        first = 1 if start == 0 else 0
-        for condition, values in zip(self._conditions, self._values, strict=True):
-            part = values[max(0, start - 1) : stop - 1]
-            for name, places in condition.places.items():
+        for division, values in zip(self._divisions, self._values, strict=True):
+            for name, places in division.places.items():
                 flat = rows[name].reshape(stop - start, -1)
-                if condition.of_numbers:
-                    flat[first:, places] = part[:, None]
+                if division.of_numbers:
+                    flat[:, places] = values[start:stop, None]
                 else:
-                    own = self._removal.baseline[name].reshape(self._removal.draws, -1)
-                    flat[first:, places] = own[part[:, None], places]
+                    own = self._removal.baseline[name].reshape(draws, -1)
+                    flat[:, places] = own[values[start:stop, None], places]
                 rows[name] = flat.reshape(rows[name].shape)
         return rows
 
 
-def _numbers(removal: Removal, condition: Condition, taken: Array, rng: np.random.Generator) -> Array:
+def _numbers(removal: Removal, division: Division, taken: Array, rng: np.random.Generator) -> Array:
     """A number in the bin of each of the rows taken; NaN where theirs is missing."""
     from scipy import special
 
-    ((name, place),) = condition.places.items()
-    data = removal.baseline[name].reshape(removal.draws, -1)[:, place[0]].astype(np.float64)
+    (name,) = division.places
+    data = division.values[name][:, 0].astype(np.float64)
     drawn, shares = np.full(len(taken), np.nan), rng.random(len(taken))
     known = data[np.isfinite(data)]
-    ends = np.concatenate([[known.min()], condition.edges, [known.max()]])
-    for number in range(len(condition.edges) + 1):
-        here, inside = condition.bins[taken] == number, data[condition.bins == number]
+    ends = np.concatenate([[known.min()], division.edges, [known.max()]])
+    for number in range(len(division.edges) + 1):
+        here, inside = division.bins[taken] == number, data[division.bins == number]
         if not here.any():
             continue
         low, high, mean, deviation = ends[number], ends[number + 1], inside.mean(), inside.std()

@@ -185,17 +185,18 @@ class Settled:
         self._game, self._limit = game, limit
         self._is_open = np.ones(game.samples, dtype=bool)
 
-    def add(self, result: GameResult, error: Array | None = None) -> bool:
+    def add(self, result: GameResult, error: Array | None = None, limit: Array | None = None) -> bool:
         """Take the result of a stage for the samples that are open, and return whether none is open any more.
 
         The diagnostic ``stopped_by`` is that of samples which are not settled. ``error`` (R T, ...) is compared with
-        the limit, by default the standard error of the values.
+        the limit, by default the standard error of the values with that of all stages.
         """
+        limit = self._limit if limit is None else limit
         error, samples = result.standard_error if error is None else error, self._game.samples
         within = np.zeros(samples, dtype=bool)
-        if error is not None and self._limit is not None:
+        if error is not None and limit is not None:
             largest = error.max(axis=1, initial=0.0)
-            within = (largest <= self._limit).reshape(samples, -1).all(axis=1) & self._is_open
+            within = (largest <= limit).reshape(samples, -1).all(axis=1) & self._is_open
         reason = result.diagnostics["stopped_by"]
         reasons = ["tolerance" if one and reason != "enumeration" else reason for one in within]
         result = replace(result, diagnostics={**result.diagnostics, "stopped_by": BySample(reasons)})
