@@ -6,6 +6,7 @@ from scipy import stats
 
 import xaionnx
 from models import planted
+from tests.tiny import loaded
 from tests.tolerances import Tolerance, assert_close
 from xaionnx import Features, InputSpec, Model
 from xaionnx.data.sample import Sample
@@ -198,13 +199,11 @@ def test_the_same_rows_surround_all_samples_and_are_run_once(settings, monkeypat
 
 
 def test_rows_that_differ_where_nothing_is_removed_have_surroundings_of_their_own():
-    """The third column belongs to no player, and stays as it is in each sample."""
-    model = planted.load(planted.polynomial(3, {(0, 2): 1.0}))
-    x = np.array([[0.2, 0.1, 1.0], [0.2, 0.1, -3.0], [0.4, 0.3, 1.0]], dtype=np.float32)
-    method = in_bins(features=np.array([0, 1, -1]), alpha=0.0, budget=500)
-    together = xaionnx.explain(model, x, method, 0)
-    for n in range(3):
-        np.testing.assert_array_equal(xaionnx.explain(model, x[n : n + 1], method, 0).values[0], together.values[n])
-    # The slope of the first column is the third one.
-    assert np.sign(together.values[0, 0]) == -np.sign(together.values[1, 0])
-    np.testing.assert_allclose(together.values[1, 0], -3 * together.values[0, 0], rtol=1e-4)
+    """The second input belongs to no player, and stays as it is in each sample."""
+    model = loaded("g (float[N,2] x, float[N,1] x2) => (float[N,2] y) { y = Mul(x, x2) }")
+    x = {"x": np.float32([[0.2, 0.1]] * 3), "x2": np.float32([[1.0], [-3.0], [1.0]])}
+    method = Lime(neighbourhood="bins", background=ROWS[:, :2], features={"x": [0, 1]}, alpha=0.0, budget=500)
+    first, second, third = xaionnx.explain(model, x, method, 0).values
+    np.testing.assert_allclose(second, -3 * first, rtol=1e-4)
+    np.testing.assert_array_equal(third, first)
+    assert abs(first[0]) > 0.1
