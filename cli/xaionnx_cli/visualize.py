@@ -34,7 +34,9 @@ class Objectives(MethodGroup):
 
         own = [
             click.Option(["-o", "--save", "save"], metavar="FILE", help="The pictures (.png), or the record (.npz)."),
-            click.Option(["--start"], metavar="FILE", help="A picture to start from, as for a deep dream."),
+            click.Option(["--start"], metavar="FILE", help="A picture to start from."),
+            click.Option(["--negative"], is_flag=True, help="Make it small instead of large."),
+            click.Option(["--resume"], metavar="FILE.npz", help="Go on with a search that was saved with -o FILE.npz."),
         ]
         return search_command(name, OBJECTIVES.find(name), _visualize, own, [Search])
 
@@ -44,6 +46,8 @@ class Request(SearchRequest):
     """The options of ``xaionnx visualize``."""
 
     start: str | None
+    negative: bool
+    resume: str | None
 
 
 @click.command(cls=Objectives, no_args_is_help=True)
@@ -55,17 +59,14 @@ def command() -> None:
     xaionnx visualize class_score MODEL.onnx --label espresso -o espresso.png
 
     A picture that is large in random views that the search did not see shows a form; others show noise. Both numbers
-    are printed.
+    are printed. Ctrl-C keeps what is found so far; a search that was saved as .npz goes on with --resume.
     """
 
 
 def _visualize(kind: type[Objective], **given: OptionValue) -> int:
     from xaionnx import parameters
-    from xaionnx.optimization import Search
-    from xaionnx.render import found_pictures, save
-    from xaionnx_cli import _report
+    from xaionnx.optimization import Search, SearchInterrupted
     from xaionnx_cli._deadline import time_limit_between_runs
-    from xaionnx_cli._messages import write_lines
     from xaionnx_cli._progress import progress_bar
 
     objective = kind(**{name: given.pop(name) for name in parameters.declared(kind)})
@@ -74,8 +75,27 @@ def _visualize(kind: type[Objective], **given: OptionValue) -> int:
     place = request.place(_SUFFIXES, [request.start])
     model = request.open()
     start = None if request.start is None else Path(request.start)
-    with progress_bar() as bar, time_limit_between_runs(request.timeout, "A search", bar):
-        found = search.run(model, objective, start)
+    wanted = -objective if request.negative else objective
+    try:
+        with progress_bar() as bar, time_limit_between_runs(request.timeout, "A search", bar):
+            found = search.run(model, wanted, start, request.resume)
+    except SearchInterrupted as stop:
+        _conclude(stop.found, request, place)
+        said = stop.args[0] + ("" if place is None else f" and saved in {place}")
+        # The one before knows which signal it was.
+        before = stop.__cause__ or KeyboardInterrupt()
+        before.args = (said,)
+        raise before from None
+    _conclude(found, request, place)
+    return 0
+
+
+def _conclude(found: Visualization, request: Request, place: Path | None) -> None:
+    """Save and print what was found."""
+    from xaionnx.render import found_pictures, save
+    from xaionnx_cli import _report
+    from xaionnx_cli._messages import write_lines
+
     if place is not None:
         if place.suffix.lower() == ".npz":
             found.save(place)
@@ -85,7 +105,6 @@ def _visualize(kind: type[Objective], **given: OptionValue) -> int:
         sys.stdout.write(_report.dump_json({**found.to_dict(), "saved": request.save}) + "\n")
     else:
         write_lines([*_lines(found), f"saved {request.save}" if place else "nothing was saved: -o NAME.png draws it"])
-    return 0
 
 
 def _lines(found: Visualization) -> list[str]:

@@ -1,21 +1,32 @@
 """Parametrisations, views, objectives and optimisers, against differences, transposes and the model's own numbers."""
 
 import numpy as np
+import onnx
+import onnx.parser
 import pytest
+from scipy import ndimage, optimize
 
 from tests.tiny import trained
 from tests.tolerances import Tolerance, assert_close
+from xaionnx import Model
 from xaionnx.errors import OutputError, ParameterError, UnknownNameError, UnsupportedModelError
+from xaionnx.optimisers import SHORT_OPTIMISERS
 from xaionnx.optimisers.adam import Adam
+from xaionnx.optimisers.fista import Fista
+from xaionnx.optimisers.lbfgs import Lbfgs
 from xaionnx.optimisers.momentum import Momentum
 from xaionnx.optimization import OBJECTIVES, Search
 from xaionnx.optimization.objectives.channel import Channel
 from xaionnx.optimization.objectives.class_score import ClassScore
+from xaionnx.optimization.objectives.diversity import Diversity
 from xaionnx.optimization.parametrisation import PARAMETRISATIONS, Canvas, correlated, decorrelated
-from xaionnx.optimization.search import _VALUE, _Scene, roughness_slope
-from xaionnx.optimization.views import View
+from xaionnx.optimization.parametrisations.generator import Generator
+from xaionnx.optimization.scene import Scene
+from xaionnx.optimization.search import roughness, roughness_slope
+from xaionnx.optimization.views import Moves, View
 
 LAYER = "/6/Relu_output_0"
+PICTURE = np.load("models/data/mnist_sample.npz")["images"][7:8].astype(np.float32) / 255
 SETTINGS = {
     "channel": {"layer": LAYER, "channel": 5},
     "neuron": {"layer": LAYER, "channel": 5, "row": 0, "column": 3},
@@ -23,15 +34,57 @@ SETTINGS = {
     "layer": {"layer": LAYER},
     "direction": {"layer": LAYER, "weights": np.arange(1, 33)},
     "class_score": {"label": 3},
+    "inversion": {"layer": LAYER, "picture": PICTURE},
+    "caricature": {"layer": LAYER, "picture": PICTURE},
+    "diversity": {"layer": LAYER},
+    "interpolation": {"layer": LAYER, "channel": 5, "second": 9},
+    "total_variation": {"power": 1.5},
+    "norm": {"power": 6},
+    "blur": {"sigma": 2},
 }
-# From the activations (32, 14, 14) of the layer and the logits.
+T = np.linspace(0, 1, 4)
+# A generator has tests of its own.
+EXACT = [name for name in PARAMETRISATIONS.names() if name != "generator"]
+
+
+def of_picture(model):
+    return model.with_outputs([LAYER]).run({"pixels": PICTURE}, [LAYER])[LAYER][0]
+
+
+def gram_cosines(h):
+    grams = np.einsum("nchw,ndhw->ncd", h, h).reshape(len(h), -1)
+    unit = grams / np.linalg.norm(grams, axis=1, keepdims=True)
+    return unit @ unit.T
+
+
+def blur_loss(s):
+    return np.square(s - ndimage.gaussian_filter(s, (0, 2, 2), mode="nearest")).mean()
+
+
+def variation(s, power):
+    down, right = np.diff(s, axis=1)[:, :, :-1], np.diff(s, axis=2)[:, :-1]
+    return ((down**2 + right**2) ** (power / 2)).mean()
+
+
+# From pictures (4, 1, 28, 28), activations (4, 32, 14, 14) of the layer, those of one more picture, and logits.
 BY_HAND = {
-    "channel": lambda h, y: h[5].mean(),
-    "neuron": lambda h, y: h[5, 0, 3],
-    "spatial": lambda h, y: np.square(h[:, h.shape[1] // 2, h.shape[2] // 2]).mean(),
-    "layer": lambda h, y: np.square(h).mean(),
-    "direction": lambda h, y: np.tensordot(np.arange(1, 33) / np.linalg.norm(np.arange(1, 33)), h, 1).mean(),
-    "class_score": lambda h, y: y[3],
+    "channel": lambda s, h, h0, y: h[:, 5].mean((1, 2)),
+    "neuron": lambda s, h, h0, y: h[:, 5, 0, 3],
+    "spatial": lambda s, h, h0, y: np.square(h[:, :, h.shape[2] // 2, h.shape[3] // 2]).mean(1),
+    "layer": lambda s, h, h0, y: np.square(h).mean((1, 2, 3)),
+    "direction": lambda s, h, h0, y: np.einsum(
+        "c,nchw->nhw", np.arange(1, 33) / np.linalg.norm(np.arange(1, 33)), h
+    ).mean((1, 2)),
+    "class_score": lambda s, h, h0, y: y[:, 3],
+    "inversion": lambda s, h, h0, y: -np.square(h - h0).sum((1, 2, 3)) / np.square(h0).sum(),
+    "caricature": lambda s, h, h0, y: np.array(
+        [(one * h0).mean() * max((one * h0).sum() / np.sqrt((one**2).sum() * (h0**2).sum()), 0.1) ** 2 for one in h]
+    ),
+    "diversity": lambda s, h, h0, y: -(gram_cosines(h).sum(1) - 1) / 3,
+    "interpolation": lambda s, h, h0, y: (1 - T) * h[:, 5].mean((1, 2)) + T * h[:, 9].mean((1, 2)),
+    "total_variation": lambda s, h, h0, y: np.array([variation(one, 1.5) for one in s]),
+    "norm": lambda s, h, h0, y: np.abs(2 * s - 1).__pow__(6).mean((1, 2, 3)),
+    "blur": lambda s, h, h0, y: np.array([blur_loss(one) for one in s]),
 }
 
 
@@ -39,34 +92,58 @@ def digits(count):
     return np.load("models/data/mnist_sample.npz")["images"][:count].astype(np.float32) / 255
 
 
+def whole(scene):
+    """The view of all of a canvas that is as large as what the model reads, and the pictures on it."""
+    return View.at(scene.size, scene.size)
+
+
 @pytest.mark.parametrize("name", OBJECTIVES.names())
 def test_an_objective_is_the_number_that_it_says(name):
-    model = trained("mnist_cnn")
-    scene = _Scene.of(model, OBJECTIVES.configured(name, SETTINGS[name]), 1)
-    x = digits(4)
-    found = scene.judged.run({scene.name: x}, [_VALUE])[_VALUE][:, 0]
-    outputs = model.with_outputs([LAYER]).run({scene.name: x})
-    expected = [BY_HAND[name](h, y) for h, y in zip(outputs[LAYER], outputs["logits"], strict=True)]
-    assert_close(found, np.array(expected), Tolerance.SIGNED_LAYERS)
+    model, x = trained("mnist_cnn"), digits(4)
+    scene = Scene.of(model, OBJECTIVES.configured(name, SETTINGS[name]), 4)
+    outputs = model.with_outputs([LAYER]).run({"pixels": x})
+    expected = BY_HAND[name](x.astype(float), outputs[LAYER].astype(float), of_picture(model), outputs["logits"])
+    assert_close(scene.value(whole(scene), x), expected, Tolerance.SIGNED_LAYERS)
+
+
+@pytest.mark.parametrize("name", OBJECTIVES.names())
+def test_gradients_of_objectives_agree_with_differences(name):
+    model, rng = trained("mnist_cnn"), np.random.default_rng(3)
+    scene = Scene.of(model, OBJECTIVES.configured(name, SETTINGS[name]), 4)
+    x = (0.2 + 0.6 * digits(4) + 0.05 * rng.uniform(size=(4, 1, 28, 28))).astype(np.float32)
+    _, slope = scene.gradient(whole(scene), x)
+    # Along the gradient itself the difference is large against rounding and the kinks of the model.
+    along = slope / np.linalg.norm(slope)
+    step = np.float32(0.001)
+    ends = [scene.value(whole(scene), x + s * step * along).sum() for s in (1, -1)]
+    assert (ends[0] - ends[1]) / (2 * step) == pytest.approx((slope * along).sum(), rel=0.02)
 
 
 def test_objectives_add_and_scale():
-    model, x = trained("mnist_cnn"), digits(3)
-    one, other = ClassScore(label=1), Channel(layer=LAYER, channel=2)
-    alone = [_Scene.of(model, each, 1).judged.run({"pixels": x}, [_VALUE])[_VALUE] for each in (one, other)]
-    both = _Scene.of(model, 2 * one - 0.5 * other, 1).judged.run({"pixels": x}, [_VALUE])[_VALUE]
-    assert_close(both, 2 * alone[0] - 0.5 * alone[1], Tolerance.SIGNED_LAYERS)
+    model, x = trained("mnist_cnn"), digits(4)
+    one, other = ClassScore(label=1), Diversity(layer=LAYER)
+    alone = [scene.value(whole(scene), x) for scene in (Scene.of(model, each, 4) for each in (one, other))]
+    scene = Scene.of(model, 2 * (one - 0.5 * other) - one, 4)
+    assert_close(scene.value(whole(scene), x), alone[0] - alone[1], Tolerance.SIGNED_LAYERS)
+
+
+def test_arrays_of_other_numbers_are_other_objectives():
+    """A graph is kept until another objective is asked for, and long arrays have the same short representation."""
+    model, x = trained("mnist_cnn"), digits(1)
+    weights = [np.eye(32)[0], np.eye(32)[1]]
+    scenes = [Scene.of(model, OBJECTIVES.configured("direction", {"layer": LAYER, "weights": w}), 1) for w in weights]
+    assert scenes[0].value(whole(scenes[0]), x) != scenes[1].value(whole(scenes[1]), x)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("size", [(12, 10), (9, 11)])
-@pytest.mark.parametrize("name", PARAMETRISATIONS.names())
+@pytest.mark.parametrize("name", EXACT)
 def test_gradients_of_parametrisations_agree_with_differences(name, size, channels):
     parametrisation, canvas = PARAMETRISATIONS.configured(name, {}), Canvas(2, channels, *size)
     rng = np.random.default_rng(0)
     at = parametrisation.start(canvas, rng) * 30
     along, weights = rng.standard_normal(at.shape).astype(np.float32), rng.standard_normal(canvas.shape)
-    slope = parametrisation.back(canvas, parametrisation.pictures(canvas, at), weights.astype(np.float32))
+    slope = parametrisation.back(canvas, at, parametrisation.pictures(canvas, at), weights.astype(np.float32))
     step = np.float32(0.01)
     ends = [(parametrisation.pictures(canvas, at + s * step * along) * weights).sum() for s in (1, -1)]
     expected = (ends[0] - ends[1]) / (2 * step)
@@ -74,7 +151,67 @@ def test_gradients_of_parametrisations_agree_with_differences(name, size, channe
     assert abs((slope * along).sum() - expected) / scale < 1e-3
 
 
-@pytest.mark.parametrize("name", PARAMETRISATIONS.names())
+def test_the_gradient_of_a_generator_agrees_with_differences():
+    generator = Generator(model="models/mnist_vae_decoder.onnx", prior=0.3)
+    canvas = generator.canvas(Canvas(2, 1, 32, 32))
+    assert canvas == Canvas(2, 1, 28, 28)
+    rng = np.random.default_rng(0)
+    z = generator.start(canvas, rng)
+    pictures = generator.pictures(canvas, z)
+    assert pictures.min() >= 0
+    assert pictures.max() <= 1
+    weights, along = (
+        rng.standard_normal(canvas.shape).astype(np.float32),
+        rng.standard_normal(z.shape).astype(np.float32),
+    )
+    slope = generator.back(canvas, z, pictures, weights)
+    ends = [(generator.pictures(canvas, z + s * np.float32(0.01) * along) * weights).sum() for s in (1, -1)]
+    assert (slope * along).sum() == pytest.approx((ends[0] - ends[1]) / 0.02, rel=0.02)
+    lost, steep = generator.penalty(z)
+    np.testing.assert_allclose(lost, 0.15 * (z**2).sum(1), rtol=1e-6)
+    np.testing.assert_allclose(steep, 0.3 * z, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("factor", "offset", "channels"), [(2.0, -1.0, "first"), (255.0, 0.0, "first"), (1.0, 0.0, "last")]
+)
+def test_generators_of_other_ranges_and_layouts_draw_the_same(tmp_path, factor, offset, channels):
+    """GANs end in tanh, Keras puts channels last: the picture from 0 to 1 is the same."""
+    proto = onnx.load("models/mnist_vae_decoder.onnx")
+    name = proto.graph.output[0].name
+    perm = [0, 2, 3, 1] if channels == "last" else [0, 1, 2, 3]
+    text = f"""<ir_version: 8, opset_import: ["" : 17]>
+        g (float[N,1,28,28] x) => (float[N,{"28,28,1" if channels == "last" else "1,28,28"}] y)
+        <float f = {{{factor}}}, float o = {{{offset}}}>
+        {{ a = Mul(x, f)  b = Add(a, o)  y = Transpose <perm = {perm}> (b) }}"""
+    other = Model.join(
+        "models/mnist_vae_decoder.onnx", onnx.parser.parse_model(text), connect={"x": name}, path=tmp_path / "g.onnx"
+    )
+    z = np.random.default_rng(0).standard_normal((2, other.input().shape[1]), dtype=np.float32)
+    canvas = Canvas(2, 1, 28, 28)
+    first = Generator(model="models/mnist_vae_decoder.onnx")
+    weights = np.random.default_rng(1).standard_normal(canvas.shape).astype(np.float32)
+    generator = Generator(model=other)
+    assert generator.canvas(Canvas(2, 1, 32, 32)) == canvas
+    pictures = generator.pictures(canvas, z)
+    np.testing.assert_allclose(pictures, first.pictures(canvas, z), atol=1e-5)
+    np.testing.assert_allclose(
+        generator.back(canvas, z, pictures, weights), first.back(canvas, z, pictures, weights), rtol=1e-3, atol=1e-4
+    )
+
+
+def test_what_is_no_generator_is_refused():
+    with pytest.raises(UnsupportedModelError, match="not pictures of one or three channels"):
+        Generator(model="models/german_credit_mlp.onnx").canvas(Canvas(1, 1, 32, 32))
+    with pytest.raises(UnsupportedModelError, match="draws 1 channels, and the model reads 3"):
+        Generator(model="models/mnist_vae_decoder.onnx").canvas(Canvas(1, 3, 32, 32))
+    with pytest.raises(ParameterError, match="code of a given picture is not known"):
+        Search(steps=1, parametrisation="generator:models/mnist_vae_decoder.onnx").run(
+            trained("mnist_cnn"), ClassScore(label=1), PICTURE
+        )
+
+
+@pytest.mark.parametrize("name", EXACT)
 def test_a_picture_survives_its_parameters(name):
     parametrisation, canvas = PARAMETRISATIONS.configured(name, {}), Canvas(1, 3, 16, 12)
     pictures = np.random.default_rng(1).uniform(0.05, 0.95, canvas.shape).astype(np.float32)
@@ -90,15 +227,17 @@ def test_colours_are_transformed_back():
 @pytest.mark.parametrize("seed", range(5))
 def test_the_way_back_through_a_view_is_its_transpose(seed):
     rng = np.random.default_rng(seed)
-    view = View.random((40, 37), (28, 30), rng, jitter=0.2, zoom=1.5, rotation=90)
+    view = View.random((40, 37), (28, 30), rng, Moves(0.2, 1.5, 90, reflect=seed % 2 == 0))
     x, y = (
         rng.standard_normal((2, 3, 40, 37)).astype(np.float32),
         rng.standard_normal((2, 3, 28, 30)).astype(np.float32),
     )
-    there, back = (view.crops(x) * y).sum(dtype=np.float64), (x * view.back(y)).sum(dtype=np.float64)
+    linear = view.crops(x) - view.crops(np.zeros_like(x))
+    there, back = (linear * y).sum(dtype=np.float64), (x * view.back(y)).sum(dtype=np.float64)
     assert there == pytest.approx(back, rel=1e-4)
     # Bilinear weights sum to 1, so that a gray canvas stays gray.
-    np.testing.assert_allclose(view.crops(np.full((1, 1, 40, 37), 0.3, np.float32)), 0.3, rtol=1e-5)
+    gray = 0.5 if view.gray is not None else 0.3
+    np.testing.assert_allclose(view.crops(np.full((1, 1, 40, 37), gray, np.float32)), gray, rtol=1e-5)
 
 
 def test_a_view_of_whole_pixels_is_a_crop():
@@ -110,14 +249,22 @@ def test_a_view_of_whole_pixels_is_a_crop():
     )
 
 
+def test_padding_is_gray_beyond_the_border():
+    black = np.zeros((1, 1, 6, 6), np.float32)
+    seen = View.at((6, 6), (10, 10), reflect=False).crops(black)[0, 0]
+    assert (seen[2:8, 2:8] == 0).all()
+    assert (seen[0] == 0.5).all()
+    assert (seen[:, -1] == 0.5).all()
+
+
 def test_the_slope_of_roughness_agrees_with_differences():
     rng = np.random.default_rng(0)
     x, d = rng.uniform(size=(1, 2, 5, 6)).astype(np.float32), rng.standard_normal((1, 2, 5, 6)).astype(np.float32)
 
-    def rough(s):
-        return (np.square(np.diff(s, axis=2)).sum() + np.square(np.diff(s, axis=3)).sum()) / s.size
-
-    expected = (rough(x + 0.01 * d) - rough(x - 0.01 * d)) / 0.02
+    assert roughness(x)[0] == pytest.approx(
+        (np.square(np.diff(x, axis=2)).sum() + np.square(np.diff(x, axis=3)).sum()) / x.size
+    )
+    expected = (roughness(x + 0.01 * d) - roughness(x - 0.01 * d))[0] / 0.02
     assert (roughness_slope(x) * d).sum() == pytest.approx(expected, rel=1e-3)
 
 
@@ -130,6 +277,66 @@ def test_adam_takes_the_steps_of_its_paper():
         m, v = 0.8 * m + 0.2 * g, 0.9 * v + 0.1 * g * g
         expected = 0.1 * (m / (1 - 0.8**t)) / (np.sqrt(v / (1 - 0.9**t)) + 1e-8)
         np.testing.assert_allclose(optimiser.step(state, g.astype(np.float32)), expected, rtol=1e-4)
+
+
+def test_ascent_follows_the_gradient_alone():
+    optimiser, state = SHORT_OPTIMISERS.read("ascent:0.5"), {}
+    steps = [optimiser.step(state, np.float32([g])) for g in (1, 1, -2)]
+    np.testing.assert_allclose(np.concatenate(steps), [0.5, 0.5, -1])
+
+
+def climbed(optimiser, value, gradient, start, calls):
+    x, state = np.array(start, dtype=float), {}
+    for _ in range(calls):
+        x = x + optimiser.step(state, gradient(x), value(x))
+    return x
+
+
+def test_lbfgs_finds_the_optima_that_scipy_finds():
+    """Rosenbrock's valley in 6 dimensions, from several starts side by side."""
+    starts = np.random.default_rng(0).uniform(-1.5, 1.5, (5, 6))
+    found = climbed(
+        Lbfgs(),
+        lambda x: -np.array([optimize.rosen(one) for one in x]),
+        lambda x: -np.array([optimize.rosen_der(one) for one in x]),
+        starts,
+        300,
+    )
+    scipys = [optimize.minimize(optimize.rosen, one, jac=optimize.rosen_der, method="L-BFGS-B").x for one in starts]
+    np.testing.assert_allclose(found, scipys, atol=1e-3)
+
+
+def test_lbfgs_treats_each_problem_by_itself():
+    rng = np.random.default_rng(1)
+    a, starts = rng.uniform(0.1, 10, (3, 4)), rng.standard_normal((3, 4))
+    together = climbed(Lbfgs(), lambda x: -(a * x**4).sum(1), lambda x: -4 * a * x**3, starts, 12)
+    for n in range(3):
+        b, start = a[n : n + 1], starts[n : n + 1]
+        alone = climbed(Lbfgs(), lambda x, b=b: -(b * x**4).sum(1), lambda x, b=b: -4 * b * x**3, start, 12)
+        np.testing.assert_allclose(together[n : n + 1], alone, rtol=1e-12)
+
+
+def test_lbfgs_needs_values():
+    with pytest.raises(ParameterError, match="compares values"):
+        Lbfgs().step({}, np.ones((1, 2)))
+
+
+def test_fista_solves_the_lasso_whose_solution_is_a_soft_threshold():
+    """For f = -c (x - a)^2 / 2 the maximum of f - shrink |x| is soft(a, shrink / c)."""
+    a, curvature = np.array([[3.0, -0.2, 0.5, -2.0]]), np.array([[1.0, 0.5, 0.02, 0.1]])
+    found = climbed(Fista(shrink=0.01), lambda x: None, lambda x: -curvature * (x - a), np.zeros((1, 4)), 400)
+    expected = np.sign(a) * np.maximum(np.abs(a) - 0.01 / curvature, 0)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_fista_is_faster_than_the_gradient():
+    curvature = np.array([[1.0, 0.001]])
+    start = np.ones((1, 2))
+    fast, slow = (
+        climbed(optimiser, lambda x: None, lambda x: -curvature * x, start, 200)
+        for optimiser in (Fista(), SHORT_OPTIMISERS.read("ascent:1"))
+    )
+    assert (curvature * fast**2).sum() < 0.01 * (curvature * slow**2).sum()
 
 
 def test_momentum_adds_up_gradients():
@@ -148,6 +355,9 @@ def test_momentum_adds_up_gradients():
         ("class_score", {"label": 10}, UnknownNameError, "10 classes"),
         ("direction", {"layer": LAYER, "weights": np.ones(3)}, ParameterError, "32 channels"),
         ("direction", {"layer": LAYER, "weights": np.zeros(32)}, ParameterError, "not all of them 0"),
+        ("inversion", {"layer": LAYER}, ParameterError, "needs a picture"),
+        ("caricature", {"picture": PICTURE}, ParameterError, "needs a layer"),
+        ("diversity", {"layer": LAYER}, ParameterError, "'count' of 2 or more"),
     ],
 )
 def test_what_does_not_fit_is_refused(objective, settings, error, words):

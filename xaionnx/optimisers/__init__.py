@@ -6,20 +6,40 @@ Methods that search for a mask, and searches for an input, use them alike.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Final
+from typing import ClassVar, Final
 
 from xaionnx.parameters import real
 from xaionnx.part import Part
-from xaionnx.registry import Registry
+from xaionnx.registry import Form, Registry, Shorthand
 from xaionnx.typing import Array
 
 
 class Optimiser(Part, ABC):
-    """Steps uphill. Its state, by name, begins empty and is part of what a search can be resumed from."""
+    """Steps uphill. Its state, by name, begins empty and is part of what a search can be resumed from.
+
+    Attributes
+    ----------
+    compares : bool
+        Whether it compares values, so that the function must stay the same from step to step.
+    forms : tuple of Form
+        How it is written as a text.
+    """
+
+    compares: ClassVar[bool] = False
+    forms: ClassVar[tuple[Form[Optimiser], ...]]
 
     @abstractmethod
-    def step(self, state: dict[str, Array], gradient: Array) -> Array:
-        """Return the change of the parameters, and update the state."""
+    def step(self, state: dict[str, Array], gradient: Array, value: Array | None = None) -> Array:
+        """Return the change of the parameters, and update the state.
+
+        Parameters
+        ----------
+        state : dict of arrays
+        gradient : array (B, ...)
+            Of B problems that are solved beside each other.
+        value : array (B,), optional
+            Of those that compare.
+        """
 
 
 def learning_rate(default: float) -> float:
@@ -28,3 +48,4 @@ def learning_rate(default: float) -> float:
 
 
 OPTIMISERS: Final[Registry[Optimiser]] = Registry("optimiser", "xaionnx.optimisers", Optimiser)
+SHORT_OPTIMISERS: Final = Shorthand(OPTIMISERS)

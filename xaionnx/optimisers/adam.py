@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import final
+from typing import ClassVar, final
 
 import numpy as np
 
 from xaionnx.optimisers import Optimiser, learning_rate
 from xaionnx.parameters import real
+from xaionnx.registry import Form
 from xaionnx.typing import Array
 
 _EPSILON = 1e-8
@@ -26,11 +27,16 @@ class Adam(Optimiser):
     Kingma and Ba, Adam: a method for stochastic optimization, ICLR 2015, arXiv:1412.6980, algorithm 1.
     """
 
+    forms: ClassVar[tuple[Form[Optimiser], ...]] = (
+        Form("adam", lambda rate: Adam() if rate is None else Adam(learning_rate=float(rate)), "[:rate]", "adam:0.05"),
+    )
+
     learning_rate: float = learning_rate(0.02)
     beta1: float = real(0.9, "share of the earlier mean of gradients", low=0, high=0.999999)
     beta2: float = real(0.999, "share of the earlier mean of squares", low=0, high=0.999999)
 
-    def step(self, state: dict[str, Array], gradient: Array) -> Array:
+    def step(self, state: dict[str, Array], gradient: Array, value: Array | None = None) -> Array:
+        del value
         if not state:
             state |= {
                 "mean": np.zeros_like(gradient),

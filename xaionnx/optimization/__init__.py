@@ -12,7 +12,7 @@ from xaionnx.optimization.counterfactual_search import (
     counterfactual,
 )
 from xaionnx.optimization.objective import OBJECTIVES, Objective
-from xaionnx.optimization.search import Search, visualize
+from xaionnx.optimization.search import Search, SearchInterrupted, visualize
 from xaionnx.optimization.visualization import Visualization
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "CounterfactualSearch",
     "Objective",
     "Search",
+    "SearchInterrupted",
     "Visualization",
     "counterfactual",
     "visualize",

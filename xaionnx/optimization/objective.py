@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, ClassVar, Final, final
 import numpy as np
 
 from xaionnx import parameters
+from xaionnx.data.inputs import Given
 from xaionnx.data.sample import Sample
 from xaionnx.errors import ParameterError, UnknownNameError, UnsupportedModelError
+from xaionnx.hooks import hook
 from xaionnx.layers.layer import check_layer, layer_name
 from xaionnx.layers.shapes import tensor_shapes
 from xaionnx.layers.spatial_map import SpatialMap
@@ -36,10 +38,12 @@ class ObjectiveGraph:
         Any sample, for sizes.
     g : Builder
         Of the model's graph.
+    count : int
+        B pictures, which are searched for together.
     """
 
-    def __init__(self, model: Model, sample: Sample, g: Builder) -> None:
-        self.model, self.sample, self.g = model, sample, g
+    def __init__(self, model: Model, sample: Sample, g: Builder, count: int = 1) -> None:
+        self.model, self.sample, self.g, self.count = model, sample, g, count
 
     def tensor(self, name: str) -> ir.Value:
         """Return a tensor of the graph.
@@ -65,9 +69,7 @@ class ObjectiveGraph:
         UnknownNameError, UnsupportedModelError
             There is no such layer, or its axes are unknown.
         """
-        if name is None:
-            raise ParameterError("The objective needs a layer. Name a tensor; 'xaionnx inspect MODEL' lists them.")
-        name = layer_name(self.model, name)
+        name = self._named(name)
         x = self.tensor(name)
         shape = self.shape(name)
         try:
@@ -87,11 +89,60 @@ class ObjectiveGraph:
             raise UnsupportedModelError(f"The sizes of layer '{name}' of {self.model.name} are not known.")
         return tuple(int(size or 0) for size in shape[1:])
 
+    def flat(self, name: str | None) -> tuple[ir.Value, int]:
+        """Return a layer as one row of numbers for each sample, (N, K), and K.
+
+        Raises
+        ------
+        ParameterError, UnknownNameError, UnsupportedModelError
+            As for :meth:`planes`.
+        """
+        name = self._named(name)
+        count = int(np.prod(self.shape(name)))
+        return self.g.reshape(self.tensor(name), np.array([0, count], dtype=np.int64)), count
+
+    def activations(self, name: str | None, picture: Given | None) -> Array:
+        """Return a layer of a given picture as one row of numbers, (K,).
+
+        Raises
+        ------
+        ParameterError
+            There is no picture.
+        DataError, InputMismatchError
+            It cannot be read, or does not fit the model.
+        """
+        if picture is None:
+            raise ParameterError("The objective needs a picture, whose activations are searched for. Give 'picture'.")
+        name, info = self._named(name), self.model.input()
+        feeds = self.model.check(self.model.read(picture).arrays)
+        one = {key: x[:1] if key == info.name else x for key, x in feeds.items()}
+        if name in {output.name for output in self.model.outputs}:
+            return self.model.run(one, [name])[name].reshape(-1)
+        return self.model.with_outputs([name]).run(one, [name])[name].reshape(-1)
+
+    def pictures(self) -> tuple[ir.Value, tuple[int, int, int]]:
+        """Return what the model reads as pictures from 0 to 1, (N, C, h, w), and (C, h, w)."""
+        spec, info = self.model.input_spec, self.model.input()
+        shape = self.sample.x[info.name].shape
+        mean, scale = (np.asarray(each, np.float32).reshape(-1) for each in (spec.mean, spec.scale))
+        x = self.tensor(info.name)
+        if spec.channel_axis != 1:
+            x, shape = self.g.op("Transpose", x, perm=[0, 3, 1, 2]), (shape[2], *shape[:2])
+        channels, height, width = shape
+        factor, offset = (np.broadcast_to(each / 255, channels).reshape(-1, 1, 1) for each in (scale, mean))
+        scaled = self.g.op("Add", self.g.op("Mul", x, factor.copy()), offset.copy())
+        return scaled, (channels, height, width)
+
     def mean(self, value: ir.Value, count: int) -> ir.Value:
         """Return the mean over the ``count`` numbers of each sample, (N, 1)."""
         # A product, which every op set has alike.
         flat = self.g.reshape(value, np.array([0, count], dtype=np.int64))
         return self.g.op("MatMul", flat, np.full((count, 1), 1 / count, dtype=np.float32))
+
+    def _named(self, name: str | None) -> str:
+        if name is None:
+            raise ParameterError("The objective needs a layer. Name a tensor; 'xaionnx inspect MODEL' lists them.")
+        return layer_name(self.model, name)
 
 
 class Objective(Part, ABC):
@@ -105,13 +156,29 @@ class Objective(Part, ABC):
     ----------
     reference : str
         The publication that it follows.
+    joint : bool
+        Whether it compares the pictures of a search with each other, so that they run together.
+    same_start : bool
+        Whether all pictures of a search start from the same one, so that they differ by the objective alone.
     """
 
     reference: ClassVar[str] = ""
+    joint: ClassVar[bool] = False
+    same_start: ClassVar[bool] = False
 
     @abstractmethod
     def emit(self, graph: ObjectiveGraph) -> ir.Value:
-        """Add the nodes to a graph and return the value (N, 1)."""
+        """Add the nodes to a graph and return the terms (N, T); one unless ``term_weights`` says otherwise."""
+
+    @hook
+    def term_weights(self, count: int) -> Array:
+        """The weights (B, T) of the terms for each of B pictures."""
+        return np.ones((count, 1), dtype=np.float32)
+
+    @hook
+    def parts(self) -> tuple[Objective, ...]:
+        """The objectives that it is made of; itself alone."""
+        return (self,)
 
     @final
     def __add__(self, other: Objective) -> Objective:
@@ -140,8 +207,13 @@ class Weighted(Objective):
     terms: tuple[tuple[float, Objective], ...] = parameters.free((), "pairs", "weights and objectives", optional=False)
 
     def emit(self, graph: ObjectiveGraph) -> ir.Value:
-        values = [graph.g.op("Mul", objective.emit(graph), weight) for weight, objective in self.terms]
-        return values[0] if len(values) == 1 else graph.g.op("Sum", *values)
+        return graph.g.op("Concat", *(objective.emit(graph) for _, objective in self.terms), axis=1)
+
+    def term_weights(self, count: int) -> Array:
+        return np.concatenate([np.float32(weight) * each.term_weights(count) for weight, each in self.terms], axis=1)
+
+    def parts(self) -> tuple[Objective, ...]:
+        return tuple(part for _, each in self.terms for part in each.parts())
 
 
 def one_channel(graph: ObjectiveGraph, layer: str | None, channel: int) -> tuple[ir.Value, tuple[int, int]]:

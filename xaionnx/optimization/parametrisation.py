@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Final, final
+from typing import ClassVar, Final, final
 
 import numpy as np
 
+from xaionnx.hooks import hook
 from xaionnx.part import Part
-from xaionnx.registry import Registry
+from xaionnx.registry import Form, Registry, Shorthand
 from xaionnx.typing import Array
 
 # Principal axes of the colours of photographs (of those in models/photos, each with the same weight), scaled by their
@@ -46,7 +47,20 @@ class Canvas:
 
 
 class Parametrisation(Part, ABC):
-    """Makes pictures (B, C, H, W) from 0 to 1 of parameters, float32 arrays with the pictures first."""
+    """Makes pictures (B, C, H, W) from 0 to 1 of parameters, float32 arrays with the pictures first.
+
+    Attributes
+    ----------
+    forms : tuple of Form
+        How it is written as a text.
+    """
+
+    forms: ClassVar[tuple[Form[Parametrisation], ...]]
+
+    @hook
+    def canvas(self, canvas: Canvas) -> Canvas:
+        """The pictures that it makes, where a search would have those of ``canvas``."""
+        return canvas
 
     @abstractmethod
     def start(self, canvas: Canvas, rng: np.random.Generator) -> Array:
@@ -61,8 +75,13 @@ class Parametrisation(Part, ABC):
         """The pictures of parameters."""
 
     @abstractmethod
-    def back(self, canvas: Canvas, pictures: Array, gradient: Array) -> Array:
+    def back(self, canvas: Canvas, parameters: Array, pictures: Array, gradient: Array) -> Array:
         """The gradient with respect to the parameters, of one with respect to the pictures that they make."""
+
+    @hook
+    def penalty(self, parameters: Array) -> tuple[Array, Array | None]:
+        """What is subtracted for unlikely parameters, (B,), and its gradient; none by default."""
+        return np.zeros(len(parameters)), None
 
 
 def decorrelated(x: Array) -> Array:
@@ -95,3 +114,4 @@ def logit(s: Array, margin: float = 0.01) -> Array:
 PARAMETRISATIONS: Final[Registry[Parametrisation]] = Registry(
     "parametrisation", "xaionnx.optimization.parametrisations", Parametrisation
 )
+SHORT_PARAMETRISATIONS: Final = Shorthand(PARAMETRISATIONS)

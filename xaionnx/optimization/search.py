@@ -3,35 +3,54 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, final
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final, final
 
 import numpy as np
 
 from xaionnx import parameters
-from xaionnx.autodiff import Gradient, gradient
 from xaionnx.data.inputs import Given
-from xaionnx.data.sample import Sample
-from xaionnx.errors import OutputError, UnsupportedModelError
-from xaionnx.optimisers import OPTIMISERS, Optimiser
-from xaionnx.optimization.objective import OBJECTIVES, Objective, ObjectiveGraph
-from xaionnx.optimization.parametrisation import PARAMETRISATIONS, Canvas, Parametrisation
-from xaionnx.optimization.views import View
+from xaionnx.errors import OutputError
+from xaionnx.optimisers import OPTIMISERS, SHORT_OPTIMISERS, Optimiser
+from xaionnx.optimization.objective import OBJECTIVES, Objective
+from xaionnx.optimization.parametrisation import PARAMETRISATIONS, SHORT_PARAMETRISATIONS, Parametrisation
+from xaionnx.optimization.scene import Scene
+from xaionnx.optimization.search_state import SearchState, Told
+from xaionnx.optimization.views import Moves, View
 from xaionnx.optimization.visualization import Visualization, high_frequencies
-from xaionnx.parameters import free, integer, random_seed, real
+from xaionnx.parameters import choice, free, integer, random_seed, real
 from xaionnx.record import recorded_value
 from xaionnx.runtime import progress
 from xaionnx.runtime.model import Model
 from xaionnx.typing import Array, ModelLike
 
-if TYPE_CHECKING:
-    import onnx
-
-_VALUE: Final = "xaionnx_objective"
-# Pixels of the canvas around what the model reads, so that views may move.
-_MARGIN: Final = 16
 # Views that judge the result, none of which the search saw.
 _UNSEEN: Final = 8
+# What random views are for: steps, and the judgement.
+_STEPS, _JUDGEMENT = 1, 2
+
+
+def _parametrisation(given: str | Parametrisation) -> Parametrisation:
+    return SHORT_PARAMETRISATIONS.read(given) if isinstance(given, str) else PARAMETRISATIONS.configured(given, {})
+
+
+def _optimiser(given: str | Optimiser) -> Optimiser:
+    return SHORT_OPTIMISERS.read(given) if isinstance(given, str) else OPTIMISERS.configured(given, {})
+
+
+class SearchInterrupted(KeyboardInterrupt):
+    """A search was stopped by Ctrl-C after some steps.
+
+    Attributes
+    ----------
+    found : Visualization
+        What it had found, from which it resumes.
+    """
+
+    def __init__(self, found: Visualization) -> None:
+        super().__init__(f"{len(found.trace)} of {found.search['steps']} steps are done")
+        self.found = found
 
 
 @final
@@ -39,21 +58,29 @@ _UNSEEN: Final = 8
 class Search:
     """How pictures are searched for.
 
-    Each step takes one random view of all pictures, runs the gradient graph of the objective on it, and follows the
-    gradient back through the view and the parametrisation. Gradients have the length 1 in each picture before the
-    penalties are subtracted, so that these mean the same for every unit.
+    Each step takes random views of all pictures, runs the gradient graph of the objective on them, and follows the
+    gradient back through the views and the parametrisation. Gradients have the length 1 in each picture before the
+    penalties are subtracted, so that these mean the same for every unit. An optimiser that compares values gets the
+    same views at each step, by default the one of the middle, and gradients in units of the length of the first one.
 
     Parameters
     ----------
     count : int
         B pictures, from different starts.
+    steps : int
     parametrisation, optimiser : str or object
         Their names, or they themselves with their parameters.
-    steps : int
+    views : int
+        Views in each step, over which the gradient is averaged.
     jitter, zoom, rotation : float
         How far views are moved, as a share of their side, scaled and turned, in degrees.
+    padding : str
+        What views see beyond the border of the picture.
     total_variation : float
-        Weight of the mean squared difference of neighbouring pixels, which is subtracted.
+        Weight of the sum of the squared differences of neighbouring pixels by the root of their number, which is
+        subtracted.
+    blur : float
+        Deviation of a blur of the gradient, in pixels.
     seed : int
         Of the starts and of the views.
     """
@@ -62,28 +89,37 @@ class Search:
     steps: int = integer(256, "number of steps", low=1)
     parametrisation: str | Parametrisation = free(
         "fourier",
-        lambda: f"a parametrisation: {', '.join(PARAMETRISATIONS.names())}",
-        "what is changed",
+        lambda: f"a parametrisation: {SHORT_PARAMETRISATIONS.words()}",
+        lambda: f"what is changed: {SHORT_PARAMETRISATIONS.words()}",
         optional=False,
-        resolver=lambda given: PARAMETRISATIONS.configured(given, {}),
+        resolver=_parametrisation,
     )
     optimiser: str | Optimiser = free(
         "adam",
-        lambda: f"an optimiser: {', '.join(OPTIMISERS.names())}",
-        "how it is changed",
+        lambda: f"an optimiser: {SHORT_OPTIMISERS.words()}",
+        lambda: f"how it is changed: {SHORT_OPTIMISERS.words()}",
         optional=False,
-        resolver=lambda given: OPTIMISERS.configured(given, {}),
+        resolver=_optimiser,
     )
+    views: int = integer(1, "number of views in each step", low=1, high=64)
     jitter: float = real(0.07, "most that a view is moved by, as a share of its side", low=0, high=1)
     zoom: float = real(1.25, "most that a view is scaled by, up or down", low=1)
     rotation: float = real(20.0, "most degrees that a view is turned by", low=0, high=180)
+    padding: str = choice("reflect", ("reflect", "gray"), "what views see beyond the border")
     total_variation: float = real(0.0, "weight of differences between neighbouring pixels", low=0)
+    blur: float = real(0.0, "deviation of a blur of the gradient, in pixels", low=0, high=100)
     seed: int = random_seed("seed of the starts and of the views")
 
     def __post_init__(self) -> None:
         parameters.check_all(self)
 
-    def run(self, model: Model, objective: Objective, start: Given | None = None) -> Visualization:
+    def run(
+        self,
+        model: Model,
+        objective: Objective,
+        start: Given | None = None,
+        resume: Visualization | str | Path | None = None,
+    ) -> Visualization:
         """Return pictures for which an objective is large.
 
         Parameters
@@ -92,6 +128,9 @@ class Search:
         objective : Objective
         start : picture, optional
             What the search starts from, as anything that the model reads; noise if None.
+        resume : Visualization or path, optional
+            An earlier result of the same search with fewer steps, from which it goes on: the result is the same to the
+            last bit.
 
         Raises
         ------
@@ -99,50 +138,89 @@ class Search:
             The model does not read pictures as floats, or has other inputs.
         OutputError
             The gradient is 0 or not finite at the start.
+        ParameterError
+            The earlier result is one of another search.
+        SearchInterrupted
+            Ctrl-C was pressed; it holds what was found so far.
         XaionnxError
             The objective does not fit the model; see :class:`xaionnx.optimization.Objective`.
         """
         began = time.perf_counter()
-        scene = _Scene.of(model, objective, self.count)
-        parametrisation: Parametrisation = PARAMETRISATIONS.configured(self.parametrisation, {})
-        optimiser: Optimiser = OPTIMISERS.configured(self.optimiser, {})
-        rng = np.random.default_rng([self.seed, 0])
-        found = (
-            parametrisation.start(scene.canvas, rng)
-            if start is None
-            else parametrisation.from_pictures(scene.canvas, scene.read(start))
+        parametrisation = _parametrisation(self.parametrisation)
+        scene = Scene.of(model, objective, self.count, parametrisation)
+        told = Told(
+            {name: recorded_value(getattr(self, name)) for name in parameters.declared(Search)},
+            {"model": model.name, "model_sha256": model.sha256, "objective": repr(objective)},
         )
-        state: dict[str, Array] = {}
-        trace = np.empty((self.steps, self.count))
-        progress.expect((self.steps + _UNSEEN + 1) * self.count)
-        for step in range(self.steps):
-            pictures = parametrisation.pictures(scene.canvas, found)
-            view = self._view(scene, 1, step)
-            trace[step], slope = scene.gradient(view, pictures)
-            if step == 0:
-                _check_slope(slope, objective)
-            slope /= np.maximum(np.linalg.norm(slope.reshape(self.count, -1), axis=1), 1e-30).reshape(-1, 1, 1, 1)
-            if self.total_variation:
-                slope -= np.float32(self.total_variation) * roughness_slope(pictures)
-            found = found + optimiser.step(state, parametrisation.back(scene.canvas, pictures, slope))
-            progress.advance(self.count)
-        pictures = parametrisation.pictures(scene.canvas, found)
-        return self._result(scene, pictures, trace, objective, time.perf_counter() - began)
+        if resume is None:
+            rng = np.random.default_rng([self.seed, 0])
+            now = SearchState(self._start(scene, objective, rng, start))
+        else:
+            now = SearchState.resumed(resume, told, start)
+        progress.expect(((self.steps - len(now.trace)) * self.views + _UNSEEN + 1) * self.count)
+        try:
+            for step in range(len(now.trace), self.steps):
+                now = self._stepped(scene, objective, now, step)
+                progress.advance(self.count * self.views)
+        except KeyboardInterrupt as stop:
+            if not now.trace:
+                raise
+            raise SearchInterrupted(self._result(scene, now, told, time.perf_counter() - began)) from stop
+        return self._result(scene, now, told, time.perf_counter() - began)
 
-    def _view(self, scene: _Scene, purpose: int, number: int) -> View:
+    def _start(self, scene: Scene, objective: Objective, rng: np.random.Generator, start: Given | None) -> Array:
+        parametrisation, canvas = _parametrisation(self.parametrisation), scene.canvas
+        if start is not None:
+            return parametrisation.from_pictures(canvas, scene.read(start))
+        if any(part.same_start for part in objective.parts()):
+            return np.repeat(parametrisation.start(replace(canvas, count=1), rng), self.count, axis=0)
+        return parametrisation.start(canvas, rng)
+
+    def _stepped(self, scene: Scene, objective: Objective, now: SearchState, step: int) -> SearchState:
+        """The state after one more step; the one before stays as it is, so that a stop leaves it whole."""
+        parametrisation, optimiser = _parametrisation(self.parametrisation), _optimiser(self.optimiser)
+        pictures = parametrisation.pictures(scene.canvas, now.parameters)
+        found = [scene.gradient(view, pictures) for view in self._views(scene, step, optimiser.compares)]
+        value = np.mean([one for one, _ in found], axis=0)
+        slope = np.mean([one for _, one in found], axis=0) if len(found) > 1 else found[0][1]
+        if not now.trace:
+            _check_slope(slope, objective)
+        length = np.maximum(np.linalg.norm(slope.reshape(self.count, -1), axis=1), 1e-30)
+        scale = length if now.scale is None or not optimiser.compares else now.scale
+        slope = slope / scale.reshape(-1, 1, 1, 1)
+        gain = value / scale
+        if self.blur:
+            slope = blurred(slope, self.blur)
+        if self.total_variation:
+            weight = self.total_variation * pictures[0].size ** 0.5
+            gain = gain - weight * roughness(pictures)
+            slope = slope - np.float32(weight) * roughness_slope(pictures)
+        gradient = parametrisation.back(scene.canvas, now.parameters, pictures, slope)
+        lost, steep = parametrisation.penalty(now.parameters)
+        gradient = gradient if steep is None else gradient - steep
+        state = {name: array.copy() for name, array in now.optimiser.items()}
+        moved = now.parameters + optimiser.step(state, gradient, gain - lost)
+        return SearchState(moved, state, (*now.trace, value), scale)
+
+    def _views(self, scene: Scene, step: int, fixed: bool) -> list[View]:
+        if fixed and self.views == 1:
+            return [scene.middle()]
+        first = 0 if fixed else step * self.views
+        return [self._view(scene, _STEPS, first + number) for number in range(self.views)]
+
+    def _view(self, scene: Scene, purpose: int, number: int) -> View:
         rng = np.random.default_rng([self.seed, purpose, number])
-        return View.random(
-            scene.size_of_canvas, scene.size, rng, jitter=self.jitter, zoom=self.zoom, rotation=self.rotation
-        )
+        moves = Moves(self.jitter, self.zoom, self.rotation, self.padding == "reflect", scene.fit)
+        return View.random(scene.size_of_canvas, scene.size, rng, moves)
 
-    def _result(
-        self, scene: _Scene, pictures: Array, trace: Array, objective: Objective, seconds: float
-    ) -> Visualization:
-        middle = View.at(scene.size_of_canvas, scene.size)
-        views = [self._view(scene, 2, number) for number in range(_UNSEEN)]
+    def _result(self, scene: Scene, now: SearchState, told: Told, seconds: float) -> Visualization:
+        pictures = _parametrisation(self.parametrisation).pictures(scene.canvas, now.parameters)
+        middle = scene.middle()
+        views = [self._view(scene, _JUDGEMENT, number) for number in range(_UNSEEN)]
         unseen = np.mean([scene.value(view, pictures) for view in views], axis=0)
         value, shown = scene.value(middle, pictures), scene.shown(middle, pictures)
-        settings = {name: recorded_value(getattr(self, name)) for name in parameters.declared(Search)}
+        trace = np.stack(now.trace)
+        cost = (len(trace) * self.views + _UNSEEN + 1) * self.count
         return Visualization(
             shown,
             value,
@@ -150,18 +228,21 @@ class Search:
             high_frequencies(shown),
             trace,
             scene.predictions(middle, pictures),
-            settings,
-            {"evaluations": (self.steps + _UNSEEN + 1) * self.count, "seconds": round(seconds, 3)},
-            {
-                "model": scene.model.name,
-                "model_sha256": scene.model.sha256,
-                "objective": repr(objective),
-            },
+            told.search,
+            {"evaluations": cost, "seconds": round(seconds, 3)},
+            told.provenance,
+            now.arrays(),
         )
 
 
 def visualize(
-    model: ModelLike, objective: str | Objective, *, start: Given | None = None, **settings: object
+    model: ModelLike,
+    objective: str | Objective,
+    *,
+    negative: bool = False,
+    start: Given | None = None,
+    resume: Visualization | str | Path | None = None,
+    **settings: object,
 ) -> Visualization:
     """Search for pictures that make a unit of a model large.
 
@@ -170,10 +251,14 @@ def visualize(
     model : Model or path
         It reads pictures, as floats.
     objective : str or Objective
-        The name of an objective, ``channel``, ``neuron``, ``spatial``, ``layer``, ``direction`` or ``class_score``, or
-        the objective with its parameters.
+        The name of an objective, such as ``channel``, ``neuron``, ``class_score`` or ``caricature``, or the objective
+        with its parameters.
+    negative : bool
+        Make the objective small: what a unit is silent at, or negative.
     start : picture, optional
         What the search starts from; noise if None.
+    resume : Visualization or path, optional
+        An earlier result of the same search with fewer steps.
     **settings
         Parameters of the objective, if it is given by name (``layer``, ``channel``, ``label``), and of the
         :class:`Search` (``steps``, ``count``, ``seed``, ...).
@@ -208,124 +293,7 @@ def visualize(
     chosen = OBJECTIVES.configured(objective, {name: v for name, v in settings.items() if name not in own})
     opened = model if isinstance(model, Model) else Model.load(model)
     with progress.bar():
-        return search.run(opened, chosen, start)
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class _Scene:
-    """A model with an objective, and how pictures from 0 to 1 become its input."""
-
-    model: Model
-    judged: Model
-    slope: Gradient
-    canvas: Canvas
-    size: tuple[int, int]
-    sample: Sample
-
-    @classmethod
-    def of(cls, model: Model, objective: Objective, count: int) -> _Scene:
-        info, spec = model.input(), model.input_spec
-        if spec.kind != "picture" or info.dtype.kind != "f":
-            raise UnsupportedModelError(
-                f"Input '{info.name}' of {model.name} is {info}, not a picture of floats. Searches make pictures."
-            )
-        if len(model.inputs) > 1:
-            raise UnsupportedModelError(
-                f"{model.name} has {len(model.inputs)} inputs, and a search makes one. Cut the model at a layer."
-            )
-        axes = spec.spatial_axes
-        sides = spec.size or tuple(info.shape[axis] for axis in axes)
-        size = [side for side in sides if isinstance(side, int)]
-        if len(size) < len(sides):
-            raise UnsupportedModelError(
-                f"Input '{info.name}' of {model.name} takes pictures of any size. Give its .toml file a 'size'."
-            )
-        height, width = size
-        shape = (1, spec.channels, height, width) if spec.layout == "NCHW" else (1, height, width, spec.channels)
-        feeds = model.check({info.name: np.zeros(shape, dtype=info.dtype)})
-        sample = model.samples(feeds, info.name)[0]
-        judged = model.derived(
-            ("objective", repr(objective)), lambda proto: _with_value(proto, model, sample, objective)
-        )
-        slope = gradient(judged, _VALUE, [info.name], sample=feeds)
-        margin = _MARGIN if min(height, width) > 2 * _MARGIN + 32 else 2
-        canvas = Canvas(count, spec.channels, height + 2 * margin, width + 2 * margin)
-        return cls(model, judged, slope, canvas, (height, width), sample)
-
-    @property
-    def size_of_canvas(self) -> tuple[int, int]:
-        return self.canvas.height, self.canvas.width
-
-    @property
-    def name(self) -> str:
-        """The input."""
-        return self.model.input().name
-
-    def gradient(self, view: View, pictures: Array) -> tuple[Array, Array]:
-        """The objective (B,) in a view of the pictures, and its gradient with respect to them."""
-        weights = np.ones((len(pictures), 1), dtype=np.float32)
-        value, slopes = self.slope.run({self.name: self._tensor(view.crops(pictures))}, weights)
-        return value.reshape(-1), view.back(self._from_tensor(slopes[self.name]))
-
-    def value(self, view: View, pictures: Array) -> Array:
-        """The objective (B,) in a view of the pictures."""
-        found = self.judged.run({self.name: self._tensor(view.crops(pictures))}, [_VALUE])[_VALUE]
-        progress.advance(len(pictures))
-        return found.reshape(-1).astype(np.float64)
-
-    def shown(self, view: View, pictures: Array) -> Array:
-        """The view of the pictures, uint8 (B, h, w, 3)."""
-        return self.model.input_spec.to_pictures(self._tensor(view.crops(pictures)))
-
-    def predictions(self, view: View, pictures: Array) -> list[str]:
-        """The class of each view by the model itself; none if its output is not one of classes."""
-        output, spec = self.model.output(), self.model.input_spec
-        found = self.model.run({self.name: self._tensor(view.crops(pictures))}, [output.name])[output.name]
-        if found.ndim != 2 or found.shape[1] < 2:
-            return []
-        return [spec.label(int(row.argmax())) if len(spec.labels) == len(row) else str(row.argmax()) for row in found]
-
-    def read(self, start: Given) -> Array:
-        """The pictures (B, C, H, W) of the canvas for a given start, whose border is reflected."""
-        inputs = self.model.read(start)
-        tensor = self.model.check(inputs.arrays)[self.name][:1]
-        spec = self.model.input_spec
-        planes = np.moveaxis(tensor, spec.channel_axis, 1)
-        mean, scale = (np.reshape(np.asarray(a, np.float32), (1, -1, 1, 1)) for a in (spec.mean, spec.scale))
-        pictures = np.clip((planes * scale + mean) / 255, 0, 1)
-        pictures = pictures[:, ::-1] if spec.color == "BGR" else pictures
-        down, right = (self.canvas.height - self.size[0]) // 2, (self.canvas.width - self.size[1]) // 2
-        wide = np.pad(pictures, ((0, 0), (0, 0), (down, down), (right, right)), mode="reflect")
-        return np.repeat(wide, self.canvas.count, axis=0).astype(np.float32)
-
-    def _tensor(self, crops: Array) -> Array:
-        """Pictures from 0 to 1, (B, C, h, w), as the model reads them."""
-        spec = self.model.input_spec
-        mean, scale = (np.asarray(a, dtype=np.float32).reshape(1, -1, 1, 1) for a in (spec.mean, spec.scale))
-        ordered = crops[:, ::-1] if spec.color == "BGR" else crops
-        tensor = np.moveaxis((255 * ordered - mean) / scale, 1, spec.channel_axis)
-        return np.ascontiguousarray(tensor, dtype=self.model.input().dtype)
-
-    def _from_tensor(self, slopes: Array) -> Array:
-        """The transpose of the linear part of :meth:`_tensor`."""
-        spec = self.model.input_spec
-        scale = np.asarray(spec.scale, dtype=np.float32).reshape(1, -1, 1, 1)
-        planes: Array = np.moveaxis(slopes, spec.channel_axis, 1) * (255 / scale)
-        return np.ascontiguousarray(planes[:, ::-1] if spec.color == "BGR" else planes, dtype=np.float32)
-
-
-def _with_value(proto: onnx.ModelProto, model: Model, sample: Sample, objective: Objective) -> onnx.ModelProto:
-    """The graph with the objective as its output."""
-    import onnx_ir as ir
-
-    from xaionnx.graph.builder import Builder
-
-    graph_model = ir.from_proto(proto)
-    g = Builder(graph_model)
-    value = objective.emit(ObjectiveGraph(model, sample, g))
-    g.output(g.op("Identity", value), _VALUE)
-    return ir.to_proto(graph_model)
+        return search.run(opened, -chosen if negative else chosen, start, resume)
 
 
 def _check_slope(slope: Array, objective: Objective) -> None:
@@ -337,8 +305,21 @@ def _check_slope(slope: Array, objective: Objective) -> None:
         )
 
 
+def blurred(slopes: Array, sigma: float) -> Array:
+    """Return gradients (B, C, H, W) blurred over their pixels."""
+    from scipy import ndimage
+
+    return np.asarray(ndimage.gaussian_filter(slopes, (0, 0, sigma, sigma), mode="nearest"), dtype=np.float32)
+
+
+def roughness(pictures: Array) -> Array:
+    """Return the mean squared difference of neighbours, down and right, (B,), for pictures (B, C, H, W)."""
+    down, right = (np.diff(pictures, axis=axis).astype(np.float64) ** 2 for axis in (2, 3))
+    return np.asarray((down.sum(axis=(1, 2, 3)) + right.sum(axis=(1, 2, 3))) / pictures[0].size)
+
+
 def roughness_slope(pictures: Array) -> Array:
-    """Return the gradient of the mean squared difference of neighbours, down and right, for pictures (B, C, H, W).
+    """Return the gradient of :func:`roughness` for pictures (B, C, H, W).
 
     Examples
     --------

@@ -3,14 +3,45 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Final, final
 
 import numpy as np
 
+from xaionnx.short_repr import short_repr
 from xaionnx.typing import Array
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
+
+
+# Of what lies beyond a border that is not reflected.
+_GRAY: Final = 0.5
+
+
+@final
+@dataclass(frozen=True)
+class Moves:
+    """How far random views are moved.
+
+    Attributes
+    ----------
+    jitter : float
+        As a share of their shorter side.
+    zoom : float
+        As a factor, up or down.
+    rotation : float
+        In degrees, to either side.
+    reflect : bool
+        Whether the canvas is reflected at its border; gray if not.
+    fit : float
+        How much larger a pixel of the canvas is than one of the view without a zoom.
+    """
+
+    jitter: float
+    zoom: float
+    rotation: float
+    reflect: bool = True
+    fit: float = 1.0
 
 
 @final
@@ -18,12 +49,24 @@ if TYPE_CHECKING:
 class View:
     """A linear map from pictures (B, C, H, W) to crops (B, C, h, w), by bilinear interpolation.
 
-    Beyond its border the canvas is reflected. What excites a unit in all views is a form; what does in one is noise.
+    Beyond its border the canvas is reflected, or gray. What excites a unit in all views is a form; what does in one is
+    noise.
+
+    Attributes
+    ----------
+    matrix : sparse array (h w, H W)
+    canvas, size : (int, int)
+        (H, W) and (h, w).
+    gray : array (h w,), optional
+        How much of each pixel lies beyond the border, where that is gray.
     """
 
     matrix: csr_array
     canvas: tuple[int, int]
     size: tuple[int, int]
+    gray: Array | None = None
+
+    __repr__ = short_repr
 
     @classmethod
     def random(
@@ -31,15 +74,13 @@ class View:
         canvas: tuple[int, int],
         size: tuple[int, int],
         rng: np.random.Generator,
-        *,
-        jitter: float,
-        zoom: float,
-        rotation: float,
+        moves: Moves,
     ) -> View:
-        """Return a view moved by up to ``jitter`` of its side, scaled by up to ``zoom``, turned by up to degrees."""
-        angle = np.deg2rad(rng.uniform(-rotation, rotation))
-        scale = np.exp(rng.uniform(-1, 1) * np.log(zoom))
-        return cls.at(canvas, size, angle, scale, rng.uniform(-1, 1, 2) * jitter * min(size))
+        """Return a random view within the limits of ``moves``."""
+        angle = np.deg2rad(rng.uniform(-moves.rotation, moves.rotation))
+        scale = np.exp(rng.uniform(-1, 1) * np.log(moves.zoom))
+        shift = rng.uniform(-1, 1, 2) * moves.jitter * min(size) / moves.fit
+        return cls.at(canvas, size, angle, scale * moves.fit, shift, reflect=moves.reflect)
 
     @classmethod
     def at(
@@ -49,6 +90,8 @@ class View:
         angle: float = 0.0,
         zoom: float = 1.0,
         shift: Array | float = 0.0,
+        *,
+        reflect: bool = True,
     ) -> View:
         """Return the view of the middle, turned by an angle in radians, enlarged and moved by pixels (down, right)."""
         from scipy.sparse import csr_array
@@ -66,20 +109,25 @@ class View:
         places, weights = [], []
         for i, wy in ((0, 1 - below), (1, below)):
             for j, wx in ((0, 1 - beside), (1, beside)):
-                places.append(_reflected(top + i, canvas[0]) * canvas[1] + _reflected(left + j, canvas[1]))
-                weights.append(wy * wx)
+                row, column = top + i, left + j
+                inside = (row >= 0) & (row < canvas[0]) & (column >= 0) & (column < canvas[1])
+                places.append(_reflected(row, canvas[0]) * canvas[1] + _reflected(column, canvas[1]))
+                weights.append(wy * wx if reflect else wy * wx * inside)
         count = height * width
         indices, data = np.stack(places, axis=1).reshape(-1), np.stack(weights, axis=1).reshape(-1).astype(np.float32)
         matrix = csr_array((data, indices, np.arange(0, 4 * count + 1, 4)), shape=(count, canvas[0] * canvas[1]))
-        return cls(matrix, canvas, size)
+        return cls(matrix, canvas, size, None if reflect else 1 - data.reshape(count, 4).sum(axis=1))
 
     def crops(self, pictures: Array) -> Array:
         """Return the crops of pictures."""
         flat = pictures.reshape(-1, self.matrix.shape[1]).T
-        return np.ascontiguousarray((self.matrix @ flat).T).reshape(*pictures.shape[:2], *self.size)
+        crops = np.ascontiguousarray((self.matrix @ flat).T)
+        if self.gray is not None:
+            crops += np.float32(_GRAY) * self.gray
+        return crops.reshape(*pictures.shape[:2], *self.size)
 
     def back(self, gradient: Array) -> Array:
-        """Return the transpose of :meth:`crops`."""
+        """Return the transpose of the linear part of :meth:`crops`."""
         flat = gradient.reshape(-1, self.matrix.shape[0]).T
         return np.ascontiguousarray((self.matrix.T @ flat).T).reshape(*gradient.shape[:2], *self.canvas)
 

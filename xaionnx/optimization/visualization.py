@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Final, final
 import numpy as np
 from numpy.typing import NDArray
 
+from xaionnx.data.arrays import NUMBERS, read_arrays
 from xaionnx.data.storage import write_npz
+from xaionnx.errors import DataError
 from xaionnx.short_repr import short_repr
 from xaionnx.typing import Array, Document
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 # Pixels between the pictures of a sheet.
 _GAP: Final = 4
+_STATE: Final = "state/"
 # Frequencies above this many cycles a pixel are high.
 _HIGH: Final = 0.125
 
@@ -49,6 +52,8 @@ class Visualization:
         The settings of the search.
     diagnostics, provenance : dict
         The cost; the model with its hash, and the objective.
+    state : dict of arrays
+        What a search with more steps resumes from.
     """
 
     pictures: NDArray[np.uint8]
@@ -60,6 +65,7 @@ class Visualization:
     search: Mapping[str, object] = field(default_factory=dict)
     diagnostics: Mapping[str, object] = field(default_factory=dict)
     provenance: Mapping[str, object] = field(default_factory=dict)
+    state: Mapping[str, Array] = field(default_factory=dict)
 
     __repr__ = short_repr
 
@@ -96,7 +102,28 @@ class Visualization:
             The file cannot be written.
         """
         record = np.array(json.dumps(self.to_dict()))
-        return write_npz(path, {"pictures": self.pictures, "trace": self.trace, "record": record})
+        state = {_STATE + name: array for name, array in self.state.items()}
+        return write_npz(path, {"pictures": self.pictures, "trace": self.trace, "record": record, **state})
+
+    @classmethod
+    def load(cls, path: str | Path) -> Visualization:
+        """Return a record that was saved.
+
+        Raises
+        ------
+        DataError
+            The file cannot be read, or holds something else.
+        """
+        wrong = f"{path} is not a search saved by xaionnx. Save one with -o NAME.npz."
+        arrays = read_arrays(path, f"{NUMBERS}U")
+        try:
+            record = json.loads(str(arrays["record"]))
+            value, unseen, high = (np.asarray(record[name]) for name in ("value", "unseen", "high_frequencies"))
+            state = {name.removeprefix(_STATE): array for name, array in arrays.items() if name.startswith(_STATE)}
+            told = {name: record[name] for name in ("predictions", "search", "diagnostics", "provenance")}
+            return cls(arrays["pictures"], value, unseen, high, arrays["trace"], **told, state=state)
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(wrong) from error
 
     def _repr_png_(self) -> bytes:
         buffer = io.BytesIO()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import final
+from typing import ClassVar, final
 
 import numpy as np
 from scipy import fft
@@ -18,6 +18,7 @@ from xaionnx.optimization.parametrisation import (
     logit,
 )
 from xaionnx.parameters import real
+from xaionnx.registry import Form
 from xaionnx.typing import Array
 
 
@@ -37,6 +38,15 @@ class Fourier(Parametrisation):
     preconditioning.
     """
 
+    forms: ClassVar[tuple[Form[Parametrisation], ...]] = (
+        Form(
+            "fourier",
+            lambda decay: Fourier() if decay is None else Fourier(decay=float(decay)),
+            "[:decay]",
+            "fourier:1.5",
+        ),
+    )
+
     decay: float = real(1.0, "how much less high frequencies change", low=0, high=3)
 
     def start(self, canvas: Canvas, rng: np.random.Generator) -> Array:
@@ -52,7 +62,8 @@ class Fourier(Parametrisation):
         spectrum = parameters.view(np.complex64)[..., 0] * self._scale(canvas)
         return logistic(decorrelated(fft.irfft2(spectrum, s=(canvas.height, canvas.width))))
 
-    def back(self, canvas: Canvas, pictures: Array, gradient: Array) -> Array:
+    def back(self, canvas: Canvas, parameters: Array, pictures: Array, gradient: Array) -> Array:
+        del parameters
         inner = decorrelated_back(np.asarray(gradient * pictures * (1 - pictures), dtype=np.float32))
         # The transpose of irfft2: each column but the first (and, for an even width, the last) stands for two.
         twice = np.full(canvas.width // 2 + 1, 2.0, dtype=np.float32)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import final
+from typing import ClassVar, final
 
 import numpy as np
 
 from xaionnx.optimization.parametrisation import Canvas, Parametrisation, logistic, logit
+from xaionnx.registry import Form
 from xaionnx.typing import Array
 
 
@@ -18,6 +19,8 @@ class Pixels(Parametrisation):
 
     Searches end in noise that excites the unit and shows nothing: compare with ``fourier``.
     """
+
+    forms: ClassVar[tuple[Form[Parametrisation], ...]] = (Form("pixels", lambda _: Pixels()),)
 
     def start(self, canvas: Canvas, rng: np.random.Generator) -> Array:
         return rng.standard_normal(canvas.shape, dtype=np.float32) * np.float32(0.01)
@@ -30,6 +33,6 @@ class Pixels(Parametrisation):
         del canvas
         return logistic(parameters)
 
-    def back(self, canvas: Canvas, pictures: Array, gradient: Array) -> Array:
-        del canvas
+    def back(self, canvas: Canvas, parameters: Array, pictures: Array, gradient: Array) -> Array:
+        del canvas, parameters
         return np.asarray(gradient * pictures * (1 - pictures), dtype=np.float32)
