@@ -166,3 +166,78 @@ def test_models_without_pictures_or_convolutions():
         xaionnx.show_activations("models/german_credit_mlp.onnx", "patches", np.zeros((2, 61), np.float32))
     with pytest.raises(UnsupportedModelError, match="no convolutions"):
         xaionnx.show_activations("models/german_credit_mlp.onnx", "filters")
+
+
+def test_attributions_of_all_channels_add_up_to_gradient_times_layer(model, digits):
+    sheet = xaionnx.show_activations(
+        model, "dictionary", digits[4:5], layer=LAYER, by="channels", count=64, classes=("3", "5"), steps=1
+    )
+    slope = xaionnx.explain(model, digits[4:5], "saliency", [3, 5], layer=LAYER, absolute=False).values[:, 0]
+    maps = model.with_outputs([LAYER]).run({model.input().name: digits[4:5]}, [LAYER])[LAYER][0]
+    expected = (slope * maps).sum(axis=(1, 2, 3))
+    assert len(sheet.rows) == len(maps)
+    np.testing.assert_allclose(sheet.numbers["attributions"].sum(axis=0), expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("by", ["groups", "places"])
+def test_entries_are_parts_of_the_layer(by, model, digits):
+    count = 6
+    sheet = xaionnx.show_activations(model, "dictionary", digits[4:5], layer=LAYER, by=by, count=count, steps=1)
+    places, directions = sheet.numbers["places"], sheet.numbers["directions"]
+    maps = model.with_outputs([LAYER]).run({model.input().name: digits[4:5]}, [LAYER])[LAYER][0].astype(np.float64)
+    made = np.einsum("kc,khw->chw", directions, places)
+    if by == "groups":
+        # No factorisation of this rank is better than the one of singular values.
+        singular = np.linalg.svd(maps.reshape(len(maps), -1), compute_uv=False)
+        best = np.sqrt((singular[count:] ** 2).sum())
+        assert best * (1 - 1e-9) <= np.linalg.norm(made - maps) <= 1.5 * best
+    else:
+        chosen = places.sum(axis=0) > 0
+        np.testing.assert_allclose(made[:, chosen], maps[:, chosen])
+        assert np.linalg.norm(maps[:, ~chosen], axis=0).max() <= np.linalg.norm(maps[:, chosen], axis=0).min()
+
+
+def test_a_spectrum_goes_from_the_smallest_to_the_largest(model, digits):
+    sheet = xaionnx.show_activations(model, "spectrum", digits, layer=LAYER, channels=(5,), inputs=5, steps=24)
+    means = model.with_outputs([LAYER]).run({model.input().name: digits}, [LAYER])[LAYER][:, 5].mean(axis=(1, 2))
+    np.testing.assert_allclose(sheet.numbers["means"][:, 0], means, rtol=1e-5)
+    captions = [float(tile.caption.removeprefix("searched ")) for tile in sheet.rows[0].tiles]
+    assert captions[1:-1] == sorted(captions[1:-1])
+    assert captions[1] == pytest.approx(means.min(), rel=1e-2, abs=1e-3)
+    assert captions[-2] == pytest.approx(means.max(), rel=1e-2)
+    low, high = sheet.numbers["searched"][0]
+    assert low < high
+
+
+def test_an_atlas_holds_every_vector_once_and_says_what_the_model_does(model, digits):
+    settings = {"layer": LAYER, "cells": 4, "places": 3, "icons": "data"}
+    sheet = xaionnx.show_activations(model, "atlas", digits, **settings)
+    assert sheet.numbers["counts"].sum() == 3 * len(digits)
+    again = xaionnx.show_activations(model, "atlas", digits, **settings)
+    np.testing.assert_array_equal(sheet.numbers["means"], again.numbers["means"])
+    # The rest of the model, run on a layer that is the mean everywhere.
+    maps, _ = strongest(model, xaionnx.Dataset.of(digits), LAYER, 1)
+    rest = maps.layer.downstream([model.output().name])
+    captions = [tile.caption for row in sheet.rows for tile in row.tiles if tile.caption]
+    constant = np.broadcast_to(sheet.numbers["means"][..., None, None], (len(captions), *maps.shape))
+    scores = rest.run({maps.name: constant.astype(np.float32)}, [model.output().name])[model.output().name]
+    assert captions == [model.input_spec.label(int(row.argmax())) for row in scores]
+
+
+def test_searched_icons_point_in_the_direction_of_their_cell(model, digits):
+    sheet = xaionnx.show_activations(model, "atlas", digits, layer=LAYER, cells=2, steps=8)
+    drawn = [tile for row in sheet.rows for tile in row.tiles if tile.caption]
+    assert all(tile.pixels.std() > 5 for tile in drawn)
+
+
+@pytest.mark.parametrize(
+    ("view", "settings", "sentence"),
+    [
+        ("spectrum", {}, "Name the channels"),
+        ("atlas", {}, "at least 20 vectors"),
+        ("dictionary", {"classes": ("nine hundred",)}, "nine hundred"),
+    ],
+)
+def test_what_these_views_need(view, settings, sentence, model, digits):
+    with pytest.raises(xaionnx.errors.XaionnxError, match=sentence):
+        xaionnx.show_activations(model, view, digits[:3], **settings)

@@ -66,7 +66,10 @@ class LayerMaps:
 
     def read(self, feeds: Feeds) -> Array:
         """Return the maps (N, C, h, w) of other inputs."""
-        values = self.layer.values_at(feeds)
+        return self.maps(self.layer.values_at(feeds))
+
+    def maps(self, values: Array) -> Array:
+        """Return values (N, ...) of the layer as maps (N, C, h, w)."""
         flat = values.reshape(len(values), -1)
         return flat[:, self.places.reshape(-1)].reshape(len(values), *self.shape)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple, final
 
@@ -14,7 +15,7 @@ from xaionnx.errors import DataError
 from xaionnx.runtime import progress
 from xaionnx.runtime.model import Model
 from xaionnx.short_repr import short_repr
-from xaionnx.typing import Array
+from xaionnx.typing import Array, Feeds
 
 
 class Place(NamedTuple):
@@ -88,41 +89,51 @@ def strongest(model: Model, data: Dataset, layer: str | None, count: int) -> tup
     DataError
         No sample of the data set can be read, or it can be read only once.
     """
-    if data.count is None:
-        raise DataError(
-            "This view reads its data set twice, and an iterable can be read once. Give a folder or an array."
-        )
-    progress.expect(data.count)
-    maps: LayerMaps | None = None
-    values = places = np.empty(0)
-    total = squares = np.empty(0)
-    samples = 0
-    for block in data.batches(model):
-        progress.advance(block.stop - block.start)
-        if block.inputs is None:
-            continue
-        feeds = model.check(block.inputs.arrays)
-        if maps is None:
-            maps = LayerMaps.of(model, layer, feeds_of(model, data, block.units[0]))
-            channels = maps.shape[0]
-            values, places = np.empty((channels, 0)), np.empty((channels, 0, 4), dtype=np.int64)
-            total = squares = np.zeros(channels)
-        found = maps.read(feeds).reshape(len(block.units), *maps.shape[:1], -1)
-        best = found.argmax(axis=2)
-        tops = np.take_along_axis(found, best[..., None], axis=2)[..., 0].astype(np.float64)
-        total, squares, samples = total + tops.sum(axis=0), squares + (tops**2).sum(axis=0), samples + len(tops)
+    values, places, tops = np.empty((0, 0)), np.empty((0, 0, 4), dtype=np.int64), []
+    for maps, found, samples in maps_of(model, data, layer):
+        flat = found.reshape(len(found), maps.shape[0], -1)
+        best = flat.argmax(axis=2)
+        tops.append(np.take_along_axis(flat, best[..., None], axis=2)[..., 0].astype(np.float64))
         rows, columns = np.unravel_index(best, maps.shape[1:])
-        units = np.broadcast_to(np.array(block.units)[:, None], best.shape)
-        offsets = np.broadcast_to(_offsets(block.units)[:, None], best.shape)
-        new = np.stack([units, offsets, rows, columns], axis=-1)
-        values, places = np.hstack([values, tops.T]), np.concatenate([places, new.swapaxes(0, 1)], axis=1)
+        own = np.broadcast_to(samples[:, None], (*best.shape, 2))
+        new = np.concatenate([own, rows[..., None], columns[..., None]], axis=-1).swapaxes(0, 1)
+        values = np.hstack([values, tops[-1].T]) if values.size else tops[-1].T
+        places = np.concatenate([places, new], axis=1) if places.size else new
         order = np.argsort(-values, axis=1, kind="stable")[:, :count]
         values, places = np.take_along_axis(values, order, 1), np.take_along_axis(places, order[..., None], 1)
+    everything = np.concatenate(tops)
+    mean, deviation = everything.mean(axis=0), everything.std(axis=0)
+    deviation[deviation <= 1e-6 * np.abs(mean)] = 0
+    return maps, Strongest(values, places, mean, deviation, len(everything))
+
+
+def maps_of(model: Model, data: Dataset, layer: str | None) -> Iterator[tuple[LayerMaps, Array, Array]]:
+    """Yield a layer, its maps (N, C, h, w) over a data set in blocks, and (N, 2) unit and sample of the unit.
+
+    Raises
+    ------
+    DataError
+        No sample of the data set can be read, or it can be read only once.
+    """
+    if data.count is None:
+        raise DataError("The data set is read twice, and an iterable can be read once. Give a folder or an array.")
+    progress.expect(data.count)
+    maps: LayerMaps | None = None
+    for block in data.batches(model):
+        if block.inputs is not None:
+            feeds = model.check(block.inputs.arrays)
+            if maps is None:
+                maps = LayerMaps.of(model, layer, feeds_of(model, data, block.units[0]))
+            yield maps, maps.read(feeds), np.stack([np.array(block.units), _offsets(block.units)], axis=1)
+        progress.advance(block.stop - block.start)
     if maps is None:
-        raise DataError("No sample of the data set can be read, so no place in it can be shown.")
-    mean = total / samples
-    deviation = np.sqrt(np.maximum(squares / samples - mean**2, 0))
-    return maps, Strongest(values, places, mean, np.where(deviation > 1e-6 * np.abs(mean), deviation, 0), samples)
+        raise DataError("No sample of the data set can be read, so nothing in it can be shown.")
+
+
+def sample_of(model: Model, data: Dataset, unit: int, offset: int) -> Feeds:
+    """Return one sample of a data set as the model's inputs."""
+    feeds = feeds_of(model, data, unit)
+    return {name: x if name in model.shared else x[[offset]] for name, x in feeds.items()}
 
 
 def _offsets(units: tuple[int, ...]) -> Array:

@@ -10,21 +10,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xaionnx.activations.layer_maps import LayerMaps
-from xaionnx.activations.reading import check_pictures, feeds_of
+from xaionnx.activations.reading import check_pictures
 from xaionnx.activations.sheet import ActivationSheet, Row, Tile
-from xaionnx.activations.strongest import Place, strongest
+from xaionnx.activations.strongest import Place, sample_of, strongest
 from xaionnx.activations.tiles import block, colours_last, signed
 from xaionnx.activations.view import ActivationView, channel_numbers
 from xaionnx.autodiff import gradient
-from xaionnx.autodiff.guided import DECONVNET
+from xaionnx.autodiff.guided import DECONVNET, GUIDED
 from xaionnx.data.dataset import Dataset
 from xaionnx.errors import DataError
-from xaionnx.parameters import integer, name, real
+from xaionnx.parameters import choice, integer, name, real
 from xaionnx.runtime.model import Model
 from xaionnx.typing import Array
 
 # Patches are drawn with at least this many pixels a side.
 _SIDE: Final = 48
+# A few pixels carry most of what is carried back; the rest would be as gray as 0.
+_BRIGHT: Final = 99.8
+_RULES: Final = {"deconvnet": DECONVNET, "guided_backprop": GUIDED}
 
 
 @final
@@ -33,9 +36,10 @@ class Patches(ActivationView):
     """The patches of a data set for which a channel is largest, each with its deconvnet reconstruction.
 
     From each input at most one patch is taken, around the place of the largest value. The reconstruction is that value
-    carried back to the input by a deconvnet: what of the patch made the channel large. Patches are squares of the side
-    that holds a ``share`` of what is carried back, the median over the patches of a channel: the part of the input that
-    a unit reads, which is smaller than what it could read.
+    carried back to the input by a deconvnet: what of the patch made the channel large. In networks without max pooling
+    guided backpropagation, which the ReLUs of the forward pass gate as well, is sharper. Patches are squares of the
+    side that holds a ``share`` of what is carried back, the median over the patches of a channel: the part of the input
+    that a unit reads, which is smaller than what it could read.
 
     References
     ----------
@@ -48,6 +52,7 @@ class Patches(ActivationView):
     channels: tuple[int, ...] | None = channel_numbers("channels to show; the most selective if none are named")
     count: int = integer(12, "channels that are shown if none are named", low=1, high=1024)
     patches: int = integer(9, "patches of each channel", low=1, high=100)
+    back: str = choice("deconvnet", tuple(_RULES), "how a value is carried back to the input")
     share: float = real(0.9, "share of what is carried back that a patch holds", low=0.05, high=1)
 
     def show(self, model: Model, data: Dataset | None) -> ActivationSheet:
@@ -66,7 +71,10 @@ class Patches(ActivationView):
             sides.append(side)
             shown.append(channel)
             tiles = (
-                Tile(block([signed(one, float(np.abs(one).max())) for one in traces], _SIDE), "what is read"),
+                Tile(
+                    block([signed(one, float(np.percentile(np.abs(one), _BRIGHT))) for one in traces], _SIDE),
+                    "what is read",
+                ),
                 Tile(block(pictures, _SIDE), f"{places[-1].value:.3g} to {places[0].value:.3g}"),
             )
             rows.append(Row(f"channel {channel}", tiles))
@@ -74,7 +82,7 @@ class Patches(ActivationView):
             raise DataError(f"The channels of '{maps.name}' are 0 at all {found.samples:,} inputs: nothing is largest.")
         reading = (
             f"Of {found.samples:,} inputs those with the largest values of each channel, the largest first. At the "
-            "left is what a deconvnet carries back from the value to the input, where middle gray is 0."
+            f"left is what {self.back} carries back from the value to the input, where middle gray is 0."
         )
         kept = np.array(shown, dtype=np.int64)
         numbers = {
@@ -94,9 +102,8 @@ class Patches(ActivationView):
         spec, main = model.input_spec, model.input().name
         pictures, traces, centres = [], [], []
         for place in places:
-            feeds = feeds_of(model, data, place.unit)
-            one = {key: x if key in model.shared else x[[place.offset]] for key, x in feeds.items()}
-            slope = gradient(maps.layer.model, maps.name, [main], DECONVNET, one)
+            one = sample_of(model, data, place.unit, place.offset)
+            slope = gradient(maps.layer.model, maps.name, [main], _RULES[self.back], one)
             _, back = slope.run(one, maps.one_hot([(channel, place.row, place.column)]))
             pictures.append(spec.to_pictures(one[main])[0])
             traces.append(colours_last(back[main], spec)[0])
@@ -110,6 +117,10 @@ class Patches(ActivationView):
             [trace[square] for trace, square in zip(traces, squares, strict=True)],
             side,
         )
+
+
+def _drawn(trace: Array) -> NDArray[np.uint8]:
+    return signed(trace, float(np.percentile(np.abs(trace), _BRIGHT)))
 
 
 def _centre(place: Place, size: Sequence[int], picture: Sequence[int]) -> tuple[int, int]:
