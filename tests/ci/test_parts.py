@@ -40,7 +40,7 @@ def test_help_holds_every_command(parts):
     text = parts.PARTS["help"]()
     commands = (
         "activations",
-        "activations feature_maps",
+        "activations atlas",
         "compare",
         "compile",
         "compile saliency",
