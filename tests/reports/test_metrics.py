@@ -11,11 +11,16 @@ import xaionnx
 from models import planted
 from tests.counting import rows_run
 from tests.tiny import loaded, trained
-from xaionnx import Features
-from xaionnx.errors import DataError, ParameterError
+from xaionnx import Features, InputSpec
+from xaionnx.errors import DataError, InputMismatchError, ParameterError
+from xaionnx.evaluation import Scores, metrics, score_table
+from xaionnx.evaluation.controls.edges import Edges
+from xaionnx.evaluation.metric import METRICS
+from xaionnx.explainers.expected_gradients import ExpectedGradients
 from xaionnx.explainers.integrated_gradients import IntegratedGradients
 from xaionnx.explainers.kernel_shap import KernelShap
 from xaionnx.metrics._randomised import randomised
+from xaionnx.render import verdict
 
 REPORTS = tomllib.loads(Path(__file__).with_name("metrics.toml").read_text(encoding="utf-8"))["report"]
 W = np.float32([4, 3, 2, 1])
@@ -159,3 +164,117 @@ def test_randomised_normalisations_change_and_stay_finite():
     found = [randomised(model, None, seed).run({"x": x})["y"] for seed in range(6)]
     assert all(np.isfinite(array).all() for array in found)
     assert sum(not np.allclose(array, before) for array in found) >= 5
+
+
+def test_a_pixel_is_removed_in_all_channels():
+    """The sum of two channels: each of four pixels is worth 2, and the curve falls by that."""
+    spec = InputSpec(kind="array", axes="N C H W")
+    model = planted.load(planted.linear(np.ones((1, 2, 2, 2))), spec=spec)
+    x = np.ones((1, 2, 2, 2), np.float32)
+    phi = np.arange(8, dtype=np.float32).reshape(x.shape)
+    scores = xaionnx.evaluate(model, x, given(model, x, phi), "pixel_flipping", controls=())
+    np.testing.assert_array_equal(scores.curves["target"], [[8, 6, 4, 2, 0]])
+
+
+def test_a_curve_costs_one_evaluation_a_point():
+    scores = xaionnx.evaluate(trained("mnist_cnn"), digits_of(1), "saliency", "pixel_flipping", controls=(), steps=100)
+    assert scores.diagnostics["evaluations"] == [101]
+
+
+@pytest.mark.parametrize("name", [name for name in metrics() if name not in ("similarity", "label_randomisation")])
+def test_every_metric_takes_a_single_row(name):
+    weights = np.random.default_rng(0).normal(size=(3, 6))
+    model, x = planted.load(planted.linear(weights)), np.float32([[1, 2, -1, 3, 0.5, -2]])
+    masks = np.array([[True, False] * 3]) if "masks" in METRICS.find(name).needs else None
+    if name == "road":
+        with pytest.raises(InputMismatchError, match="'road' needs a picture"):
+            score(model, x, "input_x_gradient", name)
+        return
+    scores = xaionnx.evaluate(model, x, "input_x_gradient", name, controls=(), masks=masks)
+    assert np.isfinite(scores.values[0]) != bool(scores.reasons)
+    if name in ("sensitivity_n", "faithfulness_correlation", "faithfulness_estimate"):
+        assert scores.values == [1.0]
+
+
+def test_negative_values_do_not_count_for_a_place(linear):
+    masks = np.array([[True, True, False, False]])
+    found = score(linear, X, given(linear, X, [3, -7, 1, -5]), "attribution_localisation", masks=masks)
+    np.testing.assert_allclose(found, 3 / 4)
+
+
+def test_values_may_all_be_negative(linear):
+    x = -np.abs(X)
+    found = score(linear, x, given(linear, x, x * W), "infidelity", scaled=False)
+    np.testing.assert_allclose(found, 0, atol=1e-9)
+
+
+def test_the_most_relevant_features_are_those_that_change(linear):
+    x = np.ones((1, 4), np.float32)
+    of = {
+        metric: xaionnx.evaluate(linear, x, "input_x_gradient", metric, controls=(), baseline=0)
+        for metric in ("deletion", "insertion")
+    }
+    np.testing.assert_array_equal(of["deletion"].curves["target"], [[10, 6, 3, 1, 0]])
+    np.testing.assert_array_equal(of["insertion"].curves["target"], [[0, 4, 7, 9, 10]])
+
+
+def test_intervals_have_the_units_of_the_scores():
+    values = np.random.default_rng(0).lognormal(12, 0.5, 200)
+    low, high = Scores("m", "a", values, "lower", (0, np.inf)).interval
+    assert low < values.mean() < high
+    # About two standard errors to each side.
+    assert (high - low) / (4 * values.std() / np.sqrt(200)) == pytest.approx(1, abs=0.15)
+    thousand = Scores("m", "a", 1000 * values, "lower", (0, np.inf)).interval
+    np.testing.assert_allclose(thousand, (1000 * low, 1000 * high))
+
+
+@pytest.mark.parametrize("rows", [1, 2, 7])
+def test_a_background_need_not_have_a_row_for_each_sample(linear, rows):
+    background = np.random.default_rng(0).normal(size=(rows, 4)).astype(np.float32)
+    method = ExpectedGradients(background=background, draws=8)
+    x = np.float32([[1, 2, -1, 3], [2, 1, 1, 0], [0, 1, 2, 3]])
+    batch = score(linear, x, method, "max_sensitivity")
+    alone = [score(linear, x[n : n + 1], method, "max_sensitivity")[0] for n in range(3)]
+    np.testing.assert_allclose(batch, alone, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("method", "tolerance"), [("kernel_shap", 0.01), ("lime", 0.2)])
+def test_surrogates_are_judged_by_name(linear, method, tolerance):
+    """Of a linear model both find ``x w``, LIME shrunk by its penalty."""
+    x = np.float32([[1, 2, -1, 3], [2, 1, 1, 4]])
+    expected = score(linear, x, "input_x_gradient", "max_sensitivity")
+    np.testing.assert_allclose(score(linear, x, method, "max_sensitivity"), expected, rtol=tolerance)
+
+
+def test_units_of_the_values_cancel_in_sensitivity(linear):
+    small = planted.load(planted.linear([1e-6 * W]))
+    found = [score(model, X, "input_x_gradient", "max_sensitivity") for model in (linear, small)]
+    np.testing.assert_allclose(*found, rtol=1e-3)
+
+
+def test_slopes_are_ranked_by_size_and_contributions_with_their_sign():
+    """At x = (-1, 1, 1, 1): contributions 4, 1, 2 and -3, and slopes -4, 1, 2 and -3."""
+    model, x = planted.load(planted.linear([[-4.0, 1.0, 2.0, -3.0]])), np.float32([[-1, 1, 1, 1]])
+    curves = {
+        method: xaionnx.evaluate(model, x, method, "pixel_flipping", controls=()).curves["target"][0].tolist()
+        for method in ("input_x_gradient", "smooth_grad")
+    }
+    assert curves["input_x_gradient"] == [4, 0, -2, -3, 0]
+    assert curves["smooth_grad"] == [4, 0, 3, 1, 0]
+
+
+def test_a_method_that_is_no_better_than_random_is_marked():
+    model, x = planted.load(planted.linear([[1.0, -1.0, 2.0, -2.0]])), np.random.default_rng(0).normal(size=(12, 4))
+    table = score_table(model, x.astype(np.float32), [Edges(), "input_x_gradient"], ["deletion"], 0)
+    standings = table.standings("deletion")
+    assert not standings["edges"].beats_control
+    assert standings["input_x_gradient"].beats_control
+    assert "deletion: edges is no better than the control." in verdict(table)
+
+
+def test_a_record_with_nan_is_refused(linear):
+    x = np.ones((3, 4), np.float32)
+    phi = np.ones((3, 4), np.float32)
+    phi[1, 2] = np.nan
+    with pytest.raises(DataError, match=r"sample 1 .*NaN"):
+        score(linear, x, given(linear, x, phi), "deletion", target=0)

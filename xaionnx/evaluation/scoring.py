@@ -252,6 +252,12 @@ def _check_same(request: Request, explanation: Explanation) -> None:
     """Check that a record explains the samples and the target of a request."""
     if explanation.samples != len(request.samples):
         raise DataError(f"The Explanation has {explanation.samples} samples, and x has {len(request.samples)}.")
+    for array in explanation.values.values() if isinstance(explanation.values, dict) else [explanation.values]:
+        broken = np.flatnonzero(~np.isfinite(array).reshape(len(array), -1).all(axis=1))
+        if len(broken):
+            raise DataError(
+                f"The values of sample {broken[0]} hold NaN or infinity, which have no order. Explain it again."
+            )
     close = np.isclose(explanation.prediction, request.resolved.prediction[0], rtol=1e-3, atol=1e-5)
     if (explanation.target == request.resolved.names[0]).all() and close.all():
         return
