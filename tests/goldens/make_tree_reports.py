@@ -19,7 +19,9 @@ import xgboost
 from catboost import CatBoostRegressor
 from onnxmltools import convert_lightgbm, convert_xgboost
 from onnxmltools.convert.common.data_types import FloatTensorType
-from skl2onnx import to_onnx
+from onnxmltools.convert.xgboost.operator_converters.XGBoost import convert_xgboost as write_xgboost
+from skl2onnx import to_onnx, update_registered_converter
+from skl2onnx.common.shape_calculator import calculate_linear_classifier_output_shapes
 from sklearn import calibration, ensemble, linear_model, tree
 from sklearn.base import BaseEstimator
 
@@ -72,6 +74,10 @@ def log_odds(probabilities: Array) -> Array:
 
 def main() -> None:
     onnx.helper.make_attribute = _attribute
+    update_registered_converter(
+        xgboost.XGBClassifier, "XGBoostXGBClassifier", calculate_linear_classifier_output_shapes, write_xgboost,
+        options={"nocl": [True, False], "zipmap": [True, False, "columns"]},
+    )  # fmt: skip
     OUT.mkdir(exist_ok=True)
     rows, target = tables()
     kept: dict[str, Array] = {f"rows_{kind}": table[:3] for kind, table in rows.items()}
@@ -99,6 +105,7 @@ def main() -> None:
     hist = ensemble.HistGradientBoostingRegressor(max_iter=6, max_depth=4).fit(rows["holed"], y)
     save("histogram_missing", of_sklearn(hist, rows["holed"]), hist.predict(rows["holed"][:3]))
     voters = [("a", forest(4, **small)), ("b", extra(4, **small))]
+    five = xgboost.XGBClassifier(n_estimators=5, max_depth=3, random_state=0)
     scikit_learn: dict[str, tuple[BaseEstimator, Array, Callable[[BaseEstimator], Array]]] = {
         "deep": (tree.DecisionTreeRegressor(max_depth=17, random_state=0), y, sums),
         "no_prior": (boosting(n_estimators=6, init="zero", random_state=0), two, logits),
@@ -108,6 +115,8 @@ def main() -> None:
         ),
         "calibrated": (calibration.CalibratedClassifierCV(forest(4, **small), cv=2, ensemble=False), two, logits),
         "calibrated_folds": (calibration.CalibratedClassifierCV(forest(4, **small), cv=2), two, probabilities),
+        "calibrated_xgboost": (calibration.CalibratedClassifierCV(five, cv=2, ensemble=False), two, probabilities),
+        "calibrated_xgboost_folds": (calibration.CalibratedClassifierCV(five, cv=2), two, probabilities),
         "stacked": (ensemble.StackingClassifier(voters, cv=2), two, logits),
         "stacked_numbers": (
             ensemble.StackingRegressor(

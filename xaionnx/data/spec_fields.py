@@ -145,6 +145,7 @@ def checked_fields(fields: Facts) -> Document:
     UnknownNameError
         ``categories``, ``groups`` or ``units`` name a column that is not among ``columns``.
     """
+    fields = {key: _plain(value) for key, value in fields.items()}
     checked = dict(fields)
     for key, choices in _CHOICES.items():
         if not isinstance(fields[key], str) or fields[key] not in choices:
@@ -227,6 +228,14 @@ def _checked_size(given: object) -> tuple[int, int] | None:
         if not isinstance(side, int) or isinstance(side, bool) or not 1 <= side <= 16384:
             _fail("size", wanted, given)
     return (given[0], given[1])
+
+
+def _plain(value: object) -> object:
+    """A value with lists in place of arrays and of columns of frames, such as the names that another library keeps."""
+    if isinstance(value, Mapping):
+        return {key: _plain(one) for key, one in value.items()}
+    listed = getattr(value, "tolist", getattr(value, "to_list", None))
+    return value if listed is None else listed()
 
 
 def _per_channel(key: str, given: object, channels: int) -> tuple[float, ...]:
