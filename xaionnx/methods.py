@@ -122,6 +122,7 @@ class Settings(TypedDict, total=False):
     selection: Literal["forward", "lasso_path", "weights"]
     similar: int
     smallest: int
+    softplus: float | None
     statistic: Literal["mean", "squared", "variance"]
     steps: int
     strength: float
@@ -984,6 +985,42 @@ def integrated_gradients(
         rule=rule,
         tolerance=tolerance,
         max_steps=max_steps,
+    )
+
+
+def integrated_hessians(
+    model: ModelLike,
+    x: InputLike,
+    target: TargetLike = None,
+    *,
+    gradient: GradientLike = "auto",
+    layer: str | Sequence[str] | None = None,
+    background: BackgroundLike = None,
+    background_size: int | None = 100,
+    baseline: BaselineLike = None,
+    seed: int = 0,
+    features: FeaturesLike = None,
+    steps: int = 64,
+    softplus: float | None = 10.0,
+) -> Explanation:
+    """Interactions of pairs of players: integrated gradients of the integrated gradients of each player.
+
+    See :class:`~xaionnx.explainers.integrated_hessians.IntegratedHessians`.
+    """
+    return explain(
+        model,
+        x,
+        "integrated_hessians",
+        target,
+        gradient=gradient,
+        layer=layer,
+        background=background,
+        background_size=background_size,
+        baseline=baseline,
+        seed=seed,
+        features=features,
+        steps=steps,
+        softplus=softplus,
     )
 
 

@@ -193,8 +193,8 @@ def test_several_targets_equal_single_ones_and_run_the_model_no_more_often(metho
         alone = single.diagnostics
         if needs_gradient(method):
             assert joint["gradients"][0] == 3 * alone["gradients"][0] > 0
-        if method == "guided_ig":
-            # Each target has its own path.
+        if method in ("guided_ig", "integrated_hessians"):
+            # Each target has its own path, or its own Hessian.
             assert joint["evaluations"][0] - joint["gradients"][0] == alone["evaluations"][0] - alone["gradients"][0]
         else:
             # Each target has its own anchor, after as many evaluations as that takes.

@@ -11,18 +11,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, final
+from typing import final
 
 import numpy as np
 import onnx
 
 from xaionnx.autodiff.gradient import Gradient, GraphRewrite, first_rows, gradient, gradient_graph, sizes_key
 from xaionnx.runtime.model import Model
+from xaionnx.runtime.tensors import TensorInfo
 from xaionnx.short_repr import short_repr
 from xaionnx.typing import Array, Feeds
-
-if TYPE_CHECKING:
-    pass
 
 # Names of the input for the cotangent of the first gradient, and of the gradient as one row a sample.
 _WEIGHTS = "xaionnx_weights"
@@ -95,6 +93,11 @@ class HessianProduct:
     def model(self) -> Model:
         """The model that is run: it takes weights, and directions as rows, and returns gradients and products."""
         return self._row.model
+
+    @property
+    def weights(self) -> TensorInfo:
+        """The input for the weights of the elements of ``out``, in its shape."""
+        return self._row.model.input(_WEIGHTS)
 
     def run(
         self, feeds: Feeds, weights: Array, directions: Mapping[str, Array]

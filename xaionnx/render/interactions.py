@@ -36,9 +36,13 @@ _INDICES: Final[Mapping[str, tuple[str, str]]] = {
     "fsii": ("FSII", "main effects"),
     "bii": ("BII", "Banzhaf values"),
     "fbii": ("FBII", "main effects"),
+    "integrated_hessians": ("integrated Hessians", "main effects"),
 }
-# Of these, and of order 2, each row of the matrix sums to a Shapley value.
-_SHARED: Final = ("k_sii", "stii", "fsii")
+# What each row of the matrix of these, and of order 2, sums to.
+_SHARED: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("k_sii", "stii", "fsii"), "its Shapley value"),
+    "integrated_hessians": "its integrated gradients",
+}
 
 
 def interaction(
@@ -137,7 +141,7 @@ def _diagonal(one: Explanation, *, summed: bool) -> str:
     _, singles = _INDICES.get(index, ("", "main effects"))
     whole = index in _SHARED and found.get("off_diagonal") == "half"
     if whole and summed and one.provenance.get("parameters", {}).get("order", 2) == 2:
-        return f"The diagonal has the {singles}; a feature's row sums to its Shapley value."
+        return f"The diagonal has the {singles}; a feature's row sums to {_SHARED[index]}."
     return f"The diagonal has the {singles}."
 
 
