@@ -16,8 +16,10 @@ from xaionnx_cli._searches import SearchRequest, search_command
 
 if TYPE_CHECKING:
     from xaionnx.data.row_numbers import RowNumbers
-    from xaionnx.optimization import CounterfactualSearch
+    from xaionnx.optimization import Counterfactual, InputSearch, RowSearch
     from xaionnx.optimization.row_space import Way
+    from xaionnx.runtime.model import Model
+    from xaionnx.typing import Document
 
 _PICTURE: Final = ".png"
 
@@ -25,7 +27,7 @@ _PICTURE: Final = ".png"
 class Searches(MethodGroup):
     """The searches for counterfactuals."""
 
-    usage = "xaionnx counterfactual SEARCH {} TABLE --to CLASS"
+    usage = "xaionnx counterfactual SEARCH {} INPUT"
 
     def method_names(self) -> list[str]:
         from xaionnx.optimization import COUNTERFACTUALS
@@ -33,28 +35,57 @@ class Searches(MethodGroup):
         return COUNTERFACTUALS.names()
 
     def method_command(self, name: str) -> click.Command:
-        from xaionnx.optimization import COUNTERFACTUALS
+        from xaionnx.optimization import COUNTERFACTUALS, InputSearch
 
-        own = [
-            click.Argument(["inputs"], type=click.Path(readable=False), metavar="TABLE"),
-            click.Option(["--to"], required=True, metavar="CLASS", help="The wanted class, or the wanted number."),
-            click.Option(
-                ["--rows"], type=RowsOption(), metavar="ROWS", help="Rows of the table, from 0: 17 or 17,20-30."
-            ),
-            click.Option(["--background"], metavar="FILE", help="Rows of data.  [default: TABLE, all of it]"),
-            click.Option(
-                ["--immutable"], multiple=True, metavar="NAME", help="A column that must not change; repeat it."
-            ),
-            click.Option(["--up"], multiple=True, metavar="NAME", help="A column that may only grow; repeat it."),
-            click.Option(["--down"], multiple=True, metavar="NAME", help="A column that may only fall; repeat it."),
-            click.Option(["-o", "--save", "save"], metavar="FILE", help="A picture of the changes (.png)."),
-        ]
-        return search_command(name, COUNTERFACTUALS.find(name), _search, own)
+        kind = COUNTERFACTUALS.find(name)
+        if issubclass(kind, InputSearch):
+            return search_command(name, kind, _search_inputs, _of_inputs(takes_distractor=kind.takes_distractor))
+        return search_command(name, kind, _search_rows, _of_rows())
+
+
+def _rows_option() -> click.Option:
+    return click.Option(["--rows"], type=RowsOption(), metavar="ROWS", help="Rows of a table, from 0: 17 or 17,20-30.")
+
+
+def _of_rows() -> list[click.Parameter]:
+    return [
+        click.Argument(["inputs"], type=click.Path(readable=False), metavar="TABLE"),
+        click.Option(["--to"], required=True, metavar="CLASS", help="The wanted class, or the wanted number."),
+        _rows_option(),
+        click.Option(["--background"], metavar="FILE", help="Rows of data.  [default: TABLE, all of it]"),
+        click.Option(["--immutable"], multiple=True, metavar="NAME", help="A column that must not change; repeat it."),
+        click.Option(["--up"], multiple=True, metavar="NAME", help="A column that may only grow; repeat it."),
+        click.Option(["--down"], multiple=True, metavar="NAME", help="A column that may only fall; repeat it."),
+        click.Option(["-o", "--save", "save"], metavar="FILE", help="A picture of the changes (.png)."),
+    ]
+
+
+def _of_inputs(*, takes_distractor: bool) -> list[click.Parameter]:
+    distractor = click.Option(
+        ["--distractor"], required=True, metavar="OTHER", help="The picture whose cells are taken."
+    )
+    return [
+        click.Argument(["inputs"], type=click.Path(readable=False), metavar="INPUT"),
+        click.Option(["--to"], metavar="CLASS", help="The wanted class, or number.  [default: any other class]"),
+        _rows_option(),
+        *([distractor] if takes_distractor else []),
+        click.Option(["-o", "--save", "save"], metavar="FILE", help="A picture of what was found (.png)."),
+    ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputRequest(SearchRequest):
+    """The options of searches that take any input."""
+
+    inputs: str
+    rows: RowNumbers | None
+    to: str | None = None
+    distractor: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request(SearchRequest):
-    """The options of ``xaionnx counterfactual``."""
+    """The options of searches for rows."""
 
     inputs: str
     to: str
@@ -67,23 +98,22 @@ class Request(SearchRequest):
 
 @click.command(cls=Searches, no_args_is_help=True)
 def command() -> None:
-    """Search for what would have changed the answer for a row of a table.
+    """Search for what would have changed the answer, for a row of a table or a picture.
 
     \b
     xaionnx counterfactual wachter MODEL.onnx TABLE.csv --rows 17 --to good -o changes.png
+    xaionnx counterfactual goyal MODEL.onnx four.png --distractor nine.png -o cells.png
 
-    Each row that is found is judged by the model itself. Columns keep to the range, the whole numbers and the
-    categories of the data.
+    What is found is judged by the model itself. Columns keep to the range, the whole numbers and the categories of the
+    data, and pictures to black and white.
     """
 
 
-def _search(kind: type[CounterfactualSearch], **given: OptionValue) -> int:
+def _search_rows(kind: type[RowSearch], **given: OptionValue) -> int:
     from xaionnx import parameters
-    from xaionnx.optimization import counterfactual
+    from xaionnx.optimization import Counterfactual, counterfactual
     from xaionnx.render import changes, save
-    from xaionnx_cli import _report
     from xaionnx_cli._deadline import time_limit_between_runs
-    from xaionnx_cli._messages import write_lines
     from xaionnx_cli._progress import progress_bar
 
     search = kind(**{name: given.pop(name) for name in parameters.declared(kind)})
@@ -96,22 +126,63 @@ def _search(kind: type[CounterfactualSearch], **given: OptionValue) -> int:
     ways: dict[str, Way] = {}
     ways |= dict.fromkeys(request.up, "up")
     ways |= dict.fromkeys(request.down, "down")
-    to = request.to if model.input_spec.labels else _number(request.to)
+    to = _wanted(model, request.to)
     with progress_bar() as bar, time_limit_between_runs(request.timeout, "A search", bar):
         found = counterfactual(
             model, inputs.arrays[name], search, to=to, background=background, immutable=request.immutable, ways=ways
         )
-    every = found if isinstance(found, list) else [found]
+    every = [one for one in (found if isinstance(found, list) else [found]) if isinstance(one, Counterfactual)]
     names = [Path(one).name for one in inputs.names] or [f"row {n}" for n in range(len(every))]
     if place is not None:
         save(changes(every, names, request.to), place)
-    if request.as_json:
-        document = {"results": [{"input": n, **one.to_dict()} for n, one in zip(names, every, strict=True)]}
-        sys.stdout.write(_report.dump_json(document) + "\n")
-    else:
-        lines = [line for n, one in zip(names, every, strict=True) for line in _lines(n, request.to, str(one))]
-        write_lines([*lines, *([f"saved {request.save}"] if place else [])])
+    documents = [{"input": n, **one.to_dict()} for n, one in zip(names, every, strict=True)]
+    _say(request, documents, [line for n, one in zip(names, every, strict=True) for line in _lines(n, request.to, one)])
     return 0
+
+
+def _search_inputs(kind: type[InputSearch], **given: OptionValue) -> int:
+    from xaionnx import parameters
+    from xaionnx.optimization import Contrast, counterfactual
+    from xaionnx.render import contrasts, save
+    from xaionnx_cli._deadline import time_limit_between_runs
+    from xaionnx_cli._progress import progress_bar
+
+    search = kind(**{name: given.pop(name) for name in parameters.declared(kind)})
+    request = InputRequest(**given)
+    place = request.place([_PICTURE], [request.inputs, request.distractor])
+    model = request.open()
+    inputs = model.read(Path(request.inputs), rows=request.rows)
+    x = inputs.arrays[model.input().name]
+    other = None
+    if request.distractor is not None:
+        other = model.read(Path(request.distractor)).arrays[model.input().name]
+    to = None if request.to is None else _wanted(model, request.to)
+    with progress_bar() as bar, time_limit_between_runs(request.timeout, "A search", bar):
+        found = counterfactual(model, x, search, to=to, distractor=other)
+    every = [one for one in (found if isinstance(found, list) else [found]) if isinstance(one, Contrast)]
+    names = [Path(one).name for one in inputs.names] or [f"input {n}" for n in range(len(x))]
+    if place is not None:
+        save(contrasts(every, names), place)
+    own = [names[int(str(one.provenance["input"]))] for one in every]
+    documents = [{"input": n, **one.to_dict()} for n, one in zip(own, every, strict=True)]
+    lines = [f"{n}: {line}" for n, one in zip(own, every, strict=True) for line in str(one).split("\n")]
+    _say(request, documents, lines)
+    return 0
+
+
+def _say(request: SearchRequest, documents: list[Document], lines: list[str]) -> None:
+    """Print the results as one document, or as lines."""
+    from xaionnx_cli import _report
+    from xaionnx_cli._messages import write_lines
+
+    if request.as_json:
+        sys.stdout.write(_report.dump_json({"results": documents}) + "\n")
+    else:
+        write_lines([*lines, *([f"saved {request.save}"] if request.save else [])])
+
+
+def _wanted(model: Model, to: str) -> str | float | int:
+    return to if model.input_spec.labels else _number(to)
 
 
 def _number(text: str) -> float | int:
@@ -126,8 +197,8 @@ def _number(text: str) -> float | int:
     return int(number) if number.is_integer() else number
 
 
-def _lines(name: str, to: str, words: str) -> list[str]:
-    lines = words.split("\n")
-    if " -> " not in words:
-        return [f"{name}: {words}"]
-    return [f"{name}: {to}, had these values been", *(f"  {line}" for line in lines)]
+def _lines(name: str, to: str, one: Counterfactual) -> list[str]:
+    if not one.changes:
+        return [f"{name}: {one}"]
+    words = str(one).split("\n")
+    return [f"{name}: {to}, had these values been", *(line if line == "or" else f"  {line}" for line in words)]

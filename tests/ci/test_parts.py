@@ -46,7 +46,7 @@ def test_help_holds_every_command(parts):
         "compile saliency",
         "draw",
         "counterfactual",
-        "counterfactual growing_spheres",
+        "counterfactual adversarial_distance",
         "evaluate",
         "explain",
         "explain rise",

@@ -41,3 +41,56 @@ def test_what_does_not_fit_is_one_sentence(run, words, sentence):
     assert found.exit_code != 0
     assert sentence in found.stderr
     assert "Traceback" not in found.stderr
+
+
+@pytest.fixture
+def digits(tmp_path):
+    import numpy as np
+    from PIL import Image
+
+    data = np.load("models/data/mnist_sample.npz")
+    for label in (4, 9):
+        Image.fromarray(data["images"][data["labels"] == label][0, 0]).save(tmp_path / f"{label}.png")
+    return tmp_path / "4.png", tmp_path / "9.png"
+
+
+def test_the_cells_that_make_a_four_a_nine(run, digits, tmp_path):
+    four, nine = digits
+    place = tmp_path / "cells.png"
+    found = run("counterfactual", "goyal", "models/mnist_cnn.onnx", four, "--distractor", nine, "-o", place)
+    assert found.exit_code == 0, found.stderr
+    assert "4 becomes 9" in found.stdout
+    assert place.stat().st_size > 0
+
+
+def test_what_is_absent_and_what_suffices_on_one_sheet(run, digits, tmp_path):
+    place = tmp_path / "cem.png"
+    words = ("--steps", "60", "--searches", "3", "-o", place)
+    found = run("counterfactual", "cem", "models/mnist_cnn.onnx", digits[0], *words)
+    assert found.exit_code == 0, found.stderr
+    assert "pertinent negative: 4 becomes" in found.stdout
+    assert "pertinent positive: already these parts are 4" in found.stdout
+
+
+def test_several_rows_are_alternatives(run, tmp_path):
+    place = tmp_path / "rows.png"
+    words = ("--rows", "1", "--to", "good", "--by", "random", "--count", "3", "--steps", "10", "-o", place)
+    found = run("counterfactual", "diverse", *LOANS, *words)
+    assert found.exit_code == 0, found.stderr
+    assert found.stdout.splitlines().count("or") == 2
+    assert place.stat().st_size > 0
+
+
+def test_the_distance_of_a_row_to_the_border_has_changes_in_units(run):
+    found = run("counterfactual", "adversarial_distance", *LOANS, "--rows", "1", "--json")
+    assert found.exit_code == 0, found.stderr
+    (one,) = json.loads(found.stdout)["results"]
+    assert one["valid"]
+    assert one["distance"] > 0
+    assert one["changes"]
+
+
+def test_cells_need_another_picture(run, digits):
+    found = run("counterfactual", "goyal", "models/mnist_cnn.onnx", digits[0])
+    assert found.exit_code != 0
+    assert "--distractor" in found.stderr

@@ -5,10 +5,11 @@ import pytest
 
 from models import planted
 from tests.tiny import loaded, trained
-from xaionnx.errors import ParameterError, UnknownNameError, UnsupportedModelError
-from xaionnx.optimization import COUNTERFACTUALS, counterfactual
+from xaionnx.errors import ParameterError, UnknownNameError
+from xaionnx.optimization import COUNTERFACTUALS, RowSearch, counterfactual
 from xaionnx.optimization.counterfactual_search import Case
 from xaionnx.optimization.counterfactuals.wachter import Wachter
+from xaionnx.optimization.diversity import chosen, diversity, diversity_slope
 from xaionnx.optimization.judge import Judge
 from xaionnx.optimization.row_space import Limits, RowSpace, Variable
 
@@ -114,7 +115,10 @@ def loans():
     return model, rows, np.flatnonzero(answers == 0)
 
 
-@pytest.mark.parametrize("search", COUNTERFACTUALS.names())
+ROWS = [name for name in COUNTERFACTUALS.names() if issubclass(COUNTERFACTUALS.find(name), RowSearch)]
+
+
+@pytest.mark.parametrize("search", ROWS)
 def test_what_is_found_is_valid_and_keeps_what_must_stay(loans, search):
     model, rows, refused = loans
     fixed = ["age_in_years", "personal_status_and_sex", "foreign_worker"]
@@ -129,6 +133,7 @@ def test_what_is_found_is_valid_and_keeps_what_must_stay(loans, search):
             background=rows,
             immutable=fixed,
             ways={"duration_in_month": "down"},
+            **({"steps": 10, "population": 40} if search == "diverse" else {}),
         )
         assert found.valid == (model.run({"features": found.row[None]})["logits"][0].argmax() == 1)
         np.testing.assert_array_equal(found.row[places], rows[number, places])
@@ -136,8 +141,9 @@ def test_what_is_found_is_valid_and_keeps_what_must_stay(loans, search):
         # All columns of these data are whole numbers.
         np.testing.assert_array_equal(found.row, np.rint(found.row))
         assert found.changes or not found.valid
-    again = counterfactual(model, rows[refused[:1]], search, to="good", background=rows)
-    once = counterfactual(model, rows[refused[:1]], search, to="good", background=rows)
+    small = {"steps": 10, "population": 40} if search == "diverse" else {}
+    again = counterfactual(model, rows[refused[:1]], search, to="good", background=rows, **small)
+    once = counterfactual(model, rows[refused[:1]], search, to="good", background=rows, **small)
     np.testing.assert_array_equal(again.row, once.row)
 
 
@@ -193,5 +199,73 @@ def test_what_does_not_fit_is_refused(loans, settings, error, words):
 
 
 def test_pictures_are_refused():
-    with pytest.raises(UnsupportedModelError, match="table of numbers"):
-        Judge(trained("mnist_cnn"), np.zeros((1, 28, 28), np.float32), 3)
+    digits = np.zeros((2, 1, 28, 28), np.float32)
+    with pytest.raises(ParameterError, match="rows"):
+        counterfactual(trained("mnist_cnn"), digits[:1], to=3, background=digits)
+
+
+def test_the_diversity_of_published_rows():
+    """The determinant of 1 / (1 + L1), with 1e-4 added to the diagonal."""
+    points = np.array([[1.0, 0], [0, 1], [1, 1]])
+    between = np.abs(points[:, None] - points[None]).sum(axis=2)
+    assert diversity(between[:2, :2]) == pytest.approx(0.888889, abs=3e-4)
+    assert diversity(between) == pytest.approx(0.555556, abs=3e-4)
+    assert diversity(np.zeros((2, 2))) == pytest.approx(0.00020001, abs=1e-10)
+    # By differences.
+    slope = diversity_slope(between)
+    for i, j in ((0, 1), (1, 2)):
+        moved = between.copy()
+        moved[i, j] += 1e-6
+        moved[j, i] += 1e-6
+        assert (diversity(moved) - diversity(between)) / 1e-6 == pytest.approx(slope[i, j] + slope[j, i], abs=1e-5)
+
+
+@pytest.mark.parametrize("by", ["gradient", "genetic", "random"])
+def test_diverse_rows_are_valid_different_and_more_diverse_than_the_nearest(loans, by):
+    model, rows, refused = loans
+    fixed = ["age_in_years", "foreign_worker"]
+    found = counterfactual(
+        model,
+        rows[refused[:1]],
+        "diverse",
+        to="good",
+        background=rows,
+        immutable=fixed,
+        ways={"duration_in_month": "down"},
+        by=by,
+        count=3,
+        steps=40,
+    )
+    every = [found, *found.others]
+    assert len(every) == 3
+    assert all(one.valid for one in every)
+    ends = np.stack([one.row for one in every])
+    assert (model.run({"features": ends})["logits"].argmax(axis=1) == 1).all()
+    assert len(np.unique(ends, axis=0)) == 3
+    np.testing.assert_array_equal(ends, np.rint(ends))
+    columns = [list(model.spec.columns).index(name) for name in (*fixed, "duration_in_month")]
+    np.testing.assert_array_equal(ends[:, columns[:2]], np.repeat(found.original[None, columns[:2]], 3, axis=0))
+    assert (ends[:, columns[2]] <= found.original[columns[2]]).all()
+    assert found.diversity > 0.2
+    assert 0.5 < found.sparsity < 1
+    assert str(found).count("\nor\n") == 2
+
+
+def test_rows_that_are_chosen_weigh_nearness_and_diversity():
+    rows = np.float32([[1, 0], [1.1, 0], [0, 1.5], [4, 4]])
+    space = RowSpace(tuple(Variable(f"x{k}", (k,), "number", -9, 9, 1.0, np.empty((0, 1))) for k in range(2)), rows)
+    picked = chosen(space, np.zeros(2, np.float32), rows, 2, 0.5, 1.0)
+    np.testing.assert_array_equal(picked, [[1, 0], [0, 1.5]])
+    far = chosen(space, np.zeros(2, np.float32), rows, 2, 0.0, 1.0)
+    np.testing.assert_array_equal(far, [[1, 0], [4, 4]])
+
+
+def test_a_forest_has_diverse_rows_by_breeding():
+    model = trained("german_credit_forest")
+    name = model.input().name
+    rows = model.read("models/data/german_credit.csv").arrays[name]
+    answers = model.run({name: rows})[model.output().name].argmax(axis=1)
+    refused = rows[np.flatnonzero(answers == 0)[:1]]
+    found = counterfactual(model, refused, "diverse", to=1, background=rows, count=3, steps=20)
+    assert len(found.others) == 2
+    assert all(one.valid for one in (found, *found.others))

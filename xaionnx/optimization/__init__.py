@@ -4,11 +4,13 @@ A search follows the gradient graph of an objective, from a parametrisation of t
 Objectives, parametrisations and optimisers are one file each.
 """
 
+from xaionnx.optimization.change import Change, CounterfactualSearch
+from xaionnx.optimization.contrast import Contrast, InputSearch, Problem
 from xaionnx.optimization.counterfactual_search import (
     COUNTERFACTUALS,
-    Change,
+    Case,
     Counterfactual,
-    CounterfactualSearch,
+    RowSearch,
     counterfactual,
 )
 from xaionnx.optimization.objective import OBJECTIVES, Objective
@@ -18,10 +20,15 @@ from xaionnx.optimization.visualization import Visualization
 __all__ = [
     "COUNTERFACTUALS",
     "OBJECTIVES",
+    "Case",
     "Change",
+    "Contrast",
     "Counterfactual",
     "CounterfactualSearch",
+    "InputSearch",
     "Objective",
+    "Problem",
+    "RowSearch",
     "Search",
     "SearchInterrupted",
     "Visualization",

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import time
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import ClassVar, Final, final
+from dataclasses import dataclass, field, replace
+from typing import Final, final
 
 import numpy as np
 
 from xaionnx import parameters
 from xaionnx.data.inputs import Given
-from xaionnx.errors import ParameterError
+from xaionnx.errors import ParameterError, UnsupportedModelError
 from xaionnx.feature_names import value_text
+from xaionnx.hooks import hook
+from xaionnx.optimization.change import Change, CounterfactualSearch
+from xaionnx.optimization.contrast import Contrast, InputSearch, contrasts_of
+from xaionnx.optimization.diversity import diversity, pairwise
 from xaionnx.optimization.judge import Judge
 from xaionnx.optimization.row_space import Limits, RowSpace, Variable, Way
 from xaionnx.part import Part
@@ -23,19 +27,6 @@ from xaionnx.runtime import progress
 from xaionnx.runtime.model import Model
 from xaionnx.short_repr import short_repr
 from xaionnx.typing import Array, Document, ModelLike
-
-
-@final
-@dataclass(frozen=True)
-class Change:
-    """One change of a row, in the words and units of its column."""
-
-    name: str
-    before: str
-    after: str
-
-    def __str__(self) -> str:
-        return f"{self.name}: {self.before} -> {self.after}"
 
 
 @final
@@ -56,6 +47,10 @@ class Counterfactual:
         The distance to the nearest row of data; that of the nearest such row is 0.
     score : float
         The output of the wanted class less the highest other one.
+    others : tuple of Counterfactual
+        Further rows, of searches for several.
+    diversity : float or None
+        Of this row and the others: the determinant of 1 / (1 + distance), from 0 for equal ones to 1.
     diagnostics, provenance : dict
     """
 
@@ -66,6 +61,8 @@ class Counterfactual:
     distance: float
     plausibility: float
     score: float
+    others: tuple[Counterfactual, ...] = ()
+    diversity: float | None = None
     diagnostics: Mapping[str, object] = field(default_factory=dict)
     provenance: Mapping[str, object] = field(default_factory=dict)
 
@@ -74,7 +71,13 @@ class Counterfactual:
     def __str__(self) -> str:
         if not self.valid:
             return "No row with the wanted answer was found."
-        return "\n".join(map(str, self.changes)) or "The row has the wanted answer already."
+        own = "\n".join(map(str, self.changes)) or "The row has the wanted answer already."
+        return "\nor\n".join([own, *map(str, self.others)])
+
+    @property
+    def sparsity(self) -> float:
+        """The share of variables that stay as they are."""
+        return 1 - len(self.changes) / int(str(self.diagnostics["variables"]))
 
     def to_dict(self) -> Document:
         """Return the record for JSON."""
@@ -84,6 +87,8 @@ class Counterfactual:
             "distance": self.distance,
             "plausibility": self.plausibility,
             "score": self.score,
+            **({} if self.diversity is None else {"diversity": self.diversity}),
+            **({"others": [one.to_dict() for one in self.others]} if self.others else {}),
             "row": self.row.tolist(),
             "original": self.original.tolist(),
             "diagnostics": dict(self.diagnostics),
@@ -104,20 +109,18 @@ class Case:
     __repr__ = short_repr
 
 
-class CounterfactualSearch(Part, ABC):
-    """A search for counterfactuals: a frozen dataclass whose fields are its parameters.
-
-    Attributes
-    ----------
-    reference : str
-        The publication that it follows.
-    """
-
-    reference: ClassVar[str]
+class RowSearch(Part, CounterfactualSearch):
+    """A search for rows of a table, within what may change: a frozen dataclass whose fields are its parameters."""
 
     @abstractmethod
     def find(self, case: Case) -> Array | None:
         """The row that was found, (F,), with whole numbers where the data have them; None if there is none."""
+
+    @hook
+    def rows(self, case: Case) -> list[Array]:
+        """All rows that were found, the first as of :meth:`find`."""
+        found = self.find(case)
+        return [] if found is None else [found]
 
 
 COUNTERFACTUALS: Final[Registry[CounterfactualSearch]] = Registry(
@@ -125,47 +128,53 @@ COUNTERFACTUALS: Final[Registry[CounterfactualSearch]] = Registry(
 )
 
 
-def counterfactual(
+def counterfactual(  # noqa: PLR0913 - options of a public function, by keyword
     model: ModelLike,
     x: Given,
     search: str | CounterfactualSearch = "wachter",
     *,
-    to: int | str | float,
-    background: Given,
+    to: int | str | float | None = None,
+    background: Given | None = None,
     immutable: Sequence[str] = (),
     ways: Mapping[str, Way] | None = None,
+    distractor: Given | None = None,
     **settings: object,
-) -> Counterfactual | list[Counterfactual]:
-    """Search for what would have changed the answer: a row nearby for which the model returns another one.
+) -> Counterfactual | Contrast | list[Counterfactual] | list[Contrast]:
+    """Search for what would have changed the answer: an input nearby for which the model returns another one.
 
     Parameters
     ----------
     model : Model or path
-        Of one table of numbers.
-    x : array (N, F), frame or path
-        The rows.
+        Of one table of numbers; for ``cem``, ``adversarial_distance`` and ``goyal`` of any float input, as pictures.
+    x : array (N, ...), frame, picture or path
+        The inputs.
     search : str or CounterfactualSearch
-        ``wachter``, ``growing_spheres``, ``nearest_row``, or the search with its parameters.
-    to : int, str or float
+        For rows ``wachter``, ``growing_spheres``, ``diverse``, ``nearest_row``; for any input ``cem``,
+        ``adversarial_distance``; for pictures ``goyal``; or the search with its parameters.
+    to : int, str or float, optional
         The wanted class, by number or label; for a model that returns one number, that number at least (or at most, if
-        the row is above it).
-    background : array (B, F), frame or path
-        Rows of data: they say what values occur, and in which units changes are large.
+        the input is above it). Searches for any input take any other class than the predicted one if none is given.
+    background : array (B, F), frame or path, optional
+        Rows of data: they say what values occur, and in which units changes are large. Searches for rows need them.
     immutable : sequence of str
         Columns that must not change, by name.
     ways : mapping of str to str, optional
         Columns that may only go ``up`` or ``down``.
+    distractor : array, picture or path, optional
+        Of ``goyal``: the picture whose cells are taken.
     **settings
         Parameters of the search, if it is given by name.
 
     Returns
     -------
-    Counterfactual, or a list of them for several rows
+    Counterfactual, or Contrast of a search for any input; a list of them for several
 
     Raises
     ------
     UnknownNameError
         There is no such search, parameter, class or column.
+    ParameterError
+        A search for rows has no ``to`` or ``background``, ``goyal`` no ``distractor``, or a search does not take one.
     XaionnxError
         The model or the data do not fit.
 
@@ -181,6 +190,15 @@ def counterfactual(
     """
     chosen = COUNTERFACTUALS.configured(search, settings)
     opened = model if isinstance(model, Model) else Model.load(model)
+    if isinstance(chosen, InputSearch):
+        _refuse(chosen, background=background, immutable=immutable, ways=ways)
+        with progress.bar():
+            contrasts = contrasts_of(opened, x, chosen, to, distractor)
+        return contrasts[0] if len(contrasts) == 1 else contrasts
+    assert isinstance(chosen, RowSearch)
+    _refuse(chosen, distractor=distractor)
+    if to is None or background is None:
+        raise ParameterError(f"{type(chosen).__name__} needs 'to', the wanted class, and 'background', rows of data.")
     inputs, rows = opened.read(x), opened.read(background)
     name = opened.input().name
     table = rows.arrays[name]
@@ -192,10 +210,16 @@ def counterfactual(
     return found[0] if len(found) == 1 else found
 
 
+def _refuse(search: CounterfactualSearch, **given: object) -> None:
+    for name, value in given.items():
+        if value is not None and not (isinstance(value, Sequence) and len(value) == 0):
+            raise ParameterError(f"{type(search).__name__} takes no '{name}'. Leave it out.")
+
+
 def _of_row(
     model: Model,
     row: Array,
-    search: CounterfactualSearch,
+    search: RowSearch,
     to: int | str | float,
     space: RowSpace,
     immutable: Sequence[str],
@@ -203,29 +227,42 @@ def _of_row(
 ) -> Counterfactual:
     began = time.perf_counter()
     judge = Judge(model, row, to)
+    if not judge.of_rows:
+        raise UnsupportedModelError(
+            f"{model.name} does not read one table of numbers: its input '{judge.name}' is {model.input()}. "
+            "Counterfactuals of rows need one."
+        )
     case = Case(row, space, space.limits(row, immutable, ways), judge)
-    found = row if judge.valid(row[None])[0] else search.find(case)
-    end = row if found is None else found.astype(row.dtype)
-    score = float(judge.scores(end[None])[0])
+    found = [row] if judge.valid(row[None])[0] else [one.astype(row.dtype) for one in search.rows(case)]
+    provenance = {
+        "model": model.name,
+        "model_sha256": model.sha256,
+        "search": search.name(),
+        "parameters": {name: recorded_value(getattr(search, name)) for name in parameters.declared(type(search))},
+        "to": to,
+        "immutable": list(immutable),
+        "ways": dict(ways),
+    }
+    first, *others = [_recorded(case, end, provenance) for end in found or [row]]
+    spread = diversity(pairwise(space, np.stack(found))) if others else None
+    cost = {"evaluations": judge.evaluations, "seconds": round(time.perf_counter() - began, 4)}
+    return replace(first, others=tuple(others), diversity=spread, diagnostics={**first.diagnostics, **cost})
+
+
+def _recorded(case: Case, end: Array, provenance: Mapping[str, object]) -> Counterfactual:
+    row, space = case.row, case.space
+    score = float(case.judge.scores(end[None])[0])
     changed = sorted(space.changed(end, row), key=lambda one: -_size(one, end, row))
     return Counterfactual(
         end,
         row,
         [Change(one.name, _words(one, row), _words(one, end)) for one in changed],
-        score >= judge.goal,
+        score >= case.judge.goal,
         float(space.distance(end[None], row)[0]),
         float(space.distance(space.background, end).min()),
         score,
-        {"evaluations": judge.evaluations, "seconds": round(time.perf_counter() - began, 4)},
-        {
-            "model": model.name,
-            "model_sha256": model.sha256,
-            "search": search.name(),
-            "parameters": {name: recorded_value(getattr(search, name)) for name in parameters.declared(type(search))},
-            "to": to,
-            "immutable": list(immutable),
-            "ways": dict(ways),
-        },
+        diagnostics={"variables": len(space.variables)},
+        provenance=provenance,
     )
 
 

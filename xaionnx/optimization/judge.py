@@ -22,51 +22,61 @@ _SHARE: Final = 0.01
 
 @final
 class Judge:
-    """The score of rows by a model, which is wanted to be at least ``goal``; searches aim at ``aim``.
+    """The score of inputs by a model, which is wanted to be at least ``goal``; searches aim at ``aim``.
 
     For a class the score is its output less the highest other one; for a number, the output less it, with the sign of
-    the way there.
+    the way there. Without a wanted class it is the highest output of other classes less that of the predicted one.
 
     Parameters
     ----------
     model : Model
-        Of one input of rows (N, F), and an output (N, K).
-    row : array (F,)
-        The row that is to change.
-    to : int, str or float
+        Of one float input (N, ...), and an output (N, K).
+    row : array (...)
+        The input that is to change.
+    to : int, str, float or None
         The class, by number or label; a number if the output is a single one.
+    keep : bool
+        Whether the predicted class is wanted, whose score counts then, and ``to`` is None.
+
+    Attributes
+    ----------
+    own : int
+        The predicted class; -1 for a number.
 
     Raises
     ------
     UnknownNameError
         There is no such class.
     UnsupportedModelError
-        The model does not read rows of numbers, or does not return classes or a number.
+        The model does not read floats alone, or does not return classes or a number.
     """
 
-    def __init__(self, model: Model, row: Array, to: int | str | float) -> None:
+    def __init__(self, model: Model, row: Array, to: int | str | float | None, keep: bool = False) -> None:
         info, output = model.input(), model.output()
-        if len(model.inputs) > 1 or len(info.shape) != 2 or info.dtype.kind != "f":
+        if len(model.inputs) > 1 or info.dtype.kind != "f":
             raise UnsupportedModelError(
-                f"{model.name} does not read one table of numbers: its input '{info.name}' is {info}. Counterfactuals "
-                "of rows need one."
+                f"{model.name} does not read one input of numbers: its input '{info.name}' is {info}. Counterfactuals "
+                "need one."
             )
         self.model, self.name, self.output = model, info.name, output.name
+        self.of_rows = len(info.shape) == 2
         self.evaluations = 0
         self.differentiable = True
         found = self._outputs(row[None])
         if found.ndim != 2:
             raise UnsupportedModelError(f"Output '{output.name}' of {model.name} is {found.shape}, not (N, K).")
         self._classes = found.shape[1]
+        self.own = int(found[0].argmax()) if self._classes > 1 else -1
         self._class, self._value, self._sign = -1, 0.0, 1.0
+        self.goal, self.aim = _LEAD, _AIM
         if self._classes > 1:
-            self._class = self._number_of(to)
-        elif isinstance(to, str):
-            raise ParameterError(f"{model.name} returns one number. Give a number as 'to'. Got '{to}' instead.")
+            self._class = self.own if to is None else self._number_of(to)
+            self._sign = 1.0 if to is not None or keep else -1.0
+        elif isinstance(to, str) or to is None:
+            raise ParameterError(f"{model.name} returns one number. Give a number as 'to'. Got {to!r} instead.")
         else:
             self._value, self._sign = float(to), 1.0 if found[0, 0] < to else -1.0
-        self.goal = _LEAD if self._classes > 1 else 0.0
-        self.aim = _AIM if self._classes > 1 else _SHARE * abs(float(to) - float(found[0, 0]))
+            self.goal, self.aim = 0.0, _SHARE * abs(float(to) - float(found[0, 0]))
 
     def _number_of(self, to: int | str | float) -> int:
         spec = self.model.input_spec
@@ -74,6 +84,19 @@ class Judge:
         if not 0 <= number < self._classes:
             raise UnknownNameError(f"{self.model.name} has {self._classes} classes, from 0. Got {to}.")
         return number
+
+    def words(self, row: Array) -> str:
+        """Return the answer of the model: the label of the class, or the number."""
+        outputs = self._outputs(row[None])[0]
+        if self._classes == 1:
+            return f"{float(outputs[0]):.4g}"
+        number = int(outputs.argmax())
+        return self.model.input_spec.label(number)
+
+    def rivals(self, row: Array, count: int) -> list[int]:
+        """Return the classes with the highest outputs but the predicted one."""
+        order = np.argsort(-self._outputs(row[None])[0], kind="stable")
+        return [int(k) for k in order if k != self.own][:count]
 
     def scores(self, rows: Array) -> Array:
         """Return the scores (M,) of rows (M, F)."""
@@ -84,7 +107,7 @@ class Judge:
         return np.asarray(self.scores(rows) >= self.goal)
 
     def slope(self, row: Array) -> Array | None:
-        """Return the gradient (F,) of the score at a row; None if the model has none."""
+        """Return the gradient (...) of the score at an input; None if the model has none."""
         if not self.differentiable:
             return None
         try:
@@ -95,8 +118,8 @@ class Judge:
         weights = np.zeros((1, self._classes), dtype=np.float32)
         if self._classes > 1:
             outputs = self._outputs(row[None])[0]
-            weights[0, self._class] = 1
-            weights[0, self._rival(outputs)] = -1
+            weights[0, self._class] = self._sign
+            weights[0, self._rival(outputs)] = -self._sign
         else:
             weights[0, 0] = self._sign
         _, slopes = graph.run(self._feeds(row[None]), weights)
@@ -113,7 +136,7 @@ class Judge:
         if self._classes == 1:
             return self._sign * (wide[:, 0] - self._value)
         others = np.delete(wide, self._class, axis=1).max(axis=1)
-        return np.asarray(wide[:, self._class] - others)
+        return np.asarray(self._sign * (wide[:, self._class] - others))
 
     def _outputs(self, rows: Array) -> Array:
         self.evaluations += len(rows)

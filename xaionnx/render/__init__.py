@@ -5,7 +5,7 @@ Pictures need only an :class:`~xaionnx.Explanation` and the photographs, never t
 
 from xaionnx.render.activation_sheets import activation_sheet
 from xaionnx.render.bar_chart import bars
-from xaionnx.render.changes import changes
+from xaionnx.render.changes import changes, contrasts
 from xaionnx.render.contact_sheet import sheet
 from xaionnx.render.files import check_suffix, save, save_page
 from xaionnx.render.found_pictures import found_pictures
@@ -28,6 +28,7 @@ __all__ = [
     "bars",
     "changes",
     "check_suffix",
+    "contrasts",
     "covers_picture",
     "film",
     "found_pictures",

@@ -7,7 +7,7 @@ from typing import ClassVar, Final, final
 
 import numpy as np
 
-from xaionnx.optimization.counterfactual_search import Case, CounterfactualSearch, sparser
+from xaionnx.optimization.counterfactual_search import Case, RowSearch, sparser
 from xaionnx.parameters import integer, random_seed, real
 from xaionnx.typing import Array
 
@@ -16,7 +16,7 @@ _MOST_SHELLS: Final = 200
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class GrowingSpheres(CounterfactualSearch):
+class GrowingSpheres(RowSearch):
     """The nearest valid row among random ones: a ball is halved until it holds none, then shells grow around it.
 
     Rows are uniform in a shell of the numbers in their scales, of the radius ``U(low^d, high^d)^(1/d)``; those beyond

@@ -7,13 +7,13 @@ from typing import ClassVar, final
 
 import numpy as np
 
-from xaionnx.optimization.counterfactual_search import Case, CounterfactualSearch
+from xaionnx.optimization.counterfactual_search import Case, RowSearch
 from xaionnx.typing import Array
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class NearestRow(CounterfactualSearch):
+class NearestRow(RowSearch):
     """The row of the background that is nearest and has the wanted answer, with the columns that must not change.
 
     Such a row exists, so that its changes can occur together; it usually changes many columns.

@@ -7,7 +7,7 @@ from typing import ClassVar, Final, final
 
 import numpy as np
 
-from xaionnx.optimization.counterfactual_search import Case, CounterfactualSearch, rounded, sparser
+from xaionnx.optimization.counterfactual_search import Case, RowSearch, rounded, sparser
 from xaionnx.parameters import choice, integer, real
 from xaionnx.typing import Array
 
@@ -21,7 +21,7 @@ _TOLERANCE: Final = 1e-6
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Wachter(CounterfactualSearch):
+class Wachter(RowSearch):
     """The row that minimises the squared gap of the score, plus the distance::
 
         weight * max(0, aim - score(x'))^2 + sum over columns of |x'_i - x_i| / MAD_i
