@@ -57,7 +57,7 @@ def test_help_holds_every_command(parts):
         "patterns",
         "recommend",
         "visualize",
-        "visualize channel",
+        "visualize blur",
     )
     lines = ("", *(f"{name} " for name in commands))
     for words in lines:
