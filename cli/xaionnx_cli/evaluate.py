@@ -34,6 +34,8 @@ _COLUMNS: Final = (
     *("p_control", "p_best", "best", "samples"),
 )
 
+# Names of scores that a line lists.
+_SHOWN: Final = 6
 
 SAVE_HELP: Final = (
     "The report: .html to read, with .json and .parquet beside it; or one of .json, .csv and .parquet alone."
@@ -118,7 +120,9 @@ def command(**given: OptionValue) -> None:
         sys.stdout.write(_report.dump_json(table.to_dict()) + "\n")
     else:
         done = f"{sum(map(len, table.scores.values()))} scores in {time.perf_counter() - began:.3g} s"
-        write_lines([*repr(table).split("\n"), *verdict(table), *_refused(table), done, *saved_lines(places)])
+        write_lines(
+            [*repr(table).split("\n"), *verdict(table), *without_scores_lines(table), done, *saved_lines(places)]
+        )
 
 
 def names_of(given: str, registry: Registry[Explainer] | Registry[Metric], left_out: Sequence[str] = ()) -> list[str]:
@@ -230,5 +234,11 @@ def _save_parquet(table: ScoreTable, place: Path) -> None:
     write_whole(place, lambda stream: pq.write_table(made, stream, compression="zstd"))
 
 
-def _refused(table: ScoreTable) -> list[str]:
-    return [f"without scores: {name}: {reason}" for name, reason in table.refused.items()]
+def without_scores_lines(table: ScoreTable) -> list[str]:
+    """What has no scores, a line for each reason; of single scores the first few names."""
+    lines = []
+    for reason, names in table.without_scores():
+        shown = names if " by " not in names[0] else names[:_SHOWN]
+        rest = f" and {len(names) - len(shown):,} more" if len(shown) < len(names) else ""
+        lines.append(f"without scores: {', '.join(shown)}{rest}: {reason}")
+    return lines

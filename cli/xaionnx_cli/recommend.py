@@ -20,6 +20,7 @@ from xaionnx_cli.evaluate import (
     report_places,
     save_report,
     saved_lines,
+    without_scores_lines,
 )
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def command(**given: OptionValue) -> None:
         }
         sys.stdout.write(_report.dump_json(document) + "\n")
     else:
-        write_lines([*_lines(found), *saved_lines(places)])
+        write_lines([*_lines(found), *without_scores_lines(found.table), *saved_lines(places)])
 
 
 def _lines(found: Recommendation) -> list[str]:

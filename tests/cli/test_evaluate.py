@@ -9,8 +9,10 @@ import re
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
+from xaionnx_cli.evaluate import without_scores_lines
 
 import xaionnx
+from xaionnx.evaluation import ScoreTable
 
 MODEL = "models/digits_cnn.onnx"
 
@@ -103,3 +105,19 @@ def test_a_parquet_report_has_a_row_for_each_method_and_metric(run, digits, tmp_
     assert table.column("values")[0].as_py() == known.values.tolist()
     pq.write_table(table.replace_schema_metadata({}), place)
     assert run("evaluate", MODEL, digits, *words).exit_code == 2
+
+
+def test_what_has_no_scores_is_a_line_for_each_reason(run, digits):
+    words = ("--methods", "saliency,tree_shap", "--metrics", "focus,pointing_game,entropy")
+    lines = [line for line in run("evaluate", MODEL, digits, *words).stdout.splitlines() if "without scores" in line]
+    assert len(lines) == 2
+    assert lines[0].startswith("without scores: focus, pointing_game: the metric needs the true places.")
+    assert lines[1].startswith("without scores: tree_shap: digits_cnn.onnx has no tree ensemble")
+
+
+def test_of_many_scores_that_are_missing_the_first_are_named():
+    refused = {f"lrp by m{number}": "too slow" for number in range(1200)} | {"lime": "too slow"}
+    assert without_scores_lines(ScoreTable({}, refused)) == [
+        "without scores: lrp by m0, lrp by m1, lrp by m2, lrp by m3, lrp by m4, lrp by m5 and 1,194 more: too slow",
+        "without scores: lime: too slow",
+    ]

@@ -7,9 +7,11 @@ import pytest
 from sklearn.datasets import load_digits
 
 from tests import tiny
+from tests.counting import Heard
 from xaionnx.evaluation import Scores, ScoreTable, evaluate, score_table
 from xaionnx.evaluation.table import holm
 from xaionnx.render import verdict
+from xaionnx.runtime import progress
 
 
 def scores(method, values, control, direction="lower"):
@@ -126,3 +128,13 @@ def test_methods_that_were_judged_on_fewer_samples_are_compared_on_those():
     standings = ScoreTable({"few": {"deletion": few}, "many": {"deletion": many}}).standings("deletion")
     assert standings["many"].best
     assert standings["few"].p_best == pytest.approx(1 / 2**6)
+
+
+def test_cheap_metrics_come_first_so_that_a_short_time_is_enough_for_them():
+    digits, heard = load_digits().images[:2, None].astype(np.float32), Heard()
+    metrics = ["max_sensitivity", "deletion", "sparseness"]
+    with progress.listening(heard):
+        found = score_table(tiny.trained("digits_cnn"), digits, ["saliency"], metrics)
+    names = [words.split(",")[0] for words in heard.phases if " by " in words]
+    assert names == ["saliency by sparseness", "saliency by deletion", "saliency by max_sensitivity"]
+    assert list(found.scores["saliency"]) == metrics

@@ -124,7 +124,8 @@ def score_table(  # noqa: PLR0913 - options of a public function, by keyword
     metrics : sequence of str or Metric
     budget_s : float, optional
         Seconds. Each method may take an equal share of what is left of it, of which its explanation gets half, and each
-        of its scores an equal share of the rest; what takes longer is left out. It is checked between evaluations.
+        of its scores an equal share of the rest, cheap metrics first; what takes longer is left out. It is checked
+        between evaluations.
     clock : callable
         Returns the time in seconds.
 
@@ -173,14 +174,15 @@ def score_table(  # noqa: PLR0913 - options of a public function, by keyword
             refused[name] = str(error)
             continue
         seconds[name] = evidence.explanation.diagnostics["seconds"] / len(asked.samples)
-        scores[name] = dict[str, Scores]()
-        for done, judge in enumerate(judges):
+        found = dict[str, Scores]()
+        for done, judge in enumerate(sorted(judges, key=_cost)):
             progress.phase(f"{name} by {judge.name()}, {place}")
             try:
                 with share.of(len(judges) - done).limit():
-                    scores[name][judge.name()] = _with_known_controls(judge, evidence, controls, seed, known)
+                    found[judge.name()] = _with_known_controls(judge, evidence, controls, seed, known)
             except XaionnxError as error:
                 refused[f"{name} by {judge.name()}"] = str(error)
+        scores[name] = {judge.name(): found[judge.name()] for judge in judges if judge.name() in found}
     progress.phase("")
     return ScoreTable(scores, refused, seconds, {"model": opened.name, "model_sha256": opened.sha256})
 
@@ -189,6 +191,11 @@ def _with_controls(judge: Metric, evidence: Evidence, controls: Sequence[str], s
     if "masks" in judge.needs and evidence.masks is None:
         raise ParameterError(f"{judge.name()}: {_NO_MASKS}")
     return dataclasses.replace(_scores(judge, evidence), controls=_controls(judge, evidence, controls, seed))
+
+
+def _cost(judge: Metric) -> tuple[bool, bool]:
+    """An order of metrics by what they cost: without evaluations, with some, and those that explain again."""
+    return "method" in judge.needs, judge.category() not in ("complexity", "localisation")
 
 
 def _applicable(explainers: Sequence[Explainer], model: Model) -> list[bool]:

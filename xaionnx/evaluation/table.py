@@ -18,6 +18,8 @@ LEVEL: Final = 0.05
 IGNORES_MODEL: Final = 0.95
 """A map of a model with random weights that is this similar to that of the model is made from the input."""
 
+# Between a method and the metric by which it has no score.
+_BY: Final = " by "
 # Fewer pairs can never be significant at this level.
 _FEWEST: Final = 6
 
@@ -105,6 +107,22 @@ class ScoreTable:
             name: Standing(one, p, worse.get(name, math.nan), name == first and alone)
             for (name, one), p in zip(found.items(), above, strict=True)
         }
+
+    def without_scores(self) -> list[tuple[str, tuple[str, ...]]]:
+        """What has no scores, by reason: each reason with the names that it applies to.
+
+        Methods and metrics that have none at all are apart from single scores, ``method by metric``.
+
+        Examples
+        --------
+        >>> refused = {"cam": "too slow", "lrp by road": "too slow", "lime": "too slow"}
+        >>> ScoreTable({}, refused).without_scores()
+        [('too slow', ('cam', 'lime')), ('too slow', ('lrp by road',))]
+        """
+        groups = dict[tuple[str, bool], list[str]]()
+        for name, reason in self.refused.items():
+            groups.setdefault((reason, _BY in name), []).append(name)
+        return [(reason, tuple(names)) for (reason, _), names in groups.items()]
 
     def to_dict(self) -> Document:
         """The table as JSON values, a list of rows, NaN as None."""

@@ -12,6 +12,7 @@ from xaionnx.errors import TimeLimitError
 from xaionnx.runtime import progress
 
 Clock = Callable[[], float]
+_TOO_LONG = "It takes longer than its share of the time. Raise the budget, or name fewer methods and metrics."
 _USED_UP = "The time is used up. Raise the budget, or name fewer methods and metrics."
 
 
@@ -52,7 +53,7 @@ class TimeShare:
 
 @contextmanager
 def _stopped(end: float, clock: Clock) -> Iterator[None]:
-    with progress.listening(_Until(progress.current(), clock(), end, clock)):
+    with progress.listening(_Until(progress.current(), end, clock)):
         yield
 
 
@@ -62,7 +63,6 @@ class _Until:
     """Passes progress on, and raises an error after the end."""
 
     inner: progress.Listener
-    began: float
     end: float
     clock: Clock
 
@@ -79,7 +79,4 @@ class _Until:
 
     def _check(self) -> None:
         if self.clock() > self.end:
-            raise TimeLimitError(
-                f"It takes longer than its share of the time, {self.end - self.began:.2g} s. Raise the budget, or name "
-                "fewer methods and metrics."
-            )
+            raise TimeLimitError(_TOO_LONG)

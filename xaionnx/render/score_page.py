@@ -69,7 +69,7 @@ def score_page(table: ScoreTable, title: str = "", photo: Array | None = None, *
             _summary(table, standings),
             _strips(standings, photo) if inputs else "",
             *(_metric(metric, each) for metric, each in standings.items()),
-            _refused(table.refused),
+            _without_scores(table),
             _how_made(table),
         ]
     )
@@ -296,10 +296,12 @@ def _image(image: Image.Image, text: str) -> str:
     return f'<img alt="{_text(text)}" src="data:image/png;base64,{data}">'
 
 
-def _refused(refused: Mapping[str, str]) -> str:
-    if not refused:
+def _without_scores(table: ScoreTable) -> str:
+    groups = table.without_scores()
+    if not groups:
         return ""
-    return f"<h2>Without scores</h2>{_folded(f'{len(refused)} reasons', f'<table>{_rows(refused)}</table>')}"
+    rows = "".join(f"<tr><td>{_text(reason)}</td><td>{_text(', '.join(names))}</td></tr>" for reason, names in groups)
+    return f"<h2>Without scores</h2>{_folded(f'{len(groups)} reasons', f'<table>{rows}</table>')}"
 
 
 def _how_made(table: ScoreTable) -> str:
