@@ -9,7 +9,7 @@ from sklearn.datasets import load_digits
 from tests import tiny
 from tests.counting import Heard
 from xaionnx.evaluation import Scores, ScoreTable, evaluate, score_table
-from xaionnx.evaluation.table import holm
+from xaionnx.evaluation.table import fewest_samples, holm
 from xaionnx.render import verdict
 from xaionnx.runtime import progress
 
@@ -49,6 +49,19 @@ def test_few_samples_are_not_tested():
     few = ScoreTable({"a": {"deletion": scores("a", [0.1] * 5, [0.5] * 5)}})
     assert np.isnan(few.standings("deletion")["a"].p_control)
     assert "too few samples" in verdict(few)[0]
+
+
+@pytest.mark.parametrize("methods", [1, 3, 4, 12, 39])
+def test_fewer_samples_than_can_be_significant_are_not_tested(methods):
+    """Differences of one sign throughout are the clearest that there are."""
+    enough = fewest_samples(methods)
+    for count, tested in ((enough - 1, False), (enough, True)):
+        each = {f"m{n}": {"deletion": scores(f"m{n}", [0.1] * count, [0.5] * count)} for n in range(methods)}
+        standings = ScoreTable(each).standings("deletion").values()
+        assert all(np.isnan(one.p_control) != tested for one in standings)
+        assert all(one.beats_control == tested for one in standings)
+        said = f"too few samples for a test of {methods} methods; at least {enough} are needed"
+        assert any(said in line for line in verdict(ScoreTable(each))) != tested
 
 
 def test_higher_is_better_turns_the_test():

@@ -20,7 +20,6 @@ IGNORES_MODEL: Final = 0.95
 
 # Between a method and the metric by which it has no score.
 _BY: Final = " by "
-# Fewer pairs can never be significant at this level.
 _FEWEST: Final = 6
 
 
@@ -33,7 +32,8 @@ class Standing:
     ----------
     scores : Scores
     p_control : float
-        The p value of the paired test that it is no better than the first control; NaN without a control.
+        The p value of the paired test that it is no better than the first control; NaN without a control, and for fewer
+        samples than :func:`fewest_samples`.
     p_best : float
         The p value of the paired test that it is as good as the method with the best mean; NaN for that method itself.
     best : bool
@@ -100,8 +100,9 @@ class ScoreTable:
         means = {name: float(np.nanmean(v)) if np.isfinite(v).any() else -math.inf for name, v in values.items()}
         first = max(means, key=lambda name: means[name])
         others = [name for name in found if name != first]
-        worse = dict(zip(others, holm([_p_greater(values[first], values[o]) for o in others]), strict=True))
-        above = holm([_p_greater(values[n], _control(one)) for n, one in found.items()])
+        below = [_p_greater(values[first], values[other], len(others)) for other in others]
+        worse = dict(zip(others, holm(below), strict=True))
+        above = holm([_p_greater(values[name], _control(one), len(found)) for name, one in found.items()])
         alone = bool(others) and all(p < LEVEL for p in worse.values())
         return {
             name: Standing(one, p, worse.get(name, math.nan), name == first and alone)
@@ -185,7 +186,20 @@ def _control(scores: Scores) -> Floats:
     return np.full(len(scores.values), np.nan) if control is None else turned(control)
 
 
-def _p_greater(one: Floats, other: Floats) -> float:
+def fewest_samples(tests: int) -> int:
+    """Return how many samples tell anything apart by several tests: with fewer, the smallest p values are too large.
+
+    Of n differences of one sign, Wilcoxon's test has the p value ``2 ** -n``, multiplied by the number of tests.
+
+    Examples
+    --------
+    >>> fewest_samples(1), fewest_samples(12), fewest_samples(39)
+    (6, 8, 10)
+    """
+    return max(_FEWEST, math.floor(math.log2(tests / LEVEL)) + 1)
+
+
+def _p_greater(one: Floats, other: Floats, tests: int) -> float:
     """The p value of the test that values of one are no greater than those of the other; NaN for too few pairs."""
     from scipy.stats import wilcoxon
 
@@ -193,7 +207,7 @@ def _p_greater(one: Floats, other: Floats) -> float:
     count = min(len(one), len(other))
     differences = one[:count] - other[:count]
     differences = differences[np.isfinite(differences)]
-    if len(differences) < _FEWEST:
+    if len(differences) < fewest_samples(tests):
         return math.nan
     if not differences.any():
         return 1.0

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from PIL import Image
 
-from xaionnx.evaluation.table import IGNORES_MODEL, LEVEL, ScoreTable, Standing
+from xaionnx.evaluation.table import IGNORES_MODEL, LEVEL, ScoreTable, Standing, fewest_samples
 from xaionnx.render.colours import sequential
 from xaionnx.render.html_document import document, visible
 
@@ -126,7 +126,8 @@ def _of_metric(metric: str, standings: Mapping[str, Standing]) -> Iterator[str]:
         verb = "is" if len(lost) == 1 else "are"
         yield f"{metric}: {', '.join(lost)} {verb} no better than the control."
     if not tested:
-        yield f"{metric}: too few samples for a test; at least 6 are needed."
+        needed = fewest_samples(len(standings))
+        yield f"{metric}: too few samples for a test of {len(standings)} methods; at least {needed} are needed."
 
 
 def _summary(table: ScoreTable, standings: Mapping[str, Mapping[str, Standing]]) -> str:
