@@ -135,3 +135,9 @@ def test_a_method_that_ignores_the_model_ranks_below_those_that_are_unfaithful()
     assert found.ranking == ("poor", "edges")
     assert not found.choices
     assert str(found) == "No method can be trusted by these metrics."
+
+
+def test_too_little_time_is_not_said_to_be_a_fault_of_the_methods():
+    table = ScoreTable({"a": {}, "poor": scores("deletion", "lower", WORSE)}, seconds={"a": 1, "poor": 1})
+    said = str(recommended(table, ["deletion"]))
+    assert said.endswith("The time was too short to judge 1 of them: raise the budget.")

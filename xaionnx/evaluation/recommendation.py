@@ -29,6 +29,7 @@ METRICS: Final = ("deletion", "insertion", "max_sensitivity", "parameter_randomi
 """What methods are judged by, if nothing is named."""
 
 _FIRST: Final = 2
+_NOT_JUDGED: Final = "no metric of faithfulness judged it: the time was too short, or none applies"
 _IGNORING: Final = "the maps hardly change when the weights of the model are randomised, so that they say little of it"
 # Settings of metrics that tell methods apart at a tenth of the cost: all methods share the time.
 _COARSE: Final[Mapping[str, Facts]] = {
@@ -90,7 +91,9 @@ class Recommendation:
     def __str__(self) -> str:
         """One line: the method at each price."""
         if not self.choices:
-            return "No method can be trusted by these metrics."
+            unjudged = sum(why == _NOT_JUDGED for why in self.distrusted.values())
+            more = f" The time was too short to judge {unjudged} of them: raise the budget." if unjudged else ""
+            return f"No method can be trusted by these metrics.{more}"
         return "; ".join(f"{_price(one.seconds)} an input: {one.method}" for one in self.choices) + "."
 
 
@@ -303,7 +306,7 @@ def why_unfaithful(scores: Mapping[str, Scores], faithfulness: Sequence[str]) ->
     found = {name: scores[name].gain() for name in faithfulness if name in scores}
     gains = {name: gain for name, gain in found.items() if math.isfinite(gain[0])}
     if faithfulness and not gains:
-        return "no metric of faithfulness judged it: the time was too short, or none applies"
+        return _NOT_JUDGED
     worse = [name for name, (mean, _, _) in gains.items() if mean < 0]
     if worse:
         return f"worse than random values by {' and '.join(worse)}"
