@@ -13,7 +13,7 @@ FUNCTION = re.compile(r"^def (test_\w+)", re.MULTILINE)
 NAMES = {name for path in TESTS.rglob("test_*.py") for name in FUNCTION.findall(path.read_text())}
 LOGS = {
     name: tomllib.loads(Path(__file__).with_name(f"{name}.toml").read_text())["report"]
-    for name in ("usability", "real_models", "reliability", "series", "pictures", "tables")
+    for name in ("activations", "usability", "real_models", "reliability", "series", "pictures", "tables")
 }
 
 

@@ -69,14 +69,10 @@ class Strongest:
             for (unit, offset, row, column), value in zip(numbers, values, strict=True)
         ]
 
-    def most_selective(self, count: int) -> list[int]:
-        """Return the channels whose largest value stands out most from those of other samples, in deviations."""
-        varies = self.deviation > 0
-        apart = np.divide(
-            self.values[:, 0] - self.mean, self.deviation, out=np.full(len(varies), -np.inf), where=varies
-        )
-        order = np.argsort(-apart, kind="stable")[:count]
-        return [int(channel) for channel in order if varies[channel]]
+    def most_varying(self, count: int) -> list[int]:
+        """Return the channels whose largest value differs most from sample to sample, those of one value left out."""
+        order = np.argsort(-self.deviation, kind="stable")[:count]
+        return [int(channel) for channel in order if self.deviation[channel] > 0]
 
 
 def strongest(model: Model, data: Dataset, layer: str | None, count: int) -> tuple[LayerMaps, Strongest]:

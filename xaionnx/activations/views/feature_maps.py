@@ -46,7 +46,8 @@ class FeatureMaps(ActivationView):
         chosen = order if self.channels is None else np.array(self.channels)
         low, high = min(maps[chosen].min(), 0), maps[chosen].max()
         spec, main = model.input_spec, model.input().name
-        tiles = [Tile(spec.to_pictures(feeds[main])[0], "input")] if spec.kind == "picture" else []
+        photo = [Tile(spec.to_pictures(feeds[main])[0], "input")] if spec.kind == "picture" else []
+        tiles = []
         for channel in chosen:
             own = maps[channel]
             ends = (low, high) if self.scale == "common" else (min(own.min(), 0), own.max())
@@ -56,5 +57,6 @@ class FeatureMaps(ActivationView):
             f"{len(chosen)} of {len(maps)} channels, with their numbers and largest values. White is the largest value "
             f"{ends_said}, black is 0 or the smallest."
         )
+        rows = [Row("", tuple(group)) for group in (photo, tiles) if group]
         numbers = {"channels": np.asarray(chosen), "maps": maps[chosen].astype(np.float32)}
-        return self.sheet(model, f"Feature maps of {layer.name}", [Row("", tuple(tiles))], reading, numbers)
+        return self.sheet(model, f"Feature maps of {layer.name}", rows, reading, numbers)

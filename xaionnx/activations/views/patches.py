@@ -49,7 +49,9 @@ class Patches(ActivationView):
     reference: ClassVar[str] = "Zeiler and Fergus 2014, arXiv:1311.2901, figure 2"
 
     layer: str | None = name("tensor inside the model; that of class activation maps if none is named")
-    channels: tuple[int, ...] | None = channel_numbers("channels to show; the most selective if none are named")
+    channels: tuple[int, ...] | None = channel_numbers(
+        "channels to show; if none are named, those whose largest values vary most"
+    )
     count: int = integer(12, "channels that are shown if none are named", low=1, high=1024)
     patches: int = integer(9, "patches of each channel", low=1, high=100)
     back: str = choice("deconvnet", tuple(_RULES), "how a value is carried back to the input")
@@ -60,7 +62,7 @@ class Patches(ActivationView):
         check_pictures(model, "Patches")
         maps, found = strongest(model, data, self.layer, self.patches)
         maps.check_channels(self.channels or ())
-        chosen = list(self.channels or found.most_selective(self.count))
+        chosen = list(self.channels or found.most_varying(self.count))
         rows, sides, shown = [], [], []
         for channel in chosen:
             # A value of 0 comes from no part of the input.

@@ -50,7 +50,7 @@ class Spectrum(ActivationView):
         assert data is not None  # as the view says that it reads one
         check_pictures(model, "Spectra")
         if self.channels is None:
-            raise ParameterError("Name the channels of a spectrum; the view 'patches' shows which are selective.")
+            raise ParameterError("Name the channels of a spectrum; the view 'patches' shows which vary.")
         means, samples = [], []
         for maps, found, places in maps_of(model, data, self.layer):
             maps.check_channels(self.channels)
