@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import onnx
 import pytest
@@ -175,6 +177,10 @@ def test_attributions_of_all_channels_add_up_to_gradient_times_layer(model, digi
     maps = model.with_outputs([LAYER]).run({model.input().name: digits[4:5]}, [LAYER])[LAYER][0]
     expected = (slope * maps).sum(axis=(1, 2, 3))
     assert len(sheet.rows) == len(maps)
+    # Channels that noise does not excite have no icon, and say so.
+    silent = [row.tiles[0].caption == "no icon: silent" for row in sheet.rows]
+    assert any(silent)
+    assert not all(silent)
     np.testing.assert_allclose(sheet.numbers["attributions"].sum(axis=0), expected, rtol=1e-4)
 
 
@@ -277,3 +283,9 @@ def test_units_without_a_place_have_patches_of_the_whole_picture(model, digits):
     order = np.argsort(-model.run({model.input().name: digits})["logits"][:, 7], kind="stable")[:4]
     assert sheet.numbers["places"][0, :, 0].tolist() == order.tolist()
     assert sheet.numbers["sides"][0] > 14
+
+
+def test_each_entry_has_an_icon_of_its_own(model, digits):
+    sheet = xaionnx.show_activations(model, "dictionary", digits[4:5], layer=LAYER, count=3, steps=12)
+    icons = [row.tiles[0].pixels for row in sheet.rows]
+    assert not any(np.array_equal(a, b) for a, b in itertools.combinations(icons, 2))

@@ -6,15 +6,22 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from xaionnx.errors import OutputError
 from xaionnx.optimization import Search
 from xaionnx.optimization.objectives.direction import Direction
 from xaionnx.runtime.model import Model
 from xaionnx.typing import Array
 
 
-def icon(model: Model, layer: str, direction: Array, search: Search) -> NDArray[np.uint8]:
-    """Return the picture (h, w, 3) for which a layer points most in a direction (C,)."""
-    found = search.run(model, Direction(layer=layer, weights=direction))
+def icon(model: Model, layer: str, direction: Array, search: Search) -> NDArray[np.uint8] | None:
+    """Return the picture (h, w, 3) for which a layer points most in a direction (C,); None if it is silent at the start.
+
+    Channels that are 0 for nearly all pictures have no gradient to follow from noise.
+    """
+    try:
+        found = search.run(model, Direction(layer=layer, weights=direction))
+    except OutputError:
+        return None
     return np.asarray(found.pictures[0])
 
 

@@ -123,7 +123,9 @@ class Atlas(ActivationView):
     ) -> NDArray[np.uint8]:
         side = _WIDTH // self.cells
         if self.icons == "search":
-            return reduced(icon(model, maps.name, mean, Search(steps=self.steps, seed=self.seed)), side)
+            found = icon(model, maps.name, mean, Search(steps=self.steps, seed=self.seed))
+            # Middle gray where the direction is silent for noise.
+            return np.full((side, side, 3), 128, dtype=np.uint8) if found is None else reduced(found, side)
         lengths = np.linalg.norm(vectors, axis=1) * np.linalg.norm(mean)
         alike = np.divide(vectors @ mean, lengths, out=np.zeros(len(vectors)), where=lengths > 0)
         unit, offset, row, column = where[int(alike.argmax())].tolist()

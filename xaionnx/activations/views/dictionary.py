@@ -77,8 +77,9 @@ class Dictionary(ActivationView):
             worth = ", ".join(
                 f"{word.partition(' (')[0]} {value:+.3g}" for word, value in zip(said, values, strict=True)
             )
-            tiles = (Tile(icon(model, maps.name, one.direction, search), "icon"), Tile(lit(photo, one.place), "where"))
-            rows.append(Row(f"{one.name}: {worth}", tiles))
+            found = icon(model, maps.name, one.direction, search)
+            first = Tile(np.full_like(photo, 128), "no icon: silent") if found is None else Tile(found, "icon")
+            rows.append(Row(f"{one.name}: {worth}", (first, Tile(lit(photo, one.place), "where"))))
         reading = (
             f"Parts of {maps.name} at this picture: the icon is what a part looks for, the photo is bright where the "
             f"part is, and the numbers are what it adds to {' and to '.join(said)}, by the gradient."
