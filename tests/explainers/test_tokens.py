@@ -1,10 +1,14 @@
 """Token models, explained at their embedding, against closed forms."""
 
+import shutil
+
 import numpy as np
 import pytest
 
+import xaionnx
 from tests.tiny import loaded, normal
 from tests.tolerances import Tolerance, assert_close
+from xaionnx import Model
 from xaionnx.errors import UnsupportedModelError
 from xaionnx.explainers.conductance import Conductance
 from xaionnx.explainers.expected_gradients import ExpectedGradients
@@ -240,3 +244,18 @@ def test_noise_and_background_tokens_reach_the_embedding(words):
     np.testing.assert_allclose(
         found.values.sum(axis=(1, 2)), found.prediction - found.baseline_prediction, rtol=0.1, atol=0.02
     )
+
+
+def test_a_path_of_numbers_begins_where_that_of_their_text_does(tmp_path):
+    model, text = Model.load("models/spam.onnx"), "you have won a prize"
+    feeds = model.read(text).arrays
+    named = xaionnx.explain(model, text, "integrated_gradients", 1)
+    numbered = xaionnx.explain(model, feeds, "integrated_gradients", 1)
+    assert numbered.provenance["parameters"]["baseline"] == {"kind": "SpecialToken", "which": "pad"}
+    np.testing.assert_array_equal(numbered.baseline_prediction, named.baseline_prediction)
+    # Without a tokenizer nobody knows which number is padding.
+    bare = shutil.copy("models/spam.onnx", tmp_path / "bare.onnx")
+    unknown = xaionnx.explain(bare, feeds, "integrated_gradients", 1)
+    zero = xaionnx.explain(bare, feeds, "integrated_gradients", 1, baseline=0)
+    np.testing.assert_array_equal(unknown.values, zero.values)
+    assert unknown.baseline_prediction[0] != named.baseline_prediction[0]

@@ -107,7 +107,11 @@ class GameExplainer(FromBackground, Explainer):
         EXPECTATIONS,
         "whether absent columns come from all background rows, or from those nearest in the present columns",
     )
-    neighbours: int = integer(10, "background rows in the mean of a coalition, for expectation='conditional'", low=1)
+    neighbours: int = integer(
+        10,
+        "background rows in the mean of a coalition, for expectation='conditional'; a budget allows for all rows",
+        low=1,
+    )
     seed: int = random_seed("seed of all random draws")
 
     @property

@@ -208,7 +208,8 @@ class AtLayer:
     Values therefore sum to the change of that part, which is f(x) - f(b) if all connections pass through the layer. For
     tokens, baselines are tokens: a number stands for that token at every position, of a text at all but special
     tokens, and zero for token 0. By default the path of a text begins at the padding token of its tokenizer, else at
-    its mask, unknown or start token.
+    its mask, unknown or start token, also where the text is given as the numbers of its tokens. Numbers of a model
+    without a tokenizer begin at token 0, which need not be padding: state its number as the baseline.
     """
 
     layer: str | Sequence[str] | None = parameters.names(
