@@ -14,7 +14,8 @@ import xaionnx
 from models import planted
 from tests.tolerances import Tolerance, assert_close
 from xaionnx.data.batch import read_inputs
-from xaionnx.data.spec import InputSpec, picture_axes
+from xaionnx.data.spec import InputSpec
+from xaionnx.data.spec_guess import picture_axes
 from xaionnx.errors import DataError, InputMismatchError, ParameterError, UnknownNameError
 
 MEAN, SCALE = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)

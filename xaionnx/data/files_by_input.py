@@ -49,7 +49,7 @@ def read_beside(
     ----------
     given : mapping by input name
     main : Declared
-        The explained input, whose files are left to :func:`xaionnx.data.inputs.convert`.
+        The explained input, whose files are left to :func:`xaionnx.data.conversion.convert`.
     others : sequence of Declared
     spec : InputSpec
         That of the explained input.

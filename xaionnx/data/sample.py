@@ -9,7 +9,8 @@ from typing import Final, final, overload
 
 import numpy as np
 
-from xaionnx.data.spec import InputSpec, picture_axes
+from xaionnx.data.spec import InputSpec
+from xaionnx.data.spec_guess import picture_axes
 from xaionnx.data.text import Text
 from xaionnx.errors import InputMismatchError
 from xaionnx.graph.input_purposes import InputPurpose, is_data

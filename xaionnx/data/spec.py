@@ -7,29 +7,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from xaionnx.data.images import Resize, fit
+from xaionnx.data.images import Resize
 from xaionnx.data.labels import find_label
-from xaionnx.data.spec_fields import CHANNELS, Activation, Color, Kind, Layout, checked_fields, read_fields
+from xaionnx.data.pixel_format import PixelFormat
+from xaionnx.data.spec_fields import Activation, Color, Kind, Layout, checked_fields, read_fields
+from xaionnx.data.spec_guess import guessed_fields
 from xaionnx.data.time_axis import TimeAxis
 from xaionnx.errors import InputMismatchError, ParameterError, UnknownNameError
 from xaionnx.short_repr import changed_repr
-from xaionnx.typing import Array, DType
-
-LUMA: Final = np.array([0.299, 0.587, 0.114], np.float32)
-"""Weights of red, green and blue in a gray value (ITU-R BT.601)."""
-
-# Mean and scale of pixels by the range of numbers that the metadata of ONNX name.
-_RANGES: Final = {
-    "nominalrange_0_255": (0.0, 1.0),
-    "normalized_0_1": (0.0, 255.0),
-    "normalized_1_1": (127.5, 127.5),
-    "nominalrange_16_235": (-16 * 255 / 219, 255 / 219),
-}
+from xaionnx.typing import Array
 
 
 @dataclass(frozen=True)
@@ -233,24 +223,7 @@ class InputSpec:
         >>> spec.layout, spec.size, spec.scale, spec.guessed
         ('NHWC', (224, 224), (255.0, 255.0, 255.0), True)
         """
-        floating = np.issubdtype(np.dtype(dtype), np.floating)
-        axes = picture_axes(shape)
-        if axes is None:
-            return cls(kind="table" if len(shape) == 2 and floating else "array", guessed=True)
-        channel, (h_axis, w_axis) = axes
-        height, width = shape[h_axis], shape[w_axis]
-        # Keys and values may be written in any case.
-        known = {key.lower(): value.lower() for key, value in metadata.items()}
-        is_bgr = known.get("image.bitmappixelformat") == "bgr8"
-        mean, scale = _RANGES.get(known.get("image.nominalpixelrange", ""), (0.0, 255.0 if floating else 1.0))
-        return cls(
-            layout="NCHW" if channel == 1 else "NHWC",
-            size=(height, width) if isinstance(height, int) and isinstance(width, int) else None,
-            color="L" if shape[channel] == 1 else "BGR" if is_bgr else "RGB",
-            mean=mean,
-            scale=scale,
-            guessed=True,
-        )
+        return cls(**guessed_fields(shape, dtype, metadata), guessed=True)
 
     def summary(self) -> str:
         """Return a description of the data on one line, without labels and column names.
@@ -283,17 +256,22 @@ class InputSpec:
     @property
     def channels(self) -> int:
         """Number of channels C of the picture tensor."""
-        return CHANNELS[self.color]
+        return self.pixels.channels
 
     @property
     def channel_axis(self) -> int:
         """Axis of the channels in the batch-first tensor."""
-        return 1 if self.layout == "NCHW" else 3
+        return self.pixels.channel_axis
 
     @property
     def spatial_axes(self) -> tuple[int, int]:
         """Axes of H and W in the batch-first tensor."""
-        return (2, 3) if self.layout == "NCHW" else (1, 2)
+        return self.pixels.spatial_axes
+
+    @property
+    def pixels(self) -> PixelFormat:
+        """How pixels become numbers, for pictures."""
+        return PixelFormat(self.layout, self.size, self.color, self.mean, self.scale, self.resize)
 
     def fit(self, pictures: NDArray[np.uint8] | Sequence[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
         """Resize pictures to ``size``, if it is not None; :meth:`to_tensor` does this for pictures of any size.
@@ -307,7 +285,7 @@ class InputSpec:
         InputMismatchError
             An item is not a uint8 picture.
         """
-        return [self._resize(number, picture) for number, picture in enumerate(pictures)]
+        return self.pixels.fit(pictures)
 
     def to_tensor(
         self, pictures: NDArray[np.uint8] | Sequence[NDArray[np.uint8]], dtype: DTypeLike = np.float32
@@ -333,26 +311,7 @@ class InputSpec:
             The dtype cannot represent the values.
         """
         self._check_is_picture("to_tensor")
-        fitted = [self._convert_color(picture) for picture in self.fit(pictures)]
-        if not fitted:
-            raise InputMismatchError("InputSpec.to_tensor got no pictures. Give at least one.")
-        first = fitted[0].shape
-        for i, picture in enumerate(fitted):
-            if picture.shape != first:
-                raise InputMismatchError(
-                    f"Picture {i} is {picture.shape[0]} x {picture.shape[1]} pixels and picture 0 is "
-                    f"{first[0]} x {first[1]}. Give the InputSpec a 'size', or pictures of one size."
-                )
-        # Pixels have only 256 values: compute each once in float64 and round it to the dtype once.
-        steps = np.arange(256, dtype=np.float64)[:, None]
-        table = _cast((steps - np.array(self.mean)) / np.array(self.scale), np.dtype(dtype))
-        shape = (len(fitted), *((self.channels, *first[:2]) if self.layout == "NCHW" else (*first[:2], self.channels)))
-        tensor = np.empty(shape, table.dtype)
-        planes = np.moveaxis(tensor, self.channel_axis, 3)
-        for i, picture in enumerate(fitted):
-            for c in range(self.channels):
-                planes[i, ..., c] = table[picture[..., c], c]
-        return tensor
+        return self.pixels.to_tensor(pictures, dtype)
 
     def to_pictures(self, tensor: ArrayLike) -> NDArray[np.uint8]:
         """Convert a model's tensor back to pictures for display.
@@ -373,25 +332,7 @@ class InputSpec:
             The tensor does not have four axes with the spec's channels.
         """
         self._check_is_picture("to_pictures")
-        array = np.asarray(tensor)
-        if array.ndim != 4 or array.shape[self.channel_axis] != self.channels:
-            wanted = f"(N, {self.channels}, H, W)" if self.layout == "NCHW" else f"(N, H, W, {self.channels})"
-            raise InputMismatchError(f"InputSpec.to_pictures needs an array {wanted}. Got {array.shape} instead.")
-        last = np.moveaxis(array, self.channel_axis, 3)
-        pixels = np.empty((*last.shape[:3], 3), np.uint8)
-        # Plane by plane in a small array: fifty times as fast as all at once.
-        plane = np.empty(last.shape[1:3], np.float64)
-        scale, mean = np.array(self.scale), np.array(self.mean)
-        for picture, n in np.ndindex(len(last), self.channels):
-            np.multiply(last[picture, ..., n], scale[n], out=plane)
-            plane += mean[n]
-            np.clip(np.rint(plane, out=plane), 0, 255, out=plane)
-            pixels[picture, ..., n] = plane
-        if self.color == "L":
-            pixels[..., 1:] = pixels[..., :1]
-        elif self.color == "BGR":
-            pixels = np.ascontiguousarray(pixels[..., ::-1])
-        return pixels
+        return self.pixels.to_pictures(tensor)
 
     def pixel(self, value: float) -> NDArray[np.float32]:
         """Return the tensor value of a gray pixel: 0 is black, 255 is white.
@@ -407,12 +348,7 @@ class InputSpec:
             Broadcasts against the model's tensor.
         """
         self._check_is_picture("pixel")
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 255:
-            raise ParameterError(
-                f"The 'value' parameter of InputSpec.pixel must be a number in [0, 255]. Got {value!r} instead."
-            )
-        channels: NDArray[np.float32] = ((value - np.array(self.mean)) / np.array(self.scale)).astype(np.float32)
-        return channels.reshape((-1, 1, 1) if self.layout == "NCHW" else (1, 1, -1))
+        return self.pixels.pixel(value)
 
     def label(self, index: int) -> str:
         """Return the name of a class, or its number as text if the spec has no labels."""
@@ -470,70 +406,3 @@ class InputSpec:
     def _check_is_picture(self, method: str) -> None:
         if self.kind != "picture":
             raise ParameterError(f"InputSpec.{method} is for the kind 'picture'. This spec has the kind '{self.kind}'.")
-
-    def _resize(self, number: int, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        array = np.asarray(picture)
-        shape = array.shape
-        good = array.dtype == np.uint8 and (len(shape) == 2 or (len(shape) == 3 and shape[2] == 3)) and array.size
-        if not good:
-            raise InputMismatchError(
-                f"Picture {number} must be a uint8 array (H, W, 3) or (H, W). Got {shape} {array.dtype} instead."
-            )
-        return fit(array, self.size, self.resize) if self.size else array
-
-    def _convert_color(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        if self.color == "L":
-            gray = picture if picture.ndim == 2 else np.rint(picture @ LUMA).astype(np.uint8)
-            return gray[..., None]
-        rgb = picture if picture.ndim == 3 else np.repeat(picture[..., None], 3, axis=2)
-        return rgb[..., ::-1] if self.color == "BGR" else rgb
-
-
-def picture_axes(shape: Sequence[int | str | None]) -> tuple[int, tuple[int, int]] | None:
-    """Return the axes of a picture in the shape of a batch-first array.
-
-    Four axes are a picture if axis 1 or axis 3 has 1 or 3 entries: the channels. If both do, as in (N, 3, 224, 3) or
-    (N, 1, 28, 1), the channels are assumed to come first, the layout of most exporters.
-
-    Parameters
-    ----------
-    shape : sequence of int, str or None
-        Sizes of the axes; a str or None is a free axis.
-
-    Returns
-    -------
-    (int, (int, int)) or None
-        Channel axis and the axes of H and W; None if this is not a picture.
-
-    Examples
-    --------
-    >>> picture_axes((8, 3, 224, 224))
-    (1, (2, 3))
-    >>> picture_axes((8, 28, 28, 1))
-    (3, (1, 2))
-    >>> picture_axes((8, 20)) is None
-    True
-    """
-    if len(shape) != 4:
-        return None
-    for channel, spatial in ((1, (2, 3)), (3, (1, 2))):
-        if shape[channel] in (1, 3):
-            return channel, spatial
-    return None
-
-
-def _cast(values: NDArray[np.float64], dtype: DType) -> Array:
-    if np.issubdtype(dtype, np.floating):
-        return values.astype(dtype)
-    if not np.issubdtype(dtype, np.integer):
-        raise ParameterError(
-            f"The 'dtype' parameter of InputSpec.to_tensor must be a float or integer type. Got {dtype} instead."
-        )
-    limits = np.iinfo(dtype)
-    whole = np.array_equal(np.rint(values), values)
-    if not whole or values.min() < limits.min or values.max() > limits.max:
-        raise ParameterError(
-            f"The pixels scaled by mean and scale cannot be represented in {dtype} without rounding. "
-            "Set 'mean' and 'scale' to whole numbers that fit, or use a float type."
-        )
-    return values.astype(dtype)

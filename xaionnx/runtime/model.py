@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Self, TypedDict, TypeVar, Unpack, cast, final
 import numpy as np
 
 from xaionnx import loading
+from xaionnx.data.conversion import convert
 from xaionnx.data.files_by_input import read_beside
-from xaionnx.data.inputs import Given, Inputs, Reading, convert
+from xaionnx.data.inputs import Given, Inputs, Reading
 from xaionnx.data.row_numbers import RowNumbers
 from xaionnx.data.sample import Samples, split
 from xaionnx.data.series_files import SeriesLayout
