@@ -49,6 +49,8 @@ class Settings(TypedDict, total=False):
     absolute: bool
     activation: str | None
     alpha: float
+    area: float
+    areas: float | tuple[float, ...]
     background: BackgroundLike
     background_reduction: Literal["sample", "kmeans"]
     background_size: int | None
@@ -86,12 +88,14 @@ class Settings(TypedDict, total=False):
     index: Literal["k_sii", "sii", "stii", "fsii", "bii", "fbii"]
     inner: MethodLike | None
     interactions: bool
+    jitter: float
     keep: float
     kernel: Literal["auto", "cosine", "l2", "uniform"]
     kernel_width: float | None
     l1: int | None
     labels: LabelsLike
     layer: str | Sequence[str] | None
+    learning_rate: float
     low: float | None
     max_dist: float
     max_sigma: float
@@ -109,6 +113,7 @@ class Settings(TypedDict, total=False):
     patterns: PatternsLike
     perturbation: Literal["interventional", "path_dependent"]
     points: int
+    power: int
     precision: float
     relative: bool
     relu: bool
@@ -120,6 +125,7 @@ class Settings(TypedDict, total=False):
     seed: int
     select: int | None
     selection: Literal["forward", "lasso_path", "weights"]
+    sigma: float
     similar: int
     smallest: int
     softplus: float | None
@@ -130,8 +136,11 @@ class Settings(TypedDict, total=False):
     surrogate: Literal["ridge", "lasso", "tree"]
     threshold: float | None
     tolerance: float | None
+    total_variation: float
     tree_depth: int
     upsampling: Literal["bilinear", "nearest"]
+    variant: Literal["preserve", "delete"]
+    weight: float
     weighting: Literal["equal", "probability"]
     window: int | tuple[int, ...] | None
 
@@ -684,6 +693,50 @@ def expected_gradients(
         baseline=baseline,
         seed=seed,
         draws=draws,
+    )
+
+
+def extremal_masks(
+    model: ModelLike,
+    x: InputLike,
+    target: TargetLike = None,
+    *,
+    gradient: GradientLike = "auto",
+    background: BackgroundLike = None,
+    background_size: int | None = 100,
+    baseline: BaselineLike = None,
+    seed: int = 0,
+    steps: int = 100,
+    grid: int = 28,
+    jitter: float = 0.018,
+    learning_rate: float = 0.1,
+    areas: float | tuple[float, ...] = (0.05, 0.1, 0.2),
+    variant: Literal["preserve", "delete"] = "preserve",
+    weight: float = 300.0,
+    sigma: float = 0.094,
+) -> Explanation:
+    """The mean over areas a of the masks m_a of that area that keep most of the target.
+
+    See :class:`~xaionnx.explainers.extremal_masks.ExtremalMasks`.
+    """
+    return explain(
+        model,
+        x,
+        "extremal_masks",
+        target,
+        gradient=gradient,
+        background=background,
+        background_size=background_size,
+        baseline=baseline,
+        seed=seed,
+        steps=steps,
+        grid=grid,
+        jitter=jitter,
+        learning_rate=learning_rate,
+        areas=areas,
+        variant=variant,
+        weight=weight,
+        sigma=sigma,
     )
 
 
@@ -1283,6 +1336,50 @@ def lrp(
         gamma=gamma,
         low=low,
         high=high,
+    )
+
+
+def meaningful_perturbation(
+    model: ModelLike,
+    x: InputLike,
+    target: TargetLike = None,
+    *,
+    gradient: GradientLike = "auto",
+    background: BackgroundLike = None,
+    background_size: int | None = 100,
+    baseline: BaselineLike = None,
+    seed: int = 0,
+    steps: int = 100,
+    grid: int = 28,
+    jitter: float = 0.018,
+    learning_rate: float = 0.1,
+    area: float = 0.6,
+    total_variation: float = 8.0,
+    power: int = 3,
+    sigma: float = 0.022,
+) -> Explanation:
+    """The share of each position that the smallest smooth mask removes to take the target away.
+
+    See :class:`~xaionnx.explainers.meaningful_perturbation.MeaningfulPerturbation`.
+    """
+    return explain(
+        model,
+        x,
+        "meaningful_perturbation",
+        target,
+        gradient=gradient,
+        background=background,
+        background_size=background_size,
+        baseline=baseline,
+        seed=seed,
+        steps=steps,
+        grid=grid,
+        jitter=jitter,
+        learning_rate=learning_rate,
+        area=area,
+        total_variation=total_variation,
+        power=power,
+        sigma=sigma,
     )
 
 

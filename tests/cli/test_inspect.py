@@ -40,6 +40,8 @@ USUAL = [method for method in discovery.methods() if not follows_attention(metho
 # Methods that map spatial positions of a layer cannot explain rows.
 OF_PICTURES = {m for m in USUAL if "upsampling" in parameters.declared(discovery.method(m))} - {"full_grad"} | {
     "blur_ig",
+    "extremal_masks",
+    "meaningful_perturbation",
     "xrai",
 }
 # These take gradients at a layer, which may come after the trees.

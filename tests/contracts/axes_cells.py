@@ -160,6 +160,12 @@ REFUSALS = (
         _models("tokens", "rows"),
     ),
     Refusal(
+        "columns and tokens have no neighbours over which a mask could be smooth",
+        "(?:MeaningfulPerturbation|ExtremalMasks) needs a picture, a series or a volume",
+        frozenset({"meaningful_perturbation", "extremal_masks"}),
+        _models("tokens", "rows"),
+    ),
+    Refusal(
         "the closed form of linear models is that of sums of the inputs' elements",
         "is no linear function of the inputs: it adds",
         frozenset({"linear_shap"}),
@@ -259,6 +265,10 @@ def settings(method: str, model: Model, case: Case) -> dict[str, Any]:
     """Small settings, and what a method needs beside an input."""
     known = parameters.declared(discovery.method(method))
     chosen = dict(SETTINGS)
+    if method == "extremal_masks":
+        # A mask that keeps the target shows a step that nothing reads rather than one that lowers it; of six tokens, a
+        # coarse cell covers one and a half.
+        chosen |= {"areas": 0.4, "variant": "delete", "steps": 40, "grid": 6 if case is ZOO["attention"] else 4}
     if "features" in known:
         chosen["features"] = blocks(case, halved=method not in OF_FEW)
     if method in OF_LAYERS:
