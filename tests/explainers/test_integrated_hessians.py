@@ -138,7 +138,8 @@ def test_words_are_players_by_their_embeddings():
     text = "free prize call now"
     found = xaionnx.explain(model, text, "integrated_hessians", 1, steps=16)
     pairs = found.maps["interactions"][0]
-    assert pairs.shape == (len(found.feature_values[0]),) * 2
+    assert found.feature_names == ("free", "prize", "call", "now")
+    assert pairs.shape == (4, 4)
     np.testing.assert_allclose(
         pairs.sum() - found.diagnostics["smoothing_gap"][0],
         (found.prediction - found.baseline_prediction)[0],

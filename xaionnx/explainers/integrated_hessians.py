@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, final
 
@@ -13,16 +13,15 @@ from xaionnx.attribution import Attribution, PlayerValues
 from xaionnx.errors import ParameterError
 from xaionnx.explainers._games.game import pad_maps, pad_players
 from xaionnx.explainers._games.interaction_indices import matrix_facts
-from xaionnx.explainers._games.layer_units import LayerUnits
 from xaionnx.explainers._gradients.gradient import AtLayer, GradientExplainer, Points
 from xaionnx.explainers._gradients.logarithmic_rule import logarithmic_rule
+from xaionnx.explainers._gradients.path_players import PathPlayers, members
 from xaionnx.explainers._gradients.paths import FromBaseline, Paths, completeness
 from xaionnx.explanation import ValueKind
 from xaionnx.gradients.target_gradients import TargetGradients
 from xaionnx.gradients.target_hessians import TargetHessians
 from xaionnx.parameters import integer, real
 from xaionnx.perturb import features as partitions
-from xaionnx.perturb.features import Features
 from xaionnx.perturb.players import Players
 from xaionnx.typing import Array, FeaturesLike
 
@@ -108,10 +107,11 @@ class IntegratedHessians(FromBaseline, AtLayer, GradientExplainer):
 
     def explain_points(self, target_gradients: TargetGradients, points: Points) -> Attribution:
         hessians = TargetHessians(target_gradients, self.softplus)
-        players = [self._players(target_gradients, n) for n in range(len(target_gradients.samples))]
+        parts = PathPlayers.of(target_gradients, self.features, self.layer)
+        players = parts.players
         whole = Paths.of(target_gradients, points, self.replacement, self.seed)
         # Elements of no player stay as they are.
-        paths = dataclasses.replace(whole, starts=_held(whole, players))
+        paths = dataclasses.replace(whole, starts=parts.held(whole))
         baseline = paths.baseline_targets(np.arange(paths.draws))
         matrices = [self._matrices(hessians, paths, n, each) for n, each in enumerate(players)]
         sums = pad_players([matrix.sum(axis=-1)[:, None] for matrix in matrices])
@@ -137,7 +137,7 @@ class IntegratedHessians(FromBaseline, AtLayer, GradientExplainer):
             facts={
                 **matrix_facts("integrated_hessians"),
                 "smoothed": hessians.smoothed,
-                **({"feature_names": list(players[0].names)} if players[0].names else {}),
+                **parts.facts,
             },
         )
 
@@ -150,23 +150,6 @@ class IntegratedHessians(FromBaseline, AtLayer, GradientExplainer):
         after = hessians.values(sample, lambda rows: {n: a[rows] for n, a in paths.points.x.items()})
         return np.asarray(after - before.reshape(len(before), -1, draws).mean(axis=2))
 
-    def _players(self, gradients: TargetGradients, number: int) -> Players:
-        """The players of a sample: at an embedding those of its tokens, at a layer its units by default."""
-        path = gradients.path
-        if path.layer is None:
-            return Features.of(self.features).players(path.samples[number])
-        if self.layer is not None:
-            units = LayerUnits(path.axes.letters) if self.features is None else self.features
-            return Features.of(units).players(path.samples[number])
-        before = path.before
-        while before is not None and before.before is not None:
-            before = before.before
-        assert before is not None  # an embedding follows its tokens
-        tokens = Features.of(self.features).players(before.samples[number])
-        labels = np.asarray(tokens.maps[before.samples[number].main])
-        (name,) = path.names
-        return dataclasses.replace(tokens, maps={name: labels.reshape(*labels.shape, 1)}, followers=())
-
     def _matrices(self, hessians: TargetHessians, paths: Paths, n: int, players: Players) -> Array:
         """The interactions of the players of one sample, (T, P, P), averaged over the baselines."""
         shares, weights = logarithmic_rule(self.steps)
@@ -176,7 +159,7 @@ class IntegratedHessians(FromBaseline, AtLayer, GradientExplainer):
             start = {name: each[n, draw] for name, each in paths.starts.items()}
             way = {name: paths.points.x[name][n] - each for name, each in start.items()}
             points = {name: start[name] + _column(shares, way[name]) * way[name] for name in way}
-            moves = {name: _members(players, name, each.shape) * each for name, each in way.items()}
+            moves = {name: members(players, name, each.shape) * each for name, each in way.items()}
             for t, places, some, gradients, products in hessians.at(n, points, moves):
                 weight = weights[places] / paths.draws
                 for name in products:
@@ -191,23 +174,3 @@ class IntegratedHessians(FromBaseline, AtLayer, GradientExplainer):
 
 def _column(shares: Array, way: Array) -> Array:
     return shares.reshape(-1, *(1,) * way.ndim).astype(way.dtype)
-
-
-def _members(players: Players, name: str, shape: tuple[int, ...]) -> Array:
-    """Which elements of an input belong to each player, (P, ...)."""
-    labels = players.maps.get(name)
-    if labels is None:
-        return np.zeros((players.count, *shape), dtype=bool)
-    return np.asarray(np.broadcast_to(labels, shape) == np.arange(players.count).reshape(-1, *(1,) * len(shape)))
-
-
-def _held(paths: Paths, players: list[Players]) -> dict[str, Array]:
-    return {name: np.stack([*_starts(paths, name, players)]) for name in paths.starts}
-
-
-def _starts(paths: Paths, name: str, players: list[Players]) -> Iterator[Array]:
-    for n, (one, start) in enumerate(zip(players, paths.starts[name], strict=True)):
-        x = paths.points.x[name][n]
-        labels = one.maps.get(name)
-        moves = False if labels is None else np.broadcast_to(labels, x.shape) >= 0
-        yield np.where(moves, start, x)
