@@ -35,7 +35,7 @@ from xaionnx_cli._destination import Destination
 from xaionnx_cli._explained import Explained
 from xaionnx_cli._messages import printable
 from xaionnx_cli._model import open_model
-from xaionnx_cli._options import Options, OptionValue
+from xaionnx_cli._options import MANY, Options, OptionValue
 from xaionnx_cli._overwriting import files_in
 from xaionnx_cli._reading import read_ahead
 from xaionnx_cli._results import Results
@@ -192,6 +192,12 @@ class _Job:
             for note in notes:
                 self.results.printer.note(note)
             count = len(self.files) + len(samples) - 1
+            compared = self.method.compares_samples and not self.method.explains_together
+            if compared and count > MANY and self.results.destination.kind == "folder":
+                self.results.printer.note(
+                    f"{self.method.name()} compares all rows with each other here, so that {count:,} pictures and "
+                    "records are written; with --background FILE they are a run in parts, which takes a fraction."
+                )
             several = len(self.files) > 1 or len(samples) + len(refused) > 1
             for row, sample in enumerate(samples):
                 placed = dataclasses.replace(
