@@ -57,7 +57,7 @@ def help() -> str:
         blocks.append((f"xaionnx {name}", command.get_help(inner)))
         if isinstance(command, click.Group):
             listed = command.list_commands(inner)
-            method = next((name for name in ("rise", "saliency") if name in listed), listed[0])
+            method = next((name for name in ("rise", "saliency", "channel") if name in listed), listed[0])
             chosen = command.get_command(inner, method)
             assert chosen is not None
             deeper = click.Context(chosen, info_name=method, parent=inner, terminal_width=_WIDTH)

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from xaionnx.evaluation import Scores, evaluate
     from xaionnx.gradients.finite_differences import FiniteDifferences
     from xaionnx.methods import Settings
-    from xaionnx.optimization import counterfactual, visualize
+    from xaionnx.optimization import counterfactual, dream, visualize
     from xaionnx.runs import Run, explain_all
 
 __all__ = [
@@ -66,6 +66,7 @@ __all__ = [
     "__version__",
     "compile",
     "counterfactual",
+    "dream",
     "evaluate",
     "explain",
     "explain_all",
@@ -137,6 +138,7 @@ _LATER = {
     "Scores": "xaionnx.evaluation",
     "compile": "xaionnx.compilation",
     "counterfactual": "xaionnx.optimization",
+    "dream": "xaionnx.optimization",
     "evaluate": "xaionnx.evaluation",
     "explain_all": "xaionnx.runs",
     "removal_curves": "xaionnx.deletion",

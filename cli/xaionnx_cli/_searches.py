@@ -21,9 +21,23 @@ def search_command(
     name: str, kind: type, callback: Callable[..., int], own: Sequence[click.Parameter], more: Sequence[type] = ()
 ) -> click.Command:
     """Return the command of a search: options for the fields of ``kind`` and ``more``, its own, and those of all."""
-    from xaionnx_cli import _overwriting, _parameters
+    from xaionnx_cli import _parameters
 
-    common = [
+    fields = [option for one in (kind, *more) for option in _parameters.method_options(one)]
+    return _parameters.MethodCommand(
+        name,
+        params=[*fields, click.Argument(["model"], type=click.Path(readable=False)), *own, *common_options()],
+        callback=functools.partial(callback, kind),
+        help=f"{_parameters.summary(kind)}\n\nAfter {kind.reference}.",  # type: ignore[attr-defined]  # each kind has one
+        short_help=_parameters.summary(kind),
+    )
+
+
+def common_options() -> list[click.Parameter]:
+    """Return the options of all searches, which :class:`SearchRequest` reads."""
+    from xaionnx_cli import _overwriting
+
+    return [
         click.Option(["--device"], default="auto", metavar="NAME", help="The device.  [default: auto]"),
         click.Option(
             ["--spec"], metavar="FILE", help="The InputSpec to use instead of the .toml file beside the model."
@@ -32,14 +46,6 @@ def search_command(
         _overwriting.option(),
         click.Option(["--json", "as_json"], is_flag=True, help="Print one JSON document on stdout and nothing else."),
     ]
-    fields = [option for one in (kind, *more) for option in _parameters.method_options(one)]
-    return _parameters.MethodCommand(
-        name,
-        params=[*fields, click.Argument(["model"], type=click.Path(readable=False)), *own, *common],
-        callback=functools.partial(callback, kind),
-        help=f"{_parameters.summary(kind)}\n\nAfter {kind.reference}.",  # type: ignore[attr-defined]  # each kind has one
-        short_help=_parameters.summary(kind),
-    )
 
 
 @dataclass(frozen=True, kw_only=True)

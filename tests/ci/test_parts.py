@@ -47,6 +47,7 @@ def test_help_holds_every_command(parts):
         "draw",
         "counterfactual",
         "counterfactual adversarial_distance",
+        "dream",
         "evaluate",
         "explain",
         "explain rise",

@@ -82,7 +82,7 @@ def test_each_command_that_reads_a_model_has_the_same_limit():
     kinds = {command for one in commands for command in _methods(one)}
     reading = [one for one in kinds if any(p.name in ("model", "models") for p in one.params)]
     options = [next(p for p in one.params if p.name == "timeout") for one in reading]
-    assert len(reading) == 10
+    assert len(reading) == 12
     assert {(*one.opts, one.help, one.required) for one in options} == {("--timeout", TIMEOUT_HELP, False)}
     assert f"{DEFAULT_LIMIT_S:g}" in TIMEOUT_HELP
 

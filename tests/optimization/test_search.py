@@ -179,10 +179,10 @@ def test_deeper_layers_keep_less_of_a_picture():
 
 def test_a_caricature_points_where_the_picture_does():
     model, layer, x = trained("mnist_cnn"), LAYER, digits()[3:4]
-    still = {"jitter": 0, "zoom": 1, "rotation": 0, "optimiser": "lbfgs"}
-    found = xaionnx.visualize(model, "caricature", layer=layer, picture=x, steps=60, **still)
+    still = {"jitter": 0, "zoom": 1, "rotation": 0, "optimiser": "adam:0.05"}
+    found = xaionnx.visualize(model, "caricature", layer=layer, picture=x, steps=100, **still)
     h = [model.with_outputs([layer]).run({"pixels": each}, [layer])[layer].ravel() for each in (x, gray(found))]
-    assert h[0] @ h[1] / np.linalg.norm(h[0]) / np.linalg.norm(h[1]) > 0.7
+    assert h[0] @ h[1] / np.linalg.norm(h[0]) / np.linalg.norm(h[1]) > 0.9
     assert np.linalg.norm(h[1]) > np.linalg.norm(h[0])
 
 
@@ -242,11 +242,11 @@ def test_negative_makes_the_unit_small():
 
 def test_penalties_are_terms():
     rough, smooth = (
-        xaionnx.visualize(trained("mnist_cnn"), objective, steps=64)
+        xaionnx.visualize(trained("mnist_cnn"), objective, steps=96, parametrisation="pixels")
         for objective in (ClassScore(label=3), ClassScore(label=3) - 100 * TotalVariation() - 10 * Norm())
     )
     assert smooth.high_frequencies < rough.high_frequencies
-    assert smooth.predictions == ["3"]
+    assert np.abs(gray(smooth) - 0.5).mean() < np.abs(gray(rough) - 0.5).mean()
 
 
 def test_the_record_is_saved_whole(tmp_path):

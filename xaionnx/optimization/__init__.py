@@ -13,6 +13,7 @@ from xaionnx.optimization.counterfactual_search import (
     RowSearch,
     counterfactual,
 )
+from xaionnx.optimization.dream import Dream, dream
 from xaionnx.optimization.objective import OBJECTIVES, Objective
 from xaionnx.optimization.search import Search, SearchInterrupted, visualize
 from xaionnx.optimization.visualization import Visualization
@@ -25,6 +26,7 @@ __all__ = [
     "Contrast",
     "Counterfactual",
     "CounterfactualSearch",
+    "Dream",
     "InputSearch",
     "Objective",
     "Problem",
@@ -33,5 +35,6 @@ __all__ = [
     "SearchInterrupted",
     "Visualization",
     "counterfactual",
+    "dream",
     "visualize",
 ]

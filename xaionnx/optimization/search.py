@@ -86,7 +86,7 @@ class Search:
     """
 
     count: int = integer(1, "number of pictures", low=1, high=64)
-    steps: int = integer(256, "number of steps", low=1)
+    steps: int = integer(128, "number of steps", low=1)
     parametrisation: str | Parametrisation = free(
         "fourier",
         lambda: f"a parametrisation: {SHORT_PARAMETRISATIONS.words()}",
@@ -202,6 +202,14 @@ class Search:
         moved = now.parameters + optimiser.step(state, gradient, gain - lost)
         return SearchState(moved, state, (*now.trace, value), scale)
 
+    def unseen_views(self, scene: Scene) -> list[View]:
+        """Return the views that judge the result, none of which a step sees.
+
+        They move as far as those of a search do by default, so that the numbers of all searches compare.
+        """
+        usual = Search(seed=self.seed, padding=self.padding)
+        return [usual._view(scene, _JUDGEMENT, number) for number in range(_UNSEEN)]
+
     def _views(self, scene: Scene, step: int, fixed: bool) -> list[View]:
         if fixed and self.views == 1:
             return [scene.middle()]
@@ -216,8 +224,7 @@ class Search:
     def _result(self, scene: Scene, now: SearchState, told: Told, seconds: float) -> Visualization:
         pictures = _parametrisation(self.parametrisation).pictures(scene.canvas, now.parameters)
         middle = scene.middle()
-        views = [self._view(scene, _JUDGEMENT, number) for number in range(_UNSEEN)]
-        unseen = np.mean([scene.value(view, pictures) for view in views], axis=0)
+        unseen = np.mean([scene.value(view, pictures) for view in self.unseen_views(scene)], axis=0)
         value, shown = scene.value(middle, pictures), scene.shown(middle, pictures)
         trace = np.stack(now.trace)
         cost = (len(trace) * self.views + _UNSEEN + 1) * self.count

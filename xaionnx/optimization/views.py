@@ -104,19 +104,20 @@ class View:
         cosine, sine = np.cos(angle) / zoom, np.sin(angle) / zoom
         y = (cosine * rows + sine * columns + down + (canvas[0] - 1) / 2).reshape(-1)
         x = (cosine * columns - sine * rows + right + (canvas[1] - 1) / 2).reshape(-1)
-        top, left = np.floor(y).astype(np.int64), np.floor(x).astype(np.int64)
-        below, beside = y - top, x - left
-        places, weights = [], []
-        for i, wy in ((0, 1 - below), (1, below)):
-            for j, wx in ((0, 1 - beside), (1, beside)):
-                row, column = top + i, left + j
-                inside = (row >= 0) & (row < canvas[0]) & (column >= 0) & (column < canvas[1])
-                places.append(_reflected(row, canvas[0]) * canvas[1] + _reflected(column, canvas[1]))
-                weights.append(wy * wx if reflect else wy * wx * inside)
+        top, left = np.floor(y), np.floor(x)
+        (rows0, below0, rows1, below1) = _taps(top, y - top, canvas[0], reflect)
+        (columns0, beside0, columns1, beside1) = _taps(left, x - left, canvas[1], reflect)
+        indices = np.empty((height * width, 4), dtype=np.int32)
+        data = np.empty((height * width, 4), dtype=np.float32)
+        pairs = ((rows0, below0, columns0, beside0), (rows0, below0, columns1, beside1))
+        pairs += ((rows1, below1, columns0, beside0), (rows1, below1, columns1, beside1))
+        for k, (row, wy, column, wx) in enumerate(pairs):
+            indices[:, k] = row * canvas[1] + column
+            data[:, k] = wy * wx
         count = height * width
-        indices, data = np.stack(places, axis=1).reshape(-1), np.stack(weights, axis=1).reshape(-1).astype(np.float32)
-        matrix = csr_array((data, indices, np.arange(0, 4 * count + 1, 4)), shape=(count, canvas[0] * canvas[1]))
-        return cls(matrix, canvas, size, None if reflect else 1 - data.reshape(count, 4).sum(axis=1))
+        ends = np.arange(0, 4 * count + 1, 4, dtype=np.int32)
+        matrix = csr_array((data.reshape(-1), indices.reshape(-1), ends), shape=(count, canvas[0] * canvas[1]))
+        return cls(matrix, canvas, size, None if reflect else 1 - data.sum(axis=1))
 
     def crops(self, pictures: Array) -> Array:
         """Return the crops of pictures."""
@@ -132,10 +133,21 @@ class View:
         return np.ascontiguousarray((self.matrix.T @ flat).T).reshape(*gradient.shape[:2], *self.canvas)
 
 
+def _taps(low: Array, share: Array, size: int, reflect: bool) -> tuple[Array, Array, Array, Array]:
+    """The two pixels along one axis that a position lies between, with their weights."""
+    found: list[Array] = []
+    for position, weight in ((low.astype(np.int32), 1 - share), (low.astype(np.int32) + 1, share)):
+        inside = reflect or (position >= 0) & (position < size)
+        found += [_reflected(position, size), np.asarray(weight * inside, dtype=np.float32)]
+    return found[0], found[1], found[2], found[3]
+
+
 def _reflected(position: Array, size: int) -> Array:
     """Positions beyond either end, reflected there."""
     if size == 1:
         return np.zeros_like(position)
     turn = 2 * (size - 1)
-    folded = np.abs(position) % turn
+    folded = np.abs(position)
+    if folded.max(initial=0) >= turn:
+        folded %= turn
     return np.asarray(np.minimum(folded, turn - folded))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar, final
 
 import numpy as np
@@ -27,7 +28,7 @@ from xaionnx.typing import Array
 class Fourier(Parametrisation):
     r"""Coefficients p of a real Fourier transform, scaled as the frequencies of photographs are::
 
-        picture = logistic( C irfft2(p / max(|f|, 1 / max(H, W))^decay * sqrt(H W) / 4) )
+        picture = logistic( C irfft2(p / max(|f|, 1 / max(H, W))^decay * sqrt(H W) / 8) )
 
     where C holds the principal axes of the colours of photographs. A step of the same size in every coefficient changes
     low frequencies the most, so that forms appear in place of noise.
@@ -43,11 +44,11 @@ class Fourier(Parametrisation):
             "fourier",
             lambda decay: Fourier() if decay is None else Fourier(decay=float(decay)),
             "[:decay]",
-            "fourier:1.5",
+            "fourier:1",
         ),
     )
 
-    decay: float = real(1.0, "how much less high frequencies change", low=0, high=3)
+    decay: float = real(1.5, "how much less high frequencies change", low=0, high=3)
 
     def start(self, canvas: Canvas, rng: np.random.Generator) -> Array:
         count, channels, height, width = canvas.shape
@@ -74,6 +75,11 @@ class Fourier(Parametrisation):
         return np.stack([spectrum.real, spectrum.imag], axis=-1).astype(np.float32)
 
     def _scale(self, canvas: Canvas) -> Array:
-        rows, columns = fft.fftfreq(canvas.height)[:, None], fft.rfftfreq(canvas.width)[None]
-        frequency = np.maximum(np.hypot(rows, columns), 1 / max(canvas.height, canvas.width))
-        return np.asarray(np.sqrt(canvas.height * canvas.width) / 4 / frequency**self.decay, dtype=np.float32)
+        return _scale(canvas.height, canvas.width, self.decay)
+
+
+@lru_cache(maxsize=8)
+def _scale(height: int, width: int, decay: float) -> Array:
+    rows, columns = fft.fftfreq(height)[:, None], fft.rfftfreq(width)[None]
+    frequency = np.maximum(np.hypot(rows, columns), 1 / max(height, width))
+    return np.asarray(np.sqrt(height * width) / 8 / frequency**decay, dtype=np.float32)

@@ -1,0 +1,98 @@
+"""``xaionnx dream``: a photograph in which a model sees more of what it sees there."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from xaionnx_cli._options import OptionValue
+from xaionnx_cli._searches import SearchRequest, common_options
+
+if TYPE_CHECKING:
+    from xaionnx.optimization import Visualization
+
+_SUFFIXES: Final = (".png", ".npz")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request(SearchRequest):
+    """The options of ``xaionnx dream``."""
+
+    photo: str
+    layer: str
+    channel: int | None
+
+
+def _dream(**given: OptionValue) -> int:
+    """Show a photograph in which a model sees more of what it sees there: a deep dream, in the photograph's size.
+
+    \b
+    xaionnx dream MODEL.onnx photo.jpg --layer LAYER -o dream.png
+
+    What becomes larger is all of the layer, or one channel of it, in sizes from small to large. Early layers draw
+    strokes, late ones parts of things.
+    """
+    from xaionnx import parameters
+    from xaionnx.optimization import OBJECTIVES, Dream
+    from xaionnx_cli import _report
+    from xaionnx_cli._deadline import time_limit_between_runs
+    from xaionnx_cli._messages import write_lines
+    from xaionnx_cli._progress import progress_bar
+
+    chosen = {name: given.pop(name) for name in parameters.declared(Dream)}
+    how = Dream(**{name: value for name, value in chosen.items() if value is not None})
+    request = Request(**given)
+    place = request.place(_SUFFIXES, [request.photo])
+    settings: dict[str, object] = {"layer": request.layer}
+    if request.channel is not None:
+        settings["channel"] = request.channel
+    objective = OBJECTIVES.configured("channel" if "channel" in settings else "layer", settings)
+    model = request.open()
+    with progress_bar() as bar, time_limit_between_runs(request.timeout, "A dream", bar):
+        found = how.run(model, objective, request.photo)
+    if place is not None:
+        _save(found, place)
+    if request.as_json:
+        sys.stdout.write(_report.dump_json({**found.to_dict(), "saved": request.save}) + "\n")
+        return 0
+    height, width = found.pictures.shape[1:3]
+    said = f"saved {request.save}" if place else "nothing was saved: -o NAME.png draws it"
+    write_lines([f"{width} x {height}: {found.trace[0, 0]:.4g} at first, {found.value[0]:.4g} in the dream", said])
+    return 0
+
+
+def _save(found: Visualization, place: Path) -> None:
+    from xaionnx.render import save
+
+    if place.suffix.lower() == ".npz":
+        found.save(place)
+    else:
+        save(found.image, place)
+
+
+command = click.Command(
+    "dream",
+    params=[
+        click.Argument(["model"], type=click.Path(readable=False)),
+        click.Argument(["photo"], type=click.Path(readable=False)),
+        click.Option(["--layer"], required=True, metavar="NAME", help="Tensor inside the model; 'inspect' lists them."),
+        click.Option(["--channel"], type=int, metavar="INT", help="Number of a channel, from 0.  [default: all]"),
+        click.Option(["--octaves"], type=int, metavar="INT", help="Number of sizes.  [default: 4]"),
+        click.Option(["--scale"], type=float, metavar="FLOAT", help="How much larger each is.  [default: 1.4]"),
+        click.Option(["--steps"], type=int, metavar="INT", help="Number of steps in each size.  [default: 10]"),
+        click.Option(
+            ["--rate"], type=float, metavar="FLOAT", help="Mean change of a pixel in a step.  [default: 0.01]"
+        ),
+        click.Option(["--blur"], type=float, metavar="FLOAT", help="Blur of the gradient, in pixels.  [default: 1]"),
+        click.Option(["--seed"], type=int, metavar="INT", help="Seed of the places of tiles.  [default: 0]"),
+        click.Option(["-o", "--save", "save"], metavar="FILE", help="The dream (.png), or the record (.npz)."),
+        *common_options(),
+    ],
+    callback=_dream,
+    help=_dream.__doc__,
+    short_help="Show a photograph in which a model sees more of what it sees there.",
+)

@@ -1,0 +1,129 @@
+"""Public reports about feature visualisation and deep dreams, tried here.
+
+The log is visualization.toml.
+"""
+
+import numpy as np
+import onnx
+import onnx.parser
+import pytest
+from PIL import Image
+
+import xaionnx
+from tests.tiny import trained
+from xaionnx.data.spec import InputSpec
+from xaionnx.errors import OutputError, ParameterError, UnknownNameError, UnsupportedModelError
+
+LAYER = "/6/Relu_output_0"
+
+
+@pytest.mark.parametrize("settings", [{}, {"blur": 1.0}, {"parametrisation": "pixels"}, {"padding": "gray"}])
+def test_models_of_gray_pictures_get_gray_pictures(settings):
+    found = xaionnx.visualize(trained("mnist_cnn"), "channel", layer=LAYER, channel=3, steps=3, **settings)
+    assert found.pictures.shape == (1, 28, 28, 3)
+    assert (found.pictures == found.pictures[..., :1]).all()
+
+
+def test_a_layer_that_does_not_exist_is_refused_with_the_nearest():
+    with pytest.raises(UnknownNameError, match="/6/Relu_output_0"):
+        xaionnx.visualize(trained("mnist_cnn"), "channel", layer="/6/Relu_output", channel=3)
+
+
+def test_the_same_search_gives_the_same_bits():
+    found = [xaionnx.visualize(trained("mnist_cnn"), "class_score", label=2, steps=8) for _ in range(3)]
+    assert all((one.pictures == found[0].pictures).all() for one in found)
+    assert found[0].search["seed"] == 0
+
+
+def test_many_pictures_at_once_are_what_each_is_by_itself():
+    many = xaionnx.visualize(trained("mnist_cnn"), "class_score", label=2, steps=8, count=12)
+    few = xaionnx.visualize(trained("mnist_cnn"), "class_score", label=2, steps=8, count=5)
+    # Numbers of the starts are drawn picture by picture.
+    np.testing.assert_allclose(many.trace[:, :5], few.trace, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("octaves", "scale"), [(1, 1.4), (2, 1.9), (3, 1.3)])
+def test_a_dream_has_the_size_of_its_photograph_whatever_its_octaves(octaves, scale):
+    photo = np.random.default_rng(0).integers(0, 256, (61, 47, 3), dtype=np.uint8)
+    found = xaionnx.dream(trained("mnist_cnn"), photo, layer=LAYER, octaves=octaves, scale=scale, steps=1)
+    assert found.image.size == (47, 61)
+
+
+def test_octaves_smaller_than_the_model_reads_are_reflected():
+    photo = np.random.default_rng(0).integers(0, 256, (18, 40, 3), dtype=np.uint8)
+    found = xaionnx.dream(trained("mnist_cnn"), photo, layer=LAYER, octaves=1, steps=2)
+    assert found.pictures.shape == (1, 18, 40, 3)
+    with pytest.raises(ParameterError, match=r"smallest of 4 sizes has 7 x 15 pixels\. Give fewer 'octaves'"):
+        xaionnx.dream(trained("mnist_cnn"), photo, layer=LAYER)
+
+
+@pytest.mark.parametrize("size", [(30, 100), (100, 30), (45, 58)])
+def test_tiles_leave_no_part_out(size):
+    """Every part of a uniformly noisy picture changes, wherever tiles meet."""
+    photo = np.random.default_rng(0).integers(60, 190, (*size, 3), dtype=np.uint8)
+    found = xaionnx.dream(trained("mnist_cnn"), photo, layer="/2/Relu_output_0", octaves=1, steps=6, rate=0.03)
+    gray = np.asarray(Image.fromarray(photo).convert("L"), dtype=float)
+    changed = np.abs(found.pictures[0, :, :, 0] - gray)
+    for rows in np.array_split(changed, size[0] // 10, axis=0):
+        for part in np.array_split(rows, size[1] // 10, axis=1):
+            assert part.mean() > 1
+
+
+def any_size(folder):
+    text = """<ir_version: 8, opset_import: ["" : 17]>
+        g (float[N,3,h,w] x) => (float[N,2] y)
+        <float[6] w0 = {1, 0, 0, 0, 1, -1}, int64[2] s = {0, -1}, int64[2] k = {3, 2}>
+        { p = GlobalAveragePool(x) f = Reshape(p, s) m = Reshape(w0, k) y = MatMul(f, m) }"""
+    onnx.save(onnx.parser.parse_model(text), folder / "free.onnx")
+    return folder / "free.onnx"
+
+
+def test_a_model_of_any_size_needs_a_size(tmp_path):
+    path = any_size(tmp_path)
+    spec = {"kind": "picture", "name": "x", "layout": "NCHW", "color": "RGB", "mean": 0.0, "scale": 255.0}
+    free = xaionnx.Model.load(path, spec=InputSpec(**spec))
+    with pytest.raises(UnsupportedModelError, match=r"takes pictures of any size\. Give its \.toml file a 'size'"):
+        xaionnx.visualize(free, "class_score", label=0, steps=2)
+    sized = xaionnx.Model.load(path, spec=InputSpec(**spec, size=(40, 24)))
+    found = xaionnx.visualize(sized, "class_score", label=0, steps=4)
+    assert found.pictures.shape == (1, 40, 24, 3)
+    # The class is the mean of red.
+    assert found.unseen[0] > found.trace[0, 0]
+
+
+def test_noise_is_told_from_forms():
+    forms, noise = (
+        xaionnx.visualize(
+            trained("mnist_cnn"), "class_score", label=3, parametrisation=name, optimiser="adam:0.05", **still
+        )
+        for name, still in (("fourier", {}), ("pixels", {"jitter": 0, "zoom": 1, "rotation": 0}))
+    )
+    # Noise is large where it was searched for, and keeps less of that in other views.
+    assert noise.unseen[0] / noise.value[0] < forms.unseen[0] / forms.value[0]
+    assert noise.high_frequencies[0] > forms.high_frequencies[0]
+    assert forms.predictions == ["3"]
+
+
+@pytest.mark.parametrize(("mode", "suffix"), [("RGBA", "png"), ("L", "png"), ("P", "png"), ("RGB", "jpg")])
+def test_dreams_of_any_kind_of_picture_file(tmp_path, mode, suffix):
+    pixels = np.random.default_rng(0).integers(0, 256, (30, 36, 4), dtype=np.uint8)
+    Image.fromarray(pixels, "RGBA").convert(mode).save(tmp_path / f"photo.{suffix}")
+    found = xaionnx.dream(trained("mnist_cnn"), tmp_path / f"photo.{suffix}", layer=LAYER, octaves=1, steps=1)
+    assert found.image.size == (36, 30)
+
+
+def test_a_silent_start_is_an_error(tmp_path):
+    """The unit is active only where the picture is nearly white, and the start is gray."""
+    text = """<ir_version: 8, opset_import: ["" : 17]>
+        g (float[N,1,8,8] x) => (float[N,1,8,8] y) <float b = {0.9}>
+        { d = Sub(x, b) y = Relu(d) }"""
+    onnx.save(onnx.parser.parse_model(text), tmp_path / "silent.onnx")
+    spec = InputSpec(kind="picture", name="x", layout="NCHW", color="L", size=(8, 8), mean=0.0, scale=255.0)
+    model = xaionnx.Model.load(tmp_path / "silent.onnx", spec=spec)
+    with pytest.raises(
+        OutputError, match=r"is 0 at the start, where it is silent\. Start from another seed or a photo"
+    ):
+        xaionnx.visualize(model, "channel", layer="y", channel=0, steps=2)
+    white = np.full((1, 1, 8, 8), 0.95, np.float32)
+    found = xaionnx.visualize(model, "channel", layer="y", channel=0, steps=20, start=white)
+    assert found.value[0] > 0.06
