@@ -58,7 +58,7 @@ def test_help_holds_every_command(parts):
         "patterns",
         "recommend",
         "visualize",
-        "visualize blur",
+        "visualize channel",
     )
     lines = ("", *(f"{name} " for name in commands))
     for words in lines:
