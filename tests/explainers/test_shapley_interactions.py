@@ -128,7 +128,7 @@ def test_games_of_pairs_are_found_exactly_by_sampling(index):
     rng = np.random.default_rng(0)
     terms = {s: float(rng.integers(-5, 6)) for size in (1, 2) for s in combinations(range(14), size)}
     model = planted.load(planted.polynomial(14, terms))
-    result = xaionnx.explain(model, np.ones((1, 14), np.float32), "shapley_interactions", 0, index=index, budget=400)
+    result = xaionnx.explain(model, np.ones((1, 14), np.float32), "shapley_interactions", 0, index=index, budget=800)
     assert result.diagnostics["stopped_by"] == ["budget"]
     matrix = result.maps["interactions"][0]
     pairs = np.triu_indices(14, 1)

@@ -9,7 +9,7 @@ import numpy as np
 
 from xaionnx.explainers._games.cost import check_regression
 from xaionnx.explainers._games.game import ByFeatures, GameExplainer, GameResult
-from xaionnx.explainers._games.paired_regression import regress, with_complements
+from xaionnx.explainers._games.paired_regression import DrawnPairs, regress, with_complements
 from xaionnx.explainers._games.sampling import WithinBudget, completeness_gap, evaluate
 from xaionnx.explainers._games.uniform_pairs import uniform_pairs
 from xaionnx.perturb.game import Game
@@ -32,8 +32,9 @@ class Banzhaf(WithinBudget, ByFeatures, GameExplainer):
     (diagnostic ``null_players``).
 
     The values do not sum to f(x) - f(all removed); the diagnostic ``completeness_gap`` is the difference.
-    ``standard_error`` is the HC3 sandwich estimator of the regression over pairs (MacKinnon and White 1985), and 0 if
-    all coalitions were evaluated. The diagnostic ``stopped_by`` is ``tolerance``, ``budget`` or ``enumeration``.
+    ``standard_error`` is the HC2 sandwich estimator of the regression over pairs (MacKinnon and White 1985), widened by
+    Student's t for few of them, and 0 if all coalitions were evaluated. The diagnostic ``stopped_by`` is ``tolerance``,
+    ``budget`` or ``enumeration``.
 
     Notes
     -----
@@ -90,7 +91,8 @@ class Banzhaf(WithinBudget, ByFeatures, GameExplainer):
             pairs, other = done // 2, possible // 2
             weights, shares = np.ones(pairs), np.full(pairs, 1 - count / possible if possible else 0.0)
             weights[0], shares[0] = (pairs - 1) / other if other else 1, 0
-            values, error = regress(firsts, (outputs[:done:2] - outputs[1:done:2]) / 2, weights, shares)
+            halves = (outputs[:done:2] - outputs[1:done:2]) / 2
+            values, error = regress(DrawnPairs(firsts, weights, shares), halves)
             diagnostics = {
                 "completeness_gap": completeness_gap(game, values),
                 "stopped_by": "enumeration" if count == possible else "budget",

@@ -12,7 +12,7 @@ from xaionnx_kernels.coalitions import kernel_shap_plan
 from xaionnx.explainers._games.cost import check_regression
 from xaionnx.explainers._games.game import ByFeatures, GameExplainer, GameResult
 from xaionnx.explainers._games.kernel_shap_pairs import KernelShapPairs
-from xaionnx.explainers._games.paired_regression import regress, with_complements
+from xaionnx.explainers._games.paired_regression import DrawnPairs, regress, with_complements
 from xaionnx.explainers._games.sampling import CHOSEN, WithinBudget, completeness_gap, evaluate
 from xaionnx.parameters import integer, real
 from xaionnx.perturb.game import Game
@@ -33,11 +33,11 @@ class KernelShap(WithinBudget, ByFeatures, GameExplainer):
     Players that are equal in the sample and in all baselines get exactly 0, and the budget is spent on the others
     (diagnostic ``null_players``).
 
-    ``standard_error`` is that of a weighted regression on a stratified sample without replacement (the HC3 sandwich
-    estimator with finite-population factors), and 0 if all coalitions were evaluated. It ignores that the design
-    balances the players within each size, so it may be up to twice too large for games whose features matter only in
-    large coalitions. Diagnostics: ``completeness_gap``, the sum of the values minus f(x) - f(all removed), which is
-    only rounding error; ``stopped_by``: ``tolerance``, ``budget`` or ``enumeration``.
+    ``standard_error`` is that of a weighted regression on a stratified sample without replacement (the HC2 sandwich
+    estimator with finite-population factors and Student's t), and 0 if all coalitions were evaluated. The mean residual
+    of each size counts only as far as the draw did not balance the players within it. Diagnostics:
+    ``completeness_gap``, the sum of the values minus f(x) - f(all removed), which is only rounding error;
+    ``stopped_by``: ``tolerance``, ``budget`` or ``enumeration``; ``no_standard_error``, why there is none.
 
     Parameters
     ----------
@@ -116,10 +116,8 @@ class KernelShap(WithinBudget, ByFeatures, GameExplainer):
             outputs = evaluate(game, with_complements(partial(pairs.firsts, new)), 0, 2 * len(new))
             halves[new] = (outputs[::2] - outputs[1::2]) / 2
             values, error = regress(
-                partial(pairs.firsts, numbers),
+                DrawnPairs(partial(pairs.firsts, numbers), weights, shares, by_size=True),
                 halves[numbers],
-                weights,
-                shares,
                 total=game.full - game.empty,
                 alpha=self.ridge,
                 max_players=self.l1,

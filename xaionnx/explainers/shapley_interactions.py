@@ -29,6 +29,7 @@ from xaionnx.typing import Array, Document
 _LISTED: Final = 100
 # About as many sets as a fit takes in a reasonable time.
 _MOST_SETS: Final = 5000
+_NAMES: Final = ("single features", "pairs", "triples")
 # Of these the values of all sets add up to the change of the target.
 _EFFICIENT: Final = ("k_sii", "stii", "fsii")
 
@@ -61,10 +62,13 @@ class ShapleyInteractions(WithinBudget, ByFeatures, GameExplainer):
     with their complements, by size and without replacement (for ``bii`` and ``fbii`` uniformly). ``fsii`` and ``fbii``
     are the weighted regression on them. The others are those of the regression's polynomial, exactly, plus an unbiased
     estimate (SHAP-IQ) of those of the rest, from the residuals of fits without the pair itself. Games of interactions
-    up to ``order`` are found exactly. Standard errors are those of a stratified sample for the rest, and the HC3
-    sandwich for the regressions, with pairs as clusters. Diagnostics: ``completeness_gap``, the sum of the values
-    that should add up (all sets; of ``sii``, ``bii`` and ``fbii`` the single players) minus f(x) - f(all removed);
-    ``stopped_by``: ``tolerance``, ``budget`` or ``enumeration``.
+    up to ``order`` are found exactly. Standard errors are those of a stratified sample for the rest, shrunk to the mean
+    over sets of a size and widened by Student's t, and the sandwich (CR2) for the regressions, with pairs as clusters.
+    Pairs and triples have none where fewer than 4 of the coalitions drawn carry a set: those that hold all of it or
+    nothing of it weigh most, and most of them were not drawn. 12 players need about 5 evaluations a set, 20 need 8;
+    ``fsii``, ``bii`` and ``fbii`` always have errors. Diagnostics: ``completeness_gap``, the sum of the values that
+    should add up (all sets; of ``sii``, ``bii`` and ``fbii`` the single players) minus f(x) - f(all removed);
+    ``stopped_by``: ``tolerance``, ``budget`` or ``enumeration``; ``no_standard_error``, why there is none.
 
     Parameters
     ----------
@@ -149,7 +153,10 @@ class ShapleyInteractions(WithinBudget, ByFeatures, GameExplainer):
         for sampled in drawn:
             with fitting(count, len(sampled.firsts)):
                 found = sampled_interactions(sampled, self.index, order)
-            if settled.add(self._result(game, found, "budget"), np.concatenate(found.standard_error, axis=1)):
+            errors = [error for error in found.standard_error if error is not None]
+            # No sample is settled by the errors of some sizes alone.
+            worst = np.concatenate(errors, axis=1) if len(errors) == order else np.full((game.targets, 1), np.inf)
+            if settled.add(self._result(game, found, "budget"), worst):
                 break
         return settled.result
 
@@ -169,19 +176,24 @@ class ShapleyInteractions(WithinBudget, ByFeatures, GameExplainer):
             by_target = [self._largest(found, game.players, t) for t in range(game.targets)]
             each = game.targets // game.samples
             diagnostics["triples"] = BySample([by_target[t : t + each] for t in range(0, game.targets, each)])
-        maps = {
-            "interactions": _matrices(found.values, game.players),
-            "interactions_standard_error": _matrices(found.standard_error, game.players),
-        }
-        return GameResult(found.values[0], found.standard_error[0], diagnostics, maps, facts=matrix_facts(self.index))
+        maps, errors = {"interactions": _matrices(found.values, game.players)}, found.standard_error
+        if all(error is not None for error in errors[:2]):
+            maps["interactions_standard_error"] = _matrices([e for e in errors if e is not None], game.players)
+        sizes = [_NAMES[n] for n, error in enumerate(errors) if error is None]
+        if sizes:
+            diagnostics["no_standard_error"] = f"few of the coalitions drawn carry the values of {' and '.join(sizes)}"
+        return GameResult(found.values[0], errors[0], diagnostics, maps, facts=matrix_facts(self.index))
 
-    def _largest(self, found: Interactions, players: int, target: int) -> list[list[float]]:
+    def _largest(self, found: Interactions, players: int, target: int) -> list[list[float | None]]:
         """The triples of the largest values of one target: players, value and standard error."""
         if players < 3:
             return []
-        sets, values, errors = subsets(players, 3)[2], found.values[2][target], found.standard_error[2][target]
+        sets, values = subsets(players, 3)[2], found.values[2][target]
+        errors = found.standard_error[2]
         order = np.argsort(-np.abs(values), kind="stable")[:_LISTED]
-        return [[*sets[k].tolist(), float(values[k]), float(errors[k])] for k in order]
+        return [
+            [*sets[k].tolist(), float(values[k]), None if errors is None else float(errors[target, k])] for k in order
+        ]
 
 
 def _matrices(by_size: list[Array], players: int) -> Array:

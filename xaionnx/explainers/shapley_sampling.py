@@ -15,7 +15,7 @@ from xaionnx.explainers._games.game import ByFeatures, GameExplainer, GameResult
 from xaionnx.explainers._games.sampling import EvaluationCache, Evaluator, WithinBudget, completeness_gap, evaluate
 from xaionnx.parameters import choice
 from xaionnx.perturb.game import Game
-from xaionnx.student import student
+from xaionnx.student import moderated, student
 from xaionnx.typing import Array
 
 # Contributions held at once.
@@ -24,9 +24,6 @@ _NUMBERS = 2**24
 _TRUSTED = 10
 # Fewer orthogonal blocks give no standard error.
 _FEWEST_BLOCKS = 5
-# Weight, in draws, of the players' mean variance, to which the variance of each player is shrunk. The degrees of
-# freedom are those of both (the moderated t of Smyth 2004, doi:10.2202/1544-6115.1027).
-_PRIOR = 5
 
 
 @final
@@ -171,8 +168,7 @@ def _standard_error(means: Array) -> Array:
     variance = means.var(axis=0, ddof=1)
     # Over players that follow each other, so that the bits are the same for any number of targets.
     typical = np.ascontiguousarray(variance.T).mean(axis=1)
-    shrunk = (variance * (count - 1) + typical * _PRIOR) / (count - 1 + _PRIOR)
-    error: Array = student(count - 1 + _PRIOR) * np.sqrt(np.maximum(variance, shrunk) / count).T
+    error: Array = np.sqrt(moderated(variance, typical, count - 1) / count).T
     return error
 
 

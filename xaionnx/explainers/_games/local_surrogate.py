@@ -172,7 +172,7 @@ def _fit(
         which = slice(group.start, group.stop)
         values[:, which] = joined_columns(solved, len(group))
         variances = [one.variance(len(weights) - 1) for one in sums]
-        widened = _widened(*weighing)[:, None]
+        widened = widened_by(*weighing)[:, None]
         errors[:, which] = widened * np.sqrt(joined_columns(variances, len(group))) * random
         unexplained[which] = joined_columns(left, len(group))
     middle = joined_columns(middles, targets)
@@ -201,8 +201,12 @@ class _ScoreSums:
         return np.asarray(np.maximum(found, 0))
 
 
-def _widened(squares: Array, fourths: Array, free: Array) -> Array:
-    """The factors (P,) of Student's t from sums over rows: a^2, a^4 and a^2 (1 - h) for scores a and leverages h."""
+def widened_by(squares: Array, fourths: Array, free: Array) -> Array:
+    """The factors (P,) of Student's t from sums over rows: a^2, a^4 and a^2 (1 - h) for scores a and leverages h.
+
+    The degrees of freedom are those of a sum of squares that weighs the rows as a coefficient does, times the share of
+    a row that the fit leaves free, after Bell and McCaffrey 2002, Survey Methodology 28(2).
+    """
     degrees = np.where(fourths > 0, squares * free / np.where(fourths > 0, fourths, 1), 1.0)
     return np.array([student(int(each)) for each in degrees])
 

@@ -23,7 +23,7 @@ from xaionnx.explainers._games.hierarchy import Group
 from xaionnx.explainers._games.sampling import evaluate
 from xaionnx.perturb.game import Game
 from xaionnx.short_repr import short_repr
-from xaionnx.student import student
+from xaionnx.student import PRIOR, moderated
 from xaionnx.typing import Array
 
 # More coalitions of a hierarchy than any budget.
@@ -33,9 +33,8 @@ _COUNTLESS: Final = 2**62
 _FEW_PARTS: Final = 3
 # The fewest contexts in which a group is divided.
 _FEWEST: Final = 2
-# The mean variance of a level, to which that of each part is shrunk, weighs as many draws as this up to 7 degrees of
-# freedom, and in proportion less with more.
-_PRIOR: Final = 5
+# The mean variance of a level, to which that of each part is shrunk, has its usual weight up to 7 degrees of freedom,
+# and in proportion less with more.
 _FEW: Final = 7
 # If contexts are drawn several times, the fewest draws, beyond one of each, that give a standard error: those of one
 # context may be much larger than those of another. If some contexts are certain, the fewest of the others, beyond one.
@@ -354,9 +353,8 @@ class OwenValues:
         for group, variance in zip(drawn, found.T, strict=True):
             free = self._draws[group].freedom
             self.are_too_few |= self._draws[group].are_too_few
-            prior = _PRIOR * _FEW / max(free, _FEW)
-            shrunk = np.maximum(variance, (variance * free + typical * prior) / (free + prior))
-            self.variances[group] = student(int(free + prior)) ** 2 * shrunk
+            prior = PRIOR * _FEW / max(free, _FEW)
+            self.variances[group] = moderated(variance, typical, free, prior)
             if not group.parts:
                 del self._draws[group]
 

@@ -10,6 +10,7 @@ With u = z - 1/2 for a coalition z, the two rows of a pair are +u and -u. A weig
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import final
 
 import numpy as np
@@ -18,8 +19,10 @@ from xaionnx.errors import BudgetError
 from xaionnx.explainers._games.blas import COLUMNS, column_blocks, joined_columns, one_blas_thread
 from xaionnx.explainers._games.cost import fitting
 from xaionnx.explainers._games.feature_choice import on_lasso_path
-from xaionnx.explainers._games.local_surrogate import LEAST_FREEDOM
+from xaionnx.explainers._games.local_surrogate import LEAST_FREEDOM, widened_by
 from xaionnx.explainers._games.ridge import ridge
+from xaionnx.explainers._games.size_means import about_size_means, imbalance, sums_by_size
+from xaionnx.short_repr import short_repr
 from xaionnx.typing import Array
 
 # Entries of coalitions held at once.
@@ -28,11 +31,48 @@ _ENTRIES = 2**22
 _RANK = 1e-9
 
 
+@final
+@dataclass(frozen=True, eq=False)
+class DrawnPairs:
+    """Pairs of a coalition and its complement, as they were drawn.
+
+    Attributes
+    ----------
+    coalitions : callable
+        Makes the first coalition of each of the pairs ``start`` to ``stop``, (n, P).
+    weights : array (M,)
+        w of each pair.
+    shares : array (M,)
+        The finite-population share of each pair's variance: 1 for draws with replacement, 1 - n/N for n draws out of N
+        without, 0 if all pairs of its kind are present.
+    by_size : bool
+        Whether so many pairs of each size were drawn, every player as often as the others, and the fit has a total.
+        The standard errors then hold for it, see `xaionnx.explainers._games.size_means`.
+    """
+
+    coalitions: Callable[[int, int], Array]
+    weights: Array
+    shares: Array
+    by_size: bool = False
+
+    __repr__ = short_repr
+
+    def pieces(self) -> Iterator[tuple[int, int, Array]]:
+        """First and last pair and the halves u, of which so many are held at once."""
+        size = max(1, _ENTRIES // self.players)
+        for start in range(0, len(self.weights), size):
+            stop = min(len(self.weights), start + size)
+            yield start, stop, self.coalitions(start, stop) - 0.5
+
+    @property
+    def players(self) -> int:
+        """The number P of players."""
+        return int(self.coalitions(0, 1).shape[1])
+
+
 def regress(
-    coalitions: Callable[[int, int], Array],
+    pairs: DrawnPairs,
     halves: Array,
-    weights: Array,
-    shares: Array,
     *,
     total: Array | None = None,
     alpha: float = 0.0,
@@ -42,15 +82,9 @@ def regress(
 
     Parameters
     ----------
-    coalitions : callable
-        Makes the first coalition of each of the pairs ``start`` to ``stop``, (n, P).
+    pairs : DrawnPairs
     halves : array (M, T)
         Half the difference between the values of a coalition and of its complement.
-    weights : array (M,)
-        w of each pair.
-    shares : array (M,)
-        The finite-population share of each pair's variance: 1 for draws with replacement, 1 - n/N for n draws out of N
-        without, 0 if all pairs of its kind are present.
     total : array (T,), optional
         The sum that the players' values must have.
     alpha : float
@@ -62,36 +96,31 @@ def regress(
     -------
     values : array (T, P)
     standard_error : array (T, P) or None
-        The error is the square root of the sandwich estimator (HC3) with the finite-population ``shares``: residuals
-        divided by 1 minus their leverage, propagated through the linear map of the fit. None if the pairs chose the
-        players: such a choice is not in a standard error.
+        The error is the square root of the sandwich estimator (HC2) with the finite-population ``shares``: squared
+        residuals divided by 1 minus their leverage, propagated through the linear map of the fit, and widened by
+        Student's t for few pairs that weigh much. None if the pairs chose the players: such a choice is not in a
+        standard error.
 
     Raises
     ------
     BudgetError
         The pairs do not determine the values of all players.
     """
-    players, targets = coalitions(0, 1).shape[1], halves.shape[1]
+    players, targets = pairs.players, halves.shape[1]
     chooses = max_players is not None and max_players < players
     with one_blas_thread(), fitting(players, len(halves), targets if chooses else 1):
-        return _regress(coalitions, halves, weights, shares, total, alpha, max_players if chooses else None)
+        return _regress(pairs, halves, total, alpha, max_players if chooses else None)
 
 
 def _regress(
-    coalitions: Callable[[int, int], Array],
-    halves: Array,
-    weights: Array,
-    shares: Array,
-    total: Array | None,
-    alpha: float,
-    max_players: int | None,
+    pairs: DrawnPairs, halves: Array, total: Array | None, alpha: float, max_players: int | None
 ) -> tuple[Array, Array | None]:
-    players, targets = coalitions(0, 1).shape[1], halves.shape[1]
+    players, targets = pairs.players, halves.shape[1]
     gram = np.zeros((players, players))
     columns = column_blocks(halves)
     moments = [np.zeros((players, COLUMNS)) for _ in columns]
-    for start, stop, u in _pieces(coalitions, len(halves)):
-        weighed = u * weights[start:stop, None]
+    for start, stop, u in pairs.pieces():
+        weighed = u * pairs.weights[start:stop, None]
         gram += weighed.T @ u
         for moment, block in zip(moments, columns, strict=True):
             moment += weighed.T @ block[start:stop]
@@ -99,42 +128,47 @@ def _regress(
     if max_players is None:
         system = _System(gram, np.arange(players), total is not None, alpha)
         blocks = system.solve(moments, totals)
-        squares = _variances(coalitions, columns, weights, shares, system.spread, blocks)
+        squares = _variances(pairs, columns, system.spread, blocks)
         return joined_columns(blocks, targets).T, np.sqrt(joined_columns(squares, targets)).T
     # Each target selects its own players.
-    found, variances = np.zeros((players, targets)), np.zeros((players, targets))
-    chosen = bool(shares.any())
+    found = np.zeros((players, targets))
     for t in range(targets):
         which, column = divmod(t, COLUMNS)
         first = on_lasso_path(gram, moments[which][:, column], max_players, len(halves))
         system = _System(gram, first, total is not None, alpha)
-        block = system.solve([moments[which]], [totals[which]])[0]
-        found[:, t] = block[:, column]
-        if not chosen:
-            spread = _variances(coalitions, [columns[which]], weights, shares, system.spread, [block])
-            variances[:, t] = spread[0][:, column]
-    return found.T, None if chosen else np.sqrt(variances).T
+        found[:, t] = system.solve([moments[which]], [totals[which]])[0][:, column]
+    # Of all pairs there is no other choice.
+    return found.T, None if pairs.shares.any() else np.zeros_like(found.T)
 
 
-def _variances(
-    coalitions: Callable[[int, int], Array],
-    columns: list[Array],
-    weights: Array,
-    shares: Array,
-    spread: Array,
-    values: list[Array],
-) -> list[Array]:
+def _variances(pairs: DrawnPairs, columns: list[Array], spread: Array, values: list[Array]) -> list[Array]:
     """The variances (P, 32) of each block of values."""
+    players, drawn = pairs.players, pairs.shares > 0
+    residuals, sizes = [block.copy() for block in columns], np.empty(len(drawn), dtype=np.intp)
+    for start, stop, u in pairs.pieces():
+        sizes[start:stop] = (u > 0).sum(axis=1)
+        for residual, found in zip(residuals, values, strict=True):
+            residual[start:stop] -= u @ found
+    means = []
+    if pairs.by_size:
+        centred = [about_size_means(residual, sizes, drawn, players) for residual in residuals]
+        residuals, means = [one for one, _ in centred], [one for _, one in centred]
     variances = [np.zeros_like(block) for block in values]
-    for start, stop, u in _pieces(coalitions, len(weights)):
-        reach = u @ spread
-        freedom = 1 - weights[start:stop] * (reach * u).sum(axis=1)
-        factor = weights[start:stop] / np.maximum(freedom, LEAST_FREEDOM)
-        squares = np.square(reach).T
-        for variance, block, found in zip(variances, columns, values, strict=True):
-            residual = (block[start:stop] - u @ found) * factor[:, None]
-            variance += squares @ (shares[start:stop, None] * np.square(residual))
-    return variances
+    shifts, weighing = np.zeros((players + 1, players)), np.zeros((3, players))
+    for start, stop, u in pairs.pieces():
+        reach, weights = u @ spread, pairs.weights[start:stop, None]
+        freedom = np.maximum(1 - weights * (reach * u).sum(axis=1, keepdims=True), LEAST_FREEDOM)
+        scores = weights * reach
+        if pairs.by_size:
+            # Their expectation is 0: the mean of u over a size is the same for all players.
+            shifts += sums_by_size(scores, sizes[start:stop], players)
+        squares = scores**2 * pairs.shares[start:stop, None]
+        weighing += [squares.sum(axis=0), (squares**2).sum(axis=0), (squares * freedom).sum(axis=0)]
+        for variance, residual in zip(variances, residuals, strict=True):
+            variance += squares.T @ (np.square(residual[start:stop]) / freedom)
+    widened = np.square(widened_by(*weighing))[:, None]
+    variances = [widened * variance for variance in variances]
+    return [v + imbalance(m, shifts) for v, m in zip(variances, means, strict=True)] if means else variances
 
 
 def with_complements(firsts: Callable[[int, int], Array]) -> Callable[[int, int], Array]:
@@ -146,13 +180,6 @@ def with_complements(firsts: Callable[[int, int], Array]) -> Callable[[int, int]
         return coalitions[start % 2 : start % 2 + stop - start]
 
     return rows
-
-
-def _pieces(coalitions: Callable[[int, int], Array], count: int) -> Iterator[tuple[int, int, Array]]:
-    size = max(1, _ENTRIES // coalitions(0, 1).shape[1])
-    for start in range(0, count, size):
-        stop = min(count, start + size)
-        yield start, stop, coalitions(start, stop) - 0.5
 
 
 @final
