@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import sys
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -123,53 +124,84 @@ CASES = (
 )
 
 
+MODELS = ("linear", "curved", "heavy-tailed", "ties", "constant")
+
+
 @cache
 def models() -> dict[str, Model]:
     """A linear model, a curved one, a heavy-tailed one, one with many equal answers, and a constant."""
+    return {name: _loaded([name]) for name in MODELS}
+
+
+@cache
+def all_models() -> Model:
+    """All of them in one, whose outputs they are."""
+    return _loaded(MODELS)
+
+
+def _loaded(names: Sequence[str]) -> Model:
     rng = np.random.default_rng(1)
     w, v = rng.normal(size=(PLAYERS, 6)).astype(np.float32), rng.normal(size=(6, 1)).astype(np.float32)
     weights = rng.normal(size=(PLAYERS, 1)).astype(np.float32)
-    head, form = "g (float[N,12] x) => (float[N,1] y)", "{{ a = MatMul(x, w) b = {}(a) y = MatMul(b, v) }}"
-    return {
-        "linear": tiny.loaded(f"{head} {{ y = MatMul(x, w) }}", w=weights),
-        "curved": tiny.loaded(f"{head} {form.format('Tanh')}", w=w, v=v),
-        "heavy-tailed": tiny.loaded(f"{head} {form.format('Exp')}", w=0.9 * w, v=np.abs(v)),
-        "ties": tiny.loaded(f"{head} {form.format('Sign')}", w=np.round(w), v=np.ones_like(v)),
-        "constant": tiny.loaded(f"{head} {{ y = MatMul(x, w) }}", w=0 * weights),
+    parts = {
+        "linear": ("{y} = MatMul(x, w)", {"w": weights}),
+        "curved": (_in_layers("Tanh"), {"w": w, "v": v}),
+        "heavy-tailed": (_in_layers("Exp"), {"w": 0.9 * w, "v": np.abs(v)}),
+        "ties": (_in_layers("Sign"), {"w": np.round(w), "v": np.ones_like(v)}),
+        "constant": ("{y} = MatMul(x, w)", {"w": 0 * weights}),
     }
+    lines, arrays = [], {}
+    for n, name in enumerate(names):
+        line, own = parts[name]
+        lines.append(line.format(y=f"y{n}", a=f"a{n}", b=f"b{n}").replace("w)", f"w{n})").replace("v)", f"v{n})"))
+        arrays |= {f"{key}{n}": array for key, array in own.items()}
+    outputs = ", ".join(f"y{n}" for n in range(len(names)))
+    head = f"g (float[N,{PLAYERS}] x) => (float[N,{len(names)}] y)"
+    return tiny.loaded(f"{head} {{ {' '.join(lines)} y = Concat<axis=1>({outputs}) }}", **arrays)
+
+
+def _in_layers(activation: str) -> str:
+    return f"{{a}} = MatMul(x, w) {{b}} = {activation}({{a}}) {{y}} = MatMul({{b}}, v)"
 
 
 def coverage(case: Case, model: Model, seeds: int = SEEDS) -> npt.NDArray[np.float64] | None:
-    """The share of seeds for which each player's value is within 1.96 standard errors; None if there are no errors.
+    """The share of seeds for which each value is within 1.96 standard errors, (T, K) of the T outputs of a model.
 
-    It is NaN for a player whose value no draw changes, if the method's errors say so.
+    It is None if there are no errors, and NaN for a value that no draw changes, if the method's errors say so.
     """
     values, errors = [], []
     for seed in range(seeds):
         result = _explained(case.method, model, case.settings, seed)
-        if result.standard_error is None:
+        if not _has_errors(result, case.pairs):
             return None
         values.append(_numbers(result, case.pairs))
         errors.append(_numbers(result, case.pairs, "standard_error"))
     limit = np.mean(values, axis=0)
     if case.limit is not None:
-        settings = {**case.settings, **case.limit}
+        settings = {**case.settings, "tolerance": None, **case.limit}
         name = settings.pop("method", case.method)
         known = parameters.declared(discovery.method(name))
         taken = {key: value for key, value in settings.items() if key in (*known, "rows", "null")}
         exact = _explained(name, model, taken, 0)
         limit = _numbers(exact, case.pairs)
-    slack = ROUNDING * max(1.0, float(np.abs(values).max()))
+    slack = ROUNDING * np.maximum(1.0, np.abs(values).max(axis=(0, 2)))[:, None]
     off = np.abs(values - limit)
     exact = (off <= slack).all(axis=0)
     return np.where(exact, np.nan, (off <= 1.96 * np.array(errors) + slack).mean(axis=0))
 
 
+def _has_errors(result: xaionnx.Explanation, pairs: str) -> bool:
+    return f"{pairs}_standard_error" in result.maps if pairs else result.standard_error is not None
+
+
 def _numbers(result: xaionnx.Explanation, pairs: str, kind: str = "") -> npt.NDArray[np.float64]:
+    """Numbers (T, K) of each target."""
     if pairs:
         rows, columns = np.triu_indices(PLAYERS)
-        return result.maps[f"{pairs}_{kind}" if kind else pairs][0, rows, columns].astype(np.float64)
-    return np.asarray(getattr(result, kind or "values"), dtype=np.float64).ravel()
+        entries = result.maps[f"{pairs}_{kind}" if kind else pairs].reshape(-1, PLAYERS, PLAYERS)
+        return np.asarray(entries[:, rows, columns], dtype=np.float64)
+    numbers = np.asarray(getattr(result, kind or "values"), dtype=np.float64)
+    return numbers.reshape(len(numbers) if numbers.ndim > X.ndim else 1, -1)
 
 
 def _explained(method: str, model: Model, settings: dict[str, Any], seed: int) -> xaionnx.Explanation:
@@ -187,7 +219,8 @@ def _explained(method: str, model: Model, settings: dict[str, Any], seed: int) -
         x = _drawn(40)
         settings["labels"] = model.run({"x": x})["y"][:, 0] + np.random.default_rng(6).normal(size=40)
     seeded = {"seed": seed} if "seed" in parameters.declared(kind) else {}
-    return xaionnx.explain(model, x, kind(**seeded, **settings))
+    outputs = int(model.outputs[0].shape[1])
+    return xaionnx.explain(model, x, kind(**seeded, **settings), 0 if outputs == 1 else list(range(outputs)))
 
 
 def _drawn(rows: int) -> npt.NDArray[np.float32]:
@@ -200,11 +233,16 @@ def _seeded(text: str, seed: int) -> xaionnx.FiniteDifferences:
 
 def rates(case: Case) -> dict[str, float | str | None]:
     """The mean coverage of a case on each model, over the players whose values vary; ``exact`` if none does."""
-    found = {name: coverage(case, model) for name, model in models().items()}
-    return {
-        name: None if rate is None else "exact" if np.isnan(rate).all() else round(float(np.nanmean(rate)), 4)
-        for name, rate in found.items()
-    }
+    # Draws that no output changes are the same for all models, which are then explained at once.
+    if {"tolerance", "metric"}.isdisjoint(case.settings):
+        found = coverage(case, all_models())
+        return dict(zip(MODELS, [None] * len(MODELS) if found is None else map(_rate, found), strict=True))
+    each = {name: coverage(case, model) for name, model in models().items()}
+    return {name: None if found is None else _rate(found[0]) for name, found in each.items()}
+
+
+def _rate(shares: npt.NDArray[np.float64]) -> float | str:
+    return "exact" if np.isnan(shares).all() else round(float(np.nanmean(shares)), 4)
 
 
 def kept_results() -> dict[str, dict[str, float | str | None]]:
@@ -215,7 +253,7 @@ def kept_results() -> dict[str, dict[str, float | str | None]]:
 
 def markdown() -> str:
     """The kept results as a table."""
-    kept, names = kept_results(), list(models())
+    kept, names = kept_results(), MODELS
     lines = [f"| method | {' | '.join(names)} |", f"| --- |{' ---: |' * len(names)}"]
     lines += [f"| `{case.name}` | {' | '.join(map(_cell, kept[case.name].values()))} |" for case in CASES]
     return "\n".join(lines)
