@@ -9,7 +9,7 @@ import json
 import sys
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -60,6 +60,8 @@ def _plain(value: Any) -> Any:
 ALL = {"budget": 2 * 2**PLAYERS}
 PAIRS, SIXES, TEN_AND_TWO = (np.arange(PLAYERS) // size for size in (2, 6, 10))
 INDICES = ("k_sii", "sii", "stii", "fsii", "bii", "fbii")
+# Steps as wide as the changes of the model that jumps.
+WIDE = "finite_differences:random:16:step=0.3"
 OTHERS = ("fsii", "bii", "fbii")
 CASES = (
     Case("lime", {"budget": 60}),
@@ -143,10 +145,12 @@ CASES = (
     Case("smooth_grad", {"draws": 32}),
     Case("smooth_grad", {"draws": 32, "noise": 0.4}),
     Case("smooth_grad", {"draws": 32, "inner": "input_x_gradient"}),
+    Case("smooth_grad", {"draws": 16, "gradient": WIDE}),
     Case("smooth_grad", {"draws": 32, "statistic": "squared"}, has_errors=False),
     Case("smooth_grad", {"draws": 64, "statistic": "variance"}, has_errors=False),
     Case("expected_gradients", {"draws": 50}),
     Case("expected_gradients", {"draws": 50, "factor": "none"}),
+    Case("expected_gradients", {"draws": 16, "gradient": WIDE}),
     Case("expected_gradients", {"draws": 50, "rows": 5}),
     Case("expected_gradients", {"draws": 53, "rows": 5}),
     Case("expected_gradients", {"draws": 200, "rows": 20}),
@@ -261,7 +265,7 @@ def _drawn(rows: int) -> npt.NDArray[np.float32]:
 
 
 def _seeded(text: str, seed: int) -> xaionnx.FiniteDifferences:
-    return xaionnx.FiniteDifferences(directions=int(text.rsplit(":", 1)[1]), seed=seed)
+    return replace(xaionnx.FiniteDifferences.of(text), seed=seed)
 
 
 def rates(case: Case) -> dict[str, float | str | None]:

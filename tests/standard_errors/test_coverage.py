@@ -5,7 +5,18 @@ import pytest
 
 import xaionnx
 from tests.determinism.settings import loaded, made, samples
-from tests.standard_errors.coverage import CASES, LEAST, MOST, X, coverage, kept_results, models, rates
+from tests.standard_errors.coverage import (
+    CASES,
+    LEAST,
+    MOST,
+    Case,
+    X,
+    all_models,
+    coverage,
+    kept_results,
+    models,
+    rates,
+)
 from xaionnx import discovery, parameters
 from xaionnx.errors import XaionnxError
 
@@ -24,6 +35,46 @@ def test_every_estimator_over_400_seeds(case):
 @pytest.mark.parametrize("case", [case for case in CASES if not case.has_errors], ids=lambda case: case.name)
 def test_errors_that_would_not_hold_are_not_given(case):
     assert coverage(case, models()["curved"], seeds=1) is None
+
+
+def test_kept_rates_hold():
+    kept = kept_results()
+    for case in CASES:
+        rates = set(kept[case.name].values())
+        assert (rates == {None}) != case.has_errors, case.name
+        assert all(rate == "exact" or LEAST <= rate <= MOST for rate in rates if case.has_errors), case.name
+
+
+def test_all_models_at_once_are_explained_as_each_by_itself():
+    case = Case("banzhaf", {"budget": 80})
+    together = coverage(case, all_models(), seeds=10)
+    each = [coverage(case, model, seeds=10)[0] for model in models().values()]
+    np.testing.assert_array_equal(together, each)
+
+
+# What is explained, which the draws do not change; the errors are about these alone.
+OF_THE_QUESTION = {
+    "background", "background_reduction", "background_size", "baseline", "donors", "expectation", "features", "labels",
+    "layer", "neighbours", "seed",
+}  # fmt: skip
+# Options that errors do not depend on.
+WITHOUT_EFFECT = {
+    ("lime", "selection"): "features that the samples choose have no errors",
+    ("lime", "tree_depth"): "a tree has no errors",
+}
+
+
+@pytest.mark.parametrize("method", dict.fromkeys(case.method for case in CASES if case.has_errors))
+def test_every_option_of_an_estimator_is_in_the_table(method):
+    tried = {name for case in CASES if case.method == method for name in case.settings}
+    options = set(parameters.declared(discovery.method(method))) - OF_THE_QUESTION - tried
+    assert {option for option in options if (method, option) not in WITHOUT_EFFECT} == set()
+
+
+def test_options_without_effect_exist():
+    for method, option in WITHOUT_EFFECT:
+        assert option in parameters.declared(discovery.method(method))
+        assert not any(option in case.settings for case in CASES if case.method == method)
 
 
 def test_every_case_is_in_the_table():
