@@ -81,7 +81,7 @@ CASES = (
     Case("lime", {"budget": 300, "neighbourhood": "bins", "background": 60, "select": 3}, has_errors=False),
     Case("kernel_shap", {"budget": 120}, ALL),
     Case("kernel_shap", {"budget": 400}, ALL),
-    Case("kernel_shap", {"budget": 120, "ridge": 0.1}, ALL),
+    Case("kernel_shap", {"budget": 400, "ridge": 0.1}, ALL),
     Case("kernel_shap", {"budget": 600, "tolerance": 0.1}, {"method": "exact_shapley"}),
     Case("kernel_shap", {"budget": 300, "l1": 4}, has_errors=False),
     Case("kernel_shap", {"budget": 800, "rows": 4}, {"method": "exact_shapley"}),
