@@ -174,6 +174,23 @@ def test_a_tolerance_ends_the_sampling():
     assert (tight.maps["interactions_standard_error"].max(axis=(1, 2)) <= 0.01 * change).all()
 
 
+def test_pairs_and_triples_that_few_coalitions_carry_have_no_errors():
+    model, x = games.loaded(12, seed=0), x_of(12, 0)
+    few = xaionnx.explain(model, x, "shapley_interactions", 0, budget=3 * 78 + 2)
+    assert "interactions_standard_error" not in few.maps
+    assert (few.standard_error > 0).all()
+    assert few.diagnostics["no_standard_error"] == ["few of the coalitions drawn carry the values of pairs"]
+    # A tolerance is not reached by the errors of single features alone, nor are samples that stop mixed with others.
+    more = xaionnx.explain(model, x, "shapley_interactions", 0, budget=3000, tolerance=0.9)
+    assert more.diagnostics["stopped_by"] == ["tolerance"]
+    assert "no_standard_error" not in more.diagnostics
+    assert (more.maps["interactions_standard_error"] > 0).any()
+    triples = xaionnx.explain(games.loaded(15, seed=0), x_of(15, 0), "shapley_interactions", 0, order=3, budget=1727)
+    assert triples.diagnostics["no_standard_error"] == ["few of the coalitions drawn carry the values of triples"]
+    assert all(error is None for *_, error in triples.diagnostics["triples"][0][0])
+    assert "interactions_standard_error" in triples.maps
+
+
 def test_singles_of_sii_and_bii_are_shapley_and_banzhaf_values():
     model, x = games.loaded(9, seed=1), x_of(9, 1)
     for index, method in (("sii", "exact_shapley"), ("bii", "banzhaf")):

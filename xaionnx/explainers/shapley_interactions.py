@@ -53,7 +53,7 @@ class ShapleyInteractions(WithinBudget, ByFeatures, GameExplainer):
     diagonal, the main effects are on it. For ``k_sii``, ``stii`` and ``fsii`` of order 2 the whole matrix sums to the
     change of the target, and each row to the Shapley value of its player, as those of ``tree_shap`` do.
     ``maps["interactions_standard_error"]`` has the standard errors of these entries. Of order 3, the diagnostic
-    ``triples`` lists the 100 largest by target, as [i, j, k, value, standard error].
+    ``triples`` lists the 100 largest by target, as [i, j, k, value, standard error or None].
 
     Players that are equal in the sample and in all baselines get exactly 0, and the budget is spent on the others
     (diagnostic ``null_players``). The default budget is never less than what the number of sets needs.
