@@ -52,31 +52,6 @@ def test_all_models_at_once_are_explained_as_each_by_itself():
     np.testing.assert_array_equal(together, each)
 
 
-# What is explained, which the draws do not change; the errors are about these alone.
-OF_THE_QUESTION = {
-    "background", "background_reduction", "background_size", "baseline", "donors", "expectation", "features", "labels",
-    "layer", "neighbours", "seed",
-}  # fmt: skip
-# Options that errors do not depend on.
-WITHOUT_EFFECT = {
-    ("lime", "selection"): "features that the samples choose have no errors",
-    ("lime", "tree_depth"): "a tree has no errors",
-}
-
-
-@pytest.mark.parametrize("method", dict.fromkeys(case.method for case in CASES if case.has_errors))
-def test_every_option_of_an_estimator_is_in_the_table(method):
-    tried = {name for case in CASES if case.method == method for name in case.settings}
-    options = set(parameters.declared(discovery.method(method))) - OF_THE_QUESTION - tried
-    assert {option for option in options if (method, option) not in WITHOUT_EFFECT} == set()
-
-
-def test_options_without_effect_exist():
-    for method, option in WITHOUT_EFFECT:
-        assert option in parameters.declared(discovery.method(method))
-        assert not any(option in case.settings for case in CASES if case.method == method)
-
-
 def test_every_case_is_in_the_table():
     assert list(kept_results()) == [case.name for case in CASES]
 
