@@ -146,6 +146,22 @@ def _drawn_kind(path: Path) -> Literal["picture", "page"]:
     return "page" if path.suffix.lower() == ".html" else "picture"
 
 
+def folder_to_write(given: str, name: str) -> Path:
+    """Return the folder that an option or argument names, which need not exist.
+
+    Raises
+    ------
+    ParameterError, StorageError
+        It is no folder, or cannot be made.
+    """
+    folder = Path(given)
+    if not given:
+        raise ParameterError(f"{name} must name a folder. Got '' instead.")
+    with storage_errors(folder):
+        check_writable(next(one for one in (folder, *folder.parents) if os.path.lexists(one)))
+    return folder
+
+
 def check_writable(folder: Path) -> Path:
     """Return ``folder`` if it exists and is writable, without the temporary files of killed runs.
 

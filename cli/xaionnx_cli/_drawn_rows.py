@@ -12,6 +12,7 @@ from typing import Final, final
 
 from xaionnx.runs import Run
 from xaionnx.typing import Document
+from xaionnx_cli._overwriting import storage_errors
 
 # Starting a worker takes as long as drawing so many pictures.
 _FEW: Final = 20
@@ -45,7 +46,6 @@ class DrawnRows:
         XaionnxError
             One cannot be drawn or written.
         """
-        folder.mkdir(parents=True, exist_ok=True)
         workers = self.workers or min(os.cpu_count() or 1, -(-len(rows) // _CHUNK))
         if len(rows) <= _FEW or workers == 1:
             return self.draw(list(rows), folder)
@@ -68,6 +68,9 @@ class DrawnRows:
         for target in range(count):
             stretched = bool(spec) and spec.get("resize") == "stretch"
             image = render.picture(record, kind, sample=0, target=target, stretched=stretched, **looks)
+            # With the first picture: none may be drawable.
+            with storage_errors(folder):
+                folder.mkdir(parents=True, exist_ok=True)
             path = folder / f"row-{row}{f'-target{target + 1}' if count > 1 else ''}.png"
             paths.append(str(render.save(image, path)))
         return paths

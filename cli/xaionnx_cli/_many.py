@@ -190,6 +190,8 @@ def _report_run(
         printer.lines(f"saved {len(pictures):,} pictures in {printable(str(Path(pictures[0]).parent))}")
     else:
         printer.lines(f"draw rows with: xaionnx draw {printable(str(run.folder))} --rows 0-9 -o PICTURES/")
+    if printer.lost is not None:
+        raise printer.lost
     return refusals.exit_code(len(run))
 
 

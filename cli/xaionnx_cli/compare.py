@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -73,6 +72,7 @@ def command(**given: OptionValue) -> int:
     compared.
     """
     from xaionnx import discovery
+    from xaionnx_cli._ending import kept_if_stopped, saved_in
     from xaionnx_cli._refusals import Refusals
 
     request = Request(**given)
@@ -82,17 +82,16 @@ def command(**given: OptionValue) -> int:
     model, inputs, target = request.open()
     results: list[Explanation] = []
     failed = Refusals("methods")
-    try:
+
+    def report_stopped() -> str:
+        if not results:
+            return ""
+        # One method has nothing beside it to be drawn with.
+        written = _conclude(request, place if len(results) > 1 else None, inputs, results, failed, complete=False)
+        return f"{len(results)} of {len(methods)} methods are done{saved_in(written)}"
+
+    with kept_if_stopped(report_stopped):
         _explain_by_each(methods, model, inputs, target, request, results, failed)
-    except KeyboardInterrupt as stop:
-        if results:
-            # One method has nothing beside it to be drawn with.
-            if len(results) == 1:
-                place, request = None, dataclasses.replace(request, save=None)
-            _conclude(request, place, inputs, results, failed, complete=False)
-            where = "" if place is None else f" and saved in {place}"
-            stop.args = (f"{len(results)} of {len(methods)} methods are done{where}",)
-        raise
     _conclude(request, place, inputs, results, failed, complete=True)
     return failed.exit_code(len(results))
 
@@ -137,28 +136,32 @@ def _conclude(
     failed: Refusals,
     *,
     complete: bool,
-) -> None:
-    """Draw, and print the agreement of the methods that are done."""
+) -> list[Path]:
+    """Draw, print the agreement of the methods that are done, and return the files that were written."""
     from xaionnx.agreement import rank_agreement
     from xaionnx_cli import _report
-    from xaionnx_cli._interrupts import held
+    from xaionnx_cli._ending import write_and_report
     from xaionnx_cli._messages import write_lines
     from xaionnx_cli._printer import Printer
 
-    with held():
-        agreement = rank_agreement(results, 0 if all(one.samples == 1 for one in results) else None)
-        if place is not None:
-            from xaionnx import render
+    agreement = rank_agreement(results, 0 if all(one.samples == 1 for one in results) else None)
 
-            render.save(_sheet(results, inputs, request.top), place)
+    def write(at: Path) -> None:
+        from xaionnx import render
+
+        render.save(_sheet(results, inputs, request.top), at)
+
+    def report(written: list[Path]) -> None:
         for line in failed.lines(len(results)):
             Printer.error(line)
         if request.as_json:
             document = _document(request, results, agreement)
-            document |= {"complete": complete, "failed": failed.entries}
+            document |= {"complete": complete, "failed": failed.entries, "saved": str(written[0]) if written else None}
             sys.stdout.write(_report.dump_json(document) + "\n")
         else:
-            write_lines(_lines(request, results, agreement))
+            write_lines([*_lines(request, results, agreement), *(f"saved {each}" for each in written)])
+
+    return write_and_report([] if place is None else [(place, write)], report)
 
 
 def _method_names(given: str) -> list[str]:
@@ -209,7 +212,6 @@ def _document(request: Request, results: Sequence[Explanation], agreement: Float
         "methods": [result.method for result in results],
         "rank_agreement": [[None if number != number else number for number in row] for row in agreement.tolist()],
         "explanations": [result.to_dict() for result in results],
-        "saved": request.save,
     }
 
 
@@ -226,4 +228,4 @@ def _lines(request: Request, results: Sequence[Explanation], agreement: Floats) 
         mean = f"{sum(others) / len(others):5.2f}" if others else " none"
         cells = "  ".join(" none" if value != value else f"{value:5.2f}" for value in row)
         lines.append(f"{number + 1} {name:{wide}}  {cells}  {mean}")
-    return [*lines, *([f"saved {request.save}"] if request.save else [])]
+    return lines

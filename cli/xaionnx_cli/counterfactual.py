@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from xaionnx.optimization.row_space import Way
     from xaionnx.runtime.model import Model
     from xaionnx.typing import Document
+    from xaionnx_cli._refusals import Refusals
 
 _PICTURE: Final = ".png"
 
@@ -111,10 +112,13 @@ def command() -> None:
 
 def _search_rows(kind: type[RowSearch], **given: OptionValue) -> int:
     from xaionnx import parameters
+    from xaionnx.errors import DataError
     from xaionnx.optimization import Counterfactual, counterfactual
-    from xaionnx.render import changes, save
+    from xaionnx.runs.failures import OF_ROWS, translated
     from xaionnx_cli._deadline import time_limit_between_runs
+    from xaionnx_cli._ending import kept_if_stopped, saved_in
     from xaionnx_cli._progress import progress_bar
+    from xaionnx_cli._refusals import Refusals
 
     search = kind(**{name: given.pop(name) for name in parameters.declared(kind)})
     request = Request(**given)
@@ -123,21 +127,102 @@ def _search_rows(kind: type[RowSearch], **given: OptionValue) -> int:
     name = model.input().name
     inputs = model.read(Path(request.inputs), rows=request.rows)
     background = model.read(Path(request.background or request.inputs)).arrays[name]
+    ways = _ways(request)
+    to = _wanted(model, request.to)
+    rows = inputs.arrays[name]
+    names = [Path(one).name for one in inputs.names] or [f"row {n}" for n in range(len(rows))]
+    found: dict[str, Counterfactual] = {}
+    refused = Refusals("rows")
+
+    def report_stopped() -> str:
+        if not found:
+            return ""
+        written = _conclude_rows(request, place, found, refused, complete=False)
+        return f"{len(found)} of {len(rows)} rows are done{saved_in(written)}"
+
+    with (
+        kept_if_stopped(report_stopped),
+        progress_bar() as bar,
+        time_limit_between_runs(request.timeout, "A search", bar),
+    ):
+        for n, row in enumerate(names):
+            try:
+                one = counterfactual(
+                    model,
+                    rows[n : n + 1],
+                    search,
+                    to=to,
+                    background=background,
+                    immutable=request.immutable,
+                    ways=ways,
+                )
+            except OF_ROWS as error:
+                if len(rows) == 1 or not (found or isinstance(error, DataError | MemoryError)):
+                    # All others would fail for this reason.
+                    raise
+                refused.add(row, None, translated(error))
+            else:
+                assert isinstance(one, Counterfactual)
+                found[row] = one
+    _conclude_rows(request, place, found, refused, complete=True)
+    return refused.exit_code(len(found))
+
+
+def _ways(request: Request) -> dict[str, Way]:
+    """The columns that may go one way only."""
+    from xaionnx.errors import UsageError
+
+    if both := set(request.up) & set(request.down):
+        raise UsageError(f"Column '{min(both)}' is in --up and in --down. Keep one, or pass --immutable.")
     ways: dict[str, Way] = {}
     ways |= dict.fromkeys(request.up, "up")
     ways |= dict.fromkeys(request.down, "down")
-    to = _wanted(model, request.to)
-    with progress_bar() as bar, time_limit_between_runs(request.timeout, "A search", bar):
-        found = counterfactual(
-            model, inputs.arrays[name], search, to=to, background=background, immutable=request.immutable, ways=ways
-        )
-    every = [one for one in (found if isinstance(found, list) else [found]) if isinstance(one, Counterfactual)]
-    names = [Path(one).name for one in inputs.names] or [f"row {n}" for n in range(len(every))]
-    if place is not None:
-        save(changes(every, names, request.to), place)
-    documents = [{"input": n, **one.to_dict()} for n, one in zip(names, every, strict=True)]
-    _say(request, documents, [line for n, one in zip(names, every, strict=True) for line in _lines(n, request.to, one)])
-    return 0
+    return ways
+
+
+def _conclude_rows(
+    request: Request, place: Path | None, found: Mapping[str, Counterfactual], refused: Refusals, *, complete: bool
+) -> list[Path]:
+    """Draw and print what was found for each row, and return the files that were written."""
+
+    def draw(at: Path) -> None:
+        from xaionnx.render import changes, save
+
+        save(changes([*found.values()], [*found], request.to), at)
+
+    document = {
+        "complete": complete,
+        "results": [{"input": row, **one.to_dict()} for row, one in found.items()],
+        "refused": refused.entries,
+    }
+    lines = [line for row, one in found.items() for line in _lines(row, request.to, one)]
+    notes = refused.lines(len(found))
+    return _conclude(request, [(place, draw)] if place is not None and found else [], document, lines, notes)
+
+
+def _conclude(
+    request: SearchRequest,
+    files: Sequence[tuple[Path, Callable[[Path], object]]],
+    document: Document,
+    lines: Sequence[str],
+    notes: Sequence[str] = (),
+) -> list[Path]:
+    """Write files, print the document or lines, and notes to stderr, and return the files that were written."""
+    from xaionnx_cli import _report
+    from xaionnx_cli._ending import write_and_report
+    from xaionnx_cli._messages import write_lines
+    from xaionnx_cli._printer import Printer
+
+    def report(written: list[Path]) -> None:
+        for note in notes:
+            Printer.error(note)
+        if request.as_json:
+            saved = str(written[0]) if written else None
+            sys.stdout.write(_report.dump_json({**document, "saved": saved}) + "\n")
+        else:
+            write_lines([*lines, *(f"saved {each}" for each in written)])
+
+    return write_and_report(files, report)
 
 
 def _search_inputs(kind: type[InputSearch], **given: OptionValue) -> int:
@@ -161,24 +246,12 @@ def _search_inputs(kind: type[InputSearch], **given: OptionValue) -> int:
         found = counterfactual(model, x, search, to=to, distractor=other)
     every = [one for one in (found if isinstance(found, list) else [found]) if isinstance(one, Contrast)]
     names = [Path(one).name for one in inputs.names] or [f"input {n}" for n in range(len(x))]
-    if place is not None:
-        save(contrasts(every, names), place)
     own = [names[int(str(one.provenance["input"]))] for one in every]
     documents = [{"input": n, **one.to_dict()} for n, one in zip(own, every, strict=True)]
     lines = [f"{n}: {line}" for n, one in zip(own, every, strict=True) for line in str(one).split("\n")]
-    _say(request, documents, lines)
+    files = [] if place is None else [(place, lambda at: save(contrasts(every, names), at))]
+    _conclude(request, files, {"complete": True, "results": documents}, lines)
     return 0
-
-
-def _say(request: SearchRequest, documents: list[Document], lines: list[str]) -> None:
-    """Print the results as one document, or as lines."""
-    from xaionnx_cli import _report
-    from xaionnx_cli._messages import write_lines
-
-    if request.as_json:
-        sys.stdout.write(_report.dump_json({"results": documents}) + "\n")
-    else:
-        write_lines([*lines, *([f"saved {request.save}"] if request.save else [])])
 
 
 def _wanted(model: Model, to: str) -> str | float | int:

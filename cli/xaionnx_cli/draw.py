@@ -33,19 +33,16 @@ from xaionnx_cli._options import MOST, OptionValue, RowsOption, TopOption
 @click.option("--workers", type=click.IntRange(1, MOST), metavar="INT", help="Processes that draw (default: cores).")
 def command(**given: OptionValue) -> None:
     """Draw rows of a run that 'xaionnx explain METHOD MODEL FOLDER -o RUN' made."""
-    from pathlib import Path
-
     from xaionnx.render.picture import PICTURES
     from xaionnx.runs import Run
-    from xaionnx_cli._destination import check_writable
+    from xaionnx_cli._destination import folder_to_write
     from xaionnx_cli._drawn_rows import DrawnRows
     from xaionnx_cli._messages import write_lines
 
     folder, chosen, path, workers = given.pop("save"), given.pop("rows"), given.pop("run"), given.pop("workers")
     if given["picture"] != "auto":
         PICTURES.find(given["picture"])
-    run, target = Run.open(path), Path(folder)
-    check_writable(next(one for one in (target, *target.parents) if one.exists()))
+    run, target = Run.open(path), folder_to_write(folder, "-o")
     rows = range(min(10, len(run))) if chosen is None else chosen.of(len(run), f"The run '{path}'")
     drawing = DrawnRows(run.folder, {**given, "original": given["original"] or False}, workers)
     paths = drawing.save(rows, target)

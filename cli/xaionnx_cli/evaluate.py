@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import importlib.util
 import io
 import sys
@@ -19,11 +20,12 @@ from xaionnx_cli._case import Case, case_options
 from xaionnx_cli._options import OptionValue, Seconds
 
 if TYPE_CHECKING:
+    from xaionnx.data.inputs import Inputs
     from xaionnx.evaluation import ScoreTable
     from xaionnx.evaluation.metric import Metric
     from xaionnx.explainer import Explainer
     from xaionnx.registry import Registry
-    from xaionnx.typing import Array
+    from xaionnx.typing import Array, Document
 
 # Metrics that need a second model or a second method, and are asked for by name in Python.
 OF_TWO: Final = ("label_randomisation", "similarity")
@@ -44,15 +46,21 @@ no_inputs_option = click.option("--no-inputs", is_flag=True, help="Leave picture
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request(Case):
-    """The options of ``xaionnx evaluate``."""
+class ScoringRequest(Case):
+    """The options of commands that score methods."""
 
     methods: str
     metrics: str
-    controls: str
-    masks: str | None
     seed: int
     no_inputs: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request(ScoringRequest):
+    """The options of ``xaionnx evaluate``."""
+
+    controls: str
+    masks: str | None
     budget: float | None
 
 
@@ -82,15 +90,14 @@ def command(**given: OptionValue) -> None:
     All methods explain the same target of the same inputs. A method is marked best by a metric only if it is
     significantly better than every other one, and marked where it is no better than random values: in both cases by a
     paired test, corrected for the number of methods. What does not apply to the model is left out, with the reason, and
-    so is what takes more than its share of --budget: all methods by all metrics can take hours.
+    so is what takes more than its share of --budget: all methods by all metrics can take hours. If the command is
+    stopped, the methods that were done are reported.
     """
     from xaionnx.discovery import METHODS
     from xaionnx.evaluation import score_table
     from xaionnx.evaluation.metric import METRICS
-    from xaionnx.render import verdict
-    from xaionnx_cli import _report
     from xaionnx_cli._deadline import time_limit_between_runs
-    from xaionnx_cli._messages import write_lines
+    from xaionnx_cli._ending import kept_if_stopped, saved_in
     from xaionnx_cli._progress import progress_bar
 
     request = Request(**given)
@@ -100,7 +107,29 @@ def command(**given: OptionValue) -> None:
     model, inputs, target = request.open()
     controls = [name.strip() for name in request.controls.split(",") if name.strip()]
     began = time.perf_counter()
-    with progress_bar() as bar, time_limit_between_runs(request.timeout, "A metric", bar):
+    tables: list[ScoreTable] = []
+
+    def report(table: ScoreTable, complete: bool) -> list[Path]:
+        return conclude(
+            request,
+            table,
+            places,
+            inputs,
+            {"complete": complete, **table.to_dict()},
+            _lines(table, time.perf_counter() - began),
+        )
+
+    def report_stopped() -> str:
+        if not tables:
+            return ""
+        written = report(_with_missing(tables[-1], methods), complete=False)
+        return f"{len(tables)} of {len(methods)} methods are done{saved_in(written)}"
+
+    with (
+        kept_if_stopped(report_stopped),
+        progress_bar() as bar,
+        time_limit_between_runs(request.timeout, "A metric", bar),
+    ):
         table = score_table(
             model,
             inputs,
@@ -111,18 +140,67 @@ def command(**given: OptionValue) -> None:
             controls=controls,
             seed=request.seed,
             budget_s=request.budget,
+            on_progress=tables.append,
         )
+    report(table, complete=True)
+    check_scored(table)
+
+
+def _with_missing(table: ScoreTable, methods: Sequence[str]) -> ScoreTable:
+    """The table of a command that was stopped, with the methods that it did not reach."""
+    missing = [name for name in methods if name not in table.scores and name not in table.refused]
+    said = dict.fromkeys(missing, "the command was stopped ahead of it")
+    return dataclasses.replace(table, refused={**table.refused, **said})
+
+
+def _lines(table: ScoreTable, seconds: float) -> list[str]:
+    from xaionnx.render import verdict
+
+    done = f"{sum(map(len, table.scores.values()))} scores in {seconds:.3g} s"
+    return [*repr(table).split("\n"), *verdict(table), *without_scores_lines(table), done]
+
+
+def check_scored(table: ScoreTable) -> None:
+    """Refuse a table without any score, whose report is written already.
+
+    Raises
+    ------
+    DataError
+        It says what the first reason is.
+    """
+    from xaionnx.errors import DataError
+
+    if not any(table.scores.values()):
+        name, reason = next(iter(table.refused.items()), ("no method", "none was reached"))
+        raise DataError(f"Nothing has a score. {name}: {reason}")
+
+
+def conclude(
+    request: ScoringRequest,
+    table: ScoreTable,
+    places: Sequence[Path],
+    inputs: Inputs,
+    document: Document,
+    lines: Sequence[str],
+) -> list[Path]:
+    """Write the report of a table, print the document or the lines, and return the files that were written."""
+    from xaionnx_cli import _report
+    from xaionnx_cli._ending import write_and_report
+    from xaionnx_cli._messages import write_lines
+
     photo = None if request.no_inputs or not inputs.displays else inputs.displays[0]
     title = f"{Path(request.model).name}, {request.inputs}"
-    for place in places:
+
+    def write(place: Path) -> None:
         save_report(table, place, title, photo, inputs=not request.no_inputs)
-    if request.as_json:
-        sys.stdout.write(_report.dump_json(table.to_dict()) + "\n")
-    else:
-        done = f"{sum(map(len, table.scores.values()))} scores in {time.perf_counter() - began:.3g} s"
-        write_lines(
-            [*repr(table).split("\n"), *verdict(table), *without_scores_lines(table), done, *saved_lines(places)]
-        )
+
+    def report(written: list[Path]) -> None:
+        if request.as_json:
+            sys.stdout.write(_report.dump_json({**document, "saved": list(map(str, written))}) + "\n")
+        else:
+            write_lines([*lines, *saved_lines(written)])
+
+    return write_and_report([(place, write) for place in places], report)
 
 
 def names_of(given: str, registry: Registry[Explainer] | Registry[Metric], left_out: Sequence[str] = ()) -> list[str]:

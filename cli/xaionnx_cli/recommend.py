@@ -2,40 +2,37 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from xaionnx_cli._case import Case, case_options
+from xaionnx_cli._case import case_options
 from xaionnx_cli._options import OptionValue, Seconds
 from xaionnx_cli.evaluate import (
     OF_TWO,
     SAVE_HELP,
     USUAL,
+    ScoringRequest,
+    check_scored,
+    conclude,
     names_of,
     no_inputs_option,
     report_places,
-    save_report,
-    saved_lines,
     without_scores_lines,
 )
 
 if TYPE_CHECKING:
     from xaionnx.evaluation import Recommendation
+    from xaionnx.typing import Document
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request(Case):
+class Request(ScoringRequest):
     """The options of ``xaionnx recommend``."""
 
     budget: float
-    methods: str
-    metrics: str
-    seed: int
-    no_inputs: bool
 
 
 @click.command(no_args_is_help=False)
@@ -57,38 +54,65 @@ def command(**given: OptionValue) -> None:
     All methods are scored on two inputs, and the better half of those of about the same price on twice as many, until
     the inputs or the time are used up; each method gets an equal share of it. Never named is a method whose maps do not
     change with the weights of the model, that is worse than random values by deletion, insertion or another metric of
-    faithfulness, or that is clearly better by none.
+    faithfulness, or that is clearly better by none. If the command is stopped, it recommends by what was scored until
+    then.
     """
     from xaionnx.discovery import METHODS
     from xaionnx.evaluation import recommend
     from xaionnx.evaluation.metric import METRICS
-    from xaionnx_cli import _report
     from xaionnx_cli._deadline import time_limit_between_runs
-    from xaionnx_cli._messages import write_lines
+    from xaionnx_cli._ending import kept_if_stopped, saved_in
     from xaionnx_cli._progress import progress_bar
 
     request = Request(**given)
     methods, metrics = names_of(request.methods, METHODS), names_of(request.metrics, METRICS, OF_TWO)
     places = report_places(request.save, (request.model, request.inputs, request.spec), request.force)
     model, inputs, target = request.open()
-    with progress_bar() as bar, time_limit_between_runs(request.timeout, "A metric", bar):
-        found = recommend(
-            model, inputs, budget_s=request.budget, methods=methods, metrics=metrics, target=target, seed=request.seed
+    recommendations: list[Recommendation] = []
+
+    def report(found: Recommendation, complete: bool) -> list[Path]:
+        return conclude(
+            request,
+            found.table,
+            places,
+            inputs,
+            _document(found, complete),
+            [*_lines(found), *without_scores_lines(found.table)],
         )
-    photo = None if request.no_inputs or not inputs.displays else inputs.displays[0]
-    for place in places:
-        title = f"{Path(request.model).name}, {request.inputs}"
-        save_report(found.table, place, title, photo, inputs=not request.no_inputs)
-    if request.as_json:
-        document = {
-            "choices": [vars(choice) for choice in found.choices],
-            "distrusted": dict(found.distrusted),
-            "ranking": found.ranking,
-            **found.table.to_dict(),
-        }
-        sys.stdout.write(_report.dump_json(document) + "\n")
-    else:
-        write_lines([*_lines(found), *without_scores_lines(found.table), *saved_lines(places)])
+
+    def report_stopped() -> str:
+        if not recommendations:
+            return ""
+        written = report(recommendations[-1], complete=False)
+        return f"{len(recommendations[-1].table.scores)} of {len(methods)} methods have scores{saved_in(written)}"
+
+    with (
+        kept_if_stopped(report_stopped),
+        progress_bar() as bar,
+        time_limit_between_runs(request.timeout, "A metric", bar),
+    ):
+        found = recommend(
+            model,
+            inputs,
+            budget_s=request.budget,
+            methods=methods,
+            metrics=metrics,
+            target=target,
+            seed=request.seed,
+            on_progress=recommendations.append,
+        )
+    report(found, complete=True)
+    check_scored(found.table)
+
+
+def _document(found: Recommendation, complete: bool) -> Document:
+    return {
+        "complete": complete,
+        "choices": [vars(choice) for choice in found.choices],
+        "distrusted": dict(found.distrusted),
+        "ranking": found.ranking,
+        **found.table.to_dict(),
+    }
 
 
 def _lines(found: Recommendation) -> list[str]:

@@ -94,17 +94,23 @@ def _conclude(found: Visualization, request: Request, place: Path | None) -> Non
     """Save and print what was found."""
     from xaionnx.render import found_pictures, save
     from xaionnx_cli import _report
+    from xaionnx_cli._ending import write_and_report
     from xaionnx_cli._messages import write_lines
 
-    if place is not None:
-        if place.suffix.lower() == ".npz":
-            found.save(place)
+    def write(at: Path) -> None:
+        if at.suffix.lower() == ".npz":
+            found.save(at)
         else:
-            save(found_pictures(found), place)
-    if request.as_json:
-        sys.stdout.write(_report.dump_json({**found.to_dict(), "saved": request.save}) + "\n")
-    else:
-        write_lines([*_lines(found), f"saved {request.save}" if place else "nothing was saved: -o NAME.png draws it"])
+            save(found_pictures(found), at)
+
+    def report(written: list[Path]) -> None:
+        saved = str(written[0]) if written else None
+        if request.as_json:
+            sys.stdout.write(_report.dump_json({**found.to_dict(), "saved": saved}) + "\n")
+        else:
+            write_lines([*_lines(found), f"saved {saved}" if saved else "nothing was saved: -o NAME.png draws it"])
+
+    write_and_report([] if place is None else [(place, write)], report)
 
 
 def _lines(found: Visualization) -> list[str]:

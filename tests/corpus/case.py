@@ -16,7 +16,7 @@ USAGE, MODEL, DATA, RESOURCE = 2, 3, 4, 6
 PIPE: Final = 141
 REFUSED: Final = frozenset({USAGE, MODEL, DATA, RESOURCE})
 
-Stdout = Literal["file", "full", "closed", "broken", "terminal"]
+Stdout = Literal["file", "full", "closed", "broken", "terminal", "no stderr", "full stderr"]
 Build = Callable[[Path], object]
 
 QUICK: Final = ("--window", "4", "--stride", "4", "--json")
@@ -39,7 +39,8 @@ class Case:
         Makes the bad files in the folder, which already has ``model.onnx``, ``model.toml``, ``picture.png`` and
         ``array.npy``.
     stdout : str
-        Where stdout goes: a file, a full device, nowhere, a pipe without a reader, or a terminal, with stderr.
+        Where stdout goes: a file, a full device, nowhere, a pipe without a reader, or a terminal, with stderr. In the
+        last two cases it is stderr that is closed, or goes to a full device.
     written : collection of str
         Files and folders that the command may leave.
     says : str
@@ -80,6 +81,7 @@ def all_cases() -> Iterator[Case]:
     from tests.corpus import (
         arrays,
         backgrounds,
+        folders,
         graphs,
         models,
         names,
@@ -89,6 +91,7 @@ def all_cases() -> Iterator[Case]:
         pictures,
         records,
         rows,
+        searches,
         several,
         specs,
         tables,
@@ -97,5 +100,5 @@ def all_cases() -> Iterator[Case]:
     )
 
     first = (arrays, graphs, models, names, options, outputs, pictures, records, specs, tables)
-    for module in (*first, backgrounds, parquet, rows, several, tokenizers, trees):
+    for module in (*first, backgrounds, parquet, rows, several, tokenizers, trees, folders, searches):
         yield from module.cases()

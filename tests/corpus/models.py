@@ -277,16 +277,21 @@ def doubling(count: int) -> onnx.ModelProto:
     return model([node(f"f{count - 1}", "x", "y", domain="f")], domains=[("f", 1)], functions=functions)
 
 
-def _endless(*, constant: bool) -> onnx.ModelProto:
+def endless(source: str, target: str) -> tuple[onnx.NodeProto, onnx.TensorProto]:
+    """A Loop that never ends over the tensor ``source``, and the constant that keeps it running."""
     body = helper.make_graph(
         [node("Identity", "go", "more"), node("Abs", "state", "next")],
         "body",
         [tensor("step", (), TensorProto.INT64), tensor("go", (), TensorProto.BOOL), tensor("state", None)],
         [tensor("more", (), TensorProto.BOOL), tensor("next", None)],
     )
-    start = weight("start", 1, 4)
-    loop = helper.make_node("Loop", ["", "go0", "start" if constant else "x"], ["h"], body=body)
     yes = numpy_helper.from_array(np.array(True), "go0")
+    return helper.make_node("Loop", ["", "go0", source], [target], body=body), yes
+
+
+def _endless(*, constant: bool) -> onnx.ModelProto:
+    start = weight("start", 1, 4)
+    loop, yes = endless("start" if constant else "x", "h")
     return model([loop, node("Add", "h x", "y")], weights=[yes, start])
 
 

@@ -104,6 +104,21 @@ def hostile_model(name: str, *, unknown_op: bool = False) -> onnx.ModelProto:
     return model
 
 
+def hostile_picture(name: str) -> onnx.ModelProto:
+    """A model of small pictures whose tensors have the name."""
+    x, h, y = (f"{name}{letter}" for letter in "xhy")
+    nodes = [
+        helper.make_node("Mul", [x, x], [h], name=f"{name}node"),
+        helper.make_node("ReduceMean", [h], [y], name=f"{name}last", axes=[2, 3], keepdims=0),
+    ]
+    ends = [
+        helper.make_tensor_value_info(x, TensorProto.FLOAT, ["N", 3, 8, 8]),
+        helper.make_tensor_value_info(y, TensorProto.FLOAT, ["N", 3]),
+    ]
+    graph = helper.make_graph(nodes, f"{name}graph", ends[:1], ends[1:])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
 def zipmap_model(name: str) -> onnx.ModelProto:
     """A classifier whose classes have the name, as scikit-learn exports them."""
     classes = [f"{name}{k}" for k in range(3)]
@@ -148,6 +163,19 @@ def cases() -> Iterator[Case]:
         yield Case(f"names/file-model-{number}", explain(model=f"{name}.onnx")[:-1], {0}, model)
         saved = f"{name}.npz"
         yield Case(f"names/file-saved-{number}", (*explain()[:-1], "-o", saved), {0}, written=(saved,))
+        run = (*explain()[:-1], "--shards", "-o", f"{name}run/")
+        yield Case(f"names/file-run-{number}", run, {0}, written=(f"{name}run",))
+        yield Case(
+            f"names/file-draw-{number}",
+            ("draw", f"{name}run", "-o", f"{name}out"),
+            {0},
+            _run(f"{name}run"),
+            written=(f"{name}out",),
+        )
+        merged = ("merge", f"{name}out", f"{name}run")
+        yield Case(f"names/file-merge-{number}", merged, {0}, _run(f"{name}run"), written=(f"{name}out",))
+        nothing = ("merge", f"{name}out", f"{name}run", f"{name}nothing")
+        yield Case(f"names/file-nothing-{number}", nothing, {DATA}, _run(f"{name}run"))
 
 
 def _places(name: str) -> Iterator[tuple[str, Build, tuple[str, ...]]]:
@@ -229,6 +257,7 @@ def _places(name: str) -> Iterator[tuple[str, Build, tuple[str, ...]]]:
     words_of_tokens = ("explain", "feature_ablation", "spam.onnx", "mail.txt", "--features", "tokens")
     yield "tokens", tokens, words_of_tokens
     yield "tokens-page", tokens, (*words_of_tokens, "-o", "out.html")
+    yield from _places_of_searches(name, labels, words, columns)
     yield "zipmap", classes, ("explain", "feature_ablation", "bad.onnx", "rows.npy")
     yield "zipmap-inspect", classes, ("inspect", "bad.onnx")
     yield "columns", columns, ("explain", "feature_ablation", "bad.onnx", "rows.csv")
@@ -254,6 +283,35 @@ def _places_of_tensors(tensors: Build) -> Iterator[tuple[str, Build, tuple[str, 
     yield "tensors-recommend", tensors, ("recommend", *model)
     yield "tensors-evaluate", tensors, ("evaluate", *model, "--methods", "saliency", "-o", "out.html")
     yield "tensors-compile", tensors, ("compile", "saliency", "bad.onnx", "-o", "out.onnx")
+
+
+def _places_of_searches(
+    name: str, labels: Build, words: Build, columns: Build
+) -> Iterator[tuple[str, Build, tuple[str, ...]]]:
+    """Names of what a search goes through, is for and finds."""
+
+    def picture(folder: Path) -> None:
+        onnx.save(hostile_picture(name), folder / "bad.onnx")
+        (folder / "bad.toml").write_text(f'[input]\nkind = "picture"\nname = {_text(f"{name}x")}\n')
+
+    channel = ("visualize", "channel", "bad.onnx", "--channel", "0", "--steps", "1")
+    yield "visualize", picture, (*channel, "--layer", f"{name}h".replace("\0", ""), "-o", "out.png")
+    yield "visualize-nothing", picture, (*channel, "--layer", "nothing")
+    yield "visualize-class", labels, ("visualize", "class_score", "model.onnx", "--steps", "1")
+    yield "visualize-label", labels, ("visualize", "class_score", "model.onnx", "--label", "nothing")
+    nearest = ("counterfactual", "nearest_row", "bad.onnx", "rows.csv", "--to")
+    yield "words-counterfactual", words, (*nearest, "1", "-o", "out.png")
+    yield "columns-counterfactual", columns, (*nearest, "1")
+    yield "columns-immutable", columns, (*nearest, "1", "--immutable", "nothing")
+    if "\0" not in name:
+        yield "immutable", columns, (*nearest, "1", "--immutable", name)
+        yield "to", columns, (*nearest, name)
+
+
+def _run(path: str) -> Build:
+    from tests.corpus.folders import made
+
+    return lambda folder: made(folder, path)
 
 
 def _places_of_frames(name: str) -> Iterator[tuple[str, Build, tuple[str, ...]]]:
@@ -302,4 +360,9 @@ def _table(folder: Path, names: Sequence[str] = ("a", "b", "c"), **lines: Mappin
 
 
 def _key(name: str) -> str:
-    return json.dumps(f"{name}key").replace("\\/", "/")
+    return _text(f"{name}key")
+
+
+def _text(text: str) -> str:
+    """A text of a .toml."""
+    return json.dumps(text).replace("\\/", "/").replace("\x7f", "\\u007f")

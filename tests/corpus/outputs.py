@@ -5,19 +5,28 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Final
 
 from tests.corpus.case import DATA, MODEL, PIPE, RESOURCE, USAGE, Build, Case, Stdout, explain
 
+STREAMS: Final[dict[Stdout, set[int]]] = {
+    "full": {RESOURCE},
+    "broken": {PIPE},
+    "closed": {0, RESOURCE},
+    "no stderr": {0},
+    "full stderr": {0},
+}
+"""Streams that cannot be written, and the exit codes of a command that is well otherwise."""
+
 
 def cases() -> Iterator[Case]:
-    for name, (path, build) in _paths().items():
+    for name, (path, build) in paths(".npz").items():
         yield Case(f"outputs/path-{name}", explain("-o", path), {USAGE, RESOURCE}, build)
-    streams: dict[Stdout, set[int]] = {"full": {RESOURCE}, "broken": {PIPE}, "closed": {0, RESOURCE}}
-    for stdout, codes in streams.items():
+    for stdout, codes in STREAMS.items():
         for number, words in enumerate(_commands()):
             yield Case(f"outputs/{stdout}-{number}", words, codes, stdout=stdout, written=_WRITTEN)
     for number, words in enumerate(_refused()):
-        for stdout in ("full", "broken", "closed"):
+        for stdout in STREAMS:
             yield Case(f"outputs/refused-{stdout}-{number}", words, {USAGE, MODEL, DATA, RESOURCE, PIPE}, stdout=stdout)
 
 
@@ -66,38 +75,41 @@ def _refused() -> tuple[tuple[str, ...], ...]:
     )
 
 
-def _paths() -> dict[str, tuple[str, Build]]:
-    def link(target: str, name: str = "out.npz") -> Build:
+def paths(suffix: str) -> dict[str, tuple[str, Build]]:
+    """Places where no file that ends in ``suffix`` can or may be written, and what makes them."""
+    out = f"out{suffix}"
+
+    def link(target: str, name: str = out) -> Build:
         return lambda folder: (folder / name).symlink_to(target)
 
     nothing: Callable[[Path], None] = lambda folder: None  # noqa: E731
     return {
-        "no folder": ("nothing/out.npz", nothing),
+        "no folder": (f"nothing/{out}", nothing),
         "suffix": ("out.txt", nothing),
-        "two suffixes": ("out.npz.gz", nothing),
-        "suffix alone": (".npz", lambda folder: (folder / ".npz").write_bytes(b"x")),
+        "two suffixes": (f"{out}.gz", nothing),
+        "suffix alone": (suffix, lambda folder: (folder / suffix).write_bytes(b"x")),
         "model": ("model.onnx", nothing),
         "input": ("array.npy", nothing),
         "picture": ("picture.png", nothing),
         "picture through a link": ("link.png", link("picture.png", "link.png")),
         "empty": ("", nothing),
-        "below a file": ("array.npy/out.npz", nothing),
+        "below a file": (f"array.npy/{out}", nothing),
         "folder below a file": ("array.npy/out/", nothing),
-        "link to itself": ("out.npz", link("out.npz")),
-        "link to a device": ("out.npz", link("/dev/full")),
+        "link to itself": (out, link(out)),
+        "link to a device": (out, link("/dev/full")),
         "device as a folder": ("/dev/full", nothing),
         "file as a folder": ("out", lambda folder: (folder / "out").write_text("mine")),
-        "pipe": ("out.npz", lambda folder: os.mkfifo(folder / "out.npz")),
-        "long": ("a" * 300 + ".npz", nothing),
+        "pipe": (out, lambda folder: os.mkfifo(folder / out)),
+        "long": ("a" * 300 + suffix, nothing),
         "long folder": ("a" * 300 + "/", nothing),
-        "deep": ("a/" * 3000 + "out.npz", nothing),
-        "text of this name": ("out.npz", lambda folder: (folder / "out.npz").write_text("mine")),
+        "deep": ("a/" * 3000 + out, nothing),
+        "text of this name": (out, lambda folder: (folder / out).write_text("mine")),
         "array of this name": (
-            "out.npz",
-            lambda folder: (folder / "out.npz").write_bytes((folder / "array.npy").read_bytes()),
+            out,
+            lambda folder: (folder / out).write_bytes((folder / "array.npy").read_bytes()),
         ),
-        "escape": ("nothing\x1b[2J/out.npz", nothing),
-        "newline": ("nothing\n/out.npz", nothing),
-        "direction mark": ("nothing\u202e/out.npz", nothing),
-        "not UTF-8": ("nothing\udcff/out.npz", nothing),
+        "escape": (f"nothing\x1b[2J/{out}", nothing),
+        "newline": (f"nothing\n/{out}", nothing),
+        "direction mark": (f"nothing\u202e/{out}", nothing),
+        "not UTF-8": (f"nothing\udcff/{out}", nothing),
     }

@@ -80,9 +80,11 @@ def _redirect(streams: Path, stdout: str, terminal: int | None) -> None:
         # Those of the runner know whether they could seek, and a terminal cannot.
         sys.stdout, sys.stderr = (os.fdopen(stream, "w", 1, encoding="utf-8", closefd=False) for stream in (1, 2))
         return
-    errors = os.open(streams / "err", os.O_WRONLY | os.O_CREAT)
-    os.dup2(errors, 2)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(os.open("/dev/full" if stdout == "full stderr" else streams / "err", os.O_WRONLY | os.O_CREAT), 2)
+    if stdout == "no stderr":
+        os.close(2)
+        sys.stderr = None  # as below
     if stdout == "closed":
         os.close(1)
         sys.stdout = None  # as Python does where it starts without a stdout
@@ -121,6 +123,9 @@ def _end(asked: dict[str, Any], terminal: int | None) -> NoReturn:
         code = 1
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except KeyboardInterrupt:  # ahead of the command, as xaionnx_cli.__main__ does
+        sys.stderr.write("xaionnx: interrupted.\n")
+        code = 130
     except BaseException:  # noqa: BLE001 - what the interpreter would print
         traceback.print_exc()
         code = 1

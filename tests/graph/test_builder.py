@@ -27,6 +27,19 @@ def dtypes(value):
     return [operand.dtype for operand in value.producer().inputs]
 
 
+def test_known_types_of_attributes_are_not_inferred(g, monkeypatch):
+    def infer(*given):
+        raise AssertionError(given)
+
+    monkeypatch.setattr(ir.convenience, "convert_attribute", infer)
+    x = g.input("x", ir.DataType.FLOAT, ["N", 3])
+    turned = g.op("Transpose", x, perm=np.array([1, 0]).tolist())
+    blank = g.op("ConstantOfShape", g.op("Shape", turned), value=np.array([2], np.float32))
+    whole = g.op("Cast", blank, to=ir.DataType.INT64)
+    kinds = [next(iter(value.producer().attributes.values())).type for value in (turned, blank, whole)]
+    assert kinds == [ir.AttributeType.INTS, ir.AttributeType.TENSOR, ir.AttributeType.INT]
+
+
 class TestConstants:
     def test_zero_of_where_has_the_type_of_its_branch(self, g):
         condition = g.input("c", ir.DataType.BOOL, ["N"])

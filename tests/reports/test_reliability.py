@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 import subprocess
 import sys
 import tracemalloc
@@ -21,7 +22,7 @@ from models import planted
 from tests.counting import rows_run
 from tests.tiny import loaded, normal
 from xaionnx import Baseline, Model
-from xaionnx.errors import BudgetError, XaionnxError
+from xaionnx.errors import BudgetError, ModelError, XaionnxError
 from xaionnx.explainers import smooth_grad
 from xaionnx.explainers._gradients import layer_paths
 from xaionnx.gradients import graph
@@ -290,3 +291,39 @@ def test_many_columns_need_no_budget_of_their_own():
         np.testing.assert_allclose(found.values[0], weights[0], atol=1e-3)
     with pytest.raises(BudgetError, match="needs at least 2402"):
         xaionnx.explain(model, x, "kernel_shap", budget=2048)
+
+
+# searches, weights and types ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("search", ["wachter", "growing_spheres", "nearest_row"])
+def test_a_search_for_what_does_not_exist_ends(search):
+    """Class 0 leads everywhere, and all rows of data have it."""
+    model = planted.load(planted.linear([[1.0, 1.0], [1.0, 1.0]], [5.0, 0.0]))
+    rows = np.random.default_rng(0).normal(size=(20, 2)).astype(np.float32)
+    found = xaionnx.counterfactual(model, rows[:1], search, to=1, background=rows)
+    assert not found.valid
+    assert str(found) == "No row with the wanted answer was found."
+    assert found.diagnostics["evaluations"] < 300_000
+
+
+def test_weights_that_are_not_beside_the_model_are_named(tmp_path):
+    proto = planted.linear([[1.0, 2.0]])
+    (tensor,) = [one for one in proto.graph.initializer if one.dims == [2, 1] or one.dims == [1, 2]]
+    tensor.ClearField("raw_data")
+    tensor.ClearField("float_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="weights.bin")
+    (tmp_path / "m.onnx").write_bytes(proto.SerializeToString())
+    with pytest.raises(ModelError, match=r"weights\.bin"):
+        Model.load(tmp_path / "m.onnx")
+
+
+def test_an_input_without_a_type_ends_no_process(tmp_path):
+    proto = planted.linear([[1.0, 2.0]])
+    proto.graph.input[0].ClearField("type")
+    (tmp_path / "m.onnx").write_bytes(proto.SerializeToString())
+    code = f"import xaionnx; xaionnx.Model.load({str(tmp_path / 'm.onnx')!r})"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert re.search(r"errors\.Model\w*Error: .*'x'", ended.stderr), ended.stderr[-500:]

@@ -22,6 +22,7 @@ from xaionnx.errors import DataError, ParameterError, UsageError
 from xaionnx.runs import Engine, Processes, Run
 from xaionnx.runs.engines import Lost
 from xaionnx.runs.job import Shard
+from xaionnx.runs.settings import fingerprint
 
 ENGINES = ["in_process", "processes", pytest.param("ray", marks=pytest.mark.ray)]
 KILLS = 200
@@ -255,3 +256,25 @@ def test_faulty_rows_are_left_out_by_each_engine(tmp_path, name):
 def test_a_data_set_that_does_not_fit_the_model_is_refused(tmp_path):
     with pytest.raises(DataError, match="expects"):
         jobs.explain(tmp_path / "run", np.zeros((5, 3, 28, 28), np.float32))
+
+
+# A document whose hash is not that of its settings.
+WRONG = '{"format": 1, "model": "mnist_cnn.onnx", "fingerprint": "", "settings": {}}'
+
+
+@pytest.mark.parametrize("damage", ["{", WRONG, "[" * 100_000])
+def test_parts_outlive_a_damaged_document(tmp_path, whole, damage):
+    jobs.explain(tmp_path / "run")
+    document, part = tmp_path / "run" / "run.json", next(tmp_path.glob("run/parts/*/*.npz"))
+    document.write_text(damage)
+    with pytest.raises(DataError, match="Remove it and run again: the parts that are finished are kept"):
+        jobs.explain(tmp_path / "run")
+    document.unlink()
+    began = part.stat().st_mtime_ns
+    check(jobs.explain(tmp_path / "run"), whole)
+    assert part.stat().st_mtime_ns == began
+
+
+def test_settings_of_a_file_have_the_hash_that_they_had(tmp_path):
+    settings = {"parameters": {"seed": 0, "share": 0.1}, "words": {10: "a", 9: "b"}, "shape": (1, 2)}
+    assert fingerprint(json.loads(json.dumps(settings))) == fingerprint(settings)

@@ -107,6 +107,7 @@ def recommend(  # noqa: PLR0913 - options of a public function, by keyword
     target: TargetLike = None,
     seed: int = 0,
     clock: Callable[[], float] = time.perf_counter,
+    on_progress: Callable[[Recommendation], object] | None = None,
 ) -> Recommendation:
     """Recommend the methods to trust for a model and inputs, at each price, within a budget of time.
 
@@ -140,6 +141,9 @@ def recommend(  # noqa: PLR0913 - options of a public function, by keyword
         parameter randomisation at 3 layers, and others by their defaults.
     clock : callable
         Returns the time in seconds.
+    on_progress : callable, optional
+        Called with the recommendation by what is scored so far, after each method of the first round and after each
+        later round: what is left if the rest is stopped.
 
     Raises
     ------
@@ -169,17 +173,32 @@ def recommend(  # noqa: PLR0913 - options of a public function, by keyword
     running = {one.name(): one for one in (discovery.configured(name, {}) for name in names)}
     judges = [METRICS_OF_ALL.configured(name, dict(_COARSE.get(name, {}))) for name in metrics]
     time_left, done, table = TimeShare(clock() + budget_s, clock), 0, ScoreTable({})
+    faithfulness = [judge.name() for judge in judges if judge.category() == "faithfulness"]
+
+    def tell(table: ScoreTable) -> None:
+        if on_progress is not None:
+            on_progress(recommended(table, faithfulness))
+
     with contextlib.suppress(TimeLimitError):
         while running and done < count:
             upto = min(count, max(_FIRST, 2 * done))
             some = _rows(opened, feeds, slice(done, upto))
             in_round = time_left.of(2 if upto < count else 1).left()
             found = score_table(
-                opened, some, list(running.values()), judges, target, seed=seed, budget_s=in_round, clock=clock
+                opened,
+                some,
+                list(running.values()),
+                judges,
+                target,
+                seed=seed,
+                budget_s=in_round,
+                clock=clock,
+                on_progress=None if done else tell,
             )
             table = joined(table, found)
+            tell(table)
             running, done = _better_halves(running, table, upto), upto
-    return recommended(table, [judge.name() for judge in judges if judge.category() == "faithfulness"])
+    return recommended(table, faithfulness)
 
 
 def _rows(model: Model, feeds: Feeds, some: slice) -> dict[str, Array]:

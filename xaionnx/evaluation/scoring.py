@@ -28,6 +28,8 @@ from xaionnx.runtime.model import Model
 from xaionnx.targets.resolve import FixedTerms
 from xaionnx.typing import Array, InputLike, ModelLike, TargetLike
 
+# What costs one method or one score, and not the others.
+_OF_ONE: Final = (XaionnxError, MemoryError, OSError)
 _NO_MASKS: Final = "the metric needs the true places. Give masks, (N, ...) of bool."
 
 
@@ -110,6 +112,7 @@ def score_table(  # noqa: PLR0913 - options of a public function, by keyword
     seed: int = 0,
     budget_s: float | None = None,
     clock: Callable[[], float] = time.perf_counter,
+    on_progress: Callable[[ScoreTable], object] | None = None,
 ) -> ScoreTable:
     """Score several methods by several metrics, for the same samples and the same target.
 
@@ -128,6 +131,8 @@ def score_table(  # noqa: PLR0913 - options of a public function, by keyword
         between evaluations.
     clock : callable
         Returns the time in seconds.
+    on_progress : callable, optional
+        Called after each method with the table so far, which is what is left if the rest is stopped.
 
     Raises
     ------
@@ -155,8 +160,15 @@ def score_table(  # noqa: PLR0913 - options of a public function, by keyword
     if asked.several:
         raise ParameterError("A metric judges one target at a time. Got a list of targets instead.")
     fixed = FixedTerms.of_rows(asked.resolved, np.arange(len(asked.samples)))[0]
-    scores, refused, seconds = {}, {}, {}
+    scores: dict[str, dict[str, Scores]] = {}
+    refused: dict[str, str] = {}
+    seconds: dict[str, float] = {}
     known: dict[tuple[str, str], Scores] = {}
+
+    def table() -> ScoreTable:
+        facts = {"model": opened.name, "model_sha256": opened.sha256}
+        return ScoreTable(dict(scores), dict(refused), dict(seconds), facts)
+
     if masks is None:
         refused = {judge.name(): _NO_MASKS for judge in judges if "masks" in judge.needs}
         judges = [judge for judge in judges if "masks" not in judge.needs]
@@ -170,21 +182,23 @@ def score_table(  # noqa: PLR0913 - options of a public function, by keyword
             with share.of(2).limit():
                 evidence = _evidence(opened, asked.inputs, explainer, fixed, masks)
             evidence.check_of_inputs()
-        except XaionnxError as error:
+        except _OF_ONE as error:
             refused[name] = str(error)
             continue
         seconds[name] = evidence.explanation.diagnostics["seconds"] / len(asked.samples)
-        found = dict[str, Scores]()
+        found: dict[str, Scores] = {}
         for done, judge in enumerate(sorted(judges, key=_cost)):
             progress.phase(f"{name} by {judge.name()}, {place}")
             try:
                 with share.of(len(judges) - done).limit():
                     found[judge.name()] = _with_known_controls(judge, evidence, controls, seed, known)
-            except XaionnxError as error:
+            except _OF_ONE as error:
                 refused[f"{name} by {judge.name()}"] = str(error)
         scores[name] = {judge.name(): found[judge.name()] for judge in judges if judge.name() in found}
+        if on_progress is not None:
+            on_progress(table())
     progress.phase("")
-    return ScoreTable(scores, refused, seconds, {"model": opened.name, "model_sha256": opened.sha256})
+    return table()
 
 
 def _with_controls(judge: Metric, evidence: Evidence, controls: Sequence[str], seed: int) -> Scores:

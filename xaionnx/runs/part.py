@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final, final
 
 from xaionnx.data.block import Block, Refused
+from xaionnx.data.files import is_file
 from xaionnx.data.storage import write_whole
 from xaionnx.errors import DataError
 from xaionnx.explanation import Explanation
@@ -104,7 +105,7 @@ class Part:
                 tuple(head["labels"]),
             )
             ours = head["fingerprint"] == fingerprint
-        except (OSError, ValueError, KeyError, TypeError, DataError):
+        except (OSError, ValueError, KeyError, TypeError, ArithmeticError, RecursionError, DataError):
             return None
         whole = (found.start, found.stop) == (int(named[1]), int(named[2])) and found.start < found.stop
         return found if ours and whole and set(found.units) <= set(range(found.start, found.stop)) else None
@@ -131,7 +132,8 @@ class Part:
 def parts_in(folder: Path, fingerprint: str) -> list[Part]:
     """Return the sound parts in a folder of groups, in the order of their units; none covers only units of others."""
     files = (file for group in sorted(folder.glob("[!.]*")) if group.is_dir() for file in group.iterdir())
-    found = [part for part in (Part.read(file, fingerprint) for file in files) if part is not None]
+    # Reading a pipe would never end.
+    found = [part for part in (Part.read(file, fingerprint) for file in files if is_file(file)) if part is not None]
     found.sort(key=lambda part: (part.start, -part.stop))
     kept: list[Part] = []
     for part in found:

@@ -15,12 +15,13 @@ from typing import Any, Final, final
 import numpy as np
 
 from xaionnx.data.block import Refused
+from xaionnx.data.files import MAX_TEXT_BYTES, read_bytes
 from xaionnx.data.storage import write_whole
-from xaionnx.errors import DataError, UsageError
+from xaionnx.errors import DataError, StorageError, UsageError
 from xaionnx.explanation import Explanation
 from xaionnx.runs import table
 from xaionnx.runs.part import Part, gaps, parts_in
-from xaionnx.runs.settings import differences
+from xaionnx.runs.settings import differences, fingerprint
 from xaionnx.typing import Array, Document, Facts
 
 RUN: Final = "run.json"
@@ -38,15 +39,21 @@ def read_run(folder: Path) -> Document:
         There is none, or it is damaged.
     """
     path = folder / RUN
+    if not os.path.lexists(path):
+        raise DataError(f"{folder} holds no run: there is no {RUN} in it. Check the path.")
+    # The parts name the run that they are of, so that none is lost with its document.
+    damaged = f"{path} is damaged. Remove it and run again: the parts that are finished are kept."
+    data = read_bytes(path, "document of a run", MAX_TEXT_BYTES)
     try:
-        document: Document = json.loads(path.read_bytes())
-        known = document["format"] == FORMAT and isinstance(document["settings"], dict) and "model" in document
-    except FileNotFoundError as error:
-        raise DataError(f"{folder} holds no run: there is no {RUN} in it. Check the path.") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path} is damaged. Remove the folder, and run again.") from error
+        document: Document = json.loads(data)
+        known, whole = document["format"] == FORMAT, isinstance(document["model"], str)
+        whole = whole and fingerprint(document["settings"]) == document["fingerprint"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise DataError(damaged) from error
     if not known:
         raise DataError(f"{path} was written by another version of xaionnx. Make the run again.")
+    if not whole:
+        raise DataError(damaged)
     return document
 
 
@@ -254,23 +261,28 @@ class Run:
         UsageError
             They are of different settings or data; the message says what differs.
         DataError
-            A folder holds no run.
+            A folder holds no run, or a damaged one.
+        StorageError
+            The folder cannot be written.
         """
         folder = Path(folder)
         given = [cls.open(run) for run in runs]
         if not given:
             raise UsageError("There are no runs to merge. Name their folders.")
-        first = cls.open(folder) if (folder / RUN).exists() else given[0]
+        first = cls.open(folder) if os.path.lexists(folder / RUN) else given[0]
         for one in given:
             if one.fingerprint != first.fingerprint:
                 said = differences(first.settings, one.settings)
                 raise UsageError(f"The runs in {first.folder} and {one.folder} are different ones: {said}.")
-        folder.mkdir(parents=True, exist_ok=True)
-        for one in given:
-            for part in one.parts:
-                _copy(part.path, folder / PARTS / part.path.parent.name / part.path.name)
         text = (first.folder / RUN).read_bytes()
-        if not (folder / RUN).exists():
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            for one in given:
+                for part in one.parts:
+                    _copy(part.path, folder / PARTS / part.path.parent.name / part.path.name)
+        except OSError as error:
+            raise StorageError(f"Cannot write into {folder}: {error.strerror}. Choose another folder.") from error
+        if not os.path.lexists(folder / RUN):
             write_whole(folder / RUN, lambda stream: stream.write(text))
         return cls.open(folder)
 

@@ -45,8 +45,10 @@ def settings_of(model: Model, method: Explainer, target: TargetLike) -> Document
 
 
 def fingerprint(settings: Mapping[str, Entry]) -> str:
-    """Return the hash of settings."""
-    return hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()
+    """Return the hash of settings, which is that of settings read from a file too."""
+    # Keys that are numbers sort as the text that they are in a file.
+    written = json.loads(json.dumps(settings, default=str))
+    return hashlib.sha256(json.dumps(written, sort_keys=True).encode()).hexdigest()
 
 
 def differences(earlier: Mapping[str, Entry], now: Mapping[str, Entry]) -> str:

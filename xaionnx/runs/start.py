@@ -144,7 +144,7 @@ def _share(shard: tuple[int, int] | None) -> Callable[[int], range]:
 def _folder(folder: Path) -> Path:
     # A run that was killed at its very beginning leaves an empty folder of parts, and a temporary file.
     others = folder.is_dir() and any(not (path.name == PARTS or path.name.startswith(".")) for path in folder.iterdir())
-    if others and not (folder / RUN).exists():
+    if others and not os.path.lexists(folder / RUN):
         raise UsageError(f"The folder {folder} holds other files, and no run. Choose an empty or a new one.")
     return folder
 
@@ -176,7 +176,7 @@ def _opened(folder: Path, model: str, settings: Document, dataset: Dataset, resu
     """
     settings = settings | {"data": {"key": dataset.units.key, "count": dataset.count}}
     document = {"format": FORMAT, "model": model, "fingerprint": fingerprint(settings), "settings": settings}
-    if (folder / RUN).exists() and resume:
+    if os.path.lexists(folder / RUN) and resume:
         earlier = read_run(folder)
         if earlier["fingerprint"] != document["fingerprint"]:
             raise UsageError(
