@@ -125,6 +125,14 @@ def mosaics() -> str:
 
 
 @part
+def above_data() -> str:
+    """How large units are for pictures that were found, and for photographs."""
+    from tests.optimization.above_data import markdown
+
+    return markdown()
+
+
+@part
 def photographs() -> str:
     """The scores of each method on labelled photographs."""
     from tests.evaluation.photos import markdown
