@@ -219,15 +219,9 @@ def gradient(  # noqa: PLR0913 - options of a public function, by keyword
     if not wrt:
         raise ParameterError("The 'wrt' parameter of gradient must name at least one tensor. Got none.")
     table = STANDARD if rules is None else rules
-    stored = float_weights(model.view, wrt)
-    weights = {name: read_weight(tensor, model.path.parent) for name, tensor in stored.items()}
-    first = {**first_rows(model, sample), **weights}
-    if weights:
-        model = model.derived(
-            ("weights as inputs", tuple(weights)),
-            lambda proto: with_weights_as_inputs(proto, stored),
-            frozenset(weights),
-        )
+    first = first_rows(model, sample)
+    model, weights = with_fed_weights(model, wrt)
+    first |= weights
     key = (
         "gradient",
         out,
@@ -250,6 +244,16 @@ def gradient(  # noqa: PLR0913 - options of a public function, by keyword
     metadata = {entry.key: entry.value for entry in derived.graph.metadata_props}
     labels = tuple(metadata.get(APPROXIMATIONS, "").splitlines())
     return Gradient(derived, out, {name: gradient_name(name) for name in wrt}, COTANGENT, labels, several, weights)
+
+
+def with_fed_weights(model: Model, names: Sequence[str]) -> tuple[Model, dict[str, Array]]:
+    """Return the model with those of ``names`` that are float weights as inputs, and their values in the file."""
+    stored = float_weights(model.view, names)
+    weights = {name: read_weight(tensor, model.path.parent) for name, tensor in stored.items()}
+    if not weights:
+        return model, weights
+    key = ("weights as inputs", tuple(weights))
+    return model.derived(key, lambda proto: with_weights_as_inputs(proto, stored), frozenset(weights)), weights
 
 
 def gradient_graph(

@@ -14,6 +14,7 @@ from xaionnx.optimization.counterfactual_search import (
     counterfactual,
 )
 from xaionnx.optimization.dream import Dream, dream
+from xaionnx.optimization.masker import Masker, MaskerTraining
 from xaionnx.optimization.objective import OBJECTIVES, Objective
 from xaionnx.optimization.search import Search, SearchInterrupted, visualize
 from xaionnx.optimization.visualization import Visualization
@@ -28,6 +29,8 @@ __all__ = [
     "CounterfactualSearch",
     "Dream",
     "InputSearch",
+    "Masker",
+    "MaskerTraining",
     "Objective",
     "Problem",
     "RowSearch",

@@ -1,0 +1,127 @@
+"""A masker: its objective against a slow one, its gradients, and what a short training changes."""
+
+from dataclasses import replace
+
+import numpy as np
+import onnx
+import pytest
+
+from models import planted
+from tests.tiny import trained
+from xaionnx import Model
+from xaionnx.errors import DataError, InputMismatchError, ParameterError, UnsupportedModelError
+from xaionnx.optimization.masker import Classifier, Masker, MaskerTraining
+
+DIGITS = np.load("models/data/mnist_sample.npz")["images"].astype(np.float32) / 255
+# The mean of one quarter of the picture decides between the classes; the other three are noise.
+QUARTER = np.index_exp[..., 6:, :6]
+
+
+def quarters():
+    weights = np.zeros((2, 1, 12, 12), np.float32)
+    weights[0][QUARTER], weights[1][QUARTER] = 0.5, -0.5
+    return planted.load(planted.linear(weights, [-6.0, 6.0]), axes="N C H W", device="cpu")
+
+
+def noise(count, seed=0):
+    """Pictures of which each is of the first class: bright in the quarter, noise elsewhere."""
+    x = np.random.default_rng(seed).uniform(0, 1, (count, 1, 12, 12)).astype(np.float32)
+    x[QUARTER] = np.random.default_rng(seed + 1).uniform(0.8, 1, x[QUARTER].shape)
+    return x
+
+
+def slow_objective(training, model, x, b, masks, wanted, real_ones):
+    """Equation 3 of the paper, one input at a time."""
+    total = []
+    for n in range(len(x)):
+        m = masks[n, 0].astype(np.float64)
+        value = training.area * m.mean()
+        value += training.total_variation * (np.diff(m, axis=0) ** 2).sum() / m.size
+        value += training.total_variation * (np.diff(m, axis=1) ** 2).sum() / m.size
+        if real_ones[n]:
+            kept, left = (
+                model.run({model.input().name: (part * x[n] + (1 - part) * b[n])[None].astype(np.float32)})
+                for part in (m, 1 - m)
+            )
+            kept, left = (np.exp(o - o.max())[0] / np.exp(o - o.max()).sum() for o in (kept["logits"], left["logits"]))
+            value += -np.log(kept[wanted[n]] + 1e-6) + training.destroy * (left[wanted[n]] + 1e-6) ** training.power
+        total.append(value)
+    return np.mean(total)
+
+
+def test_the_objective_and_its_slope():
+    training, model = MaskerTraining(area=1.5, total_variation=3.0, destroy=2.0, power=0.4), trained("mnist_cnn")
+    classifier = Classifier.of(model, DIGITS[:4])
+    rng = np.random.default_rng(0)
+    masks = rng.uniform(0.2, 0.8, (4, 1, 28, 28)).astype(np.float32)
+    b, real_ones = classifier.baselines("blur:2", np.arange(4), 0), np.array([True, True, False, True])
+    given = classifier, classifier.x, b, masks, classifier.top, real_ones
+    expected = slow_objective(training, model, DIGITS[:4], b, masks, classifier.top, real_ones)
+    np.testing.assert_allclose(training.objective(*given), expected, rtol=1e-4)
+    slope = training.slopes(*given)
+    direction = slope / np.linalg.norm(slope)
+    above, below = (
+        training.objective(classifier, classifier.x, b, masks + sign * 1e-2 * direction, classifier.top, real_ones)
+        for sign in (1, -1)
+    )
+    np.testing.assert_allclose((above - below) / 2e-2, np.linalg.norm(slope), rtol=0.05)
+
+
+def test_a_short_training_finds_the_part_that_decides(tmp_path):
+    model, x = quarters(), noise(64)
+    training = MaskerTraining(steps=150, batch=16, width=4, fake=0.25)
+    masker = training.train(model, x, tmp_path / "masker.onnx")
+    new = noise(16, seed=7)
+    masks = masker.masks(new, np.zeros(16, int))
+    assert masks.shape == (16, 12, 12)
+    inside = masks[QUARTER].mean()
+    outside = (masks.sum() - masks[QUARTER].sum()) / (masks.size - masks[QUARTER].size)
+    assert inside > 0.8
+    assert outside < 0.2
+    # What it keeps is the class by itself; what it leaves is not.
+    classifier = Classifier.of(model, new)
+    kept, left = (classifier.probabilities(part[:, None] * new)[:, 0] for part in (masks, 1 - masks))
+    assert np.median(kept) > 0.9
+    assert np.median(left) < 0.5
+    # The mask of a class that is not there is nearly empty.
+    assert masker.masks(new, np.ones(16, int)).mean() < 0.1
+
+
+def test_the_file_is_the_masker_and_the_seed_decides(tmp_path):
+    training = MaskerTraining(steps=2, batch=4, width=2)
+    first, _, other = (
+        replace(training, seed=seed).train(trained("mnist_cnn"), DIGITS[:8], tmp_path / f"{name}.onnx")
+        for name, seed in (("a", 0), ("b", 0), ("c", 1))
+    )
+    assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()
+    classes = np.arange(8)
+    found = first.masks(DIGITS[:8], classes)
+    assert np.abs(found - other.masks(DIGITS[:8], classes)).max() > 1e-3
+    assert first.of == trained("mnist_cnn").sha256
+    again = Masker.load(tmp_path / "a.onnx", "cpu")
+    np.testing.assert_array_equal(again.masks(DIGITS[:8], classes), found)
+    onnx.checker.check_model(onnx.load(tmp_path / "a.onnx"), full_check=True)
+
+
+def test_probabilities_are_taken_as_they_are():
+    proto = planted.linear(np.random.default_rng(0).normal(size=(3, 1, 12, 12)))
+    proto.graph.output[0].name = "probabilities"
+    proto.graph.node.append(onnx.helper.make_node("Softmax", ["y"], ["probabilities"], axis=1))
+    model = planted.load(proto, axes="N C H W", device="cpu")
+    classifier = Classifier.of(model, np.random.default_rng(0).uniform(0, 1, (3, 1, 12, 12)).astype(np.float32))
+    assert not classifier.logits
+    np.testing.assert_allclose(classifier.probabilities(classifier.x).sum(axis=1), 1, rtol=1e-5)
+
+
+def test_refusals(tmp_path):
+    row = planted.load(planted.linear([[1.0, 2.0], [0.0, 1.0]]))
+    with pytest.raises(UnsupportedModelError, match="A masker needs a model of one picture, channels first"):
+        MaskerTraining().train(row, np.ones((2, 2), np.float32), tmp_path / "m.onnx")
+    with pytest.raises(DataError, match="is no masker"):
+        Masker.load("models/mnist_cnn.onnx")
+    with pytest.raises(ParameterError, match="'steps' parameter of MaskerTraining"):
+        MaskerTraining(steps=0)
+    masker = MaskerTraining(steps=1, batch=2, width=1).train(trained("mnist_cnn"), DIGITS[:2], tmp_path / "m.onnx")
+    with pytest.raises(InputMismatchError, match=r"must be numbers in \[0, 10\)"):
+        masker.masks(DIGITS[:1], np.array([10]))
+    assert isinstance(masker.model, Model)
