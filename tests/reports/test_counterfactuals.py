@@ -8,6 +8,7 @@ import pytest
 
 from models import planted
 from tests.tiny import loaded, parsed, trained
+from xaionnx import Model
 from xaionnx.data.spec import InputSpec
 from xaionnx.errors import UnknownNameError
 from xaionnx.optimization import counterfactual
@@ -151,3 +152,25 @@ def test_a_column_that_is_no_column_is_refused_by_its_nearest_name(loans):
     model, rows, refused = loans
     with pytest.raises(UnknownNameError, match="age_in_years"):
         counterfactual(model, rows[refused[:1]], to="good", background=rows, immutable=["age_in_year"])
+
+
+@pytest.mark.parametrize("name", ["xgboost_binary", "lightgbm_binary", "sklearn_forest_binary", "catboost_binary"])
+def test_files_that_other_exporters_wrote(name):
+    """XGBoost, LightGBM, scikit-learn and CatBoost: labels beside probabilities, and no gradient."""
+    model = Model.load(f"tests/goldens/trees/{name}.onnx")
+    rows = np.random.default_rng(0).normal(size=(300, 6)).astype(np.float32)
+    answers = model.run({model.input().name: rows})[model.output().name].argmax(axis=1)
+    to = int(1 - answers[0])
+    for search, settings in (
+        ("wachter", {}),
+        ("growing_spheres", {"draws": 300}),
+        ("nearest_row", {}),
+        ("diverse", SMALL),
+    ):
+        found = counterfactual(model, rows[:1], search, to=to, background=rows, **settings)
+        for one in (found, *found.others):
+            assert one.valid
+            outputs = model.run({model.input().name: one.row[None]})[model.output().name]
+            assert int(outputs[0].argmax()) == to
+        if search != "nearest_row":
+            assert len(found.changes) <= 2
