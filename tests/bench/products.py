@@ -3,8 +3,8 @@
     python -m tests.bench.products --make FOLDER      in an environment with onnx-ad and onnx: writes its graphs
     python -m tests.bench.products FOLDER             in this one: both through the same onnxruntime, on one thread
 
-The inputs and directions are those of tests/goldens/onnx_ad.npz, at which both give the same numbers. Its reverse mode is
-wrong for efficientnet_lite0, which is left out.
+The inputs and directions are those of tests/goldens/onnx_ad.npz, at which both give the same numbers. Its reverse mode
+is wrong for efficientnet_lite0, which is left out.
 """
 
 from __future__ import annotations
