@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import reduce
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -15,8 +16,11 @@ from xaionnx_cli._options import TIMEOUT_HELP, OptionValue, RowsOption, Seconds
 
 if TYPE_CHECKING:
     from xaionnx import Model
+    from xaionnx.data.dataset import Dataset
     from xaionnx.data.inputs import Inputs
     from xaionnx.data.row_numbers import RowNumbers
+    from xaionnx.evaluation import ScoreTable
+    from xaionnx.typing import Array
 
 # Any command.
 Command = TypeVar("Command", bound=Callable[..., object])
@@ -57,6 +61,33 @@ class Case:
         XaionnxError
             One of them cannot be read.
         """
+        model, target = self._model_and_target()
+        return model, model.read(Path(self.inputs), rows=self.rows), target
+
+    def open_in_parts(self, masks: str | None = None) -> tuple[Model, Inputs | Dataset, Array | None, OptionValue]:
+        """Return the model, its inputs, the true places in ``masks`` and the target.
+
+        The inputs are a data set, which is read in parts and has the masks, unless some rows are chosen.
+
+        Raises
+        ------
+        XaionnxError
+            One of them cannot be read.
+        """
+        from xaionnx.data.arrays import read_array
+        from xaionnx.data.dataset import Dataset
+        from xaionnx.errors import UsageError
+
+        model, target = self._model_and_target()
+        folder = masks is not None and Path(masks).is_dir()
+        places = None if masks is None or folder else read_array(Path(masks)).array.astype(bool)
+        if self.rows is None:
+            return model, Dataset.of(Path(self.inputs), masks=masks if folder else places), None, target
+        if folder:
+            raise UsageError("--rows are of one file, whose masks are an array: --masks FILE.npy.")
+        return model, model.read(Path(self.inputs), rows=self.rows), places, target
+
+    def _model_and_target(self) -> tuple[Model, OptionValue]:
         from xaionnx import InputSpec, Model
         from xaionnx_cli import _targets
         from xaionnx_cli._deadline import time_limit
@@ -64,8 +95,26 @@ class Case:
         spec = None if self.spec is None else InputSpec.read(self.spec)
         with time_limit(self.timeout, f"Opening {self.model}"):
             model = Model.load(self.model, self.device, timeout_s=self.timeout, spec=spec)
-            target = _targets.read_targets((self.target,) if self.target else (), None, model)
-        return model, model.read(Path(self.inputs), rows=self.rows), target
+            return model, _targets.read_targets((self.target,) if self.target else (), None, model)
+
+
+def first_picture(inputs: Inputs | Dataset, table: ScoreTable, model: Model) -> Array | None:
+    """Return the first input that has scores as the model sees it, (H, W, 3); None if it is no picture."""
+    from xaionnx.data.dataset import Dataset
+
+    if isinstance(inputs, Dataset):
+        left_out = {one.unit for one in table.left_out}
+        return inputs.picture(model, next(unit for unit in count() if unit not in left_out))
+    return inputs.displays[0] if inputs.displays else None
+
+
+def left_out_lines(table: ScoreTable) -> tuple[list[str], int]:
+    """Return sentences about the inputs without scores, and the exit code that they lead to."""
+    from xaionnx_cli._refusals import refusals_of
+
+    refusals, done = refusals_of(table.left_out), len(table.inputs)
+    stopped = [f"{done:,} inputs were scored, and no more: {table.stopped}"] if table.stopped else []
+    return [*refusals.lines(done), *stopped], refusals.exit_code(done)
 
 
 def case_options(command: Command) -> Command:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import final
 
 from xaionnx.explanation import Explanation
-from xaionnx_cli._joining import join_records
+from xaionnx.record_joining import join_records
 from xaionnx_cli._report import Score
 from xaionnx_cli._samples import Sample, provenance
 

@@ -15,9 +15,9 @@ from typing import TypeVar, final
 
 from xaionnx.caveats import Findings
 from xaionnx.explanation import Explanation
+from xaionnx.record_joining import Joined, decode_lists, join_records
 from xaionnx.typing import Entry
 from xaionnx_cli._entry_texts import EntryTexts, Mark, array_texts
-from xaionnx_cli._joining import Joined, decode_lists, join_records
 from xaionnx_cli._samples import Sample
 from xaionnx_cli._summary import Summary
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Final
 
 from xaionnx import __version__
-from xaionnx.data.block import Refused
 from xaionnx.data.dataset import Dataset
 from xaionnx.errors import DataError, UsageError
 from xaionnx.explainer import Explainer
@@ -24,12 +23,12 @@ from xaionnx_cli._options import MANY, Options
 from xaionnx_cli._overwriting import storage_errors
 from xaionnx_cli._printer import Printer
 from xaionnx_cli._progress import counting_bar
-from xaionnx_cli._refusals import Refusals
+from xaionnx_cli._refusals import refusals_of
 
 # Options of pictures, which a run draws for --pictures alone.
 _LOOKS: Final = ("picture", "sign", "top", "smooth", "original", "feature", "details", "theme")
 _LOOK_DEFAULTS: Final = {"picture": "auto", "sign": "auto", "theme": "light"}
-_OF_RUNS: Final = ("workers", "shard", "pictures")
+_OF_RUNS: Final = ("workers", "shard", "pictures", "labels")
 
 
 def run_of(method: Explainer, options: Options) -> Dataset | None:
@@ -44,7 +43,9 @@ def run_of(method: Explainer, options: Options) -> Dataset | None:
     reason = _no_run(method, options)
     if options.shards is False:
         if options.ray or any(getattr(options, name) is not None for name in _OF_RUNS):
-            raise UsageError("--workers, --ray, --shard and --pictures are of a run, which --no-shards makes none.")
+            raise UsageError(
+                "--workers, --ray, --shard, --labels and --pictures are of a run, which --no-shards makes none."
+            )
         return None
     if reason:
         if asked:
@@ -89,7 +90,7 @@ _SEVERAL: Final = (".csv", ".tsv", ".parquet", ".pq", ".npy", ".npz")
 
 def _dataset(options: Options) -> Dataset:
     given = options.inputs[0] if len(options.inputs) == 1 else [Path(one) for one in options.inputs]
-    return Dataset.of(given, exif=options.exif, text=options.text)
+    return Dataset.of(given, labels=options.labels, exif=options.exif, text=options.text)
 
 
 def explain(method: Explainer, options: Options, dataset: Dataset) -> int:
@@ -193,11 +194,3 @@ def _report_run(
     if printer.lost is not None:
         raise printer.lost
     return refusals.exit_code(len(run))
-
-
-def refusals_of(refused: Sequence[Refused]) -> Refusals:
-    """Return what a run left out, for messages."""
-    found = Refusals()
-    for one in refused:
-        found.add(one.name, None, DataError(one.reason))
-    return found

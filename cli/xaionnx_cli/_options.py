@@ -139,6 +139,7 @@ class Options:
     shard: tuple[int, int] | None
     pictures: int | None
     as_json: bool
+    labels: str | None = None  # a method may have such a parameter of its own
 
     @property
     def text(self) -> TextOptions:

@@ -103,10 +103,15 @@ def command(
     callback: Callable[..., int],
     words: str,
 ) -> MethodCommand:
-    """Build the command of a method: an option for each of its fields, then those ``common`` to all methods."""
+    """Build the command of a method: an option for each of its fields, then those ``common`` to all methods.
+
+    A common one gives way to an option of the method with the same name.
+    """
+    own = method_options(method)
+    names = {option.name for option in own}
     return MethodCommand(
         name,
-        params=[*method_options(method), *common],
+        params=[*own, *(option for option in common if option.name not in names)],
         callback=callback,
         help=words,
         short_help=summary(method),

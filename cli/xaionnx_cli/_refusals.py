@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
+from xaionnx.data.block import Refused
 from xaionnx.errors import DataError, XaionnxError
 from xaionnx.typing import Document
 from xaionnx_cli._messages import for_shell
@@ -60,3 +62,11 @@ class Refusals:
         if not codes:
             return 0
         return codes.pop() if not done and len(codes) == 1 else DataError.exit_code
+
+
+def refusals_of(refused: Sequence[Refused]) -> Refusals:
+    """Return what was left out of a data set, for messages."""
+    found = Refusals()
+    for one in refused:
+        found.add(one.name, None, DataError(one.reason))
+    return found

@@ -20,6 +20,7 @@ from xaionnx.data.series import series
 from xaionnx.errors import DataError, StorageError, XaionnxError
 from xaionnx.explanation import Explanation
 from xaionnx.explanation_file import write_fields
+from xaionnx.record_joining import encode_lists
 from xaionnx.request import Request
 from xaionnx.runs.failures import OF_ROWS, Failures, translated
 from xaionnx.runtime.model import Model
@@ -31,7 +32,6 @@ from xaionnx_cli._entry_texts import EntryTexts, entry_texts
 from xaionnx_cli._explained import Explained, join
 from xaionnx_cli._finished import Finished, Written
 from xaionnx_cli._interrupts import held
-from xaionnx_cli._joining import encode_lists
 from xaionnx_cli._messages import printable
 from xaionnx_cli._options import Options
 from xaionnx_cli._pictures import Pictures

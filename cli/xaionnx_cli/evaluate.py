@@ -16,11 +16,10 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from xaionnx_cli import _overwriting
-from xaionnx_cli._case import Case, case_options
+from xaionnx_cli._case import Case, case_options, first_picture, left_out_lines
 from xaionnx_cli._options import OptionValue, Seconds
 
 if TYPE_CHECKING:
-    from xaionnx.data.inputs import Inputs
     from xaionnx.evaluation import ScoreTable
     from xaionnx.evaluation.metric import Metric
     from xaionnx.explainer import Explainer
@@ -70,7 +69,11 @@ class Request(ScoringRequest):
 @click.option(
     "--controls", default="random", show_default=True, metavar="NAME,...", help="Controls: random, edges, other_class."
 )
-@click.option("--masks", metavar="FILE.npy", help="The true places, bool (N, H, W), for metrics of localisation.")
+@click.option(
+    "--masks",
+    metavar="FILE.npy|FOLDER",
+    help="The true places for metrics of localisation: bool (N, H, W), or a folder of pictures of the same names.",
+)
 @click.option("-o", "--save", "save", metavar="FILE", help=SAVE_HELP)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the controls.")
 @no_inputs_option
@@ -81,7 +84,7 @@ class Request(ScoringRequest):
     help="Time, such as 90s or 10m; each score gets an equal share.",
 )
 @case_options
-def command(**given: OptionValue) -> None:
+def command(**given: OptionValue) -> int:
     """Score methods by metrics, beside controls that explain nothing.
 
     \b
@@ -90,8 +93,9 @@ def command(**given: OptionValue) -> None:
     All methods explain the same target of the same inputs. A method is marked best by a metric only if it is
     significantly better than every other one, and marked where it is no better than random values: in both cases by a
     paired test, corrected for the number of methods. What does not apply to the model is left out, with the reason, and
-    so is what takes more than its share of --budget: all methods by all metrics can take hours. If the command is
-    stopped, the methods that were done are reported.
+    so is what takes more than its share of --budget: all methods by all metrics can take hours. Inputs are
+    read in parts, so that there may be more than fit in memory. If the command is stopped, the methods that were done
+    are reported.
     """
     from xaionnx.discovery import METHODS
     from xaionnx.evaluation import score_table
@@ -103,8 +107,7 @@ def command(**given: OptionValue) -> None:
     request = Request(**given)
     methods, metrics = names_of(request.methods, METHODS), names_of(request.metrics, METRICS, OF_TWO)
     places = report_places(request.save, (request.model, request.inputs, request.spec, request.masks), request.force)
-    masks = _masks(request.masks)
-    model, inputs, target = request.open()
+    model, inputs, masks, target = request.open_in_parts(request.masks)
     controls = [name.strip() for name in request.controls.split(",") if name.strip()]
     began = time.perf_counter()
     tables: list[ScoreTable] = []
@@ -114,7 +117,7 @@ def command(**given: OptionValue) -> None:
             request,
             table,
             places,
-            inputs,
+            first_picture(inputs, table, model),
             {"complete": complete, **table.to_dict()},
             _lines(table, time.perf_counter() - began),
         )
@@ -123,7 +126,10 @@ def command(**given: OptionValue) -> None:
         if not tables:
             return ""
         written = report(_with_missing(tables[-1], methods), complete=False)
-        return f"{len(tables)} of {len(methods)} methods are done{saved_in(written)}"
+        done, count = len(tables[-1].scores), len(tables[-1].inputs)
+        if done == len(methods):
+            return f"{count:,} inputs are scored{saved_in(written)}"
+        return f"{done} of {len(methods)} methods are done{saved_in(written)}"
 
     with (
         kept_if_stopped(report_stopped),
@@ -144,6 +150,7 @@ def command(**given: OptionValue) -> None:
         )
     report(table, complete=True)
     check_scored(table)
+    return left_out_lines(table)[1]
 
 
 def _with_missing(table: ScoreTable, methods: Sequence[str]) -> ScoreTable:
@@ -179,7 +186,7 @@ def conclude(
     request: ScoringRequest,
     table: ScoreTable,
     places: Sequence[Path],
-    inputs: Inputs,
+    photo: Array | None,
     document: Document,
     lines: Sequence[str],
 ) -> list[Path]:
@@ -188,13 +195,14 @@ def conclude(
     from xaionnx_cli._ending import write_and_report
     from xaionnx_cli._messages import write_lines
 
-    photo = None if request.no_inputs or not inputs.displays else inputs.displays[0]
     title = f"{Path(request.model).name}, {request.inputs}"
 
     def write(place: Path) -> None:
-        save_report(table, place, title, photo, inputs=not request.no_inputs)
+        save_report(table, place, title, None if request.no_inputs else photo, inputs=not request.no_inputs)
 
     def report(written: list[Path]) -> None:
+        for line in left_out_lines(table)[0]:
+            click.echo(line, err=True)
         if request.as_json:
             sys.stdout.write(_report.dump_json({**document, "saved": list(map(str, written))}) + "\n")
         else:
@@ -221,13 +229,6 @@ def names_of(given: str, registry: Registry[Explainer] | Registry[Metric], left_
     for name in names:
         registry.find(name)
     return names
-
-
-def _masks(given: str | None) -> Array | None:
-    """The masks of a file."""
-    from xaionnx.data.arrays import read_array
-
-    return None if given is None else read_array(Path(given)).array.astype(bool)
 
 
 def report_places(given: str | None, read: Sequence[str | None], force: bool) -> list[Path]:

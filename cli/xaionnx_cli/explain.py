@@ -234,6 +234,12 @@ def _common() -> list[click.Parameter]:
             metavar="INT",
             help="Draw the first rows of a run, too, so many, in worker processes.",
         ),
+        click.Option(
+            ["--labels"],
+            metavar="FILE|COLUMN",
+            help="The label of each input of a run, kept with its row: a CSV file of the columns file and label, the "
+            "column of a table, or the array of an .npz file.  [default: the names of subfolders]",
+        ),
         click.Option(["--allow-random"], is_flag=True, help="Accept a model that draws random numbers."),
         click.Option(
             ["--json", "as_json"],

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from xaionnx_cli._case import case_options
+from xaionnx_cli._case import case_options, first_picture, left_out_lines
 from xaionnx_cli._options import OptionValue, Seconds
 from xaionnx_cli.evaluate import (
     OF_TWO,
@@ -45,7 +45,7 @@ class Request(ScoringRequest):
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the controls.")
 @no_inputs_option
 @case_options
-def command(**given: OptionValue) -> None:
+def command(**given: OptionValue) -> int:
     """Name the method to trust for a model and its inputs, at each price.
 
     \b
@@ -67,7 +67,7 @@ def command(**given: OptionValue) -> None:
     request = Request(**given)
     methods, metrics = names_of(request.methods, METHODS), names_of(request.metrics, METRICS, OF_TWO)
     places = report_places(request.save, (request.model, request.inputs, request.spec), request.force)
-    model, inputs, target = request.open()
+    model, inputs, _, target = request.open_in_parts()
     recommendations: list[Recommendation] = []
 
     def report(found: Recommendation, complete: bool) -> list[Path]:
@@ -75,7 +75,7 @@ def command(**given: OptionValue) -> None:
             request,
             found.table,
             places,
-            inputs,
+            first_picture(inputs, found.table, model),
             _document(found, complete),
             [*_lines(found), *without_scores_lines(found.table)],
         )
@@ -103,6 +103,7 @@ def command(**given: OptionValue) -> None:
         )
     report(found, complete=True)
     check_scored(found.table)
+    return left_out_lines(found.table)[1]
 
 
 def _document(found: Recommendation, complete: bool) -> Document:

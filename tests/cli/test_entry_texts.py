@@ -7,13 +7,13 @@ import pytest
 from xaionnx_cli import _report
 from xaionnx_cli._entry_texts import EntryTexts, Mark, array_texts, entry_texts
 from xaionnx_cli._explained import Explained
-from xaionnx_cli._joining import Joined, decode_lists, encode_lists, join_records
 from xaionnx_cli._samples import Source
 
 from xaionnx import Explanation, Model, Target, discovery
 from xaionnx.caveats import Findings, warnings_of_each
 from xaionnx.data.inputs import Inputs
 from xaionnx.explanation_file import write_fields
+from xaionnx.record_joining import Joined, decode_lists, encode_lists, join_records
 
 CREDIT = "models/data/german_credit_sample.csv"
 CASES = [

@@ -121,3 +121,67 @@ def test_of_many_scores_that_are_missing_the_first_are_named():
         "without scores: lrp by m0, lrp by m1, lrp by m2, lrp by m3, lrp by m4, lrp by m5 and 1,194 more: too slow",
         "without scores: lime: too slow",
     ]
+
+
+@pytest.fixture
+def folder(tmp_path, digits):
+    place = tmp_path / "digits"
+    place.mkdir()
+    for n, picture in enumerate(np.load(digits)):
+        np.save(place / f"{n}.npy", picture[None])
+    return place
+
+
+def test_a_folder_is_scored_and_what_cannot_be_read_is_listed(run, digits, folder):
+    words = ("--methods", "saliency", "--metrics", "sparseness", "--json")
+    found = run("evaluate", MODEL, folder, *words)
+    assert found.exit_code == 0, found.stderr
+    (row,) = json.loads(found.stdout)["scores"]
+    assert row["values"] == xaionnx.evaluate(MODEL, np.load(digits), "saliency", "sparseness").values.tolist()
+    (folder / "3.npy").write_bytes(b"no array")
+    broken = run("evaluate", MODEL, folder, *words)
+    assert broken.exit_code == 4
+    assert "1 of 8 inputs refused" in broken.stderr
+    assert "3.npy" in broken.stderr
+    document = json.loads(broken.stdout)
+    assert [one["unit"] for one in document["left_out"]] == [3]
+    assert document["scores"][0]["values"] == [value for n, value in enumerate(row["values"]) if n != 3]
+
+
+def test_masks_may_be_pictures_of_the_same_names(run, digits, folder, tmp_path):
+    from PIL import Image
+
+    masks, ink = tmp_path / "masks", np.load(digits)[:, 0] > 8
+    masks.mkdir()
+    for n, mask in enumerate(ink):
+        Image.fromarray((255 * mask).astype(np.uint8)).save(masks / f"{n}.png")
+    words = ("--methods", "saliency", "--metrics", "pointing_game", "--json", "--masks")
+    found = run("evaluate", MODEL, folder, *words, masks)
+    assert found.exit_code == 0, found.stderr
+    known = xaionnx.evaluate(MODEL, np.load(digits), "saliency", "pointing_game", masks=ink)
+    assert json.loads(found.stdout)["scores"][0]["values"] == known.values.tolist()
+    refused = run("evaluate", MODEL, digits, *words, masks, "--rows", "0-3")
+    assert refused.exit_code == 2
+    assert "--masks FILE.npy" in refused.stderr
+
+
+def test_what_is_scored_is_kept_when_the_command_is_stopped(run, digits, folder, tmp_path, monkeypatch):
+    from xaionnx.evaluation import samples
+    from xaionnx.evaluation.block_scoring import BlockScoring
+
+    monkeypatch.setattr(samples, "_FILES", 3)
+    inner, parts = BlockScoring.add, []
+
+    def add(self, block, *rest):
+        if len(parts) == 2:
+            raise KeyboardInterrupt
+        parts.append(block)
+        inner(self, block, *rest)
+
+    monkeypatch.setattr(BlockScoring, "add", add)
+    place = tmp_path / "scores.json"
+    found = run("evaluate", MODEL, folder, "--methods", "saliency", "--metrics", "sparseness", "-o", place)
+    assert found.exit_code == 130
+    assert "6 inputs are scored" in found.stderr
+    known = xaionnx.evaluate(MODEL, np.load(digits)[:6], "saliency", "sparseness")
+    assert json.loads(place.read_text())["scores"][0]["values"] == known.values.tolist()

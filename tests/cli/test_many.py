@@ -100,7 +100,10 @@ def test_the_document_of_a_run_says_what_was_refused(run, tmp_path):
         (["--workers", "2"], "A run is a folder of parts"),
         (["-o", "x/", "--shards", "--rows", "3"], "A run explains all rows"),
         (["-o", "x/", "--shards", "--sign", "positive"], "--sign is of pictures, which a run"),
-        (["-o", "x/", "--no-shards", "--workers", "2"], "--workers, --ray, --shard and --pictures are of a run"),
+        (
+            ["-o", "x/", "--no-shards", "--workers", "2"],
+            "--workers, --ray, --shard, --labels and --pictures are of a run",
+        ),
     ],
 )
 def test_options_that_do_not_fit_are_refused(run, tmp_path, digits, monkeypatch, words, message):
@@ -142,3 +145,37 @@ def test_a_folder_of_many_pictures_says_how_it_would_be_a_run(run, tmp_path, mon
     assert "compares all rows" not in few.output
     background = ("--background", words[3])
     assert "compares all rows" not in run(*words, "--rows", "0-3", "-o", tmp_path / "other/", *background).output
+
+
+def test_labels_of_a_folder_are_kept_with_its_rows(run, tmp_path):
+    folder = tmp_path / "digits"
+    folder.mkdir()
+    for n, digit in enumerate(np.random.default_rng(0).random((5, 1, 1, 28, 28)).astype(np.float32)):
+        np.save(folder / f"{n}.npy", digit)
+    (folder / "2.npy").write_bytes(b"no array")
+    labels = tmp_path / "labels.csv"
+    labels.write_text("file,label\n" + "\n".join(f"{n}.npy,digit {n}" for n in (4, 3, 2, 0)))
+    words = ("explain", "grad_cam", MODEL, folder, "-o", tmp_path / "run", "--labels", labels)
+    assert run(*words).exit_code == 4
+    found = Run.open(tmp_path / "run")
+    assert found.units.tolist() == [0, 1, 3, 4]
+    assert found.labels == ("digit 0", None, "digit 3", "digit 4")
+    assert found.frame("pandas", values=False)["label"].tolist() == ["digit 0", "", "digit 3", "digit 4"]
+    # Rows of other labels are no rows of this run.
+    labels.write_text(labels.read_text().replace("digit 4", "digit 9"))
+    other = run(*words)
+    assert other.exit_code == 2
+    assert "data.labels_sha256" in other.stderr
+    missing = run("explain", "grad_cam", MODEL, folder, "-o", tmp_path / "other", "--labels", "nowhere.csv")
+    assert missing.exit_code == 2
+    assert "There is no file 'nowhere.csv'" in missing.stderr
+    none = run("explain", "grad_cam", MODEL, folder, "-o", tmp_path / "other", "--labels", labels, "--no-shards")
+    assert none.exit_code == 2
+    assert "--labels" in none.stderr
+
+
+def test_a_method_with_labels_of_its_own_keeps_its_option(run):
+    help_ = run("explain", "feature_permutation", "--help").output
+    assert help_.count("--labels ") == 1
+    assert "subfolders" not in help_
+    assert "subfolders" in run("explain", "grad_cam", "--help").output

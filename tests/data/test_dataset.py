@@ -314,3 +314,26 @@ def test_a_folder_of_100000_pictures_starts_within_two_seconds_and_stays_within_
         seen += len(block.units)
     assert seen == 100_000
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 2**20  # kB
+
+
+def labels_file(path, *lines):
+    path.write_text("\n".join(["file,label", *lines]))
+    return path
+
+
+def test_labels_that_fit_several_files_or_none_are_refused(tmp_path, digits):
+    folder = tmp_path / "photos"
+    for name in ("a", "b"):
+        (folder / name).mkdir(parents=True)
+        photos(folder / name, 2)
+    name = "dog/000.png"
+    with pytest.raises(DataError, match=r"may be .*a.*or.*b.*Name files with their folders"):
+        Dataset.of(folder, labels=labels_file(tmp_path / "twice.csv", f"{name},cat"))
+    with pytest.raises(DataError, match=r"two labels for .*, cat and dog"):
+        Dataset.of(folder, labels=labels_file(tmp_path / "two.csv", f"a/{name},cat", f"a/{name},dog"))
+    lines = (f"a/{name},cat", f"a/{name},cat", f"b/{name},")
+    told = Dataset.of(folder, labels=labels_file(tmp_path / "one.csv", *lines))
+    assert list(told.labels_given) == [None, "cat", None, None]
+    for given in (folder, [folder / "a" / name], np.zeros((2, 1, 28, 28), np.float32)):
+        with pytest.raises(ParameterError, match=r"There is no file 'labels\.csv'"):
+            Dataset.of(given, labels="labels.csv")

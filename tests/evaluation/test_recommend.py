@@ -8,7 +8,8 @@ from tests import tiny
 from xaionnx.errors import ParameterError
 from xaionnx.evaluation import Recommendation, Scores, ScoreTable, recommend
 from xaionnx.evaluation.controls.edges import Edges
-from xaionnx.evaluation.recommendation import Choice, joined, mean_ranks, recommended, why_unfaithful
+from xaionnx.evaluation.joining import joined
+from xaionnx.evaluation.recommendation import Choice, mean_ranks, recommended, why_unfaithful
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +61,8 @@ def test_scores_of_further_samples_stay_with_their_samples():
     def one(*values):
         return Scores("m", "a", np.array(values), "lower", (0, 1))
 
-    first, second = ScoreTable({"a": {"x": one(1, 2)}}), ScoreTable({"a": {"y": one(3.0)}})
+    first = ScoreTable({"a": {"x": one(1, 2)}}, inputs=("0", "1"))
+    second = ScoreTable({"a": {"y": one(3.0)}}, inputs=("2",))
     found = joined(joined(ScoreTable({}), first), second).scores["a"]
     np.testing.assert_array_equal(found["x"].values, [1, 2, np.nan])
     np.testing.assert_array_equal(found["y"].values, [np.nan, np.nan, 3])

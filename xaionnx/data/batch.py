@@ -291,10 +291,7 @@ def _array_part(path: Path, reading: _Reading, file: ArrayFile, first: int = 0) 
             notes += tuple(dict.fromkeys(note for picture in pictures for note in picture.notes))
             x, displays = _tensor_and_displays([picture.array for picture in pictures], spec, dtype, reading.side)
         elif x.dtype.kind == "f":
-            try:
-                displays = list(spec.to_pictures(x))
-            except InputMismatchError as error:
-                raise InputMismatchError(f"'{path}': {error}") from error
+            displays = list(spec.to_pictures(x)) if x.ndim == 4 and x.shape[spec.channel_axis] == spec.channels else []
         else:
             raise InputMismatchError(
                 f"'{path}' contains {x.shape} {x.dtype}, which is not a picture. "

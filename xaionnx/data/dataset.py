@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import glob
+import hashlib
+import itertools
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -115,6 +117,11 @@ class Dataset:
         beside = _is_label_file(labels)
         named = os.fspath(labels) if isinstance(labels, str | os.PathLike) and not beside else None
         units, own = units_of(x, named, array)
+        if named is not None and (own is None or units.alone):
+            raise ParameterError(
+                f"There is no file '{named}', and these samples have neither columns nor named arrays. Labels are in a "
+                "CSV file beside files, a column of a table, or an array of an .npz file."
+            )
         if beside:
             if not isinstance(units, FileUnits):
                 raise ParameterError("A CSV file of labels belongs to a folder of files. Name the column instead.")
@@ -134,6 +141,14 @@ class Dataset:
     def count(self) -> int | None:
         """The number of units; None for an iterable, whose end is not known."""
         return self.units.count
+
+    @property
+    def labels_sha256(self) -> str | None:
+        """A hash of the labels, unless there are none, or each is beside its item."""
+        if self.labels_given is None:
+            return None
+        listed = self.labels_given.tolist() if isinstance(self.labels_given, np.ndarray) else list(self.labels_given)
+        return hashlib.sha256(repr(listed).encode("utf-8", "surrogateescape")).hexdigest()
 
     def __len__(self) -> int:
         if self.units.count is None:
@@ -158,14 +173,23 @@ class Dataset:
             blocks = merged(read, model.shared)
         return [self._beside(block, model) for block in blocks]
 
-    def batches(self, model: Reader, size: int = 64) -> Iterator[Block]:
-        """Yield all units in blocks of at most ``size``; the next ones are read while one is used."""
-        counts = range(0, self.count, size) if self.count is not None else iter(lambda: 0, 1)
-        starts = (number * size for number, _ in enumerate(counts))
-        for blocks in ahead(lambda start: self.read(model, start, self._stop(start + size)), starts):
+    def batches(self, model: Reader, size: int = 64, start: int = 0, stop: int | None = None) -> Iterator[Block]:
+        """Yield the units from ``start`` to ``stop``, or all, in blocks of at most ``size``, reading ahead of need."""
+        end = self.count if stop is None else self._stop(stop)
+        starts: Iterable[int] = itertools.count(start, size) if end is None else range(start, end, size)
+
+        def read(at: int) -> list[Block]:
+            return self.read(model, at, at + size if end is None else min(at + size, end))
+
+        for blocks in ahead(read, starts):
             if not blocks:
                 return
             yield from blocks
+
+    def picture(self, model: Reader, unit: int) -> Array | None:
+        """Return a unit as the model sees it, uint8 (H, W, 3); None if it is no picture, or cannot be read."""
+        inputs = self._one(model, unit).inputs
+        return inputs.displays[0] if inputs is not None and inputs.displays else None
 
     def _stop(self, stop: int) -> int:
         return stop if self.count is None else min(stop, self.count)

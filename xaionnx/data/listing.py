@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -214,12 +215,14 @@ def _size(file: str | os.DirEntry[str]) -> int:
 def labels_from_file(path: Path, files: Sequence[str]) -> list[Label | None]:
     """Return the labels of files from a CSV file, which names them in its first column or one called ``file``.
 
-    A name is the end of a path: ``cats/1.png``, or ``1.png`` if no other file has that name.
+    A name is the end of a path: ``cats/1.png``, or ``1.png`` if no other file has that name. Files that it does not
+    name have no label.
 
     Raises
     ------
     DataError
-        It cannot be read, has no column of labels, or names none of the files.
+        It cannot be read, has no column of labels, names none of the files, or one name stands for several files or has
+        several labels.
     """
     cells = read_cells(path)
     titles = list(cells.columns)
@@ -228,14 +231,21 @@ def labels_from_file(path: Path, files: Sequence[str]) -> list[Label | None]:
     label = "label" if "label" in rest else rest[0] if len(rest) == 1 else None
     if label is None:
         raise DataError(f"'{path}' has the columns {', '.join(titles)}. Name those of files and labels: file,label.")
-    known = {
-        str(file).replace("\\", "/"): value
-        for file, value in zip(cells.columns[name].values.tolist(), cells.columns[label].values.tolist(), strict=True)
-    }
-    found = [next((known[end] for end in _ends(file) if end in known), None) for file in files]
-    if all(one is None for one in found):
+    known: dict[str, Label | None] = {}
+    # An empty cell is no label.
+    labels = [None if value == "" else value for value in _label_column(cells, label)]
+    for file, value in zip(cells.columns[name].values.tolist(), labels, strict=True):
+        end = str(file).replace("\\", "/")
+        if known.setdefault(end, value) != value:
+            raise DataError(f"'{path}' has two labels for '{file}', {known[end]} and {value}. Keep one.")
+    ends = [next((end for end in _ends(file) if end in known), None) for file in files]
+    if all(end is None for end in ends):
         raise DataError(f"'{path}' names none of the files. Its first is '{next(iter(known), '')}'.")
-    return found
+    for shared, count in Counter(ends).items():
+        if shared is not None and count > 1:
+            one, other = [file for file, own in zip(files, ends, strict=True) if own == shared][:2]
+            raise DataError(f"'{shared}' in '{path}' may be '{one}' or '{other}'. Name files with their folders.")
+    return [None if end is None else known[end] for end in ends]
 
 
 def _ends(file: str) -> list[str]:

@@ -91,12 +91,15 @@ class Metric(ABC):
     needs : tuple of str
         What it needs besides model, inputs and attributions: ``method``, to explain changed inputs; ``masks``, the
         true places.
+    compares_samples : bool
+        Whether the score of a sample depends on the other samples.
     """
 
     direction: ClassVar[Direction]
     bounds: ClassVar[tuple[float, float]]
     reference: ClassVar[str]
     needs: ClassVar[tuple[str, ...]] = ()
+    compares_samples: ClassVar[bool] = False
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -13,17 +12,20 @@ from typing import Final, final
 import numpy as np
 
 from xaionnx import discovery
+from xaionnx.data.dataset import Dataset
 from xaionnx.data.inputs import Inputs
-from xaionnx.errors import ParameterError, TimeLimitError
+from xaionnx.errors import DataError, ParameterError, TimeLimitError
+from xaionnx.evaluation.block_scoring import table_of
+from xaionnx.evaluation.joining import joined
 from xaionnx.evaluation.metric import METRICS as METRICS_OF_ALL
+from xaionnx.evaluation.samples import Samples
 from xaionnx.evaluation.scores import Scores
-from xaionnx.evaluation.scoring import score_table
 from xaionnx.evaluation.table import IGNORES_MODEL, ScoreTable, turned
 from xaionnx.evaluation.time_share import TimeShare
 from xaionnx.explainer import Explainer
 from xaionnx.runtime.model import Model
 from xaionnx.short_repr import short_repr
-from xaionnx.typing import Array, Facts, Feeds, InputLike, ModelLike, TargetLike
+from xaionnx.typing import Facts, InputLike, ModelLike, TargetLike
 
 METRICS: Final = ("deletion", "insertion", "max_sensitivity", "parameter_randomisation")
 """What methods are judged by, if nothing is named."""
@@ -31,6 +33,7 @@ METRICS: Final = ("deletion", "insertion", "max_sensitivity", "parameter_randomi
 _FIRST: Final = 2
 _NOT_JUDGED: Final = "no metric of faithfulness judged it: the time was too short, or none applies"
 _IGNORING: Final = "the maps hardly change when the weights of the model are randomised, so that they say little of it"
+_CONTROLS: Final = ("random",)
 # Settings of metrics that tell methods apart at a tenth of the cost: all methods share the time.
 _COARSE: Final[Mapping[str, Facts]] = {
     "deletion": {"steps": 16},
@@ -99,7 +102,7 @@ class Recommendation:
 
 def recommend(  # noqa: PLR0913 - options of a public function, by keyword
     model: ModelLike,
-    x: InputLike | Inputs,
+    x: InputLike | Inputs | Dataset,
     *,
     budget_s: float = 600.0,
     methods: Sequence[str | Explainer] | None = None,
@@ -149,6 +152,8 @@ def recommend(  # noqa: PLR0913 - options of a public function, by keyword
     ------
     ParameterError
         There are fewer than two samples, or the budget is not positive.
+    DataError
+        Fewer than two samples of a data set can be read.
 
     References
     ----------
@@ -157,6 +162,7 @@ def recommend(  # noqa: PLR0913 - options of a public function, by keyword
 
     Examples
     --------
+    >>> import numpy as np
     >>> from models import planted
     >>> linear = planted.load(planted.linear([[4.0, 3.0, 2.0, 1.0]]))
     >>> x = np.random.default_rng(0).normal(size=(8, 4)).astype(np.float32)
@@ -165,14 +171,15 @@ def recommend(  # noqa: PLR0913 - options of a public function, by keyword
     'input_x_gradient'
     """
     opened = model if isinstance(model, Model) else Model.load(model)
-    inputs = x if isinstance(x, Inputs) else opened.read(x)
-    feeds, count = inputs.arrays, len(opened.samples(inputs.arrays))
-    if count < _FIRST or budget_s <= 0:
-        raise ParameterError(f"A recommendation needs two samples and a positive budget. Got {count} and {budget_s}.")
+    samples = Samples.of(opened, x)
+    if (samples.count is not None and samples.count < _FIRST) or budget_s <= 0:
+        raise ParameterError(
+            f"A recommendation needs two samples and a positive budget. Got {samples.count} and {budget_s}."
+        )
     names = discovery.methods() if methods is None else methods
     running = {one.name(): one for one in (discovery.configured(name, {}) for name in names)}
     judges = [METRICS_OF_ALL.configured(name, dict(_COARSE.get(name, {}))) for name in metrics]
-    time_left, done, table = TimeShare(clock() + budget_s, clock), 0, ScoreTable({})
+    time_left, read, table = TimeShare(clock() + budget_s, clock), 0, ScoreTable({})
     faithfulness = [judge.name() for judge in judges if judge.category() == "faithfulness"]
 
     def tell(table: ScoreTable) -> None:
@@ -180,66 +187,27 @@ def recommend(  # noqa: PLR0913 - options of a public function, by keyword
             on_progress(recommended(table, faithfulness))
 
     with contextlib.suppress(TimeLimitError):
-        while running and done < count:
-            upto = min(count, max(_FIRST, 2 * done))
-            some = _rows(opened, feeds, slice(done, upto))
-            in_round = time_left.of(2 if upto < count else 1).left()
-            found = score_table(
-                opened,
-                some,
-                list(running.values()),
-                judges,
-                target,
+        while running and (samples.count is None or read < samples.count):
+            start, read = read, max(_FIRST, 2 * read)
+            share = time_left.of(1 if samples.count is not None and read >= samples.count else 2)
+            blocks = samples.blocks(start=start, stop=read)
+            methods_left = list(running.values())
+            found = table_of(
+                *(blocks, methods_left, judges, target),
+                controls=_CONTROLS,
                 seed=seed,
-                budget_s=in_round,
-                clock=clock,
-                on_progress=None if done else tell,
+                time_left=share,
+                on_progress=None if start else tell,
             )
+            if not found.inputs and not found.left_out:
+                # An iterable has ended.
+                break
             table = joined(table, found)
             tell(table)
-            running, done = _better_halves(running, table, upto), upto
+            running = _better_halves(running, table, len(table.inputs)) if found.inputs else running
+    if len(table.inputs) < _FIRST and table.left_out:
+        raise DataError(f"Fewer than two samples can be read. {table.left_out[0].reason}")
     return recommended(table, faithfulness)
-
-
-def _rows(model: Model, feeds: Feeds, some: slice) -> dict[str, Array]:
-    return {name: array if name in model.shared else array[some] for name, array in feeds.items()}
-
-
-def joined(table: ScoreTable, found: ScoreTable) -> ScoreTable:
-    """Return the table with the scores of further samples."""
-    scores = {name: dict(each) for name, each in table.scores.items()}
-    for name, each in found.scores.items():
-        own, before, more = scores.setdefault(name, {}), _samples(table, name), _samples(found, name)
-        for metric in dict.fromkeys([*own, *each]):
-            first, second = own.get(metric), each.get(metric)
-            like = first or second
-            assert like is not None  # one of both has the metric
-            first = first or _not_measured(like, before)
-            own[metric] = _followed_by(first, second or _not_measured(like, more)) if before else like
-    return ScoreTable(scores, {**table.refused, **found.refused}, {**table.seconds, **found.seconds}, found.provenance)
-
-
-def _not_measured(like: Scores, count: int) -> Scores:
-    """The scores of samples for which there was no time."""
-    return dataclasses.replace(
-        like,
-        values=np.full(count, np.nan),
-        reasons=dict.fromkeys(range(count), "there was no time"),
-        curves={},
-        controls={name: _not_measured(one, count) for name, one in like.controls.items()},
-    )
-
-
-def _followed_by(first: Scores, second: Scores) -> Scores:
-    """The scores of some samples and of those after them; curves are left out."""
-    count = len(first.values)
-    return dataclasses.replace(
-        first,
-        values=np.concatenate([first.values, second.values]),
-        reasons={**first.reasons, **{count + n: reason for n, reason in second.reasons.items()}},
-        curves={},
-        controls={name: _followed_by(one, second.controls[name]) for name, one in first.controls.items()},
-    )
 
 
 def mean_ranks(table: ScoreTable, methods: Sequence[str]) -> dict[str, float]:

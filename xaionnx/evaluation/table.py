@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, final
+from typing import TYPE_CHECKING, Final, final
 
 import numpy as np
 
 from xaionnx.evaluation.scores import Scores
 from xaionnx.typing import Array, Document, Floats
+
+if TYPE_CHECKING:
+    from xaionnx.data.block import Refused
 
 LEVEL: Final = 0.05
 """The share of false alarms that the tests of one metric allow together."""
@@ -66,12 +70,21 @@ class ScoreTable:
         Seconds that each method took for a sample.
     provenance : dict
         The record of the model and the samples.
+    inputs : tuple of str
+        The names of the samples, in the order of the scores.
+    left_out : tuple of Refused
+        Samples of a data set that cannot be read or run, with reasons: they are not among the inputs.
+    stopped : str
+        Why no further samples were scored, if there are any.
     """
 
     scores: Mapping[str, Mapping[str, Scores]]
     refused: Mapping[str, str] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
     provenance: Document = field(default_factory=dict)
+    inputs: tuple[str, ...] = ()
+    left_out: tuple[Refused, ...] = ()
+    stopped: str = ""
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -157,6 +170,9 @@ class ScoreTable:
             "scores": rows,
             "refused": dict(self.refused),
             "seconds": dict(self.seconds),
+            "inputs": list(self.inputs),
+            "left_out": [dataclasses.asdict(one) for one in self.left_out],
+            "stopped": self.stopped,
             "provenance": self.provenance,
         }
 

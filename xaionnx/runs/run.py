@@ -20,6 +20,7 @@ from xaionnx.data.storage import write_whole
 from xaionnx.errors import DataError, StorageError, UsageError
 from xaionnx.explanation import Explanation
 from xaionnx.runs import table
+from xaionnx.runs.compaction import compact
 from xaionnx.runs.part import Part, gaps, parts_in
 from xaionnx.runs.settings import differences, fingerprint
 from xaionnx.typing import Array, Document, Facts
@@ -134,7 +135,7 @@ class Run:
         """The number of each row in the data set: (N,)."""
         return np.array([unit for part in self.parts for unit in part.units], dtype=np.int64)
 
-    @property
+    @cached_property
     def labels(self) -> tuple[str | int | float | None, ...]:
         """The label of each row; empty if the data set has none."""
         each = [part.labels or (None,) * len(part.units) for part in self.parts]
@@ -254,7 +255,10 @@ class Run:
 
     @classmethod
     def merge(cls, folder: str | os.PathLike[str], runs: Sequence[str | os.PathLike[str]]) -> Run:
-        """Join runs over shares of one data set into one folder, and return it; files are linked where possible.
+        """Join runs over shares of one data set into one folder, and return it.
+
+        Files are linked where possible. When all shares are there, small ones become files of up to 64 MB, of the same
+        rows.
 
         Raises
         ------
@@ -284,6 +288,10 @@ class Run:
             raise StorageError(f"Cannot write into {folder}: {error.strerror}. Choose another folder.") from error
         if not os.path.lexists(folder / RUN):
             write_whole(folder / RUN, lambda stream: stream.write(text))
+        merged = cls.open(folder)
+        if merged.missing != 0:
+            return merged
+        compact(folder / PARTS, merged.parts, merged.fingerprint)
         return cls.open(folder)
 
 

@@ -174,7 +174,8 @@ def _opened(folder: Path, model: str, settings: Document, dataset: Dataset, resu
     UsageError
         It is that of another run.
     """
-    settings = settings | {"data": {"key": dataset.units.key, "count": dataset.count}}
+    labels = {} if dataset.labels_sha256 is None else {"labels_sha256": dataset.labels_sha256}
+    settings = settings | {"data": {"key": dataset.units.key, "count": dataset.count, **labels}}
     document = {"format": FORMAT, "model": model, "fingerprint": fingerprint(settings), "settings": settings}
     if os.path.lexists(folder / RUN) and resume:
         earlier = read_run(folder)

@@ -37,7 +37,7 @@ def frame_of(run: Run, backend: str | None, *, values: bool) -> Any:  # Any: a f
                 f"The rows have {len(own):,} values each, too many for columns. Pass values=False, and take the values "
                 "of single rows, run[i].values."
             )
-        tables.append({"unit": np.tile(np.array(part.units), count), **_labels(part, count), **own})
+        tables.append({"unit": np.tile(np.array(part.units), count), **_labels(run, part, count), **own})
     if not tables:
         return nw.from_dict({"unit": []}, backend=library).to_native()
     if any(one.keys() != tables[0].keys() for one in tables):
@@ -53,13 +53,17 @@ def _records(run: Run) -> Any:  # Any: pairs of Part and Explanation
             yield part, record
 
 
-def _labels(part: Part, count: int) -> _Columns:
-    if not part.labels:
+def _labels(run: Run, part: Part, count: int) -> _Columns:
+    """The column of labels, which is one of words in all parts of a run if it is in any of them."""
+    known = [label for label in run.labels if label is not None]
+    if not known:
         return {}
-    words = any(isinstance(label, str) for label in part.labels)
-    labels = [("" if label is None else str(label)) if words else label for label in part.labels]
-    array = np.array([np.nan if label is None else label for label in labels])
-    return {"label": np.tile(array, count)}
+    labels = part.labels or (None,) * len(part.units)
+    if any(isinstance(label, str) for label in known):
+        return {"label": np.tile(np.array(["" if label is None else str(label) for label in labels]), count)}
+    missing = any(label is None for label in run.labels)
+    numbers = [np.nan if label is None else label for label in labels]
+    return {"label": np.tile(np.array(numbers, dtype=np.float64 if missing else np.array(known).dtype), count)}
 
 
 def write_parquet(run: Run, path: Path) -> Path:
@@ -72,7 +76,7 @@ def write_parquet(run: Run, path: Path) -> Path:
     def write(stream: Any) -> None:  # Any: pyarrow has no types
         writer = None
         for part, record in _records(run):
-            table = pa.table(_columns(pa, part, record))
+            table = pa.table(_columns(pa, run, part, record))
             if writer is None:
                 writer = pq.ParquetWriter(stream, table.schema, compression="zstd", write_page_checksum=True)
             writer.write_table(table.cast(writer.schema))
@@ -82,11 +86,11 @@ def write_parquet(run: Run, path: Path) -> Path:
     return write_whole(path, write)
 
 
-def _columns(pa: Any, part: Part, record: Explanation) -> _Columns:  # Any: pyarrow has no types
+def _columns(pa: Any, run: Run, part: Part, record: Explanation) -> _Columns:  # Any: pyarrow has no types
     record = record.samples_first()
     count, rows = record.target.size // record.samples, record.target.size
     named = record.values if isinstance(record.values, dict) else {"values": record.values}
-    columns: _Columns = {"unit": np.tile(np.array(part.units), count), **_labels(part, count), **facts_of(record)}
+    columns: _Columns = {"unit": np.tile(np.array(part.units), count), **_labels(run, part, count), **facts_of(record)}
     arrays = {**named, **({} if record.feature_values is None else {"feature_values": record.feature_values})}
     for name, array in arrays.items():
         flat = np.ascontiguousarray(array).reshape(rows, -1)

@@ -45,7 +45,13 @@ class ByLayerGradient(ByGradient):
         target_gradients = TargetGradients(path, self.gradient)
         result = gradients(target_gradients, Points.of(path))
         (layer,) = path.names
-        cam = self.map_at_layer(view.planes, view.field.planes(result.values[layer]).astype(np.float64))
+        activations, slopes = view.field.planes(path.feeds[layer]), view.field.planes(result.values[layer])
+        # Each sample by itself: its float64 stay in the cache of the processor.
+        each = [
+            self.map_at_layer(*(array[..., n : n + 1, :, :, :].astype(np.float64) for array in (activations, slopes)))
+            for n in range(len(activations))
+        ]
+        cam = np.concatenate(each, axis=-3)
         return dataclasses.replace(
             result,
             values={},

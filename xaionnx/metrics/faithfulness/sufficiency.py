@@ -39,6 +39,7 @@ class Sufficiency(Metric):
     direction: ClassVar[Direction] = "higher"
     bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
     reference: ClassVar[str] = "Dasgupta et al. 2022, arXiv:2202.00734"
+    compares_samples: ClassVar[bool] = True
 
     distance: float = real(0.05, "largest cosine distance of explanations that count as the same", low=0, high=2)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from xaionnx_cli._joining import join_records
 
 import xaionnx
 from tests.tolerances import Tolerance, assert_close
+from xaionnx.record_joining import join_records
 
 
 @pytest.mark.parametrize("target", [3, [3, 5]])

@@ -1,0 +1,227 @@
+"""Scores of data sets that are read in parts: the same bits whatever the parts, and no sample at another's place."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+from models import planted
+from tests import tiny
+from xaionnx import Dataset
+from xaionnx.errors import DataError, ParameterError, XaionnxError
+from xaionnx.evaluation import evaluate, metrics, recommend, score_table
+from xaionnx.evaluation.metric import METRICS
+
+COUNT = 7
+CONTROLS = ("random", "edges", "other_class")
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return load_digits().images[:COUNT, None].astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return tiny.trained("digits_cnn")
+
+
+def same(one, other):
+    np.testing.assert_array_equal(one.values, other.values)
+    assert one.curves.keys() == other.curves.keys()
+    for name, curve in one.curves.items():
+        np.testing.assert_array_equal(curve, other.curves[name])
+    assert one.diagnostics["evaluations"] == other.diagnostics["evaluations"]
+    assert one.provenance["target"] == other.provenance["target"]
+    assert one.provenance["explanation"]["input_sha256"] == other.provenance["explanation"]["input_sha256"]
+    for name, control in one.controls.items():
+        same(control, other.controls[name])
+
+
+@pytest.mark.sampled(percent=40)
+@pytest.mark.parametrize("name", [name for name in metrics() if name not in ("label_randomisation", "similarity")])
+def test_the_size_of_parts_changes_no_bit(model, digits, name):
+    masks = digits[:, 0] > 8
+    data, controls = Dataset.of(digits, masks=masks), CONTROLS if name == "deletion" else ("random",)
+    if METRICS.find(name).compares_samples:
+        with pytest.raises(ParameterError, match="compares all samples with each other"):
+            evaluate(model, data, "saliency", name, batch_size=4)
+        return
+    try:
+        whole = evaluate(model, digits, "input_x_gradient", name, 3, controls=controls, masks=masks)
+    except XaionnxError as error:
+        with pytest.raises(type(error)):
+            evaluate(model, data, "input_x_gradient", name, 3, controls=controls, batch_size=4)
+        return
+    same(evaluate(model, data, "input_x_gradient", name, 3, controls=controls, batch_size=4), whole)
+
+
+def test_a_table_of_parts_is_that_of_the_whole(model, digits):
+    methods, judges = ["saliency", "grad_cam", "lrp"], ["deletion", "sparseness"]
+    whole = score_table(model, digits, methods, judges)
+    for size in (1, 3):
+        parts = []
+        found = score_table(model, Dataset.of(digits), methods, judges, batch_size=size, on_progress=parts.append)
+        assert found.inputs == tuple(f"x[{n}]" for n in range(COUNT))
+        sizes = [size] * 3 + [*range(2 * size, COUNT, size), COUNT]
+        assert [len(one.inputs) for one in parts] == sizes
+        assert [len(one.scores) for one in parts] == [1, 2] + [3] * (len(parts) - 2)
+        for name, metric in itertools.product(methods, judges):
+            np.testing.assert_array_equal(found.scores[name][metric].values, whole.scores[name][metric].values)
+            np.testing.assert_array_equal(
+                found.scores[name][metric].control.values, whole.scores[name][metric].control.values
+            )
+        assert repr(found.standings("deletion")["lrp"]) == repr(whole.standings("deletion")["lrp"])
+
+
+def test_files_of_several_sizes_and_broken_ones_keep_their_places(tmp_path, model, digits):
+    for n, picture in enumerate(digits):
+        np.save(tmp_path / f"{n:02}.npy", picture[None])
+    (tmp_path / "03.npy").write_bytes(b"")
+    (tmp_path / "notes.txt").write_text("no picture")
+    found = score_table(model, Dataset.of(tmp_path), ["saliency"], ["sparseness"], batch_size=4)
+    assert [one.unit for one in found.left_out] == [3, COUNT]
+    assert [name.rpartition("/")[2][:2] for name in found.inputs] == [f"{n:02}" for n in range(COUNT) if n != 3]
+    alone = evaluate(model, np.delete(digits, 3, axis=0), "saliency", "sparseness")
+    np.testing.assert_array_equal(found.scores["saliency"]["sparseness"].values, alone.values)
+    one = evaluate(model, Dataset.of(tmp_path), "saliency", "sparseness", batch_size=4)
+    np.testing.assert_array_equal(one.values, alone.values)
+    assert [each["unit"] for each in one.provenance["left_out"]] == [3, COUNT]
+
+
+def test_a_sample_that_a_method_cannot_explain_costs_no_other_one(model, digits):
+    data = digits.copy()
+    data[5] = np.nan
+    found = score_table(model, Dataset.of(data), ["saliency", "occlusion"], ["sparseness"], batch_size=4)
+    assert [one.unit for one in found.left_out] == [5]
+    assert len(found.inputs) == COUNT - 1
+    assert not found.refused
+    whole = evaluate(model, np.delete(digits, 5, axis=0), "saliency", "sparseness")
+    np.testing.assert_array_equal(found.scores["saliency"]["sparseness"].values, whole.values)
+
+
+def test_a_method_that_fails_for_one_sample_has_no_score_there_alone(monkeypatch, model, digits):
+    from xaionnx.explainers.saliency import Saliency
+
+    inner = Saliency.compute
+
+    def compute(self, request):
+        if any((array == digits[6]).all(axis=(-3, -2, -1)).any() for array in request.feeds.values()):
+            raise DataError("This one fails.")
+        return inner(self, request)
+
+    monkeypatch.setattr(Saliency, "compute", compute)
+    found = score_table(model, Dataset.of(digits), ["saliency", "lrp"], ["deletion"], batch_size=4)
+    scores = found.scores["saliency"]["deletion"]
+    assert np.flatnonzero(np.isnan(scores.values)).tolist() == [6]
+    assert scores.reasons == {6: "This one fails."}
+    assert np.isnan(scores.control.values[6])
+    assert not found.refused
+    assert found.scores["lrp"]["deletion"].count == COUNT
+    alone = evaluate(model, Dataset.of(digits), "saliency", "deletion", batch_size=4)
+    np.testing.assert_array_equal(alone.values, scores.values)
+
+
+def test_what_does_not_apply_is_tried_on_a_few_samples_only(monkeypatch, model, digits):
+    from xaionnx.explainers.saliency import Saliency
+
+    tried = []
+
+    def compute(self, request):
+        tried.append(len(request.samples))
+        raise DataError("It never works.")
+
+    monkeypatch.setattr(Saliency, "compute", compute)
+    found = score_table(model, Dataset.of(digits), ["saliency", "grad_cam"], ["sparseness"], batch_size=4)
+    assert found.refused == {"saliency": "It never works."}
+    assert tried == [4, 2, 1, 1, 2, 1]
+    with pytest.raises(DataError, match="never works"):
+        evaluate(model, Dataset.of(digits), "saliency", "sparseness", batch_size=4)
+
+
+def test_time_that_is_used_up_leaves_the_scores_of_the_first_samples(model, digits):
+    now = [0.0]
+
+    def part(table):
+        now[0] += 40
+
+    found = score_table(
+        *(model, Dataset.of(digits), ["saliency"], ["sparseness"]),
+        budget_s=35,
+        clock=lambda: now[0],
+        batch_size=4,
+        on_progress=part,
+    )
+    assert found.inputs == tuple(f"x[{n}]" for n in range(4))
+    assert found.stopped.startswith("The time is used up.")
+    assert found.scores["saliency"]["sparseness"].count == 4
+    assert found.to_dict()["stopped"] == found.stopped
+
+
+def test_an_iterable_is_scored_as_the_array_of_its_items(model, digits):
+    whole = score_table(model, digits, ["saliency"], ["sparseness"])
+    found = score_table(model, Dataset.of(iter(digits)), ["saliency"], ["sparseness"], batch_size=4)
+    np.testing.assert_array_equal(
+        found.scores["saliency"]["sparseness"].values, whole.scores["saliency"]["sparseness"].values
+    )
+
+
+@pytest.mark.parametrize("form", ["array", "iterable", "files"])
+def test_a_recommendation_reads_no_more_than_it_judges_and_is_the_same(tmp_path, model, digits, form):
+    whole = recommend(model, digits, methods=["saliency", "grad_cam", "lrp"], metrics=["deletion", "sparseness"])
+    for n, picture in enumerate(digits):
+        np.save(tmp_path / f"{n:02}.npy", picture[None])
+    data = {"array": digits, "iterable": iter(digits), "files": tmp_path}[form]
+    rounds = []
+    found = recommend(
+        model,
+        Dataset.of(data),
+        methods=["saliency", "grad_cam", "lrp"],
+        metrics=["deletion", "sparseness"],
+        on_progress=rounds.append,
+    )
+    assert set(found.ranking) == set(whole.ranking)
+    assert [len(one.table.inputs) for one in rounds] == [2, 2, 2, 2, 4, 7]
+    for name, each in whole.table.scores.items():
+        for metric, scores in each.items():
+            # Which methods go on depends on what they cost.
+            own = found.table.scores[name][metric].values
+            both = min(len(own), len(scores.values))
+            np.testing.assert_array_equal(own[:both], scores.values[:both])
+
+
+def test_nothing_that_can_be_read_is_said(tmp_path, model, digits):
+    for n in range(3):
+        (tmp_path / f"{n}.npy").write_bytes(b"")
+    for work in (
+        lambda data: score_table(model, data, ["saliency"], ["sparseness"]),
+        lambda data: evaluate(model, data, "saliency", "sparseness"),
+        lambda data: recommend(model, data, methods=["saliency"]),
+    ):
+        with pytest.raises(DataError, match=r"0\.npy"):
+            work(Dataset.of(tmp_path))
+    with pytest.raises(ParameterError, match="'batch_size' parameter"):
+        score_table(model, Dataset.of(digits), ["saliency"], ["sparseness"], batch_size=0)
+    with pytest.raises(ParameterError, match="masks of its own"):
+        score_table(model, Dataset.of(digits), ["saliency"], ["sparseness"], masks=digits > 0)
+
+
+def test_duplicates_and_shuffled_samples_have_the_scores_of_their_content(model, digits):
+    order = np.array([4, 4, 0, 6, 2])
+    found = evaluate(model, Dataset.of(digits[order]), "saliency", "deletion", batch_size=2)
+    whole = evaluate(model, digits, "saliency", "deletion")
+    np.testing.assert_array_equal(found.values, whole.values[order])
+    np.testing.assert_array_equal(found.control.values, whole.control.values[order])
+
+
+def test_rows_of_a_table_are_scored_in_parts(tmp_path):
+    linear = planted.load(planted.linear([[4.0, 3.0, 2.0, 1.0]]))
+    x = np.random.default_rng(0).normal(size=(50, 4)).astype(np.float32)
+    np.savetxt(tmp_path / "x.csv", x, delimiter=",", header="a,b,c,d", comments="", fmt="%.9g")
+    data = Dataset.of(tmp_path / "x.csv")
+    with pytest.warns(UserWarning, match="no spec names the columns"):
+        found = evaluate(linear, data, "input_x_gradient", "infidelity", batch_size=7)
+    np.testing.assert_array_equal(found.values, evaluate(linear, x, "input_x_gradient", "infidelity").values)

@@ -1,0 +1,171 @@
+"""What people met who ran explainers over data sets. The log is pass.toml."""
+
+from __future__ import annotations
+
+import gc
+import re
+import tomllib
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import xaionnx
+from tests.tiny import trained
+from xaionnx import Dataset, Run
+from xaionnx.evaluation import evaluate, score_table
+from xaionnx.runs import plan
+
+REPORTS = tomllib.loads(Path(__file__).with_name("pass.toml").read_text(encoding="utf-8"))["report"]
+# Beside this file, tests of the data sets and runs themselves hold a report.
+ELSEWHERE = {
+    "test_labels_that_fit_several_files_or_none_are_refused": "tests/data/test_dataset.py",
+    "test_it_may_be_stopped_between_the_files": "tests/runs/test_compaction.py",
+    "test_a_parquet_file_has_the_rows_with_values_and_shapes": "tests/runs/test_compaction.py",
+}
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return np.load("models/data/mnist_sample.npz")["images"][:6].astype(np.float32) / 255
+
+
+@pytest.fixture(scope="module")
+def model():
+    return trained("mnist_cnn")
+
+
+def maps(run):
+    return np.concatenate([row.values for row in run])
+
+
+def pictures(folder, digits, names):
+    for digit, name in zip(digits, names, strict=False):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray((255 * digit[0]).astype(np.uint8)).save(path)
+    return folder
+
+
+def test_reports_are_numbered_sorted_and_held():
+    assert [report["number"] for report in REPORTS] == list(range(1, len(REPORTS) + 1))
+    assert [report["link"].lower() for report in REPORTS] == sorted(report["link"].lower() for report in REPORTS)
+    for report in REPORTS:
+        for name in report["tests"]:
+            place = Path(ELSEWHERE.get(name, __file__))
+            assert re.search(rf"^def {name}\(", place.read_text(encoding="utf-8"), re.MULTILINE), name
+
+
+def test_scores_and_controls_do_not_depend_on_the_parts(model, digits):
+    whole = evaluate(model, digits, "saliency", "deletion", steps=4)
+    for size in (1, 4):
+        found = evaluate(model, Dataset.of(digits), "saliency", "deletion", steps=4, batch_size=size)
+        np.testing.assert_array_equal(found.values, whole.values)
+        np.testing.assert_array_equal(found.control.values, whole.control.values)
+
+
+def test_more_samples_take_no_more_memory(tmp_path, model, monkeypatch):
+    monkeypatch.setattr(plan, "_BYTES", 2**17)
+
+    def peak(count):
+        rng = np.random.default_rng(0)
+        samples = (rng.random((1, 28, 28), np.float32) for _ in range(count))
+        gc.collect()
+        tracemalloc.start()
+        run = xaionnx.explain_all(model, samples, "grad_cam", 3, to=tmp_path / f"{count}")
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert len(run) == count
+        return most
+
+    peak(20)
+    few, many = peak(100), peak(400)
+    # The further maps, as float32 in the shape of the input, take 0.94 MB.
+    assert many < few + 400_000
+
+
+def test_the_order_of_samples_changes_no_row(tmp_path, model, digits):
+    order = [3, 0, 5, 1, 4, 2]
+    one = xaionnx.explain_all(model, digits, "grad_cam", to=tmp_path / "one")
+    other = xaionnx.explain_all(model, digits[order], "grad_cam", to=tmp_path / "other")
+    np.testing.assert_array_equal(maps(other), maps(one)[order])
+    assert [row.target[0] for row in other] == [one[n].target[0] for n in order]
+
+
+def test_copies_of_a_sample_have_its_map(tmp_path, model, digits):
+    run = xaionnx.explain_all(model, np.repeat(digits[2:3], 5, axis=0), "grad_cam", to=tmp_path / "run")
+    found = maps(run)
+    assert found[0].any()
+    np.testing.assert_array_equal(found, np.repeat(found[:1], 5, axis=0))
+
+
+def test_a_loader_is_read_item_by_item(tmp_path, model, digits):
+    whole = maps(xaionnx.explain_all(model, digits, "grad_cam", to=tmp_path / "whole"))
+    pairs = zip(digits, (7, 2, 1, 0, 4, 1), strict=True)
+    run = xaionnx.explain_all(model, pairs, "grad_cam", to=tmp_path / "run")
+    np.testing.assert_array_equal(maps(run), whole)
+    assert run.labels == (7, 2, 1, 0, 4, 1)
+    batches = xaionnx.explain_all(model, iter([digits[:3], digits[3:]]), "grad_cam", to=tmp_path / "batches")
+    assert len(batches) == 0
+    assert [one.unit for one in batches.refused] == [0, 1]
+    assert "expects (N, 1, 28, 28) float32. Got (1, 3, 1, 28, 28) float32" in batches.refused[0].reason
+
+
+def test_a_corrupted_picture_costs_no_other_one(tmp_path, model, digits):
+    folder = pictures(tmp_path / "photos", digits, [f"{n}.png" for n in range(6)])
+    whole = evaluate(model, Dataset.of(folder), "saliency", "sparseness").values
+    (folder / "2.png").write_bytes((folder / "2.png").read_bytes()[:-40])
+    (folder / "4.png").write_bytes(b"")
+    run = xaionnx.explain_all(model, folder, "saliency", to=tmp_path / "run")
+    assert [Path(one.name).name for one in run.refused] == ["2.png", "4.png"]
+    table = score_table(model, Dataset.of(folder), ["saliency"], ["sparseness"])
+    assert [Path(one.name).name for one in table.left_out] == ["2.png", "4.png"]
+    np.testing.assert_array_equal(table.scores["saliency"]["sparseness"].values, whole[[0, 1, 3, 5]])
+
+
+@pytest.mark.parametrize("kept", [0.0, 0.5, 0.99])
+def test_a_part_that_was_cut_short_is_done_again(tmp_path, model, digits, kept):
+    digest = xaionnx.explain_all(model, digits, "grad_cam", to=tmp_path / "run").digest()
+    part = Run.open(tmp_path / "run").parts[1].path
+    part.write_bytes(part.read_bytes()[: int(kept * part.stat().st_size)])
+    assert xaionnx.explain_all(model, digits, "grad_cam", to=tmp_path / "run").digest() == digest
+
+
+def test_labels_of_folders_are_their_names(tmp_path, model, digits):
+    folder = pictures(tmp_path / "photos", digits, ["1/a.png", "2/a.png", "10/a.png", "11/b.png", "2/b.png"])
+    run = xaionnx.explain_all(model, folder, "saliency", to=tmp_path / "run")
+    found = {row.provenance["inputs"][0]: label for row, label in zip(run, run.labels, strict=True)}
+    assert len(found) == 5
+    for name, label in found.items():
+        assert Path(name).parent.name == label
+
+
+def test_rows_are_in_the_order_of_the_data_whoever_is_done_first(tmp_path, model, digits):
+    one = xaionnx.explain_all(model, digits, "grad_cam", to=tmp_path / "one")
+    for share in (3, 1, 2):
+        run = xaionnx.explain_all(model, digits, "grad_cam", to=tmp_path / "shares", shard=(share, 3))
+    assert run.units.tolist() == list(range(6))
+    assert run.digest() == one.digest()
+
+
+def test_results_stay_with_their_names_and_labels(tmp_path, model, digits):
+    names = [f"{n}.png" for n in range(6)]
+    folder = pictures(tmp_path / "photos", digits, names)
+    (folder / "1.png").write_text("no picture")
+    (tmp_path / "labels.csv").write_text("file,label\n" + "\n".join(f"{name},label of {name}" for name in names))
+    data = Dataset.of(folder, labels=tmp_path / "labels.csv")
+    run = xaionnx.explain_all(model, data, "saliency", to=tmp_path / "run")
+    left = [name for name in names if name != "1.png"]
+    assert [Path(row.provenance["inputs"][0]).name for row in run] == left
+    assert run.labels == tuple(f"label of {name}" for name in left)
+    for row, name in zip(run, left, strict=True):
+        np.testing.assert_array_equal(row.values, xaionnx.explain(model, folder / name, "saliency").values)
+
+
+def test_what_is_written_is_never_changed(tmp_path, model, digits):
+    jobs_done = xaionnx.explain_all(model, digits, "grad_cam", to=tmp_path / "run", shard=(1, 2))
+    before = {part.path: (part.path.stat().st_ino, part.path.read_bytes()) for part in jobs_done.parts}
+    xaionnx.explain_all(model, digits, "grad_cam", to=tmp_path / "run", shard=(2, 2))
+    assert {path: (path.stat().st_ino, path.read_bytes()) for path in before} == before

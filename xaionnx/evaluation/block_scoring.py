@@ -1,0 +1,306 @@
+"""BlockScoring: the scores of methods by metrics for one block of samples after another."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import reduce
+from typing import Final, final
+
+import numpy as np
+
+from xaionnx.data.block import Block, Refused
+from xaionnx.errors import DataError, ParameterError, TimeLimitError, XaionnxError
+from xaionnx.evaluation.evidence import Evidence
+from xaionnx.evaluation.joining import followed_by, joined, not_measured
+from xaionnx.evaluation.judging import NO_MASKS, evidence_of, with_known_controls
+from xaionnx.evaluation.metric import Metric
+from xaionnx.evaluation.samples import Blocks, check_in_parts, name_of, numbered
+from xaionnx.evaluation.scores import Scores
+from xaionnx.evaluation.table import ScoreTable
+from xaionnx.evaluation.time_share import TimeShare
+from xaionnx.explainer import Explainer
+from xaionnx.layers.dry_run import DryRun
+from xaionnx.request import Request
+from xaionnx.runtime import progress
+from xaionnx.runtime.model import Model
+from xaionnx.targets.resolve import FixedTerms
+from xaionnx.typing import TargetLike
+
+# What costs one method or one score, and not the others.
+_OF_ONE: Final = (XaionnxError, MemoryError, OSError)
+# A metric with its parameters, and a control.
+_Known = tuple[str, str]
+
+
+def scores_in_parts(blocks: Blocks, scored: Callable[[Block], Scores]) -> Scores:
+    """Return the scores of all blocks as one; those of samples that cannot be scored are NaN.
+
+    Raises
+    ------
+    DataError
+        No sample can be read.
+    XaionnxError
+        No sample can be scored.
+    """
+    attempts, refused = blocks.attempts(), list[Refused]()
+    parts: list[tuple[Block, Scores | XaionnxError]] = []
+    for block, _ in blocks.found:
+        refused += block.refused
+        if block.inputs is not None:
+            parts += attempts.of(block, scored, blocks.model)
+    like = next((part for _, part in parts if isinstance(part, Scores)), None)
+    if like is None:
+        raise _nothing_read(refused)
+    found = (
+        part if isinstance(part, Scores) else not_measured(like, _count(block, blocks.model), str(part))
+        for block, part in parts
+    )
+    whole = reduce(followed_by, found)
+    if not refused:
+        return whole
+    listed = [dataclasses.asdict(one) for one in refused]
+    return dataclasses.replace(whole, provenance={**whole.provenance, "left_out": listed})
+
+
+def _nothing_read(refused: Sequence[Refused]) -> DataError:
+    return DataError(refused[0].reason if refused else "The data set is empty. Give at least one sample.")
+
+
+def _count(block: Block, model: Model) -> int:
+    return 0 if block.inputs is None else len(model.samples(block.inputs.arrays))
+
+
+def table_of(  # noqa: PLR0913 - what scores depend on
+    blocks: Blocks,
+    methods: Sequence[Explainer],
+    metrics: Sequence[Metric],
+    target: TargetLike,
+    *,
+    controls: Sequence[str],
+    seed: int,
+    time_left: TimeShare,
+    on_progress: Callable[[ScoreTable], object] | None = None,
+) -> ScoreTable:
+    """Return the scores of methods by metrics for all samples of some blocks; see `score_table`."""
+    scoring = BlockScoring(blocks, methods, metrics, target, controls, seed)
+    tell = on_progress or _ignore
+    for block, left in blocks.found:
+        try:
+            share = time_left.of(left) if blocks.several else time_left
+        except TimeLimitError as error:
+            scoring.stop(str(error))
+            break
+        further = bool(scoring.table.inputs)
+        scoring.add(block, share, _ignore if further else tell)
+        if further:
+            tell(scoring.whole())
+    progress.phase("")
+    return scoring.whole()
+
+
+def _ignore(table: ScoreTable) -> None:
+    del table
+
+
+@final
+class BlockScoring:
+    """Scores the methods on one block after another; what does not apply, or takes too long, is not tried again.
+
+    Parameters
+    ----------
+    samples : Blocks
+        The blocks that will be added.
+    methods : sequence of Explainer
+    metrics : sequence of Metric
+    target : optional
+        One target; the top class of each sample if None.
+    controls : sequence of str
+    seed : int
+        That of the controls.
+
+    Attributes
+    ----------
+    table : ScoreTable
+        The scores so far.
+    """
+
+    def __init__(
+        self,
+        samples: Blocks,
+        methods: Sequence[Explainer],
+        metrics: Sequence[Metric],
+        target: TargetLike,
+        controls: Sequence[str],
+        seed: int,
+    ) -> None:
+        self._samples, self._model = samples, samples.model
+        self._target, self._controls, self._seed = target, controls, seed
+        self._metrics = list(metrics)
+        self._running = {one.name(): one for one in methods}
+        self._attempts = {name: self._samples.attempts() for name in self._running}
+        self._reads = self._samples.attempts()
+        self._applicable = dict[str, bool]()
+        self._given_up_pairs = set[tuple[str, str]]()
+        self._place = ""
+        self.table = ScoreTable({}, provenance={"model": self._model.name, "model_sha256": self._model.sha256})
+        if not samples.has_masks:
+            self._metrics = [one for one in metrics if "masks" not in one.needs]
+            self._refuse({one.name(): NO_MASKS for one in metrics if "masks" in one.needs})
+        for method in methods:
+            if self._compares(method):
+                del self._running[method.name()]
+        self._metrics = [one for one in self._metrics if not self._compares(one)]
+
+    def _compares(self, one: Explainer | Metric) -> bool:
+        """Whether a method or a metric needs all samples at once, where they are in parts; it is refused then."""
+        try:
+            check_in_parts(one, self._samples)
+        except ParameterError as error:
+            self._refuse({one.name(): str(error)})
+            return True
+        return False
+
+    def _refuse(self, reasons: Mapping[str, str]) -> None:
+        self.table = dataclasses.replace(self.table, refused={**self.table.refused, **reasons})
+
+    def add(self, block: Block, time_left: TimeShare, tell: Callable[[ScoreTable], object]) -> None:
+        """Add the scores of the samples of a block; ``tell`` is called with the table so far after each method.
+
+        Raises
+        ------
+        ParameterError
+            Several targets are given.
+        XaionnxError
+            The model does not run on the first samples.
+        """
+        left_out = list(block.refused)
+        if block.inputs is not None:
+            for part, asked in self._reads.of(block, self._asked, self._model):
+                if isinstance(asked, XaionnxError):
+                    left_out.append(Refused(part.units[0], name_of(part, 0), str(asked)))
+                else:
+                    names = tuple(name_of(part, n) for n in range(len(asked.samples)))
+                    own = numbered(part, asked.inputs, self._model, len(asked.samples))
+                    before, found = self.table, ScoreTable({})
+                    for found in self._scored(own, asked, time_left):
+                        with_names = dataclasses.replace(found, inputs=names)
+                        tell(joined(dataclasses.replace(before, refused=self.table.refused), with_names))
+                    self.table = joined(self.table, dataclasses.replace(found, inputs=names))
+        listed = (*self.table.left_out, *sorted(left_out, key=lambda one: one.unit))
+        self.table = dataclasses.replace(self.table, left_out=listed)
+
+    def stop(self, why: str) -> None:
+        """Note that no further samples are scored, and why."""
+        self.table = dataclasses.replace(self.table, stopped=why)
+
+    def whole(self) -> ScoreTable:
+        """Return the table, without the reasons of what has scores for all of its samples.
+
+        Raises
+        ------
+        DataError
+            No sample could be read.
+        """
+        if not self.table.inputs and self.table.left_out:
+            raise _nothing_read(self.table.left_out)
+        given_up = {f"{name} by {metric}" for name, metric in self._given_up_pairs}
+        scored = {f"{name} by {metric}" for name, each in self.table.scores.items() for metric in each} - given_up
+        scored |= {name for name in self._running if self.table.scores.get(name)}
+        refused = {name: why for name, why in self.table.refused.items() if name not in scored}
+        return dataclasses.replace(self.table, refused=refused)
+
+    def _asked(self, block: Block) -> Request:
+        """The request of the samples of a block, whose target is resolved."""
+        assert block.inputs is not None  # others are not asked for
+        asked = Request(self._model, block.inputs, self._target)
+        if asked.several:
+            raise ParameterError("A metric judges one target at a time. Got a list of targets instead.")
+        _ = asked.resolved
+        return asked
+
+    def _scored(self, block: Block, asked: Request, time_left: TimeShare) -> Iterator[ScoreTable]:
+        """The scores of the samples of a request by the methods so far; ``block`` numbers its units from 0."""
+        if time_left.end is not None and not self._applicable:
+            self._applicable = _applicable(self._running, self._model)
+        waiting, known, found = [*self._running], dict[_Known, Scores](), ScoreTable({})
+        for number, name in enumerate(waiting):
+            self._place = f"method {number + 1} of {len(waiting)}{self._samples.place(len(self.table.inputs))}"
+            progress.phase(f"{name}, {self._place}")
+            try:
+                share = time_left.of(max(1, sum(self._applicable.get(one, True) for one in waiting[number:])))
+                one = self._by(name, block, asked, share, known)
+            except _OF_ONE as error:
+                del self._running[name]
+                self._refuse({name: self._given_up(str(error), name in self.table.scores)})
+            else:
+                found = ScoreTable(
+                    {**found.scores, **one.scores}, {**found.refused, **one.refused}, {**found.seconds, **one.seconds}
+                )
+                yield found
+
+    def _given_up(self, why: str, scored: bool) -> str:
+        return f"left out after {len(self.table.inputs):,} inputs: {why}" if scored else why
+
+    def _by(self, name: str, block: Block, asked: Request, share: TimeShare, known: dict[_Known, Scores]) -> ScoreTable:
+        """The scores of one method; the controls that are the same for all are in ``known``."""
+
+        def explained(some: Block) -> Evidence:
+            assert some.inputs is not None  # each part has samples
+            fixed = FixedTerms.of_rows(asked.resolved, np.unique(some.units))[0]
+            with share.of(2).limit():
+                found = evidence_of(self._model, some.inputs, self._running[name], fixed, some.masks)
+            found.check_of_inputs()
+            return found
+
+        parts = self._attempts[name].of(block, explained, self._model)
+        table = ScoreTable({})
+        for some, evidence in parts:
+            if isinstance(evidence, XaionnxError):
+                found = ScoreTable({name: {}}, {name: str(evidence)})
+            else:
+                found = self._judged(name, evidence, share, known if len(parts) == 1 else {}, len(parts) == 1)
+            table = joined(table, dataclasses.replace(found, inputs=("",) * len({*some.units})))
+        return table
+
+    def _judged(
+        self, name: str, evidence: Evidence, share: TimeShare, known: dict[_Known, Scores], whole: bool
+    ) -> ScoreTable:
+        """The scores by all metrics; ``whole`` is whether the evidence is that of all samples of the block."""
+        scores, refused = dict[str, Scores](), dict[str, str]()
+        judges = [one for one in self._metrics if (name, one.name()) not in self._given_up_pairs]
+        for done, judge in enumerate(sorted(judges, key=_cost)):
+            pair = f"{name} by {judge.name()}"
+            progress.phase(f"{pair}, {self._place}")
+            try:
+                if judge.compares_samples and not whole:
+                    raise ParameterError("It compares all samples with each other, and some have no explanation.")
+                with share.of(len(judges) - done).limit():
+                    scores[judge.name()] = with_known_controls(judge, evidence, self._controls, self._seed, known)
+            except _OF_ONE as error:
+                before = judge.name() in self.table.scores.get(name, {})
+                refused[pair] = str(error)
+                if isinstance(error, TimeLimitError) or not before:
+                    self._given_up_pairs.add((name, judge.name()))
+                    refused[pair] = self._given_up(str(error), before)
+        price = evidence.explanation.diagnostics["seconds"] / len(evidence.samples)
+        ordered = {one.name(): scores[one.name()] for one in judges if one.name() in scores}
+        return ScoreTable({name: ordered}, refused, {name: price})
+
+
+def _cost(judge: Metric) -> tuple[bool, bool]:
+    """An order of metrics by what they cost: without evaluations, with some, and those that explain again."""
+    return "method" in judge.needs, judge.category() not in ("complexity", "localisation")
+
+
+def _applicable(methods: Mapping[str, Explainer], model: Model) -> dict[str, bool]:
+    """Which methods the model seems to allow: the others will take no time."""
+    dry_run, found = DryRun.of(model), dict[str, bool]()
+    for name, method in methods.items():
+        try:
+            method.validate(dry_run)
+        except XaionnxError:
+            found[name] = False
+        else:
+            found[name] = True
+    return found

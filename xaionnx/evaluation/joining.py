@@ -1,0 +1,106 @@
+"""Scores of further samples, after those of the samples before them."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Final
+
+import numpy as np
+
+from xaionnx.consistency import BY_SAMPLE
+from xaionnx.evaluation.scores import Scores
+from xaionnx.evaluation.table import ScoreTable
+from xaionnx.typing import Array, Document
+
+_NO_TIME: Final = "there was no time"
+_BY_SAMPLE: Final = {*BY_SAMPLE, "target"}
+
+
+def joined(table: ScoreTable, found: ScoreTable) -> ScoreTable:
+    """Return the table with the scores of further samples; those of methods that these lack end where they do."""
+    scores = {name: dict(each) for name, each in table.scores.items()}
+    before, more = len(table.inputs), len(found.inputs)
+    refused = {**table.refused, **found.refused}
+    for name, each in found.scores.items():
+        own = scores.setdefault(name, {})
+        for metric in dict.fromkeys([*own, *each]):
+            first, second = own.get(metric), each.get(metric)
+            like = first or second
+            assert like is not None  # one of both has the metric
+            why = refused.get(f"{name} by {metric}", refused.get(name, _NO_TIME))
+            first, second = first or not_measured(like, before, why), second or not_measured(like, more, why)
+            own[metric] = followed_by(first, second) if before else second
+    seconds = dict(table.seconds)
+    for name, price in found.seconds.items():
+        seconds[name] = (seconds.get(name, price) * before + price * more) / max(1, before + more)
+    return ScoreTable(
+        scores,
+        refused,
+        seconds,
+        {**table.provenance, **found.provenance},
+        inputs=(*table.inputs, *found.inputs),
+        left_out=(*table.left_out, *found.left_out),
+        stopped=found.stopped or table.stopped,
+    )
+
+
+def not_measured(like: Scores, count: int, why: str) -> Scores:
+    """Return the scores, of the kind of others, of samples that have none."""
+    return dataclasses.replace(
+        like,
+        values=np.full(count, np.nan),
+        reasons=dict.fromkeys(range(count), why),
+        curves={},
+        controls={name: not_measured(one, count, why) for name, one in like.controls.items()},
+        diagnostics={"evaluations": [0] * count, "seconds": 0.0},
+        provenance={"target": [""] * count},
+        maps={},
+    )
+
+
+def followed_by(first: Scores, second: Scores) -> Scores:
+    """Return the scores of some samples and of those after them."""
+    count, more = len(first.values), len(second.values)
+    return dataclasses.replace(
+        first,
+        values=np.concatenate([first.values, second.values]),
+        reasons={**first.reasons, **{count + n: reason for n, reason in second.reasons.items()}},
+        curves={
+            name: _curves(first.curves.get(name), second.curves.get(name), count, more)
+            for name in dict.fromkeys([*first.curves, *second.curves])
+        },
+        controls={name: followed_by(one, second.controls[name]) for name, one in first.controls.items()},
+        diagnostics=_diagnostics(first.diagnostics, second.diagnostics),
+        provenance=_provenance(first.provenance, second.provenance, count, more),
+        maps=first.maps or second.maps,
+    )
+
+
+def _curves(first: Array | None, second: Array | None, count: int, more: int) -> Array:
+    """Curves (N, K) of both; those of fewer points end with NaN."""
+    longest = max(0 if one is None else one.shape[1] for one in (first, second))
+    whole = np.full((count + more, longest), np.nan)
+    if first is not None:
+        whole[:count, : first.shape[1]] = first
+    if second is not None:
+        whole[count:, : second.shape[1]] = second
+    return whole
+
+
+def _diagnostics(first: Document, second: Document) -> Document:
+    """Lists one after another, and sums of numbers."""
+    return {name: first[name] + second[name] if name in second else first[name] for name in first}
+
+
+def _provenance(first: Document, second: Document, count: int, more: int) -> Document:
+    """What records say: lists with an entry for each sample one after another, anything else that of the first."""
+    found: Document = {}
+    for name in dict.fromkeys([*first, *second]):
+        one, other = first.get(name), second.get(name)
+        if isinstance(one, dict) or isinstance(other, dict):
+            found[name] = _provenance(one or {}, other or {}, count, more)
+        elif name in _BY_SAMPLE:
+            found[name] = [*(one or [None] * count), *(other or [None] * more)]
+        else:
+            found[name] = one if name in first else other
+    return found

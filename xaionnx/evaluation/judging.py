@@ -1,0 +1,135 @@
+"""Judging: the scores of the attributions of some samples by a metric, beside those of controls."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import numpy as np
+
+from xaionnx import discovery
+from xaionnx.data.inputs import Inputs
+from xaionnx.errors import DataError, ParameterError
+from xaionnx.evaluation.controls import CONTROLS
+from xaionnx.evaluation.evidence import Evidence
+from xaionnx.evaluation.metric import Measure, Metric
+from xaionnx.evaluation.scores import Scores
+from xaionnx.explainer import Explainer
+from xaionnx.explanation import Explanation
+from xaionnx.record import recorded_parameters
+from xaionnx.request import Request
+from xaionnx.runtime.model import Model
+from xaionnx.typing import Array, InputLike, TargetLike
+
+NO_MASKS: Final = "the metric needs the true places. Give masks, (N, ...) of bool."
+
+
+def with_controls(judge: Metric, evidence: Evidence, controls: Sequence[str], seed: int) -> Scores:
+    if "masks" in judge.needs and evidence.masks is None:
+        raise ParameterError(f"{judge.name()}: {NO_MASKS}")
+    return dataclasses.replace(_scores(judge, evidence), controls=_controls(judge, evidence, controls, seed))
+
+
+def with_known_controls(
+    judge: Metric, evidence: Evidence, names: Sequence[str], seed: int, known: dict[tuple[str, str], Scores]
+) -> Scores:
+    """The scores, with controls that are the same whatever method is judged from those that are known."""
+    scores, metric = _scores(judge, evidence), repr(judge)
+    found = {name: known[metric, name] for name in names if (metric, name) in known}
+    found |= _controls(judge, evidence, [name for name in names if name not in found], seed)
+    known |= {(metric, name): found[name] for name in names if not CONTROLS.find(name).follows_method}
+    return dataclasses.replace(scores, controls={name: found[name] for name in names})
+
+
+def _controls(judge: Metric, evidence: Evidence, names: Sequence[str], seed: int) -> dict[str, Scores]:
+    """The scores of the controls with these names."""
+    found = {}
+    for name in names:
+        control = CONTROLS.find(name)(judged=evidence.explainer, seed=seed)
+        explanation = control.explain(evidence.request).samples_first()
+        found[name] = _scores(judge, dataclasses.replace(evidence, explanation=explanation, explainer=control))
+    return found
+
+
+def evidence_of(
+    model: Model,
+    x: InputLike | Inputs,
+    method: str | Explainer | Explanation,
+    target: TargetLike,
+    masks: Array | None,
+) -> Evidence:
+    if isinstance(method, Explanation):
+        if method.several_targets:
+            raise ParameterError(
+                "A metric judges one target, and this Explanation has several. Take one: result['name']."
+            )
+        request, explainer, explanation = Request(model, x, target), None, method.samples_first()
+        _check_same(request, explanation)
+    else:
+        explainer = discovery.configured(method, {}).bind(model)
+        request = explainer.request(model, x, target)
+        if request.several:
+            raise ParameterError("A metric judges one target at a time. Got a list of targets instead.")
+        explanation = explainer.explain(request).samples_first()
+    return Evidence(request, explanation, explainer, masks)
+
+
+def _check_same(request: Request, explanation: Explanation) -> None:
+    """Check that a record explains the samples and the target of a request."""
+    if explanation.samples != len(request.samples):
+        raise DataError(f"The Explanation has {explanation.samples} samples, and x has {len(request.samples)}.")
+    for array in explanation.values.values() if isinstance(explanation.values, dict) else [explanation.values]:
+        broken = np.flatnonzero(~np.isfinite(array).reshape(len(array), -1).all(axis=1))
+        if len(broken):
+            raise DataError(
+                f"The values of sample {broken[0]} hold NaN or infinity, which have no order. Explain it again."
+            )
+    close = np.isclose(explanation.prediction, request.resolved.prediction[0], rtol=1e-3, atol=1e-5)
+    if (explanation.target == request.resolved.names[0]).all() and close.all():
+        return
+    n = int(np.flatnonzero((explanation.target != request.resolved.names[0]) | ~close)[0])
+    raise ParameterError(
+        f"The Explanation is of {explanation.target[n]} = {explanation.prediction[n]:.4g} at sample {n}, and this call "
+        f"of {request.resolved.names[0][n]} = {request.resolved.prediction[0][n]:.4g}. Give the same model, samples "
+        "and target."
+    )
+
+
+def _scores(judge: Metric, evidence: Evidence) -> Scores:
+    began, before = time.perf_counter(), evidence.request.evaluations.rows.copy()
+    measure = judge.measure(evidence)
+    _check_bounds(judge, measure)
+    return Scores(
+        judge.name(),
+        evidence.explanation.method,
+        measure.values,
+        judge.direction,
+        judge.bounds,
+        measure.reasons,
+        measure.curves,
+        diagnostics={
+            "evaluations": (evidence.request.evaluations.rows - before).tolist(),
+            "seconds": round(time.perf_counter() - began, 6),
+        },
+        provenance={
+            "metric": _settings(judge),
+            **measure.facts,
+            "target": evidence.explanation.target.tolist(),
+            "explanation": dict(evidence.explanation.provenance),
+        },
+        category=judge.category(),
+        maps=measure.maps,
+    )
+
+
+def _check_bounds(judge: Metric, measure: Measure) -> None:
+    """Check that scores are within the bounds that the metric declares: a fault of the metric otherwise."""
+    known = measure.values[np.isfinite(measure.values)]
+    low, high = judge.bounds
+    assert ((known >= low - 1e-6) & (known <= high + 1e-6)).all(), f"{judge.name()} scored outside {judge.bounds}"
+
+
+def _settings(judge: Metric) -> Mapping[str, object]:
+    return {"name": judge.name(), **recorded_parameters(judge, {})}

@@ -1,0 +1,242 @@
+"""The samples that are scored, in blocks: those of a data set one after another, or all that are in memory at once."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import chain, islice
+from typing import Final, TypeVar, final
+
+from xaionnx.data.block import Block
+from xaionnx.data.dataset import Dataset
+from xaionnx.data.inputs import Inputs
+from xaionnx.errors import ParameterError, TimeLimitError, XaionnxError
+from xaionnx.evaluation.metric import Metric
+from xaionnx.explainer import Explainer
+from xaionnx.runtime.model import Model
+from xaionnx.short_repr import short_repr
+from xaionnx.typing import Array, InputLike
+
+T = TypeVar("T")
+
+# Files that are scored at once; rows are small, and as many as make up this many bytes are.
+_FILES: Final = 64
+_BYTES: Final = 2**24
+_ROWS: Final = 4096
+# What fails for so many samples and worked for none fails for all.
+_TRIED: Final = 3
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """The samples to score.
+
+    Attributes
+    ----------
+    model : Model
+    whole : Block or None
+        All samples, if they are in memory.
+    dataset : Dataset or None
+        Otherwise where they are.
+    """
+
+    model: Model
+    whole: Block | None
+    dataset: Dataset | None = None
+
+    __repr__ = short_repr
+
+    @classmethod
+    def of(cls, model: Model, x: InputLike | Inputs | Dataset, masks: Array | None = None) -> Samples:
+        """Return the samples of anything that can be scored.
+
+        Raises
+        ------
+        ParameterError
+            Masks are given beside a data set, which has its own.
+        """
+        if isinstance(x, Dataset):
+            if masks is not None:
+                raise ParameterError("A data set has masks of its own. Give them to it: Dataset.of(x, masks=masks).")
+            return cls(model, None, x)
+        inputs = x if isinstance(x, Inputs) else model.read(x)
+        block = numbered(Block(0, 0, inputs, masks=masks), inputs, model, len(model.samples(inputs.arrays)))
+        return cls(model, block)
+
+    @property
+    def count(self) -> int | None:
+        """The number of units; None for an iterable, whose end is not known."""
+        return self.dataset.count if self.dataset is not None else self._block.stop
+
+    @property
+    def _block(self) -> Block:
+        assert self.whole is not None  # either is given
+        return self.whole
+
+    def blocks(self, batch_size: int | None = None, start: int = 0, stop: int | None = None) -> Blocks:
+        """Return the units from ``start`` to ``stop``, or all; at most ``batch_size`` of them are in memory at a time.
+
+        Raises
+        ------
+        ParameterError
+            The number is no int of at least 1.
+        """
+        if batch_size is not None and (type(batch_size) is not int or batch_size < 1):
+            raise ParameterError(
+                f"The 'batch_size' parameter must be an int in [1, inf) or None. Got {batch_size!r} instead."
+            )
+        dataset, count = self.dataset, self.count
+        end = count if stop is None else stop if count is None else min(stop, count)
+        if dataset is None:
+            assert end is not None  # what is in memory has an end
+            block = self._block if (start, end) == (0, count) else self._block.within(start, end, self.model.shared)
+            return Blocks(self, iter([(block, 1)]), end - start, several=False)
+        size = batch_size or self._size(dataset)
+        found = dataset.batches(self.model, size, start, end)
+        first = [*islice(found, 2)]
+        left = ((block, 2 if end is None else -(-(end - block.start) // size)) for block in chain(first, found))
+        return Blocks(self, left, size, several=len(first) > 1)
+
+    def _size(self, dataset: Dataset) -> int:
+        """How many units are in memory at once, if nothing is said."""
+        if dataset.units.alone or not dataset.count:
+            return _FILES
+        inputs = dataset.read(self.model, 0, 1)[0].inputs
+        bytes_ = 0 if inputs is None else sum(array.nbytes for array in inputs.arrays.values())
+        return max(1, min(_ROWS, _BYTES // max(1, bytes_)))
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Blocks:
+    """Blocks of samples that follow each other, each read when it is needed.
+
+    Attributes
+    ----------
+    samples : Samples
+    found : iterator
+        Each block, and how many are left with it, of an iterable always two.
+    size : int
+        How many units a block has at most.
+    several : bool
+        Whether there is more than one block.
+    """
+
+    samples: Samples
+    found: Iterator[tuple[Block, int]]
+    size: int
+    several: bool
+
+    __repr__ = short_repr
+
+    @property
+    def model(self) -> Model:
+        """The model."""
+        return self.samples.model
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether the true places are given."""
+        block, dataset = self.samples.whole, self.samples.dataset
+        if dataset is not None:
+            return dataset.masks_given is not None
+        return block is not None and block.masks is not None
+
+    def attempts(self) -> Attempts:
+        """Return what leaves out the faulty samples of a data set; those in memory are a user's own to choose."""
+        return Attempts(halves=self.samples.dataset is not None)
+
+    def place(self, done: int) -> str:
+        """Return which samples are scored after ``done`` others, in words; empty if these are all."""
+        if not self.several:
+            return ""
+        count = self.samples.count
+        return f", inputs from {done + 1:,} on" + ("" if count is None else f" of {count:,}")
+
+
+def check_in_parts(one: Explainer | Metric, blocks: Blocks) -> None:
+    """Check that a method or a metric can be used on some samples after others.
+
+    Raises
+    ------
+    ParameterError
+        It compares all samples with each other.
+    """
+    if blocks.several and one.compares_samples:
+        raise ParameterError(
+            f"{one.name()} compares all samples with each other, and they are scored in parts of {blocks.size:,}. "
+            "Raise batch_size to their number, or score fewer."
+        )
+
+
+def name_of(block: Block, n: int) -> str:
+    """Return the name of a sample."""
+    names = () if block.inputs is None else block.inputs.names
+    return names[n] if names else f"x[{block.units[n]}]"
+
+
+@dataclass(eq=False)
+class Attempts:
+    """Does something with blocks, and where it fails with their halves, so that only the faulty samples are left out.
+
+    Attributes
+    ----------
+    halves : bool
+        Whether halves are tried; otherwise one faulty sample is an error of all.
+    done : bool
+        Whether it worked for a sample yet: otherwise what fails for the first ones fails for all.
+    """
+
+    halves: bool
+    done: bool = False
+    _failed: int = 0
+
+    def of(self, block: Block, work: Callable[[Block], T], model: Model) -> list[tuple[Block, T | XaionnxError]]:
+        """Return the results of the parts of a block, or the error of a sample that is a part of its own.
+
+        Raises
+        ------
+        XaionnxError
+            It works for no sample.
+        TimeLimitError
+            The time is used up.
+        """
+        if not self.halves:
+            return [(block, work(block))]
+        found = list(self._parts(block, work, model))
+        if not self.done:
+            raise next(result for _, result in found if isinstance(result, XaionnxError))
+        return found
+
+    def _parts(
+        self, block: Block, work: Callable[[Block], T], model: Model
+    ) -> Iterator[tuple[Block, T | XaionnxError]]:
+        try:
+            result = work(block)
+        except TimeLimitError:
+            raise
+        except XaionnxError as error:
+            units = sorted({*block.units})
+            if len(units) > 1:
+                # Between two units, so that both halves have one.
+                middle = units[len(units) // 2]
+                for start, stop in ((block.start, middle), (middle, block.stop)):
+                    yield from self._parts(block.within(start, stop, model.shared), work, model)
+                return
+            self._failed += 1
+            if not self.done and self._failed >= _TRIED:
+                raise
+            yield block, error
+        else:
+            self.done = True
+            yield block, result
+
+
+def numbered(block: Block, inputs: Inputs, model: Model, count: int) -> Block:
+    """Return a block of these inputs whose units are its ``count`` samples, from 0 on."""
+    rows = max((len(array) for name, array in inputs.arrays.items() if name not in model.shared), default=count)
+    # All rows may be one sample together.
+    units = tuple(range(count)) if rows == count else (0,) * rows
+    return dataclasses.replace(block, start=0, stop=count, inputs=inputs, units=units, refused=())
