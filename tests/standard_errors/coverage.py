@@ -60,6 +60,8 @@ def _plain(value: Any) -> Any:
 ALL = {"budget": 2 * 2**PLAYERS}
 PAIRS, SIXES, TEN_AND_TWO = (np.arange(PLAYERS) // size for size in (2, 6, 10))
 INDICES = ("k_sii", "sii", "stii", "fsii", "bii", "fbii")
+# Steps as wide as the changes of the model that jumps.
+WIDE = "finite_differences:random:16:step=0.3"
 OTHERS = ("fsii", "bii", "fbii")
 CASES = (
     Case("lime", {"budget": 60}),
@@ -71,10 +73,12 @@ CASES = (
     Case("lime", {"budget": 300, "surrogate": "tree"}, has_errors=False),
     Case("lime", {"budget": 400, "rows": 4}),
     Case("lime", {"budget": 300, "kernel_width": 0.75}),
+    Case("lime", {"budget": 3600, "background": 12, "expectation": "conditional", "neighbours": 3}),
     Case("lime", {"budget": 300, "neighbourhood": "bins", "background": 60}),
     Case("lime", {"budget": 300, "neighbourhood": "bins", "background": 60, "select": 3}, has_errors=False),
     Case("kernel_shap", {"budget": 120}, ALL),
     Case("kernel_shap", {"budget": 400}, ALL),
+    Case("kernel_shap", {"budget": 400, "ridge": 0.1}, ALL),
     Case("kernel_shap", {"budget": 600, "tolerance": 0.1}, {"method": "exact_shapley"}),
     Case("kernel_shap", {"budget": 300, "l1": 4}, has_errors=False),
     Case("kernel_shap", {"budget": 800, "rows": 4}, {"method": "exact_shapley"}),
@@ -89,6 +93,7 @@ CASES = (
     Case("shapley_sampling", {"budget": 200, "scheme": "plain"}, {"method": "exact_shapley"}),
     Case("shapley_sampling", {"budget": 400, "scheme": "orthogonal"}, {"method": "exact_shapley"}, has_errors=False),
     Case("shapley_sampling", {"budget": 1300, "scheme": "orthogonal"}, {"method": "exact_shapley"}),
+    Case("shapley_sampling", {"budget": 900, "tolerance": 0.15}, {"method": "exact_shapley"}),
     Case("shapley_sampling", {"budget": 800, "rows": 4}, {"method": "exact_shapley"}),
     Case("shapley_sampling", {"budget": 100, "null": 4}, {"method": "exact_shapley"}),
     Case("banzhaf", {"budget": 80}, ALL),
@@ -118,15 +123,20 @@ CASES = (
     Case("sobol", {"budget": 512 * (PLAYERS + 2) + 1}, has_errors=False),
     Case("sobol", {"budget": 256 * (PLAYERS + 2) + 1, "replicates": 8}, has_errors=False),
     Case("sobol", {"budget": 512 * (PLAYERS + 2) + 1, "replicates": 4}),
+    Case("sobol", {"budget": 512 * (PLAYERS + 2) + 1, "replicates": 8}),
     Case("rise", {"budget": 60}),
     Case("rise", {"budget": 300}),
     Case("rise", {"budget": 300, "estimator": "centred"}),
     Case("rise", {"budget": 300, "estimator": "plain"}),
+    Case("rise", {"budget": 300, "grid": 4}),
     Case("smooth_grad", {"draws": 8}),
     Case("smooth_grad", {"draws": 32}),
+    Case("smooth_grad", {"draws": 16, "gradient": WIDE}),
     Case("smooth_grad", {"draws": 32, "statistic": "squared"}, has_errors=False),
     Case("smooth_grad", {"draws": 64, "statistic": "variance"}, has_errors=False),
     Case("expected_gradients", {"draws": 50}),
+    Case("expected_gradients", {"draws": 50, "factor": "none"}),
+    Case("expected_gradients", {"draws": 16, "gradient": WIDE}),
     Case("expected_gradients", {"draws": 50, "rows": 5}),
     Case("expected_gradients", {"draws": 53, "rows": 5}),
     Case("expected_gradients", {"draws": 200, "rows": 20}),

@@ -52,6 +52,38 @@ def test_all_models_at_once_are_explained_as_each_by_itself():
     np.testing.assert_array_equal(together, each)
 
 
+# What is asked of the model, and not how its answers are drawn and added up: the errors are about the draws alone.
+OF_THE_QUESTION = {
+    "background", "background_reduction", "background_size", "baseline", "conditional", "correlated", "donors",
+    "expectation", "features", "labels", "layer", "neighbours", "noise", "seed",
+}  # fmt: skip
+# Options that no case has, and why.
+WITHOUT_CASE = {
+    ("lime", "selection"): "features that the samples choose have no errors",
+    ("lime", "tree_depth"): "a tree has no errors",
+    ("lime", "tolerance"): "stops by the rule of kernel_shap",
+    ("banzhaf", "tolerance"): "stops by the rule of kernel_shap",
+    ("shapley_interactions", "tolerance"): "stops by the rule of kernel_shap",
+    ("sobol", "tolerance"): "not measured yet",
+    ("rise", "tolerance"): "not measured yet",
+    ("rise", "keep"): "not measured yet",
+    ("smooth_grad", "inner"): "not measured yet",
+}
+
+
+@pytest.mark.parametrize("method", dict.fromkeys(case.method for case in CASES if case.has_errors))
+def test_every_option_of_an_estimator_is_in_the_table(method):
+    tried = {name for case in CASES if case.method == method for name in case.settings}
+    options = set(parameters.declared(discovery.method(method))) - OF_THE_QUESTION - tried
+    assert {option for option in options if (method, option) not in WITHOUT_CASE} == set()
+
+
+def test_options_without_a_case_exist():
+    for method, option in WITHOUT_CASE:
+        assert option in parameters.declared(discovery.method(method))
+        assert not any(option in case.settings for case in CASES if case.method == method)
+
+
 def test_every_case_is_in_the_table():
     assert list(kept_results()) == [case.name for case in CASES]
 
