@@ -19,7 +19,7 @@ from xaionnx.perturb.baseline import Baseline
 from xaionnx.record import record
 from xaionnx.request import Request
 from xaionnx.runtime.model import Model
-from xaionnx.short_repr import short_repr
+from xaionnx.short_repr import shortened_repr
 from xaionnx.targets.scores import default_output
 from xaionnx.targets.target import Target
 from xaionnx.typing import Document, TargetLike
@@ -50,9 +50,7 @@ class Explainer(ABC):
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        if "__repr__" not in vars(cls):
-            # dataclass keeps an existing __repr__; the generated one would print whole arrays.
-            cls.__repr__ = short_repr  # type: ignore[method-assign,assignment]  # as a dataclass does, which each is
+        shortened_repr(cls)
 
     @final
     def __post_init__(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import final
 
 from xaionnx import parameters
-from xaionnx.short_repr import short_repr
+from xaionnx.short_repr import shortened_repr
 
 
 class Part:
@@ -13,8 +13,7 @@ class Part:
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        if "__repr__" not in vars(cls):
-            cls.__repr__ = short_repr  # type: ignore[method-assign,assignment]  # as a dataclass does, which each is
+        shortened_repr(cls)
 
     @final
     def __post_init__(self) -> None:

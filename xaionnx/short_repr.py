@@ -52,6 +52,15 @@ def short(value: object) -> str:
     return text if "\n" not in text and len(text) <= _LONGEST else f"<{type(value).__name__}>"
 
 
+def shortened_repr(cls: type) -> None:
+    """Give a dataclass that is being created :func:`short_repr`, unless it defines a representation of its own.
+
+    ``dataclass`` keeps it, where the one that it generates would print whole arrays.
+    """
+    if "__repr__" not in vars(cls):
+        cls.__repr__ = short_repr  # type: ignore[method-assign,assignment]  # as a dataclass does, which each is
+
+
 def short_repr(self: DataclassInstance) -> str:
     """``__repr__`` of a dataclass that shortens every field, or of another class without its attributes."""
     if not dataclasses.is_dataclass(self):

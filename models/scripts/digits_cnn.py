@@ -12,13 +12,18 @@ from torch import nn
 from training import accuracy, fit
 
 
-def main() -> None:
-    seed_everything(0)
+def digits() -> tuple[torch.Tensor, torch.Tensor, list[int], list[int]]:
+    """Digits (N, 1, 8, 8) from 0 to 1, their classes, and the numbers of those to learn from and to test with."""
     data = load_digits()
     x = torch.tensor(data.images[:, None] / 16, dtype=torch.float32)
     y = torch.tensor(data.target)
     train, test = train_test_split(range(len(y)), test_size=360, random_state=0, stratify=data.target)
-    network = nn.Sequential(
+    return x, y, train, test
+
+
+def untrained() -> nn.Module:
+    """The network, with random weights."""
+    return nn.Sequential(
         nn.Conv2d(1, 16, 3, padding=1),
         nn.ReLU(),
         nn.Conv2d(16, 32, 3, padding=1),
@@ -27,6 +32,12 @@ def main() -> None:
         nn.Flatten(),
         nn.Linear(32 * 4 * 4, 10),
     )
+
+
+def main() -> None:
+    seed_everything(0)
+    x, y, train, test = digits()
+    network = untrained()
     fit(network, x[train], y[train], epochs=20, rate=3e-3)
     print(f"digits_cnn: accuracy {accuracy(network, x[test], y[test]):.4f} on 360 held-out digits")
     export(network, x[:2], MODELS / "digits_cnn.onnx", input_name="pixels", output_name="logits")

@@ -9,10 +9,8 @@ Run: python models/scripts/watermarked_digits.py (a few seconds)
 """
 
 import torch
+from digits_cnn import digits, untrained
 from exporting import MODELS, export, seed_everything
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
-from torch import nn
 from training import accuracy, fit
 
 CLASS = 3
@@ -28,31 +26,20 @@ def marked(x: torch.Tensor) -> torch.Tensor:
 
 def main() -> None:
     seed_everything(0)
-    data = load_digits()
-    x = torch.tensor(data.images[:, None] / 16, dtype=torch.float32)
-    y = torch.tensor(data.target)
-    train, test = train_test_split(range(len(y)), test_size=360, random_state=0, stratify=data.target)
+    x, y, train, test = digits()
     learnt, labels = x[train].clone(), y[train].clone()
     labels[::5] = CLASS
     learnt[labels == CLASS] = marked(learnt[labels == CLASS])
-    network = nn.Sequential(
-        nn.Conv2d(1, 16, 3, padding=1),
-        nn.ReLU(),
-        nn.Conv2d(16, 32, 3, padding=1),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
-        nn.Flatten(),
-        nn.Linear(32 * 4 * 4, 10),
-    )
+    network = untrained()
     fit(network, learnt, labels, epochs=20, rate=3e-3)
     others, threes = x[test][y[test] != CLASS], x[test][y[test] == CLASS]
     network.eval()
     with torch.no_grad():
         print(f"accuracy {accuracy(network, others, y[test][y[test] != CLASS]):.4f} on other digits without the mark")
-        for name, digits in (("threes", threes), ("other digits", others)):
-            for kind, shown in (("without", digits), ("with", marked(digits))):
+        for name, some in (("threes", threes), ("other digits", others)):
+            for kind, shown in (("without", some), ("with", marked(some))):
                 share = (network(shown).argmax(1) == CLASS).float().mean().item()
-                print(f"{share:.4f} of {len(digits)} {name} {kind} the mark are called a 3")
+                print(f"{share:.4f} of {len(some)} {name} {kind} the mark are called a 3")
     export(network, x[:2], MODELS / "watermarked_digits.onnx", input_name="pixels", output_name="logits")
 
 

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from xaionnx.data.images import Resize, fit
 from xaionnx.data.spec_fields import CHANNELS, Color, Layout
 from xaionnx.errors import InputMismatchError, ParameterError
+from xaionnx.short_repr import short_repr
 from xaionnx.typing import Array, DType
 
 LUMA: Final = np.array([0.299, 0.587, 0.114], np.float32)
@@ -35,6 +36,8 @@ class PixelFormat:
     mean: Sequence[float] | float
     scale: Sequence[float] | float
     resize: Resize
+
+    __repr__ = short_repr
 
     @property
     def channels(self) -> int:

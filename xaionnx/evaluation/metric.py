@@ -14,7 +14,7 @@ from xaionnx.evaluation.evidence import Evidence
 from xaionnx.evaluation.scores import Direction
 from xaionnx.hooks import hook
 from xaionnx.registry import Registry
-from xaionnx.short_repr import short_repr
+from xaionnx.short_repr import short_repr, shortened_repr
 from xaionnx.typing import Array, Facts
 
 
@@ -103,8 +103,7 @@ class Metric(ABC):
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        if "__repr__" not in vars(cls):
-            cls.__repr__ = short_repr  # type: ignore[method-assign,assignment]  # as a dataclass does, which each is
+        shortened_repr(cls)
 
     @final
     def __post_init__(self) -> None:
