@@ -7,7 +7,7 @@ from PIL import Image
 import xaionnx
 from tests.tiny import trained
 from xaionnx.errors import DataError, ParameterError
-from xaionnx.optimization.dream import _Tiles
+from xaionnx.optimization.deep_dream import _Tiles
 from xaionnx.optimization.objectives.layer import Layer
 from xaionnx.optimization.scene import Scene
 

@@ -13,7 +13,7 @@ from xaionnx.optimization.counterfactual_search import (
     RowSearch,
     counterfactual,
 )
-from xaionnx.optimization.dream import Dream, dream
+from xaionnx.optimization.deep_dream import Dream, dream
 from xaionnx.optimization.masker import Masker, MaskerTraining
 from xaionnx.optimization.objective import OBJECTIVES, Objective
 from xaionnx.optimization.search import Search, SearchInterrupted, visualize

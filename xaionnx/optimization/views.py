@@ -109,8 +109,12 @@ class View:
         (columns0, beside0, columns1, beside1) = _taps(left, x - left, canvas[1], reflect)
         indices = np.empty((height * width, 4), dtype=np.int32)
         data = np.empty((height * width, 4), dtype=np.float32)
-        pairs = ((rows0, below0, columns0, beside0), (rows0, below0, columns1, beside1))
-        pairs += ((rows1, below1, columns0, beside0), (rows1, below1, columns1, beside1))
+        pairs = (
+            (rows0, below0, columns0, beside0),
+            (rows0, below0, columns1, beside1),
+            (rows1, below1, columns0, beside0),
+            (rows1, below1, columns1, beside1),
+        )
         for k, (row, wy, column, wx) in enumerate(pairs):
             indices[:, k] = row * canvas[1] + column
             data[:, k] = wy * wx
