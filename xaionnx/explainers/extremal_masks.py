@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Final, final
+from typing import TYPE_CHECKING, ClassVar, Final, final
 
 import numpy as np
 
 from xaionnx.attribution import Attribution
 from xaionnx.errors import ParameterError
-from xaionnx.explainers._masks.search import MaskExplainer
+from xaionnx.explainers._gradients.gradient import GradientExplainer
+from xaionnx.explainers._masks.search import MaskSearch
 from xaionnx.explainers._masks.upsampling import SmoothMaximum, Upsampling
 from xaionnx.parameters import choice, free, real
 from xaionnx.typing import Array
+
+if TYPE_CHECKING:
+    from xaionnx.layers.dry_run import DryRun
 
 # The share of the weight of the area at the first step: what keeps the target then decides where the mask is.
 _FIRST: Final = 1 / 256
@@ -34,7 +38,7 @@ def _check_areas(given: float | tuple[float, ...]) -> None:
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class ExtremalMasks(MaskExplainer):
+class ExtremalMasks(MaskSearch, GradientExplainer):
     """The mean over areas a of the masks m_a of that area that keep most of the target::
 
         m_a = argmax over masks m of  share(m) - weight mean((sort(m) - r_a)^2)
@@ -106,6 +110,11 @@ class ExtremalMasks(MaskExplainer):
     sigma: float = real(
         0.094, "standard deviation of the kernel of the smooth maximum, as a share of the side", low=0, high=1
     )
+
+    def check_model(self, dry_run: DryRun) -> dict[str, str | None]:
+        remarks = super().check_model(dry_run)
+        self.check_places(dry_run)
+        return remarks
 
     @property
     def removes(self) -> bool:

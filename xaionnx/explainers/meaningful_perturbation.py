@@ -4,22 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import TYPE_CHECKING, ClassVar, final
 
 import numpy as np
 
 from xaionnx.attribution import Attribution
-from xaionnx.explainers._masks.search import MaskExplainer
+from xaionnx.explainers._gradients.gradient import GradientExplainer
+from xaionnx.explainers._masks.search import MaskSearch
 from xaionnx.explainers._masks.upsampling import Linear, Upsampling
 from xaionnx.parameters import integer, real
 from xaionnx.runtime.model import Model
 from xaionnx.targets.target import Target
 from xaionnx.typing import Array
 
+if TYPE_CHECKING:
+    from xaionnx.layers.dry_run import DryRun
+
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class MeaningfulPerturbation(MaskExplainer):
+class MeaningfulPerturbation(MaskSearch, GradientExplainer):
     """The share of each position that the smallest smooth mask removes to take the target away::
 
         value = up(r),   r = argmin over [0, 1]^cells of
@@ -72,6 +76,11 @@ class MeaningfulPerturbation(MaskExplainer):
     total_variation: float = real(8.0, "weight of the mean power of the differences of neighbouring cells", low=0)
     power: int = integer(3, "power of these differences", low=1, high=8)
     sigma: float = real(0.022, "standard deviation of the blur of the mask, as a share of the side", low=0, high=1)
+
+    def check_model(self, dry_run: DryRun) -> dict[str, str | None]:
+        remarks = super().check_model(dry_run)
+        self.check_places(dry_run)
+        return remarks
 
     @property
     def removes(self) -> bool:

@@ -1,4 +1,4 @@
-"""The base of methods that search for a mask by gradients: what it shows or removes, and the steps of the search."""
+"""The search for a mask by gradients: what it shows or removes, and its steps."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from xaionnx.attribution import Attribution
 from xaionnx.data.sample import Positions, Sample
 from xaionnx.errors import InputMismatchError
-from xaionnx.explainers._gradients.gradient import GradientExplainer, Points
+from xaionnx.explainers._gradients.gradient import Points
 from xaionnx.explainers._gradients.paths import Paths
 from xaionnx.explainers._masks.upsampling import Upsampling
 from xaionnx.explanation import ValueKind
@@ -93,8 +93,8 @@ class Blend:
 
 
 @dataclass(frozen=True, kw_only=True)
-class MaskExplainer(FromBackground, GradientExplainer):
-    """Searches for masks over the positions of a picture, series or volume, with Adam.
+class MaskSearch(FromBackground):
+    """Lets a :class:`GradientExplainer` search for masks over the positions of its input, with Adam.
 
     The objective is made of the share of the target's change that the mask leaves, ``(f(z) - f(b)) / (f(x) - f(b))``
     with ``z = b + mask (x - b)``, so that the weights of penalties mean the same for a logit and for a probability.
@@ -143,15 +143,20 @@ class MaskExplainer(FromBackground, GradientExplainer):
         return 0.0
 
     @final
-    def check_model(self, dry_run: DryRun) -> dict[str, str | None]:
-        remarks = super().check_model(dry_run)
+    def check_places(self, dry_run: DryRun) -> None:
+        """Refuse models whose explained inputs have no positions.
+
+        Raises
+        ------
+        InputMismatchError
+            One of them has none.
+        """
         read = set(gradient_tensors(dry_run.model))
         if embedded := sorted(read - {info.name for info in dry_run.model.inputs}):
             raise self._without_places(embedded[0], "is the embedding of tokens")
         if dry_run.sample is not None:
             for name in dry_run.sample.own.keys() & read:
                 self._positions(dry_run.sample, name)
-        return remarks
 
     def _positions(self, sample: Sample, name: str) -> Positions:
         """The positions of an input.
