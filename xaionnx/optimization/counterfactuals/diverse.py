@@ -7,6 +7,7 @@ from typing import ClassVar, Final, final
 
 import numpy as np
 
+from xaionnx.optimisers.adam import Adam
 from xaionnx.optimization.counterfactual_search import Case, RowSearch, rounded, sparser
 from xaionnx.optimization.diversity import chosen, diversity, diversity_slope
 from xaionnx.parameters import choice, integer, random_seed, real
@@ -70,7 +71,7 @@ class Diverse(RowSearch):
         """The valid ones of rows that follow the gradient of the whole sum, by Adam, from random rows."""
         limits, variables = case.limits, len(case.space.variables)
         rows, weight = self._drawn(case, rng, self.count).astype(np.float64), 1.0
-        first, second = np.zeros((self.count, len(limits.at))), np.zeros((self.count, len(limits.at)))
+        optimiser, state = Adam(learning_rate=_RATE), dict[str, Array]()
         ends = np.empty((0, len(case.row)))
         for step in range(1, _GROWTHS * self.steps + 1):
             slopes = np.stack([self._answer_slope(case, row) for row in rows]) * weight
@@ -80,9 +81,7 @@ class Diverse(RowSearch):
             pull = diversity_slope(between) * (2 / variables)
             signs = np.sign(rows[:, None, limits.at] - rows[None, :, limits.at])
             slopes -= self.diversity * np.einsum("kl,klp->kp", pull, signs) * self.count
-            first, second = 0.9 * first + 0.1 * slopes, 0.999 * second + 0.001 * slopes**2
-            change = first / (1 - 0.9**step) / (np.sqrt(second / (1 - 0.999**step)) + 1e-8)
-            numbers = rows[:, limits.at] - _RATE * change * limits.scale
+            numbers = rows[:, limits.at] + optimiser.step(state, -slopes) * limits.scale
             rows[:, limits.at] = np.clip(numbers, limits.low, limits.high)
             if step % self.steps == 0:
                 rows = self._categories(case, rows, weight)
