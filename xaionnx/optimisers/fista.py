@@ -44,10 +44,29 @@ class Fista(Optimiser):
         point, ahead = state.get("point", zero), state.get("ahead", zero)
         turn = state.get("turn", np.ones(count, dtype=np.float32))
         moved = ahead + np.float32(self.learning_rate) * gradient
-        new = np.sign(moved) * np.maximum(np.abs(moved) - np.float32(self.learning_rate * self.shrink), 0)
+        new = soft_threshold(moved, np.float32(self.learning_rate * self.shrink))
         uphill = ((new - ahead) * (new - point)).reshape(len(new), -1).sum(axis=1).reshape(count) >= 0
-        turn = np.where(uphill, turn, 1).astype(np.float32)
-        following = (1 + np.sqrt(1 + 4 * turn**2)) / 2
-        there = new + np.where(uphill, (turn - 1) / following, 0) * (new - point)
+        there, following = accelerated(new, point, uphill, turn)
         state |= {"point": new, "ahead": there, "turn": following}
         return np.asarray(there - ahead)
+
+
+def soft_threshold(x: Array, threshold: Array | float) -> Array:
+    """Return x moved towards 0 by a threshold, and 0 where it is smaller: the proximal map of the sum of sizes.
+
+    Examples
+    --------
+    >>> soft_threshold(np.array([-3.0, 0.5, 2.0]), 1)
+    array([-2.,  0.,  1.])
+    """
+    return np.asarray(np.sign(x) * np.maximum(np.abs(x) - threshold, 0))
+
+
+def accelerated(new: Array, last: Array, better: Array | bool, turn: Array | float) -> tuple[Array, Array]:
+    """Return the point ahead of a new one, along the way from the last, and the next t of FISTA.
+
+    Where the last step was not ``better``, t begins anew at 1, and the point is the new one.
+    """
+    now = np.where(better, turn, 1).astype(new.dtype)
+    following = (1 + np.sqrt(1 + 4 * now**2)) / 2
+    return np.asarray(new + (now - 1) / following * (new - last)), np.asarray(following)

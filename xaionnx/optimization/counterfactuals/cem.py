@@ -10,6 +10,7 @@ import numpy as np
 
 from xaionnx.autodiff import gradient
 from xaionnx.errors import ParameterError, UnsupportedModelError
+from xaionnx.optimisers.fista import soft_threshold
 from xaionnx.optimization.contrast import Contrast, InputSearch, Problem
 from xaionnx.optimization.judge import Judge
 from xaionnx.parameters import choice, integer, name, real
@@ -145,8 +146,7 @@ class _Space:
         return np.clip(at, self.low, self.high)
 
     def proximal(self, at: Array, threshold: float) -> Array:
-        moved = at - self.start
-        return self.inside(self.start + np.sign(moved) * np.maximum(np.abs(moved) - threshold, 0))
+        return self.inside(self.start + soft_threshold(at - self.start, threshold))
 
 
 @final

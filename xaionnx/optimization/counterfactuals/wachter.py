@@ -7,6 +7,7 @@ from typing import ClassVar, Final, final
 
 import numpy as np
 
+from xaionnx.optimisers.fista import accelerated, soft_threshold
 from xaionnx.optimization.counterfactual_search import Case, RowSearch, rounded, sparser
 from xaionnx.parameters import choice, integer, real
 from xaionnx.typing import Array
@@ -102,7 +103,7 @@ class Wachter(RowSearch):
         """FISTA of Beck and Teboulle 2009 with backtracking, in the scales of the numbers."""
         limits, best, size = case.limits, row, 1.0
         here = ahead = (row[limits.at] - limits.start) / limits.scale
-        momentum, least = 1.0, float(self._costs(case, row[None], weight)[0])
+        turn, least = np.ones(()), float(self._costs(case, row[None], weight)[0])
         for _ in range(self.steps):
             at = self._row(case, row, ahead)
             slope = case.judge.slope(at)
@@ -123,16 +124,14 @@ class Wachter(RowSearch):
                 best, least = there, cost
             if np.abs(new - here).max() < _TOLERANCE:
                 break
-            following = (1 + np.sqrt(1 + 4 * momentum**2)) / 2
-            # Momentum that leads uphill begins anew.
-            ahead = new if (new - here) @ step < 0 else new + (momentum - 1) / following * (new - here)
-            here, momentum = new, following
+            ahead, turn = accelerated(new, here, bool((new - here) @ step >= 0), turn)
+            here = new
         return best
 
     def _proximal(self, case: Case, moved: Array, size: float) -> Array:
         """The proximal map of the distance, within the limits."""
         limits = case.limits
-        moved = np.sign(moved) * np.maximum(np.abs(moved) - size, 0) if self.norm == "l1" else moved / (1 + 2 * size)
+        moved = soft_threshold(moved, size) if self.norm == "l1" else moved / (1 + 2 * size)
         low, high = (limits.low - limits.start) / limits.scale, (limits.high - limits.start) / limits.scale
         return np.asarray(np.clip(moved, low, high))
 
