@@ -2,7 +2,7 @@
 
 Needs only xaionnx, and some minutes. Run it in the root of the repository; names select some of the pictures::
 
-    python models/scripts/explained.py [cat] [astronaut] [mistaken] [METHOD ...]
+    python models/scripts/explained.py [cat] [astronaut] [dictionary] [mistaken] [METHOD ...]
 
 One photo is explained by every method, or by the named ones. docs/pictures/methods/ gets a captioned picture of each,
 a small one without caption for the gallery, and costs.json with the evaluations and gradients that each method used.
@@ -19,6 +19,7 @@ from PIL import Image
 
 import xaionnx
 from xaionnx import Features, Target, discovery, render
+from xaionnx.activations.views.dictionary import Dictionary
 from xaionnx.patterns import estimate_patterns
 from xaionnx.render.painting import Look, painted
 from xaionnx.render.photo import laid_over
@@ -184,9 +185,17 @@ def person(name: str) -> Image.Image:
     return render.sheet(results, pixels, stretched=True)
 
 
+def dictionary() -> Image.Image:
+    """What a layer sees in the cat: four groups with their icons."""
+    view = Dictionary(layer="/_blocks.13/Add_output_0", classes=("281", "285"))
+    sheet = xaionnx.show_activations(MODELS / "efficientnet_lite0.onnx", view, MODELS / "photos" / "cat.png")
+    return render.activation_sheet(sheet)
+
+
 DRAWN = {
     "cat": lambda: render.save(cat(), PICTURES / "cat.png"),
     "astronaut": lambda: render.save(person("astronaut.jpg"), PICTURES / "astronaut.jpg"),
+    "dictionary": lambda: render.save(dictionary(), PICTURES / "dictionary.jpg"),
     "mistaken": lambda: render.save(person("cat.png"), PICTURES / "mistaken.jpg"),
 }
 
