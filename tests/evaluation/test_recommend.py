@@ -143,3 +143,19 @@ def test_too_little_time_is_not_said_to_be_a_fault_of_the_methods():
     table = ScoreTable({"a": {}, "poor": scores("deletion", "lower", WORSE)}, seconds={"a": 1, "poor": 1})
     said = str(recommended(table, ["deletion"]))
     assert said.endswith("The time was too short to judge 1 of them: raise the budget.")
+
+
+def test_a_method_without_scores_is_not_named_whatever_was_asked_for():
+    table = ScoreTable({"slow": {}}, {"slow by sparseness": "no time"}, {"slow": 1.0})
+    assert not recommended(table, ()).choices
+
+
+@pytest.mark.parametrize("budget", [0, -1, float("nan")])
+def test_a_budget_is_a_positive_number(digits, budget):
+    with pytest.raises(ParameterError, match="a positive budget"):
+        recommend(tiny.trained("digits_cnn"), digits, methods=["saliency"], metrics=["sparseness"], budget_s=budget)
+
+
+def test_two_methods_of_one_name_are_refused(digits):
+    with pytest.raises(ParameterError, match="'saliency' is named twice"):
+        recommend(tiny.trained("digits_cnn"), digits, methods=["saliency"] * 2, metrics=["sparseness"])

@@ -8,8 +8,11 @@ from sklearn.datasets import load_digits
 
 from tests import tiny
 from tests.counting import Heard
+from xaionnx.errors import ParameterError
 from xaionnx.evaluation import Scores, ScoreTable, evaluate, score_table
 from xaionnx.evaluation.table import fewest_samples, holm
+from xaionnx.explainers.saliency import Saliency
+from xaionnx.metrics.faithfulness.deletion import Deletion
 from xaionnx.render import verdict
 from xaionnx.runtime import progress
 
@@ -151,3 +154,15 @@ def test_cheap_metrics_come_first_so_that_a_short_time_is_enough_for_them():
     names = [words.split(",")[0] for words in heard.phases if " by " in words]
     assert names == ["saliency by sparseness", "saliency by deletion", "saliency by max_sensitivity"]
     assert list(found.scores["saliency"]) == metrics
+
+
+@pytest.mark.parametrize(
+    ("methods", "metrics", "name"),
+    [
+        (["saliency", Saliency(absolute=False)], ["sparseness"], "saliency"),
+        (["saliency"], [Deletion(steps=2), Deletion(steps=4)], "deletion"),
+    ],
+)
+def test_the_scores_of_one_do_not_stand_for_those_of_another_of_its_name(methods, metrics, name):
+    with pytest.raises(ParameterError, match=f"'{name}' is named twice"):
+        score_table(tiny.trained("digits_cnn"), load_digits().images[:2, None].astype(np.float32), methods, metrics)

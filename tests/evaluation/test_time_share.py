@@ -2,7 +2,7 @@
 
 import pytest
 
-from xaionnx.errors import TimeLimitError
+from xaionnx.errors import ParameterError, TimeLimitError
 from xaionnx.evaluation.time_share import TimeShare
 from xaionnx.runtime import progress
 
@@ -52,3 +52,12 @@ def test_without_an_end_nothing_is_limited():
     forever = TimeShare(None, lambda: 1 / 0)
     with forever.of(3).limit():
         progress.advance(1)
+
+
+def test_a_budget_that_no_time_is_after_is_refused():
+    clock = Clock()
+    clock.now = 3.0
+    assert TimeShare.starting(4.0, clock).end == 7.0
+    assert TimeShare.starting(None, clock).end is None
+    with pytest.raises(ParameterError, match="must be a number of seconds"):
+        TimeShare.starting(float("nan"), clock)

@@ -15,7 +15,7 @@ from xaionnx.evaluation.evidence import Evidence
 from xaionnx.evaluation.joining import followed_by, joined, not_measured
 from xaionnx.evaluation.judging import NO_MASKS, evidence_of, with_known_controls
 from xaionnx.evaluation.metric import Metric
-from xaionnx.evaluation.samples import Blocks, check_in_parts, name_of, numbered
+from xaionnx.evaluation.samples import Blocks, by_name, check_in_parts, name_of, numbered
 from xaionnx.evaluation.scores import Scores
 from xaionnx.evaluation.table import ScoreTable
 from xaionnx.evaluation.time_share import TimeShare
@@ -123,6 +123,11 @@ class BlockScoring:
     ----------
     table : ScoreTable
         The scores so far.
+
+    Raises
+    ------
+    ParameterError
+        Two methods or two metrics have the same name.
     """
 
     def __init__(
@@ -136,8 +141,8 @@ class BlockScoring:
     ) -> None:
         self._samples, self._model = samples, samples.model
         self._target, self._controls, self._seed = target, controls, seed
-        self._metrics = list(metrics)
-        self._running = {one.name(): one for one in methods}
+        self._metrics = [*by_name(metrics).values()]
+        self._running = by_name(methods)
         self._attempts = {name: self._samples.attempts() for name in self._running}
         self._reads = self._samples.attempts()
         self._applicable = dict[str, bool]()

@@ -27,6 +27,13 @@ NO_MASKS: Final = "the metric needs the true places. Give masks, (N, ...) of boo
 
 
 def with_controls(judge: Metric, evidence: Evidence, controls: Sequence[str], seed: int) -> Scores:
+    """Return the scores by a metric, beside those of controls.
+
+    Raises
+    ------
+    ParameterError
+        The metric needs the true places, and there are none.
+    """
     if "masks" in judge.needs and evidence.masks is None:
         raise ParameterError(f"{judge.name()}: {NO_MASKS}")
     return dataclasses.replace(_scores(judge, evidence), controls=_controls(judge, evidence, controls, seed))
@@ -35,8 +42,11 @@ def with_controls(judge: Metric, evidence: Evidence, controls: Sequence[str], se
 def with_known_controls(
     judge: Metric, evidence: Evidence, names: Sequence[str], seed: int, known: dict[tuple[str, str], Scores]
 ) -> Scores:
-    """The scores, with controls that are the same whatever method is judged from those that are known."""
-    scores, metric = _scores(judge, evidence), repr(judge)
+    """Return the scores of one of several metrics, no two of one name, beside those of controls.
+
+    Controls that are the same whatever method is judged are taken from ``known`` or added to it.
+    """
+    scores, metric = _scores(judge, evidence), judge.name()
     found = {name: known[metric, name] for name in names if (metric, name) in known}
     found |= _controls(judge, evidence, [name for name in names if name not in found], seed)
     known |= {(metric, name): found[name] for name in names if not CONTROLS.find(name).follows_method}
@@ -60,6 +70,15 @@ def evidence_of(
     target: TargetLike,
     masks: Array | None,
 ) -> Evidence:
+    """Return what a metric judges: the samples, their target, and the explanation by a method or from a record.
+
+    Raises
+    ------
+    ParameterError
+        Several targets are given, or the record is of another target.
+    DataError
+        The record is of another number of samples, or has NaN or infinity among its values.
+    """
     if isinstance(method, Explanation):
         if method.several_targets:
             raise ParameterError(

@@ -18,7 +18,7 @@ from xaionnx.errors import DataError, ParameterError, TimeLimitError
 from xaionnx.evaluation.block_scoring import table_of
 from xaionnx.evaluation.joining import joined
 from xaionnx.evaluation.metric import METRICS as METRICS_OF_ALL
-from xaionnx.evaluation.samples import Samples
+from xaionnx.evaluation.samples import Samples, by_name
 from xaionnx.evaluation.scores import Scores
 from xaionnx.evaluation.table import IGNORES_MODEL, ScoreTable, turned
 from xaionnx.evaluation.time_share import TimeShare
@@ -151,7 +151,7 @@ def recommend(  # noqa: PLR0913 - options of a public function, by keyword
     Raises
     ------
     ParameterError
-        There are fewer than two samples, or the budget is not positive.
+        There are fewer than two samples, the budget is not positive, or two methods or two metrics have the same name.
     DataError
         Fewer than two samples of a data set can be read.
 
@@ -172,14 +172,14 @@ def recommend(  # noqa: PLR0913 - options of a public function, by keyword
     """
     opened = model if isinstance(model, Model) else Model.load(model)
     samples = Samples.of(opened, x)
-    if (samples.count is not None and samples.count < _FIRST) or budget_s <= 0:
+    if (samples.count is not None and samples.count < _FIRST) or not budget_s > 0:
         raise ParameterError(
             f"A recommendation needs two samples and a positive budget. Got {samples.count} and {budget_s}."
         )
     names = discovery.methods() if methods is None else methods
-    running = {one.name(): one for one in (discovery.configured(name, {}) for name in names)}
+    running = by_name(discovery.configured(name, {}) for name in names)
     judges = [METRICS_OF_ALL.configured(name, dict(_COARSE.get(name, {}))) for name in metrics]
-    time_left, read, table = TimeShare(clock() + budget_s, clock), 0, ScoreTable({})
+    time_left, read, table = TimeShare.starting(budget_s, clock), 0, ScoreTable({})
     faithfulness = [judge.name() for judge in judges if judge.category() == "faithfulness"]
 
     def tell(table: ScoreTable) -> None:
@@ -263,7 +263,8 @@ def recommended(table: ScoreTable, faithfulness: Sequence[str]) -> Recommendatio
     ignoring = {name: _IGNORING for name in table.methods if _ignores_model(table.scores[name])}
     unfaithful = {name: why for name in table.methods if (why := why_unfaithful(table.scores[name], faithfulness))}
     distrusted = unfaithful | ignoring
-    trusted = [name for name in table.methods if name not in distrusted]
+    # A method without scores is not known to be trustworthy, whatever was asked for.
+    trusted = [name for name in table.methods if table.scores[name] and name not in distrusted]
     most = max((_samples(table, name) for name in trusted), default=0)
     ranks = mean_ranks(table, [name for name in table.methods if _samples(table, name) == most])
     choices = list[Choice]()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Final, TypeVar, final
@@ -19,6 +19,7 @@ from xaionnx.short_repr import short_repr
 from xaionnx.typing import Array, InputLike
 
 T = TypeVar("T")
+NamedT = TypeVar("NamedT", bound=Explainer | Metric)
 
 # Files that are scored at once; rows are small, and as many as make up this many bytes are.
 _FILES: Final = 64
@@ -154,6 +155,25 @@ class Blocks:
             return ""
         count = self.samples.count
         return f", inputs from {done + 1:,} on" + ("" if count is None else f" of {count:,}")
+
+
+def by_name(ones: Iterable[NamedT]) -> dict[str, NamedT]:
+    """Return methods or metrics by their names, in order.
+
+    Raises
+    ------
+    ParameterError
+        Two have the same name, so that the scores of one would stand for those of both.
+    """
+    found = dict[str, NamedT]()
+    for one in ones:
+        if one.name() in found:
+            raise ParameterError(
+                f"'{one.name()}' is named twice, and a table has one row or column for a name. Score each in a table "
+                "of its own."
+            )
+        found[one.name()] = one
+    return found
 
 
 def check_in_parts(one: Explainer | Metric, blocks: Blocks) -> None:

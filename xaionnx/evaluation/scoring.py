@@ -101,10 +101,8 @@ def evaluate(  # noqa: PLR0913 - options of a public function, by keyword
             return with_controls(judge, evidence_of(opened, x, method, target, masks), controls, seed)
         if isinstance(method, Explanation):
             raise ParameterError("A record is of samples in memory. Give these in place of the data set, or a method.")
-        explainer, blocks = (
-            discovery.configured(method, {}).bind(opened),
-            Samples.of(opened, x, masks).blocks(batch_size),
-        )
+        explainer = discovery.configured(method, {}).bind(opened)
+        blocks = Samples.of(opened, x, masks).blocks(batch_size)
         for one in (explainer, judge):
             check_in_parts(one, blocks)
 
@@ -158,7 +156,7 @@ def score_table(  # noqa: PLR0913 - options of a public function, by keyword
     UnknownNameError
         There is no such method, metric or control.
     ParameterError
-        Several targets are given.
+        Several targets are given, two methods or two metrics have the same name, or the budget is no number.
     DataError
         No sample can be read.
 
@@ -178,7 +176,7 @@ def score_table(  # noqa: PLR0913 - options of a public function, by keyword
     explainers = [discovery.configured(method, {}) for method in methods]
     for name in controls:
         CONTROLS.find(name)
-    time_left = TimeShare(None if budget_s is None else clock() + budget_s, clock)
+    time_left = TimeShare.starting(budget_s, clock)
     return table_of(
         Samples.of(opened, x, masks).blocks(batch_size),
         explainers,

@@ -24,6 +24,7 @@ IGNORES_MODEL: Final = 0.95
 
 # Between a method and the metric by which it has no score.
 _BY: Final = " by "
+# Samples below which nothing is tested, however few tests there are.
 _FEWEST: Final = 6
 
 
@@ -39,7 +40,8 @@ class Standing:
         The p value of the paired test that it is no better than the first control; NaN without a control, and for fewer
         samples than :func:`fewest_samples`.
     p_best : float
-        The p value of the paired test that it is as good as the method with the best mean; NaN for that method itself.
+        The p value of the paired test that it is as good as the method with the best mean; NaN for that method itself,
+        and for fewer samples than :func:`fewest_samples`.
     best : bool
         Whether it has the best mean, and every other method is significantly worse.
     """
@@ -205,7 +207,8 @@ def _control(scores: Scores) -> Floats:
 def fewest_samples(tests: int) -> int:
     """Return how many samples tell anything apart by several tests: with fewer, the smallest p values are too large.
 
-    Of n differences of one sign, Wilcoxon's test has the p value ``2 ** -n``, multiplied by the number of tests.
+    Of n differences of one sign, Wilcoxon's test has the p value ``2 ** -n``, multiplied by the number of tests. A
+    single test takes six samples too, though five of one sign would do.
 
     Examples
     --------

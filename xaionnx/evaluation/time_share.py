@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import final
 
-from xaionnx.errors import TimeLimitError
+from xaionnx.errors import ParameterError, TimeLimitError
 from xaionnx.runtime import progress
 
 Clock = Callable[[], float]
@@ -26,6 +26,19 @@ class TimeShare:
 
     end: float | None
     clock: Clock
+
+    @classmethod
+    def starting(cls, seconds: float | None, clock: Clock) -> TimeShare:
+        """Return a time that starts now; without a limit if ``seconds`` is None.
+
+        Raises
+        ------
+        ParameterError
+            The seconds are NaN, which no time is after.
+        """
+        if seconds is not None and math.isnan(seconds):
+            raise ParameterError("The 'budget_s' parameter must be a number of seconds. Got nan instead.")
+        return cls(None if seconds is None else clock() + seconds, clock)
 
     def of(self, parts: int) -> TimeShare:
         """Return the share of one of ``parts`` that are still to come.
