@@ -162,3 +162,13 @@ def test_a_parquet_file_has_the_rows_with_values_and_shapes(tmp_path):
         np.testing.assert_array_equal(values, run[n].values[0])
         assert table.column("prediction")[n].as_py() == run[n].prediction[0]
     assert not list(tmp_path.glob(".*"))
+
+
+def test_rows_keep_the_provider_and_versions_that_made_them(tmp_path):
+    run = jobs.explain(tmp_path / "run", jobs.digits(4))
+    part = run.parts[-1]
+    record = part.load()
+    moved = dataclasses.replace(record, provenance=record.provenance | {"provider": "Other", "part": {}})
+    moved.save(part.path.with_name("other.npz"))
+    odd = dataclasses.replace(part, path=part.path.with_name("other.npz"), start=4, stop=5, units=(4,))
+    assert [len(group) for group in compaction._groups([*run.parts, odd])] == [len(run.parts), 1]

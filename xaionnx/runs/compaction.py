@@ -9,6 +9,7 @@ from typing import Final
 
 import numpy as np
 
+from xaionnx.consistency import is_by_sample
 from xaionnx.data.block import Block
 from xaionnx.explanation import Explanation
 from xaionnx.record_joining import join_records
@@ -20,6 +21,8 @@ _BYTES: Final = 2**26
 # Files of a folder.
 _FILES: Final = 1000
 _NAME: Final = "merged"
+# Entries of the provenance that a joined record has of all rows.
+_JOINED: Final = ("conversions", "feature_names")
 
 
 def compact(folder: Path, parts: Sequence[Part], fingerprint: str) -> None:
@@ -105,7 +108,16 @@ def _form(part: Part) -> Entry:
         "players": players,
         "features": None if record.features is None else _label_form(record),
         "diagnostics": sorted(record.diagnostics),
-        "provenance": sorted(name for name in record.provenance if name != ENTRY),
+        "provenance": _common_provenance(record),
+    }
+
+
+def _common_provenance(record: Explanation) -> Entry:
+    """The provenance that all rows of a joined record share, such as the provider; lists by sample are None."""
+    return {
+        name: None if name in _JOINED or is_by_sample(name, value, record.samples) else value
+        for name, value in record.provenance.items()
+        if name != ENTRY
     }
 
 

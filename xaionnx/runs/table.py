@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, final
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from xaionnx.data.storage import write_whole
 from xaionnx.errors import InstallationError, ParameterError
 from xaionnx.explanation import Explanation
 from xaionnx.explanation_frame import backend_of, facts_of, wide
+from xaionnx.typing import DType
 
 if TYPE_CHECKING:
     from xaionnx.runs.part import Part
@@ -28,7 +30,7 @@ def frame_of(run: Run, backend: str | None, *, values: bool) -> Any:  # Any: a f
     import narwhals.stable.v2 as nw
 
     library = backend_of(backend)
-    tables: list[_Columns] = []
+    tables, form = list[_Columns](), _LabelForm.of(run)
     for part, record in _records(run):
         count = record.target.size // record.samples
         own = wide(record) if values else facts_of(record)
@@ -37,7 +39,7 @@ def frame_of(run: Run, backend: str | None, *, values: bool) -> Any:  # Any: a f
                 f"The rows have {len(own):,} values each, too many for columns. Pass values=False, and take the values "
                 "of single rows, run[i].values."
             )
-        tables.append({"unit": np.tile(np.array(part.units), count), **_labels(run, part, count), **own})
+        tables.append({"unit": np.tile(np.array(part.units), count), **form.column(part, count), **own})
     if not tables:
         return nw.from_dict({"unit": []}, backend=library).to_native()
     if any(one.keys() != tables[0].keys() for one in tables):
@@ -53,17 +55,29 @@ def _records(run: Run) -> Any:  # Any: pairs of Part and Explanation
             yield part, record
 
 
-def _labels(run: Run, part: Part, count: int) -> _Columns:
-    """The column of labels, which is one of words in all parts of a run if it is in any of them."""
-    known = [label for label in run.labels if label is not None]
-    if not known:
-        return {}
-    labels = part.labels or (None,) * len(part.units)
-    if any(isinstance(label, str) for label in known):
-        return {"label": np.tile(np.array(["" if label is None else str(label) for label in labels]), count)}
-    missing = any(label is None for label in run.labels)
-    numbers = [np.nan if label is None else label for label in labels]
-    return {"label": np.tile(np.array(numbers, dtype=np.float64 if missing else np.array(known).dtype), count)}
+@final
+@dataclass(frozen=True)
+class _LabelForm:
+    """The type of the column of labels in all parts of a run: of words if one label is a word; None without labels."""
+
+    dtype: DType | None
+
+    @classmethod
+    def of(cls, run: Run) -> _LabelForm:
+        known = [label for label in run.labels if label is not None]
+        if not known:
+            return cls(None)
+        if any(isinstance(label, str) for label in known):
+            return cls(np.dtype(np.str_))
+        return cls(np.array(known).dtype if len(known) == len(run.labels) else np.dtype(np.float64))
+
+    def column(self, part: Part, count: int) -> _Columns:
+        """The column of a part, its labels ``count`` times."""
+        if self.dtype is None:
+            return {}
+        missing = "" if self.dtype.kind == "U" else np.nan
+        labels = part.labels or (None,) * len(part.units)
+        return {"label": np.tile(np.array([missing if one is None else one for one in labels], self.dtype), count)}
 
 
 def write_parquet(run: Run, path: Path) -> Path:
@@ -74,9 +88,9 @@ def write_parquet(run: Run, path: Path) -> Path:
     import pyarrow.parquet as pq
 
     def write(stream: Any) -> None:  # Any: pyarrow has no types
-        writer = None
+        writer, form = None, _LabelForm.of(run)
         for part, record in _records(run):
-            table = pa.table(_columns(pa, run, part, record))
+            table = pa.table(_columns(pa, form, part, record))
             if writer is None:
                 writer = pq.ParquetWriter(stream, table.schema, compression="zstd", write_page_checksum=True)
             writer.write_table(table.cast(writer.schema))
@@ -86,11 +100,11 @@ def write_parquet(run: Run, path: Path) -> Path:
     return write_whole(path, write)
 
 
-def _columns(pa: Any, run: Run, part: Part, record: Explanation) -> _Columns:  # Any: pyarrow has no types
+def _columns(pa: Any, form: _LabelForm, part: Part, record: Explanation) -> _Columns:  # Any: pyarrow has no types
     record = record.samples_first()
     count, rows = record.target.size // record.samples, record.target.size
     named = record.values if isinstance(record.values, dict) else {"values": record.values}
-    columns: _Columns = {"unit": np.tile(np.array(part.units), count), **_labels(run, part, count), **facts_of(record)}
+    columns: _Columns = {"unit": np.tile(np.array(part.units), count), **form.column(part, count), **facts_of(record)}
     arrays = {**named, **({} if record.feature_values is None else {"feature_values": record.feature_values})}
     for name, array in arrays.items():
         flat = np.ascontiguousarray(array).reshape(rows, -1)
