@@ -208,7 +208,9 @@ def _duration(seconds: float) -> str:
     """A time in the unit that shows two digits of it, as the share of a row among thousands may be microseconds."""
     if seconds >= _SHORT_S:
         return f"{seconds:.2f} s"
-    return f"{1e3 * seconds:.2g} ms" if seconds >= _SHORT_S / 1e3 else f"{1e6 * seconds:.2g} µs"
+    value, unit = (1e3 * seconds, "ms") if seconds >= _SHORT_S / 1e3 else (1e6 * seconds, "µs")
+    # 99.9 to two digits would be 1e+02.
+    return f"{float(f'{value:.2g}'):g} {unit}"
 
 
 def gap_lines(result: Explanation) -> list[str]:

@@ -8,6 +8,7 @@ import importlib.util
 import io
 import sys
 import time
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,7 +111,8 @@ def command(**given: OptionValue) -> int:
     model, inputs, masks, target = request.open_in_parts(request.masks)
     controls = [name.strip() for name in request.controls.split(",") if name.strip()]
     began = time.perf_counter()
-    tables: list[ScoreTable] = []
+    # Each table holds all before it.
+    tables: deque[ScoreTable] = deque(maxlen=1)
 
     def report(table: ScoreTable, complete: bool) -> list[Path]:
         return conclude(

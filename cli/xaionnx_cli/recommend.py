@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -68,7 +69,8 @@ def command(**given: OptionValue) -> int:
     methods, metrics = names_of(request.methods, METHODS), names_of(request.metrics, METRICS, OF_TWO)
     places = report_places(request.save, (request.model, request.inputs, request.spec), request.force)
     model, inputs, _, target = request.open_in_parts()
-    recommendations: list[Recommendation] = []
+    # The last one holds the scores of all before it.
+    recommendations: deque[Recommendation] = deque(maxlen=1)
 
     def report(found: Recommendation, complete: bool) -> list[Path]:
         return conclude(

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from xaionnx_cli._messages import for_shell
-from xaionnx_cli._report import warning_lines
+from xaionnx_cli._report import cost_line, warning_lines
 
 from xaionnx import Explanation
 from xaionnx.errors import ParameterError
@@ -68,3 +68,18 @@ def test_warnings_of_a_report_name_options():
     (line,) = warning_lines(one)
     assert line.startswith("  warning: No baseline was given")
     assert "as in --baseline median:rows.csv" in line
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(12.345, "12.35 s"), (0.1, "0.10 s"), (0.0999, "100 ms"), (0.0123, "12 ms"), (9.99e-5, "100 µs"), (0.0, "0 µs")],
+)
+def test_times_are_written_without_powers_of_ten(seconds, said):
+    record = Explanation(
+        "saliency",
+        np.zeros((1, 2), np.float32),
+        np.array(["y[0]"]),
+        np.zeros(1),
+        diagnostics={"evaluations": [1], "seconds": seconds},
+    )
+    assert cost_line(record) == f"  1 evaluation in {said}"

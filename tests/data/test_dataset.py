@@ -337,3 +337,10 @@ def test_labels_that_fit_several_files_or_none_are_refused(tmp_path, digits):
     for given in (folder, [folder / "a" / name], np.zeros((2, 1, 28, 28), np.float32)):
         with pytest.raises(ParameterError, match=r"There is no file 'labels\.csv'"):
             Dataset.of(given, labels="labels.csv")
+
+
+def test_labels_are_the_same_in_numbers_of_python_and_of_numpy():
+    x = np.zeros((3, 1, 28, 28), np.float32)
+    given = ([1, 2, 3], np.array([1, 2, 3]), list(np.array([1, 2, 3])), pandas.Series([1, 2, 3]))
+    assert len({Dataset.of(x, labels=labels).labels_sha256 for labels in given}) == 1
+    assert Dataset.of(x, labels=[1, 2, 4]).labels_sha256 != Dataset.of(x, labels=[1, 2, 3]).labels_sha256

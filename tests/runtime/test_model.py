@@ -401,6 +401,7 @@ def test_a_size_that_a_free_picture_does_not_take_says_what_to_do():
         ([b"You have", b"won"], "reads text, and bytes were given"),
         (5, "numbers were given.*input_ids, attention_mask"),
         ([[5, 6]], "numbers were given.*input_ids, attention_mask"),
+        ([[[5, 6], [7]]], "numbers were given.*input_ids, attention_mask"),
         (np.array([[5, 6]]), "numbers were given.*input_ids, attention_mask"),
         (np.frombuffer(b"You", np.uint8), "numbers were given.*input_ids, attention_mask"),
     ],

@@ -147,7 +147,8 @@ class Dataset:
         """A hash of the labels, unless there are none, or each is beside its item."""
         if self.labels_given is None:
             return None
-        listed = self.labels_given.tolist() if isinstance(self.labels_given, np.ndarray) else list(self.labels_given)
+        # Numbers of numpy are written in another way than those of Python.
+        listed = [label.item() if isinstance(label, np.generic) else label for label in self.labels_given]
         return hashlib.sha256(repr(listed).encode("utf-8", "surrogateescape")).hexdigest()
 
     def __len__(self) -> int:

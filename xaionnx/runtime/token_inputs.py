@@ -97,19 +97,28 @@ def text_reading(
 
 # Any: users may pass anything.
 def _check_is_text(model: Model, given: Any) -> None:
+    """Check that neither bytes nor numbers of tokens are given in place of text."""
     items = given if isinstance(given, list | tuple) else [given]
     if any(isinstance(one, bytes | bytearray | memoryview) for one in items):
         raise InputMismatchError(
             f"{model.name} reads text, and bytes were given. Decode them first, such as by x.decode('utf-8')."
         )
     others = [info.name for info in model.inputs if info.name != model.input().name]
-    first = items[0] if items else None
-    numbers = isinstance(first, int | float | list | np.ndarray | np.generic) and np.asarray(first).dtype.kind in "iuf"
-    if others and numbers:
+    if others and items and _is_number(items[0]):
         raise InputMismatchError(
             f"{model.name} reads text, and numbers were given. Pass a str; or, for the numbers of tokens, a dict with "
             f"an array (N, T) for each of its inputs by name: {model.input().name}, {', '.join(others)}."
         )
+
+
+# Any: users may pass anything.
+def _is_number(given: Any) -> bool:
+    """Whether this is a number or the first of any lists and arrays of numbers, which may differ in length."""
+    while isinstance(given, list | tuple) and given:
+        given = given[0]
+    if isinstance(given, np.ndarray | np.generic):
+        return given.dtype.kind in "iuf"
+    return isinstance(given, int | float)
 
 
 # Any: users may pass anything.
