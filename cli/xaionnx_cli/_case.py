@@ -80,7 +80,7 @@ class Case:
 
         model, target = self._model_and_target()
         folder = masks is not None and Path(masks).is_dir()
-        places = None if masks is None or folder else read_array(Path(masks)).array.astype(bool)
+        places = None if masks is None or folder else read_array(Path(masks)).array
         if self.rows is None:
             return model, Dataset.of(Path(self.inputs), masks=masks if folder else places), None, target
         if folder:

@@ -344,3 +344,11 @@ def test_labels_are_the_same_in_numbers_of_python_and_of_numpy():
     given = ([1, 2, 3], np.array([1, 2, 3]), list(np.array([1, 2, 3])), pandas.Series([1, 2, 3]))
     assert len({Dataset.of(x, labels=labels).labels_sha256 for labels in given}) == 1
     assert Dataset.of(x, labels=[1, 2, 4]).labels_sha256 != Dataset.of(x, labels=[1, 2, 3]).labels_sha256
+
+
+@pytest.mark.parametrize(
+    "masks", [np.full((3, 28, 28), 0.3), np.full((3, 28, 28), np.nan), np.ones((3, 28, 28), np.uint8)]
+)
+def test_masks_of_numbers_are_not_taken_for_true_places(masks):
+    with pytest.raises(ParameterError, match=f"array of bool.*Got {masks.dtype}"):
+        Dataset.of(np.zeros((3, 1, 28, 28), np.float32), masks=masks)

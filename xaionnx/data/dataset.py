@@ -131,6 +131,8 @@ class Dataset:
         places = Path(masks) if isinstance(masks, str | os.PathLike) else masks if masks is None else np.asarray(masks)
         if isinstance(places, np.ndarray) and units.count is not None and len(places) != units.count:
             raise ParameterError(f"The data set has {units.count:,} units, and {len(places):,} masks are given.")
+        if isinstance(places, np.ndarray) and places.dtype.kind != "b":
+            raise ParameterError(f"Masks are an array of bool, such as masks > 0. Got {places.dtype} instead.")
         if isinstance(places, Path) and not (places.is_dir() and isinstance(units, FileUnits)):
             raise ParameterError(
                 f"Masks are an array (N, ...), or for files a folder with a picture of each. Got '{places}' instead."
@@ -260,7 +262,7 @@ class Dataset:
             return block
         block = dataclasses.replace(block, labels=tuple(labels) if any(one is not None for one in labels) else ())
         if isinstance(self.masks_given, np.ndarray):
-            return dataclasses.replace(block, masks=self.masks_given[list(block.units)].astype(bool))
+            return dataclasses.replace(block, masks=self.masks_given[list(block.units)])
         if isinstance(self.masks_given, Path):
             return _with_masks(block, self.masks_given, self.units, model)
         return block
