@@ -48,9 +48,9 @@ class IntegratedHessians(FromBaseline, AtLayer, GradientExplainer):
     at the elements of each player, all players in one run.
 
     A rectifier has no second derivative where it has a slope, and its kinks hold all interactions. As in the paper
-    ReLU is therefore replaced by softplus, ``log(1 + exp(softplus x)) / softplus``, and with it Abs, which is two ReLU:
-    the larger the number, the nearer to ReLU, and the more points the integral needs. Other kinks, as of max-pooling,
-    stay, and what they hold is missing. The diagnostic ``completeness_gap`` is the sum of the matrix minus f(x) - f(b);
+    ReLU is therefore replaced by softplus, ``log(1 + exp(softplus x)) / softplus``, and with it Abs, LeakyRelu and Clip
+    (ReLU6), which are sums of ReLU: the larger the number, the nearer to ReLU, and the more points the integral needs.
+    Other kinks, as of max-pooling, stay, and what they hold is missing. The diagnostic ``completeness_gap`` is the sum of the matrix minus f(x) - f(b);
     ``smoothing_gap``, a part of it, is the change of the softplus network minus that of f. ``provenance["smoothed"]``
     counts the replaced nodes.
 

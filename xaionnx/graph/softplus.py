@@ -3,27 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, final
 
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-# |x| is the sum of ReLU of x and of -x.
-_RECTIFIERS: Final = frozenset({"Relu", "Abs"})
+from xaionnx.graph.view import GraphView
+from xaionnx.typing import DType
+
 _STEM: Final = "xaionnx_softplus"
+
+
+@final
+@dataclass(frozen=True)
+class _Kinks:
+    """A function of one number, ``constant + slope x + sum of weight relu(sign x + shift)``.
+
+    ``kinks`` are its (weight, sign, shift).
+    """
+
+    kinks: tuple[tuple[float, float, float], ...]
+    slope: float = 0.0
+    constant: float = 0.0
 
 
 def count_rectifiers(proto: onnx.ModelProto) -> int:
     """Return the number of nodes that :func:`with_softplus` replaces."""
-    return sum(node.op_type in _RECTIFIERS for node in proto.graph.node)
+    view = GraphView(proto)
+    return sum(_kinks(view, node) is not None for node in proto.graph.node)
 
 
 def with_softplus(proto: onnx.ModelProto, types: Mapping[str, int], sharpness: float) -> onnx.ModelProto:
     """Return the graph with ``log(1 + exp(sharpness x)) / sharpness`` in the place of each ReLU.
 
-    This is at most ``log(2) / sharpness`` above ReLU, at 0. The size of a number becomes the sum of two. Tensors keep
-    their names.
+    This is at most ``log(2) / sharpness`` above ReLU, at 0. Abs, LeakyRelu and Clip with constant bounds, such as
+    ReLU6, are sums of ReLU, and become such sums of softplus. Tensors keep their names.
 
     Parameters
     ----------
@@ -31,32 +47,92 @@ def with_softplus(proto: onnx.ModelProto, types: Mapping[str, int], sharpness: f
     types : mapping of str to int
         The element type of each tensor, by name.
     sharpness : float
+
+    Examples
+    --------
+    >>> from onnx import parser
+    >>> model = parser.parse_model('''
+    ... <ir_version: 8, opset_import: ["" : 17]>
+    ... g (float[N] x) => (float[N] y) <float lo = {0}, float hi = {6}> { y = Clip(x, lo, hi) }''')
+    >>> count_rectifiers(model), [node.op_type for node in with_softplus(model, {}, 10).graph.node].count("Softplus")
+    (1, 2)
     """
+    view = GraphView(proto)
     made = onnx.ModelProto()
     made.CopyFrom(proto)
     del made.graph.node[:]
-    factors: dict[int, str] = {}
     for number, node in enumerate(proto.graph.node):
         kind = types.get(node.input[0], onnx.TensorProto.FLOAT) if node.input else 0
-        if node.op_type not in _RECTIFIERS or kind not in (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE):
+        kinks = _kinks(view, node) if kind in (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE) else None
+        if kinks is None:
             made.graph.node.append(node)
             continue
-        if kind not in factors:
-            factors[kind] = f"{_STEM}_{kind}"
-            array = np.asarray(sharpness, dtype=helper.tensor_dtype_to_np_dtype(kind))
-            made.graph.initializer.append(numpy_helper.from_array(array, factors[kind]))
-        made.graph.node.extend(_smooth(node, f"{_STEM}_{number}", factors[kind]))
+        dtype = np.dtype(helper.tensor_dtype_to_np_dtype(kind))
+        made.graph.node.extend(_smooth(node, kinks, f"{_STEM}_{number}", dtype, sharpness))
     return made
 
 
-def _smooth(node: onnx.NodeProto, stem: str, factor: str) -> Iterator[onnx.NodeProto]:
-    scaled, smooth = f"{stem}_scaled", f"{stem}_smooth"
-    yield helper.make_node("Mul", [node.input[0], factor], [scaled], name=scaled)
-    yield helper.make_node("Softplus", [scaled], [smooth], name=smooth)
+def _kinks(view: GraphView, node: onnx.NodeProto) -> _Kinks | None:
+    """A node as a sum of ReLU; None if it is none, or its bounds are computed by the graph."""
+    if node.op_type == "Relu":
+        return _Kinks(((1, 1, 0),))
     if node.op_type == "Abs":
-        minus, other, both = f"{stem}_minus", f"{stem}_other", f"{stem}_both"
-        yield helper.make_node("Neg", [scaled], [minus], name=minus)
-        yield helper.make_node("Softplus", [minus], [other], name=other)
-        yield helper.make_node("Add", [smooth, other], [both], name=both)
-        smooth = both
-    yield helper.make_node("Div", [smooth, factor], list(node.output), name=node.name)
+        return _Kinks(((1, 1, 0), (1, -1, 0)))
+    if node.op_type == "LeakyRelu":
+        alpha = float(np.asarray(view.attributes(node).get("alpha", 0.01)))
+        return _Kinks(((1 - alpha, 1, 0),), slope=alpha)
+    if node.op_type != "Clip":
+        return None
+    bounds = _bounds(view, node)
+    if bounds is None:
+        return None
+    low, high = bounds
+    upper = () if high is None else ((-1.0, 1.0, -high),)
+    return _Kinks(upper, slope=1.0) if low is None else _Kinks(((1, 1, -low), *upper), constant=low)
+
+
+def _bounds(view: GraphView, node: onnx.NodeProto) -> tuple[float | None, float | None] | None:
+    """The lower and the upper bound of a Clip, None where it has none; None if the graph computes one."""
+    found: list[float | None] = []
+    for place, name in ((1, "min"), (2, "max")):
+        given = node.input[place] if len(node.input) > place else ""
+        stated = view.attributes(node).get(name)
+        value = view.small(given) if given else stated
+        if given and value is None:
+            return None
+        number = None if value is None else float(np.asarray(value).reshape(-1)[0])
+        # Exporters write the largest float where there is no bound.
+        found.append(None if number is None or abs(number) > np.finfo(np.float32).max / 2 else number)
+    return found[0], found[1]
+
+
+def _smooth(
+    node: onnx.NodeProto, function: _Kinks, stem: str, dtype: DType, sharpness: float
+) -> Iterator[onnx.NodeProto]:
+    terms: list[str] = []
+
+    def product(x: str, factor: float, name: str) -> Iterator[onnx.NodeProto]:
+        yield _constant(f"{name}_factor", factor, dtype)
+        yield helper.make_node("Mul", [x, f"{name}_factor"], [name], name=name)
+
+    for number, (weight, sign, shift) in enumerate(function.kinks):
+        own = f"{stem}_{number}"
+        yield from product(node.input[0], sign * sharpness, f"{own}_scaled")
+        yield _constant(f"{own}_shift", shift * sharpness, dtype)
+        yield helper.make_node("Add", [f"{own}_scaled", f"{own}_shift"], [f"{own}_moved"], name=f"{own}_moved")
+        yield helper.make_node("Softplus", [f"{own}_moved"], [f"{own}_smooth"], name=f"{own}_smooth")
+        yield from product(f"{own}_smooth", weight / sharpness, own)
+        terms.append(own)
+    if function.slope:
+        yield from product(node.input[0], function.slope, f"{stem}_slope")
+        terms.append(f"{stem}_slope")
+    yield _constant(f"{stem}_constant", function.constant, dtype)
+    for number, term in enumerate(terms[:-1]):
+        total = f"{stem}_sum_{number}"
+        yield helper.make_node("Add", [term, terms[number + 1]], [total], name=total)
+        terms[number + 1] = total
+    yield helper.make_node("Add", [terms[-1], f"{stem}_constant"], list(node.output), name=node.name)
+
+
+def _constant(name: str, value: float, dtype: DType) -> onnx.NodeProto:
+    return helper.make_node("Constant", [], [name], name=name, value=numpy_helper.from_array(np.asarray(value, dtype)))
