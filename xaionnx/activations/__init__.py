@@ -51,7 +51,7 @@ def show_activations(
     >>> import xaionnx
     >>> sheet = xaionnx.show_activations("models/mnist_cnn.onnx", "filters")
     >>> sheet.numbers["weights"].shape
-    (8, 1, 3, 3)
+    (16, 1, 3, 3)
     """
     chosen: ActivationView = VIEWS.configured(view, settings)
     if (x is None) != (chosen.reads == "nothing"):

@@ -44,7 +44,7 @@ class Fista(Optimiser):
         point, ahead = state.get("point", zero), state.get("ahead", zero)
         turn = state.get("turn", np.ones(count, dtype=np.float32))
         moved = ahead + np.float32(self.learning_rate) * gradient
-        new = soft_threshold(moved, np.float32(self.learning_rate * self.shrink))
+        new = soft_threshold(moved, np.asarray(self.learning_rate * self.shrink, dtype=np.float32))
         uphill = ((new - ahead) * (new - point)).reshape(len(new), -1).sum(axis=1).reshape(count) >= 0
         there, following = accelerated(new, point, uphill, turn)
         state |= {"point": new, "ahead": there, "turn": following}

@@ -66,7 +66,7 @@ def next_class(resolved: ResolvedTargets, use: str) -> FixedTerms:
     >>> model = planted.load(planted.linear([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]))
     >>> request = Request(model, np.ones((1, 2), np.float32), 2)
     >>> next_class(request.resolved, "An example takes another class").fixed[0].names
-    ('scores[1]',)
+    ('y[1]',)
     """
     term = resolved.terms[0]
     scores = flat(resolved.outputs[term.tensor]).astype(np.float64)

@@ -47,9 +47,9 @@ class PathPlayers:
             tokens = [Features.of(features).players(sample) for sample in samples]
             spans = [player_spans(*pair) for pair in zip(samples, tokens, strict=True)]
             (name,) = path.names
-            pairs = zip(samples, tokens, strict=True)
+            ahead = zip(samples, tokens, gradients.samples, strict=True)
             return cls(
-                [_along(one, sample.main, name) for sample, one in pairs],
+                [_along(one, sample.main, name, end.x[name].ndim) for sample, one, end in ahead],
                 {} if any(one is None for one in spans) else {"spans": spans},
             )
         units = LayerUnits(path.axes.letters) if path.layer is not None and features is None else features
@@ -84,7 +84,8 @@ def _tokens(gradients: TargetGradients, number: int) -> Sample:
     return path.samples[number]
 
 
-def _along(players: Players, tokens: str, embedding: str) -> Players:
-    """Players of tokens, each with all numbers of its embedding."""
+def _along(players: Players, tokens: str, floats: str, rank: int) -> Players:
+    """Players of tokens, each with all numbers of its embedding, or of whole numbers that are cast to floats."""
     labels = np.asarray(players.maps[tokens])
-    return replace(players, maps={embedding: labels.reshape(*labels.shape, 1)}, followers=())
+    more = (1,) * (rank - labels.ndim)
+    return replace(players, maps={floats: labels.reshape(*labels.shape, *more)}, followers=())
