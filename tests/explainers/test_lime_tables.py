@@ -12,6 +12,7 @@ from xaionnx import Features, InputSpec, Model
 from xaionnx.data.sample import Sample
 from xaionnx.errors import BudgetError, ParameterError
 from xaionnx.explainers._games.conditions import quartile_bins
+from xaionnx.explainers._games.row_sampling import SampledRows
 from xaionnx.explainers.lime import Lime
 from xaionnx.perturb.removal import Select
 
@@ -50,7 +51,6 @@ def truncated_means(column):
 def test_words_are_drawn_at_the_rates_of_the_rows():
     """Categories by their frequencies, and groups of columns together."""
     from xaionnx.explainers._games.conditions import divisions_of
-    from xaionnx.explainers._games.row_sampling import SampledRows
 
     rng = np.random.default_rng(0)
     home = rng.choice(4, size=500, p=[0.5, 0.3, 0.15, 0.05])
@@ -97,8 +97,6 @@ def test_coefficients_of_a_linear_model_in_closed_form():
 
 def test_the_fit_is_a_ridge_on_the_rows_of_the_neighbourhood():
     from sklearn.linear_model import Ridge
-
-    from xaionnx.explainers._games.row_sampling import SampledRows
 
     model = planted.load(planted.linear([[1.0, -2.0, 0.5]]))
     seen = {}
@@ -207,3 +205,25 @@ def test_rows_that_differ_where_nothing_is_removed_have_surroundings_of_their_ow
     np.testing.assert_allclose(second, -3 * first, rtol=1e-4)
     np.testing.assert_array_equal(third, first)
     assert abs(first[0]) > 0.1
+
+
+def test_whole_numbers_stay_in_the_bin_that_was_drawn(monkeypatch):
+    """1.3 of the bin above the quartile 1.25 is not rounded to 1, which is below it."""
+    columns = np.random.default_rng(0).poisson([1.0, 4.0, 30.0], (402, 3))
+    model = loaded("g (int64[N,3] x) => (float[N,3] y) { y = Cast<to = 1>(x) }")
+    seen = []
+    original = SampledRows.__init__
+
+    def kept(self, *given):
+        original(self, *given)
+        seen.append((self, given[0].sample))
+
+    monkeypatch.setattr(SampledRows, "__init__", kept)
+    xaionnx.explain(model, columns[:1], Lime(neighbourhood="bins", background=columns, budget=2000), 0)
+    ((sampled, sample),) = seen
+    rows, same = sampled.feed(0, 1999)["x"], sampled.same(sample, 1999)
+    assert rows.dtype == np.int64
+    for j in range(3):
+        edges = quartile_bins(columns[:, j].astype(float))
+        inside = np.searchsorted(edges, rows[:, j]) == np.searchsorted(edges, columns[0, j])
+        np.testing.assert_array_equal(inside, same[:, j])

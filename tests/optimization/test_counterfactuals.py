@@ -5,9 +5,10 @@ import pytest
 
 from models import planted
 from tests.tiny import loaded, trained
-from xaionnx.errors import ParameterError, UnknownNameError
+from xaionnx.errors import ParameterError, UnknownNameError, UnsupportedModelError
 from xaionnx.optimization import COUNTERFACTUALS, RowSearch, counterfactual
 from xaionnx.optimization.counterfactual_search import Case
+from xaionnx.optimization.counterfactuals.diverse import Diverse
 from xaionnx.optimization.counterfactuals.wachter import Wachter
 from xaionnx.optimization.diversity import chosen, diversity, diversity_slope
 from xaionnx.optimization.judge import Judge
@@ -186,6 +187,7 @@ def test_a_row_that_has_the_answer_stays(loans):
     [
         ({"to": "excellent"}, UnknownNameError, "excellent"),
         ({"to": 5}, UnknownNameError, "2 classes"),
+        ({"to": 0.7}, UnknownNameError, r"whole numbers or labels\. Got 0\.7"),
         ({"immutable": ["colour"]}, UnknownNameError, "colour"),
         ({"ways": {"housing": "up"}}, ParameterError, "of a number"),
         ({"ways": {"age_in_years": "sideways"}}, ParameterError, "up or down"),
@@ -269,3 +271,12 @@ def test_a_forest_has_diverse_rows_by_breeding():
     found = counterfactual(model, refused, "diverse", to=1, background=rows, count=3, steps=20)
     assert len(found.others) == 2
     assert all(one.valid for one in (found, *found.others))
+
+
+def test_gradients_that_are_asked_for_and_missing_are_refused():
+    model = trained("german_credit_forest")
+    name = model.input().name
+    rows = model.read("models/data/german_credit.csv").arrays[name]
+    refused = rows[model.run({name: rows})[model.output().name].argmax(axis=1) == 0]
+    with pytest.raises(UnsupportedModelError, match=r"has no gradient\. Take by='genetic'"):
+        counterfactual(model, refused[:1], Diverse(by="gradient"), to=1, background=rows)

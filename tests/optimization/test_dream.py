@@ -6,7 +6,7 @@ from PIL import Image
 
 import xaionnx
 from tests.tiny import trained
-from xaionnx.errors import DataError, ParameterError
+from xaionnx.errors import DataError, OutputError, ParameterError
 from xaionnx.optimization.deep_dream import _Tiles
 from xaionnx.optimization.objectives.layer import Layer
 from xaionnx.optimization.scene import Scene
@@ -93,3 +93,9 @@ def test_what_does_not_fit_is_refused(tmp_path):
     (tmp_path / "no.png").write_bytes(b"no")
     with pytest.raises(DataError, match=r"no\.png"):
         xaionnx.dream(trained("mnist_cnn"), tmp_path / "no.png", layer=LAYER)
+
+
+@pytest.mark.parametrize(("weight", "words"), [(0.0, "is 0 at the photograph"), (float("nan"), "NaN or infinity")])
+def test_an_objective_without_a_slope_is_no_dream(weight, words):
+    with pytest.raises(OutputError, match=words):
+        xaionnx.dream(trained("mnist_cnn"), photo(), weight * Layer(layer=LAYER), octaves=2, steps=1)

@@ -125,3 +125,9 @@ def test_refusals(tmp_path):
     with pytest.raises(InputMismatchError, match=r"must be numbers in \[0, 10\)"):
         masker.masks(DIGITS[:1], np.array([10]))
     assert isinstance(masker.model, Model)
+
+
+def test_a_single_score_is_no_class():
+    one = planted.load(planted.linear(np.ones((1, 1, 12, 12), np.float32)), axes="N C H W", device="cpu")
+    with pytest.raises(UnsupportedModelError, match="a score for each of its classes"):
+        Classifier.of(one, noise(2))

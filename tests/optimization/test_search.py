@@ -11,6 +11,7 @@ from xaionnx.errors import DataError, ParameterError
 from xaionnx.optimization import Search, SearchInterrupted
 from xaionnx.optimization.objectives.class_score import ClassScore
 from xaionnx.optimization.objectives.diversity import Diversity
+from xaionnx.optimization.objectives.inversion import Inversion
 from xaionnx.optimization.objectives.norm import Norm
 from xaionnx.optimization.objectives.total_variation import TotalVariation
 from xaionnx.optimization.parametrisations.generator import Generator
@@ -109,6 +110,22 @@ def test_only_the_same_search_resumes(changed, words):
     earlier = xaionnx.visualize(trained("mnist_cnn"), "class_score", label=4, steps=3)
     with pytest.raises(ParameterError, match=words):
         xaionnx.visualize(trained("mnist_cnn"), "class_score", resume=earlier, **(settings | changed))
+
+
+def test_another_picture_of_the_same_repr_is_another_search(tmp_path):
+    """Neither its gradient, which the model keeps, nor its steps serve for the other, also in the same file."""
+    first, second = digits()[:1], digits()[1:2]
+    one, other = (Inversion(layer=LAYER, picture=picture) for picture in (first, second))
+    assert repr(one) == repr(other)
+    found = xaionnx.visualize(trained("mnist_cnn"), one, steps=1)
+    with pytest.raises(ParameterError, match="another objective"):
+        xaionnx.visualize(trained("mnist_cnn"), other, steps=2, resume=found)
+    file = tmp_path / "picture.npy"
+    in_file = Inversion(layer=LAYER, picture=str(file))
+    for picture, objective in ((first, one), (second, other)):
+        np.save(file, picture)
+        expected = xaionnx.visualize(trained("mnist_cnn"), objective, steps=2)
+        np.testing.assert_array_equal(xaionnx.visualize(trained("mnist_cnn"), in_file, steps=2).value, expected.value)
 
 
 def test_a_file_that_is_no_search_is_refused(tmp_path):

@@ -44,7 +44,7 @@ class Strongest:
     Attributes
     ----------
     values : array (C, K)
-        The largest first; minus infinity where there are fewer samples.
+        The largest first; K is the number of samples where there are fewer.
     places : array of int (C, K, 4)
         Unit, sample of the unit, row and column of each.
     mean, deviation : array (C,)

@@ -127,15 +127,11 @@ class Gradient:
                 step = (step + 1) // 2
                 continue
             start += step
+        if len(parts) == 1:
+            return parts[0]
         summed = {self.names[name] for name in self.weights}
-        return {
-            name: parts[0][name]
-            if len(parts) == 1
-            else np.sum([part[name] for part in parts], axis=0)
-            if name in summed
-            else np.concatenate([part[name] for part in parts])
-            for name in fetch
-        }
+        every = {name: [part[name] for part in parts] for name in fetch}
+        return {n: np.sum(each, axis=0) if n in summed else np.concatenate(each) for n, each in every.items()}
 
 
 def gradient(  # noqa: PLR0913 - options of a public function, by keyword

@@ -272,7 +272,7 @@ def _not_removed(removal: Removal) -> object:
     """What of a row no player removes, as a key."""
     sample, maps = removal.sample, removal.players.maps
     kept = {name: sample.x[name] for name in sample.own if name not in maps}
-    kept |= {name: sample.x[name][np.broadcast_to(m[0] < 0, sample.x[name].shape)] for name, m in maps.items()}
+    kept |= {name: sample.x[name][np.broadcast_to(m < 0, sample.x[name].shape)] for name, m in maps.items()}
     return tuple((name, str(array.tolist())) for name, array in kept.items() if array.size)
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from xaionnx import parameters
 from xaionnx.data.images import picture_of, read_picture
-from xaionnx.errors import DataError, ParameterError
+from xaionnx.errors import DataError, OutputError, ParameterError
 from xaionnx.optimization.objective import OBJECTIVES, Objective
 from xaionnx.optimization.scene import Scene
 from xaionnx.optimization.search import blurred
@@ -99,6 +99,8 @@ class Dream:
             The photograph cannot be read.
         ParameterError
             The smallest size is less than 16 pixels wide or high.
+        OutputError
+            The gradient is 0 in all sizes, or not finite.
         """
         began = time.perf_counter()
         scene = Scene.of(model, objective, 1)
@@ -108,7 +110,7 @@ class Dream:
         runs = self.steps * sum(one.count for one in tiles) + (_UNSEEN + 1) * tiles[-1].count
         progress.expect(runs)
         added = np.zeros((1, whole.shape[1], *sizes[0]), dtype=np.float32)
-        trace = []
+        trace, has_slope = [], False
         for octave, (size, over) in enumerate(zip(sizes, tiles, strict=True)):
             base = _resized(whole, size)
             picture = np.clip(base + _resized(added, size), 0, 1)
@@ -116,9 +118,18 @@ class Dream:
                 rng = np.random.default_rng([self.seed, _STEPS, octave, step])
                 value, slope = over.gradient(scene, picture, rng)
                 trace.append([value])
+                if not np.isfinite(slope).all():
+                    raise OutputError(
+                        f"The gradient of {objective} is NaN or infinity at the photograph. Give another."
+                    )
+                has_slope = has_slope or bool(slope.any())
                 slope = blurred(slope, self.blur) if self.blur else slope
                 picture = np.clip(picture + np.float32(self.rate / max(np.abs(slope).mean(), 1e-30)) * slope, 0, 1)
             added = picture - base
+        if not has_slope:
+            raise OutputError(
+                f"The gradient of {objective} is 0 at the photograph, where it is silent. Name another layer or unit."
+            )
         other = [np.random.default_rng([self.seed, _JUDGEMENT, number]) for number in range(_UNSEEN)]
         shown = np.round(255 * np.moveaxis(picture, 1, -1)).astype(np.uint8)
         shown = np.repeat(shown, 3, axis=-1) if shown.shape[-1] == 1 else shown

@@ -80,6 +80,8 @@ class Judge:
 
     def _number_of(self, to: int | str | float) -> int:
         spec = self.model.input_spec
+        if isinstance(to, float) and not to.is_integer():
+            raise UnknownNameError(f"Classes of {self.model.name} are whole numbers or labels. Got {to} instead.")
         number = spec.index(to) if isinstance(to, str) and not to.isdigit() else int(to)
         if not 0 <= number < self._classes:
             raise UnknownNameError(f"{self.model.name} has {self._classes} classes, from 0. Got {to}.")

@@ -299,9 +299,10 @@ class Classifier:
         (name, *others), sample = model.data_inputs, model.samples(feeds)[0]
         found = sample.positions(name)
         scores = model.with_outputs([out]).run(feeds, [out])[out]
-        if others or len(model.inputs) > 1 or found is None or found.axes != (1, 2) or scores.ndim != 2:
+        is_picture = not others and len(model.inputs) == 1 and found is not None and found.axes == (1, 2)
+        if not is_picture or scores.ndim != 2 or scores.shape[1] < 2:
             raise UnsupportedModelError(
-                f"A masker needs a model of one picture, channels first, that returns a score for each class. "
+                f"A masker needs a model of one picture, channels first, that returns a score for each of its classes. "
                 f"{model.name} is none."
             )
         activation = "none" if model.spec is None else model.spec.activation

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Final, final
@@ -17,6 +19,7 @@ from xaionnx.layers.layer import check_layer, layer_name
 from xaionnx.layers.shapes import tensor_shapes
 from xaionnx.layers.spatial_map import SpatialMap
 from xaionnx.part import Part
+from xaionnx.record import recorded_value
 from xaionnx.registry import Registry
 from xaionnx.runtime.model import Model
 from xaionnx.typing import Array
@@ -179,6 +182,24 @@ class Objective(Part, ABC):
     def parts(self) -> tuple[Objective, ...]:
         """The objectives that it is made of; itself alone."""
         return (self,)
+
+    @hook
+    def given_pictures(self) -> tuple[Given, ...]:
+        """The pictures whose activations it reads; none by default."""
+        return ()
+
+    @final
+    def fingerprint(self, model: Model) -> str:
+        """Return a hash of all its numbers, those of the pictures that it reads included; a repr shortens arrays.
+
+        Raises
+        ------
+        DataError, InputMismatchError
+            A picture cannot be read, or does not fit the model.
+        """
+        pictures = [model.read(picture).arrays for part in self.parts() for picture in part.given_pictures()]
+        numbers = json.dumps([recorded_value(self), recorded_value(pictures)], sort_keys=True)
+        return hashlib.sha256(numbers.encode()).hexdigest()
 
     @final
     def __add__(self, other: Objective) -> Objective:

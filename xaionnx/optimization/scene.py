@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, final
 
@@ -15,7 +14,6 @@ from xaionnx.errors import UnsupportedModelError
 from xaionnx.optimization.objective import Objective, ObjectiveGraph
 from xaionnx.optimization.parametrisation import Canvas, Parametrisation
 from xaionnx.optimization.views import View
-from xaionnx.record import recorded_value
 from xaionnx.runtime import progress
 from xaionnx.runtime.model import Model
 from xaionnx.short_repr import short_repr
@@ -94,7 +92,7 @@ class Scene:
             return judged, gradient(judged, VALUE, [info.name], sample=feeds)
 
         # A search of many units would fill the memory with their sessions.
-        key = ("objective", json.dumps(recorded_value(objective)), count if joint else 0, spec)
+        key = ("objective", objective.fingerprint(model), count if joint else 0, spec)
         judged, slope = model.latest(key, built)
         margin = _MARGIN if min(height, width) > 2 * _MARGIN + 32 else 2
         canvas = Canvas(count, spec.channels, height + 2 * margin, width + 2 * margin)

@@ -150,7 +150,12 @@ class Search:
         scene = Scene.of(model, objective, self.count, parametrisation)
         told = Told(
             {name: recorded_value(getattr(self, name)) for name in parameters.declared(Search)},
-            {"model": model.name, "model_sha256": model.sha256, "objective": repr(objective)},
+            {
+                "model": model.name,
+                "model_sha256": model.sha256,
+                "objective": repr(objective),
+                "objective_sha256": objective.fingerprint(model),
+            },
         )
         if resume is None:
             rng = np.random.default_rng([self.seed, 0])

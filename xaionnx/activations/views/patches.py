@@ -73,10 +73,7 @@ class Patches(ActivationView):
             sides.append(side)
             shown.append(channel)
             tiles = (
-                Tile(
-                    block([signed(one, float(np.percentile(np.abs(one), _BRIGHT))) for one in traces], _SIDE),
-                    "what is read",
-                ),
+                Tile(block([_drawn(one) for one in traces], _SIDE), "what is read"),
                 Tile(block(pictures, _SIDE), f"{places[-1].value:.3g} to {places[0].value:.3g}"),
             )
             rows.append(Row(f"channel {channel}", tiles))

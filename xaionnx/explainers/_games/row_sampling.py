@@ -68,6 +68,7 @@ def _numbers(removal: Removal, division: Division, taken: Array, rng: np.random.
     (name,) = division.places
     data = division.values[name][:, 0].astype(np.float64)
     drawn, shares = np.full(len(taken), np.nan), rng.random(len(taken))
+    is_whole = removal.sample.x[name].dtype.kind in "iu"
     known = data[np.isfinite(data)]
     ends = np.concatenate([[known.min()], division.edges, [known.max()]])
     for number in range(len(division.edges) + 1):
@@ -80,5 +81,8 @@ def _numbers(removal: Removal, division: Division, taken: Array, rng: np.random.
             continue
         first, last = special.ndtr((np.array([low, high]) - mean) / deviation)
         inner = mean + deviation * special.ndtri(first + shares[here] * (last - first))
+        if is_whole:
+            # The whole numbers of the bin (low, high], of the first one [low, high].
+            inner, low, high = np.round(inner), np.floor(low) + 1 if number else low, np.floor(high)
         drawn[here] = np.clip(inner, low, high)
-    return np.round(drawn) if removal.sample.x[name].dtype.kind in "iu" else drawn
+    return drawn

@@ -7,6 +7,7 @@ from typing import ClassVar, Final, final
 
 import numpy as np
 
+from xaionnx.errors import UnsupportedModelError
 from xaionnx.optimisers.adam import Adam
 from xaionnx.optimization.counterfactual_search import Case, RowSearch, rounded, sparser
 from xaionnx.optimization.diversity import chosen, diversity, diversity_slope
@@ -32,8 +33,8 @@ class Diverse(RowSearch):
     follows the gradient graph of all rows together, with categories at their best option in turns; the weight of the
     answer grows until all rows have it. ``genetic`` crosses and mutates rows of values of the data, for models without
     gradients, and ``random`` changes random columns; the most diverse of the valid ones are chosen. ``auto`` takes
-    gradients where a model has them. Then changes are taken back one by one, where the answer stays and no two rows
-    become the same.
+    gradients where a model has them. Where gradients end at fewer rows than ``count``, breeding adds others. Then
+    changes are taken back one by one, where the answer stays and no two rows become the same.
 
     References
     ----------
@@ -57,8 +58,10 @@ class Diverse(RowSearch):
 
     def rows(self, case: Case) -> list[Array]:
         rng = np.random.default_rng(self.seed)
-        by_gradient = self.by in ("auto", "gradient") and case.judge.slope(case.row) is not None
-        found = self._by_gradient(case, rng) if by_gradient else np.empty((0, len(case.row)))
+        has_gradient = self.by in ("auto", "gradient") and case.judge.slope(case.row) is not None
+        if self.by == "gradient" and not has_gradient:
+            raise UnsupportedModelError(f"{case.judge.model.name} has no gradient. Take by='genetic' or by='random'.")
+        found = self._by_gradient(case, rng) if has_gradient else np.empty((0, len(case.row)))
         found = np.unique(found, axis=0)
         if len(found) < self.count:
             found = np.unique(np.concatenate([found, self._by_rounds(case, rng)]), axis=0)

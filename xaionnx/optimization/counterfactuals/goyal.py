@@ -10,7 +10,7 @@ import numpy as np
 from xaionnx.data.display import as_picture
 from xaionnx.errors import UnsupportedModelError
 from xaionnx.layers.default_layer import default_layer
-from xaionnx.layers.layer import Layer, check_layer
+from xaionnx.layers.layer import Layer, check_layer, layer_name
 from xaionnx.optimization.contrast import Contrast, InputSearch, Problem
 from xaionnx.optimization.judge import Judge
 from xaionnx.parameters import choice, integer, name, real
@@ -166,6 +166,7 @@ class _Head:
             )
         if layer is None:
             layer = default_layer(model, (sample.main,), [model.output().name], sample)
+        layer = layer_name(model, layer)
         check_layer(model, layer)
         both = np.stack([sample.array, problem.distractor.array])
         held = Layer.of(model, layer, {sample.main: both})

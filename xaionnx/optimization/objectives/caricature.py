@@ -39,6 +39,9 @@ class Caricature(Objective):
     layer: str | None = name("tensor inside the model")
     picture: Given | None = free(None, "a picture, as a file or an array", "picture that is drawn")
 
+    def given_pictures(self) -> tuple[Given, ...]:
+        return () if self.picture is None else (self.picture,)
+
     def emit(self, graph: ObjectiveGraph) -> ir.Value:
         g = graph.g
         flat, count = graph.flat(self.layer)

@@ -36,6 +36,9 @@ class Inversion(Objective):
     layer: str | None = name("tensor inside the model")
     picture: Given | None = free(None, "a picture, as a file or an array", "picture whose activations are searched for")
 
+    def given_pictures(self) -> tuple[Given, ...]:
+        return () if self.picture is None else (self.picture,)
+
     def emit(self, graph: ObjectiveGraph) -> ir.Value:
         flat, count = graph.flat(self.layer)
         wanted = graph.activations(self.layer, self.picture).astype(np.float32)
