@@ -230,3 +230,18 @@ def test_a_film_is_saved_as_gif(tmp_path):
         render.save(frames, tmp_path / "a.png")
     with pytest.raises(ParameterError, match="picture made by render"):
         render.save([], tmp_path / "a.gif")
+
+
+@pytest.mark.parametrize("kind", ["contours", "for_and_against"])
+def test_kinds_show_the_photo_itself_on_request_and_refuse_what_they_cannot_do(kind):
+    one, photo = explained(ramp()), PHOTO // 2
+    alone, inset, beside = (
+        render.picture(one, kind, photo=photo, original=original) for original in (False, "inset", "beside")
+    )
+    assert inset.size == alone.size
+    assert inset.tobytes() != alone.tobytes()
+    assert beside.width >= alone.width + SIDE
+    with pytest.raises(ParameterError, match="Leave 'top' out, or draw a map"):
+        render.picture(one, kind, photo=photo, top=0.1)
+    with pytest.raises(ParameterError, match="'original' parameter of picture must be True, False, 'beside'"):
+        render.picture(one, kind, photo=photo, original="left")

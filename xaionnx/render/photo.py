@@ -122,10 +122,7 @@ def overlay(  # noqa: PLR0913 - options of a picture, all by keyword
     if look.is_share:
         # What is left of the photo is to be seen itself.
         look = replace(look, alpha=alpha / 2, background="photo")
-    if not isinstance(original, bool) and original not in (None, "beside", "inset"):
-        raise ParameterError(
-            f"The 'original' parameter of overlay must be True, False, 'beside' or 'inset'. Got {original!r} instead."
-        )
+    check_original(original, "overlay")
     laid = laid_over(
         explanation,
         picture,
@@ -141,11 +138,8 @@ def overlay(  # noqa: PLR0913 - options of a picture, all by keyword
     if look.top is None and is_hidden(laid.shown, laid.found, laid.scale):
         laid = replace(laid, look=replace(look, half_line=True))
     heated = Image.fromarray(painted(laid.shown, laid.found, laid.scale, laid.look, "overlay"))
-    if original == "inset":
-        _inset(heated, laid)
-    bar = laid.bar(style)
-    row = [Image.fromarray(np.ascontiguousarray(laid.shown))] if original in (True, "beside") else []
-    body = page.beside(style, [*row, heated, bar], round(0.7 * laid.text_size))
+    row = with_photo(heated, laid, original)
+    body = page.beside(style, [*row, laid.bar(style)], round(0.7 * laid.text_size))
     return laid.page(style, body, _what_is_shown(laid.look), title)
 
 
@@ -170,6 +164,10 @@ class MapOnPhoto:
     scale: Scale
     shown: Pixels
     look: Look
+
+    def photo(self) -> Image.Image:
+        """The photo itself, of the size of the map."""
+        return Image.fromarray(np.ascontiguousarray(self.shown))
 
     @property
     def text_size(self) -> int:
@@ -224,6 +222,22 @@ def _what_is_shown(look: Look) -> list[str]:
     return ["The line is at half of the scale."] if look.half_line else []
 
 
+def check_original(original: bool | str | None, function: str) -> None:
+    """Raise ParameterError if this is no place for the photo."""
+    if not isinstance(original, bool) and original not in (None, "beside", "inset"):
+        raise ParameterError(
+            f"The 'original' parameter of {function} must be True, False, 'beside' or 'inset'. "
+            f"Got {original!r} instead."
+        )
+
+
+def with_photo(heated: Image.Image, laid: MapOnPhoto, original: bool | str | None) -> list[Image.Image]:
+    """A map, with the photo small inside it or in its own picture at the left, if either is asked for."""
+    if original == "inset":
+        _inset(heated, laid)
+    return [laid.photo(), heated] if original in (True, "beside") else [heated]
+
+
 def _inset(heated: Image.Image, laid: MapOnPhoto) -> None:
     """Paste a small copy of the photo into the corner with the weakest colours."""
     wide, tall = heated.width // _INSET, heated.height // _INSET
@@ -237,8 +251,6 @@ def _inset(heated: Image.Image, laid: MapOnPhoto) -> None:
     bottom, right = min(corners, key=corners.__getitem__)
     edge = max(2, heated.width // 300)
     left, top = (heated.width - wide) * right, (heated.height - tall) * bottom
-    small = Image.fromarray(np.ascontiguousarray(laid.shown)).resize(
-        (wide - 2 * edge, tall - 2 * edge), Image.Resampling.LANCZOS
-    )
+    small = laid.photo().resize((wide - 2 * edge, tall - 2 * edge), Image.Resampling.LANCZOS)
     heated.paste((255, 255, 255), (left, top, left + wide, top + tall))
     heated.paste(small, (left + edge, top + edge))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from xaionnx.errors import ParameterError
 from xaionnx.explanation import Explanation
 from xaionnx.hooks import hook
 from xaionnx.render.layers import covers_picture
 from xaionnx.render.painting import Look
-from xaionnx.render.photo import MapOnPhoto, laid_over
+from xaionnx.render.photo import MapOnPhoto, check_original, laid_over
 from xaionnx.render.picture import PictureKind, Scene
 
 
@@ -35,6 +36,9 @@ class PhotoKind(PictureKind):
     ) -> MapOnPhoto:
         """The map of the scene and its photo; ``sign`` and ``smooth`` replace those of the scene."""
         assert scene.photo is not None  # it applies
+        if scene.top is not None:
+            raise ParameterError("This kind of picture shows all values. Leave 'top' out, or draw a map.")
+        check_original(scene.original, "picture")
         return laid_over(
             result,
             scene.photo,

@@ -11,7 +11,7 @@ from xaionnx.explanation import Explanation
 from xaionnx.render import colour_bars, page
 from xaionnx.render.colours import heat
 from xaionnx.render.painting import Pixels, contour, line_width
-from xaionnx.render.photo import MapOnPhoto
+from xaionnx.render.photo import MapOnPhoto, with_photo
 from xaionnx.render.photo_kind import PhotoKind
 from xaionnx.render.picture import Scene
 from xaionnx.render.themes import Style
@@ -30,7 +30,9 @@ class Contours(PhotoKind):
     def draw(cls, result: Explanation, scene: Scene) -> Image.Image:
         laid, style = cls.laid_over(result, scene), scene.style
         gap = round(0.7 * laid.text_size)
-        body = page.beside(style, [Image.fromarray(_with_lines(laid)), _bar(style, laid)], gap)
+        body = page.beside(
+            style, [*with_photo(Image.fromarray(_with_lines(laid)), laid, scene.original), _bar(style, laid)], gap
+        )
         note = "" if laid.scale.empty else "Lines are at a quarter, half and three quarters of the scale."
         return laid.page(style, body, [note])
 

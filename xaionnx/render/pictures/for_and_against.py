@@ -11,7 +11,7 @@ from PIL import Image
 from xaionnx.explanation import Explanation
 from xaionnx.render import colour_bars, page
 from xaionnx.render.painting import painted
-from xaionnx.render.photo import MapOnPhoto
+from xaionnx.render.photo import MapOnPhoto, with_photo
 from xaionnx.render.photo_kind import PhotoKind
 from xaionnx.render.picture import Scene
 from xaionnx.render.themes import Style
@@ -29,9 +29,14 @@ class ForAndAgainst(PhotoKind):
     def draw(cls, result: Explanation, scene: Scene) -> Image.Image:
         laid, style = cls.laid_over(result, scene, "signed"), scene.style
         panels = [_panel(style, laid, raises) for raises in (True, False)]
+        if scene.original == "inset":
+            panels = [replace(panel, picture=with_photo(panel.picture, laid, "inset")[0]) for panel in panels]
+        elif scene.original:
+            heading = page.text_block(style, ["photo"], laid.shown.shape[1], laid.text_size, bold=True)
+            panels.insert(0, page.Panel(heading, laid.photo()))
         values = laid.found.values
         missing = [f"No value is {side} zero." for side, found in _sides(values).items() if not found]
-        return laid.page(style, page.grid(style, panels, 2, laid.text_size), missing)
+        return laid.page(style, page.grid(style, panels, len(panels), laid.text_size), missing)
 
 
 def _sides(values: Floats) -> dict[str, bool]:
