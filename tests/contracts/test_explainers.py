@@ -13,7 +13,7 @@ from xaionnx import Explanation, discovery, parameters
 from xaionnx.errors import BudgetError, ParameterError, UnknownNameError
 from xaionnx.explainers._attention import AttentionExplainer
 from xaionnx.explainers._gradients.layer_paths import AlongInputPath
-from xaionnx.explainers._masks.search import MaskExplainer
+from xaionnx.explainers._masks.search import MaskSearch
 from xaionnx.patterns import estimate_patterns
 from xaionnx.runtime.session import Session
 
@@ -197,7 +197,7 @@ def test_several_targets_equal_single_ones_and_run_the_model_no_more_often(metho
         if method in ("guided_ig", "integrated_hessians"):
             # Each target has its own path, or its own Hessian.
             assert joint["evaluations"][0] - joint["gradients"][0] == alone["evaluations"][0] - alone["gradients"][0]
-        elif issubclass(discovery.method(method), MaskExplainer):
+        elif issubclass(discovery.method(method), MaskSearch):
             # Each target has its own masks; only the sample and the baseline are evaluated once for all.
             assert joint["evaluations"][0] - 2 == 3 * (alone["evaluations"][0] - 2)
         else:
