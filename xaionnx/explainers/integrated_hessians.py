@@ -105,8 +105,9 @@ class IntegratedHessians(FromBaseline, AtLayer, GradientExplainer):
     def check_gradients(self, dry_run: DryRun, names: Sequence[str]) -> dict[str, str | None]:
         from xaionnx.autodiff.table import STANDARD
 
+        found = super().check_gradients(dry_run, names)
         # With rules that are stated there are no finite differences in their place.
-        return validate_source(dry_run, names, STANDARD)
+        return found if found["gradient"] == "graph" else validate_source(dry_run, names, STANDARD)
 
     def explain_points(self, target_gradients: TargetGradients, points: Points) -> Attribution:
         hessians = TargetHessians(target_gradients, self.softplus)
