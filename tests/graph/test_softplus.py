@@ -44,7 +44,7 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_rectifiers_are_sums_of_softplus(name):
     model, formula = CASES[name]
-    assert count_rectifiers(model) == 1
+    assert count_rectifiers(model, {}) == 1
     for sharpness in (1.0, 10.0):
         smooth = with_softplus(model, {}, sharpness)
         onnx.checker.check_model(smooth)
@@ -55,5 +55,13 @@ def test_rectifiers_are_sums_of_softplus(name):
 
 def test_bounds_that_the_graph_computes_are_left():
     model = model_of("m = ReduceMin<keepdims=0>(x) y = Clip(x, m)")
-    assert count_rectifiers(model) == 0
+    assert count_rectifiers(model, {}) == 0
     assert [node.op_type for node in with_softplus(model, {}, 10.0).graph.node] == ["ReduceMin", "Clip"]
+
+
+def test_sizes_of_whole_numbers_are_kept_and_not_counted():
+    model = model_of("i = Cast<to = 7>(x) a = Abs(i) f = Cast<to = 1>(a) r = Relu(x) y = Add(r, f)")
+    types = {"x": onnx.TensorProto.FLOAT, "i": onnx.TensorProto.INT64}
+    assert count_rectifiers(model, types) == 1
+    kinds = [node.op_type for node in with_softplus(model, types, 2.0).graph.node]
+    assert (kinds.count("Abs"), kinds.count("Relu"), kinds.count("Softplus")) == (1, 0, 1)

@@ -49,7 +49,7 @@ class TargetHessians:
     def __init__(self, gradients: TargetGradients, softplus: float | None) -> None:
         path = gradients.path
         self.targets = gradients.targets
-        self.smoothed = 0 if softplus is None else count_rectifiers(path.model.graph)
+        self.smoothed = 0 if softplus is None else count_rectifiers(path.model.graph, path.model.view.types)
         resolved = replace(path.resolved, model=_smooth(path.resolved.model, softplus))
         # An input of no elements has no derivatives.
         names = tuple(name for name in gradients.names if path.feeds[name].size)
@@ -147,7 +147,7 @@ class TargetHessians:
 
 def _smooth(model: Model, softplus: float | None) -> Model:
     """The model with softplus in the place of ReLU."""
-    if softplus is None or not count_rectifiers(model.graph):
-        return model
     types = model.view.types
+    if softplus is None or not count_rectifiers(model.graph, types):
+        return model
     return model.derived(("softplus", softplus), lambda proto: with_softplus(proto, types, softplus))

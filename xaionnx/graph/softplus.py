@@ -10,10 +10,12 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from xaionnx.graph.view import GraphView
+from xaionnx.graph.view import DEFAULT_DOMAINS, GraphView
 from xaionnx.typing import DType
 
 _STEM: Final = "xaionnx_softplus"
+_RECTIFIERS: Final = ("Relu", "Abs", "LeakyRelu", "Clip")
+_FLOATS: Final = (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE)
 
 
 @final
@@ -29,14 +31,14 @@ class _Kinks:
     constant: float = 0.0
 
 
-def count_rectifiers(proto: onnx.ModelProto) -> int:
+def count_rectifiers(proto: onnx.ModelProto, types: Mapping[str, int]) -> int:
     """Return the number of nodes that :func:`with_softplus` replaces."""
     view = GraphView(proto)
-    return sum(_kinks(view, node) is not None for node in proto.graph.node)
+    return sum(_kinks(view, node, types) is not None for node in proto.graph.node)
 
 
 def with_softplus(proto: onnx.ModelProto, types: Mapping[str, int], sharpness: float) -> onnx.ModelProto:
-    """Return the graph with ``log(1 + exp(sharpness x)) / sharpness`` in the place of each ReLU.
+    """Return the graph with ``log(1 + exp(sharpness x)) / sharpness`` in the place of each ReLU of floats.
 
     This is at most ``log(2) / sharpness`` above ReLU, at 0. Abs, LeakyRelu and Clip with constant bounds, such as
     ReLU6, are sums of ReLU, and become such sums of softplus. Tensors keep their names.
@@ -54,7 +56,7 @@ def with_softplus(proto: onnx.ModelProto, types: Mapping[str, int], sharpness: f
     >>> model = parser.parse_model('''
     ... <ir_version: 8, opset_import: ["" : 17]>
     ... g (float[N] x) => (float[N] y) <float lo = {0}, float hi = {6}> { y = Clip(x, lo, hi) }''')
-    >>> count_rectifiers(model), [node.op_type for node in with_softplus(model, {}, 10).graph.node].count("Softplus")
+    >>> count_rectifiers(model, {}), [node.op_type for node in with_softplus(model, {}, 10).graph.node].count("Softplus")
     (1, 2)
     """
     view = GraphView(proto)
@@ -62,18 +64,23 @@ def with_softplus(proto: onnx.ModelProto, types: Mapping[str, int], sharpness: f
     made.CopyFrom(proto)
     del made.graph.node[:]
     for number, node in enumerate(proto.graph.node):
-        kind = types.get(node.input[0], onnx.TensorProto.FLOAT) if node.input else 0
-        kinks = _kinks(view, node) if kind in (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE) else None
+        kinks = _kinks(view, node, types)
         if kinks is None:
             made.graph.node.append(node)
             continue
-        dtype = np.dtype(helper.tensor_dtype_to_np_dtype(kind))
+        dtype = np.dtype(helper.tensor_dtype_to_np_dtype(_kind(node, types)))
         made.graph.node.extend(_smooth(node, kinks, f"{_STEM}_{number}", dtype, sharpness))
     return made
 
 
-def _kinks(view: GraphView, node: onnx.NodeProto) -> _Kinks | None:
-    """A node as a sum of ReLU; None if it is none, or its bounds are computed by the graph."""
+def _kind(node: onnx.NodeProto, types: Mapping[str, int]) -> int:
+    return types.get(node.input[0], onnx.TensorProto.FLOAT)
+
+
+def _kinks(view: GraphView, node: onnx.NodeProto, types: Mapping[str, int]) -> _Kinks | None:
+    """A node as a sum of ReLU; None if it is none, of whole numbers, or has bounds that the graph computes."""
+    if node.op_type not in _RECTIFIERS or node.domain not in DEFAULT_DOMAINS or _kind(node, types) not in _FLOATS:
+        return None
     if node.op_type == "Relu":
         return _Kinks(((1, 1, 0),))
     if node.op_type == "Abs":
@@ -81,8 +88,6 @@ def _kinks(view: GraphView, node: onnx.NodeProto) -> _Kinks | None:
     if node.op_type == "LeakyRelu":
         alpha = float(np.asarray(view.attributes(node).get("alpha", 0.01)))
         return _Kinks(((1 - alpha, 1, 0),), slope=alpha)
-    if node.op_type != "Clip":
-        return None
     bounds = _bounds(view, node)
     if bounds is None:
         return None
