@@ -56,7 +56,8 @@ def with_softplus(proto: onnx.ModelProto, types: Mapping[str, int], sharpness: f
     >>> model = parser.parse_model('''
     ... <ir_version: 8, opset_import: ["" : 17]>
     ... g (float[N] x) => (float[N] y) <float lo = {0}, float hi = {6}> { y = Clip(x, lo, hi) }''')
-    >>> count_rectifiers(model, {}), [node.op_type for node in with_softplus(model, {}, 10).graph.node].count("Softplus")
+    >>> smooth = with_softplus(model, {}, 10)
+    >>> count_rectifiers(model, {}), [node.op_type for node in smooth.graph.node].count("Softplus")
     (1, 2)
     """
     view = GraphView(proto)
