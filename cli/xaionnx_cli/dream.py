@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,8 +44,7 @@ def _dream(**given: OptionValue) -> int:
     from xaionnx_cli._messages import write_lines
     from xaionnx_cli._progress import progress_bar
 
-    chosen = {name: given.pop(name) for name in parameters.declared(Dream)}
-    how = Dream(**{name: value for name, value in chosen.items() if value is not None})
+    how = Dream(**{name: given.pop(name) for name in parameters.declared(Dream)})
     request = Request(**given)
     place = request.place(_SUFFIXES, [request.photo])
     settings: dict[str, object] = {"layer": request.layer}
@@ -74,21 +74,27 @@ def _save(found: Visualization, place: Path) -> None:
         save(found.image, place)
 
 
-command = click.Command(
+class _Command(click.Command):
+    """A command whose options for the dream are the fields of ``Dream``, which is loaded when they are asked for."""
+
+    @functools.cached_property
+    def _fields(self) -> list[click.Parameter]:
+        from xaionnx.optimization import Dream
+        from xaionnx_cli._parameters import method_options
+
+        return method_options(Dream)
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        return [*self._fields, *super().get_params(ctx)]
+
+
+command = _Command(
     "dream",
     params=[
         click.Argument(["model"], type=click.Path(readable=False)),
         click.Argument(["photo"], type=click.Path(readable=False)),
         click.Option(["--layer"], required=True, metavar="NAME", help="Tensor inside the model; 'inspect' lists them."),
         click.Option(["--channel"], type=int, metavar="INT", help="Number of a channel, from 0.  [default: all]"),
-        click.Option(["--octaves"], type=int, metavar="INT", help="Number of sizes.  [default: 4]"),
-        click.Option(["--scale"], type=float, metavar="FLOAT", help="How much larger each is.  [default: 1.4]"),
-        click.Option(["--steps"], type=int, metavar="INT", help="Number of steps in each size.  [default: 10]"),
-        click.Option(
-            ["--rate"], type=float, metavar="FLOAT", help="Mean change of a pixel in a step.  [default: 0.01]"
-        ),
-        click.Option(["--blur"], type=float, metavar="FLOAT", help="Blur of the gradient, in pixels.  [default: 1]"),
-        click.Option(["--seed"], type=int, metavar="INT", help="Seed of the places of tiles.  [default: 0]"),
         click.Option(["-o", "--save", "save"], metavar="FILE", help="The dream (.png), or the record (.npz)."),
         *common_options(),
     ],
