@@ -9,7 +9,7 @@ import io
 import sys
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -111,8 +111,7 @@ def command(**given: OptionValue) -> int:
     model, inputs, masks, target = request.open_in_parts(request.masks)
     controls = [name.strip() for name in request.controls.split(",") if name.strip()]
     began = time.perf_counter()
-    # Each table holds all before it.
-    tables: deque[ScoreTable] = deque(maxlen=1)
+    tables: deque[Callable[[], ScoreTable]] = deque(maxlen=1)
 
     def report(table: ScoreTable, complete: bool) -> list[Path]:
         return conclude(
@@ -127,8 +126,9 @@ def command(**given: OptionValue) -> int:
     def report_stopped() -> str:
         if not tables:
             return ""
-        written = report(_with_missing(tables[-1], methods), complete=False)
-        done, count = len(tables[-1].scores), len(tables[-1].inputs)
+        table = tables[-1]()
+        written = report(_with_missing(table, methods), complete=False)
+        done, count = len(table.scores), len(table.inputs)
         if done == len(methods):
             return f"{count:,} inputs are scored{saved_in(written)}"
         return f"{done} of {len(methods)} methods are done{saved_in(written)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -69,8 +70,7 @@ def command(**given: OptionValue) -> int:
     methods, metrics = names_of(request.methods, METHODS), names_of(request.metrics, METRICS, OF_TWO)
     places = report_places(request.save, (request.model, request.inputs, request.spec), request.force)
     model, inputs, _, target = request.open_in_parts()
-    # The last one holds the scores of all before it.
-    recommendations: deque[Recommendation] = deque(maxlen=1)
+    recommendations: deque[Callable[[], Recommendation]] = deque(maxlen=1)
 
     def report(found: Recommendation, complete: bool) -> list[Path]:
         return conclude(
@@ -85,8 +85,9 @@ def command(**given: OptionValue) -> int:
     def report_stopped() -> str:
         if not recommendations:
             return ""
-        written = report(recommendations[-1], complete=False)
-        return f"{len(recommendations[-1].table.scores)} of {len(methods)} methods have scores{saved_in(written)}"
+        found = recommendations[-1]()
+        written = report(found, complete=False)
+        return f"{len(found.table.scores)} of {len(methods)} methods have scores{saved_in(written)}"
 
     with (
         kept_if_stopped(report_stopped),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from tests import tiny
 from xaionnx import Dataset
 from xaionnx.errors import DataError, ParameterError, XaionnxError
 from xaionnx.evaluation import evaluate, metrics, recommend, score_table
+from xaionnx.evaluation.joining import Chain
 from xaionnx.evaluation.metric import METRICS
 
 COUNT = 7
@@ -66,6 +69,7 @@ def test_a_table_of_parts_is_that_of_the_whole(model, digits):
         parts = []
         found = score_table(model, Dataset.of(digits), methods, judges, batch_size=size, on_progress=parts.append)
         assert found.inputs == tuple(f"x[{n}]" for n in range(COUNT))
+        parts = [part() for part in parts]
         sizes = [size] * 3 + [*range(2 * size, COUNT, size), COUNT]
         assert [len(one.inputs) for one in parts] == sizes
         assert [len(one.scores) for one in parts] == [1, 2] + [3] * (len(parts) - 2)
@@ -184,7 +188,7 @@ def test_a_recommendation_reads_no_more_than_it_judges_and_is_the_same(tmp_path,
         on_progress=rounds.append,
     )
     assert set(found.ranking) == set(whole.ranking)
-    assert [len(one.table.inputs) for one in rounds] == [2, 2, 2, 2, 4, 7]
+    assert [len(one().table.inputs) for one in rounds] == [2, 2, 2, 2, 4, 7]
     for name, each in whole.table.scores.items():
         for metric, scores in each.items():
             # Which methods go on depends on what they cost.
@@ -225,3 +229,41 @@ def test_rows_of_a_table_are_scored_in_parts(tmp_path):
     with pytest.warns(UserWarning, match="no spec names the columns"):
         found = evaluate(linear, data, "input_x_gradient", "infidelity", batch_size=7)
     np.testing.assert_array_equal(found.values, evaluate(linear, x, "input_x_gradient", "infidelity").values)
+
+
+def test_joining_copies_each_sample_a_few_times_only():
+    copied, parts = [0], 1000
+
+    def join(one, other):
+        copied[0] += one + other
+        return one + other
+
+    chain = Chain(join, int)
+    for _ in range(parts):
+        chain.add(1)
+    assert chain.whole() == parts
+    assert copied[0] < 2 * parts * math.log2(parts)
+    assert len(chain.parts) <= math.log2(parts) + 1
+
+
+def test_scores_keep_no_samples():
+    class Wide:
+        """Samples of 40 kB, made when they are read."""
+
+        def __len__(self):
+            return 600
+
+        def __getitem__(self, number):
+            if number >= len(self):
+                raise IndexError
+            return np.random.default_rng(number).normal(size=10_000).astype(np.float32)
+
+    linear = planted.load(planted.linear([np.ones(10_000).tolist()]))
+    evaluate(linear, Dataset.of(Wide()), "input_x_gradient", "sparseness", batch_size=10)
+    for work in (evaluate, lambda *given, **options: score_table(*given[:2], [given[2]], [given[3]], **options)):
+        tracemalloc.start()
+        scores = work(linear, Dataset.of(Wide()), "input_x_gradient", "sparseness", batch_size=10)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 12e6, f"{peak / 1e6:.1f} MB of 24 MB of samples"
+        del scores

@@ -12,7 +12,7 @@ import numpy as np
 from xaionnx.data.block import Block, Refused
 from xaionnx.errors import DataError, ParameterError, TimeLimitError, XaionnxError
 from xaionnx.evaluation.evidence import Evidence
-from xaionnx.evaluation.joining import followed_by, joined, not_measured
+from xaionnx.evaluation.joining import Chain, followed_by, joined, not_measured
 from xaionnx.evaluation.judging import NO_MASKS, evidence_of, with_known_controls
 from xaionnx.evaluation.metric import Metric
 from xaionnx.evaluation.samples import Blocks, by_name, check_in_parts, name_of, numbered
@@ -26,6 +26,9 @@ from xaionnx.runtime import progress
 from xaionnx.runtime.model import Model
 from xaionnx.targets.resolve import FixedTerms
 from xaionnx.typing import TargetLike
+
+OnTable = Callable[[Callable[[], ScoreTable]], object]
+"""Called with a function that returns the table so far: joining it takes longer the more samples there are."""
 
 # What costs one method or one score, and not the others.
 _OF_ONE: Final = (XaionnxError, MemoryError, OSError)
@@ -44,23 +47,36 @@ def scores_in_parts(blocks: Blocks, scored: Callable[[Block], Scores]) -> Scores
         No sample can be scored.
     """
     attempts, refused = blocks.attempts(), list[Refused]()
-    parts: list[tuple[Block, Scores | XaionnxError]] = []
+    chain, failed = Chain(followed_by, _size), list[tuple[int, str]]()
+    like: Scores | None = None
     for block, _ in blocks.found:
         refused += block.refused
-        if block.inputs is not None:
-            parts += attempts.of(block, scored, blocks.model)
-    like = next((part for _, part in parts if isinstance(part, Scores)), None)
-    if like is None:
+        for part, found in [] if block.inputs is None else attempts.of(block, scored, blocks.model):
+            if isinstance(found, Scores):
+                like = found
+            else:
+                failed.append((_count(part, blocks.model), str(found)))
+            if like is not None:
+                for count, why in failed:
+                    chain.add(not_measured(like, count, why))
+                failed.clear()
+            if isinstance(found, Scores):
+                chain.add(found)
+    if not chain.parts:
         raise _nothing_read(refused)
-    found = (
-        part if isinstance(part, Scores) else not_measured(like, _count(block, blocks.model), str(part))
-        for block, part in parts
-    )
-    whole = reduce(followed_by, found)
+    whole = chain.whole()
     if not refused:
         return whole
     listed = [dataclasses.asdict(one) for one in refused]
     return dataclasses.replace(whole, provenance={**whole.provenance, "left_out": listed})
+
+
+def _size(scores: Scores) -> int:
+    return len(scores.values)
+
+
+def _samples_of(table: ScoreTable) -> int:
+    return len(table.inputs) + len(table.left_out)
 
 
 def _nothing_read(refused: Sequence[Refused]) -> DataError:
@@ -80,7 +96,7 @@ def table_of(  # noqa: PLR0913 - what scores depend on
     controls: Sequence[str],
     seed: int,
     time_left: TimeShare,
-    on_progress: Callable[[ScoreTable], object] | None = None,
+    on_progress: OnTable | None = None,
 ) -> ScoreTable:
     """Return the scores of methods by metrics for all samples of some blocks; see `score_table`."""
     scoring = BlockScoring(blocks, methods, metrics, target, controls, seed)
@@ -91,16 +107,16 @@ def table_of(  # noqa: PLR0913 - what scores depend on
         except TimeLimitError as error:
             scoring.stop(str(error))
             break
-        further = bool(scoring.table.inputs)
+        further = bool(scoring.count)
         scoring.add(block, share, _ignore if further else tell)
         if further:
-            tell(scoring.whole())
+            tell(scoring.so_far())
     progress.phase("")
-    return scoring.whole()
+    return scoring.so_far()()
 
 
-def _ignore(table: ScoreTable) -> None:
-    del table
+def _ignore(so_far: Callable[[], ScoreTable]) -> None:
+    del so_far
 
 
 @final
@@ -121,8 +137,8 @@ class BlockScoring:
 
     Attributes
     ----------
-    table : ScoreTable
-        The scores so far.
+    count : int
+        How many samples have been scored.
 
     Raises
     ------
@@ -148,10 +164,15 @@ class BlockScoring:
         self._applicable = dict[str, bool]()
         self._given_up_pairs = set[tuple[str, str]]()
         self._place = ""
-        self.table = ScoreTable({}, provenance={"model": self._model.name, "model_sha256": self._model.sha256})
+        self._stopped = ""
+        # The methods, and the pairs of a method and a metric, with scores; and why others have none, of the next part.
+        self._scored_so_far, self._refused = set[str | tuple[str, str]](), dict[str, str]()
+        self._chain = Chain(joined, _samples_of)
+        self._chain.add(ScoreTable({}, provenance={"model": self._model.name, "model_sha256": self._model.sha256}))
+        self.count = 0
         if not samples.has_masks:
             self._metrics = [one for one in metrics if "masks" not in one.needs]
-            self._refuse({one.name(): NO_MASKS for one in metrics if "masks" in one.needs})
+            self._refused = {one.name(): NO_MASKS for one in metrics if "masks" in one.needs}
         for method in methods:
             if self._compares(method):
                 del self._running[method.name()]
@@ -162,15 +183,12 @@ class BlockScoring:
         try:
             check_in_parts(one, self._samples)
         except ParameterError as error:
-            self._refuse({one.name(): str(error)})
+            self._refused[one.name()] = str(error)
             return True
         return False
 
-    def _refuse(self, reasons: Mapping[str, str]) -> None:
-        self.table = dataclasses.replace(self.table, refused={**self.table.refused, **reasons})
-
-    def add(self, block: Block, time_left: TimeShare, tell: Callable[[ScoreTable], object]) -> None:
-        """Add the scores of the samples of a block; ``tell`` is called with the table so far after each method.
+    def add(self, block: Block, time_left: TimeShare, tell: OnTable) -> None:
+        """Add the scores of the samples of a block; ``tell`` is called after each method.
 
         Raises
         ------
@@ -187,33 +205,43 @@ class BlockScoring:
                 else:
                     names = tuple(name_of(part, n) for n in range(len(asked.samples)))
                     own = numbered(part, asked.inputs, self._model, len(asked.samples))
-                    before, found = self.table, ScoreTable({})
-                    for found in self._scored(own, asked, time_left):
-                        with_names = dataclasses.replace(found, inputs=names)
-                        tell(joined(dataclasses.replace(before, refused=self.table.refused), with_names))
-                    self.table = joined(self.table, dataclasses.replace(found, inputs=names))
-        listed = (*self.table.left_out, *sorted(left_out, key=lambda one: one.unit))
-        self.table = dataclasses.replace(self.table, left_out=listed)
+                    found = ScoreTable({}, inputs=names)
+                    for scored in self._scored(own, asked, time_left):
+                        found = dataclasses.replace(scored, inputs=names)
+                        tell(self.so_far(found))
+                    self._add(found)
+        self._add(ScoreTable({}, left_out=tuple(sorted(left_out, key=lambda one: one.unit))))
+
+    def _add(self, table: ScoreTable) -> None:
+        self._chain.add(dataclasses.replace(table, refused={**self._refused, **table.refused}))
+        self._refused = {}
+        self.count += len(table.inputs)
+        self._scored_so_far |= {*table.scores, *((name, one) for name, each in table.scores.items() for one in each)}
 
     def stop(self, why: str) -> None:
         """Note that no further samples are scored, and why."""
-        self.table = dataclasses.replace(self.table, stopped=why)
+        self._stopped = why
 
-    def whole(self) -> ScoreTable:
-        """Return the table, without the reasons of what has scores for all of its samples.
+    def so_far(self, further: ScoreTable | None = None) -> Callable[[], ScoreTable]:
+        """Return what returns the table so far, with ``further`` scores.
 
-        Raises
-        ------
-        DataError
-            No sample could be read.
+        It is without the reasons of what has scores for all of its samples. The function raises DataError if no sample
+        could be read.
         """
-        if not self.table.inputs and self.table.left_out:
-            raise _nothing_read(self.table.left_out)
-        given_up = {f"{name} by {metric}" for name, metric in self._given_up_pairs}
-        scored = {f"{name} by {metric}" for name, each in self.table.scores.items() for metric in each} - given_up
-        scored |= {name for name in self._running if self.table.scores.get(name)}
-        refused = {name: why for name, why in self.table.refused.items() if name not in scored}
-        return dataclasses.replace(self.table, refused=refused)
+        parts = (*self._chain.parts, ScoreTable({}, {**self._refused}), *([] if further is None else [further]))
+        running, given_up = {*self._running}, {f"{name} by {metric}" for name, metric in self._given_up_pairs}
+        stopped = self._stopped
+
+        def table() -> ScoreTable:
+            whole = reduce(joined, parts)
+            if not whole.inputs and whole.left_out:
+                raise _nothing_read(whole.left_out)
+            scored = {f"{name} by {metric}" for name, each in whole.scores.items() for metric in each} - given_up
+            scored |= {name for name in running if whole.scores.get(name)}
+            refused = {name: why for name, why in whole.refused.items() if name not in scored}
+            return dataclasses.replace(whole, refused=refused, stopped=stopped)
+
+        return table
 
     def _asked(self, block: Block) -> Request:
         """The request of the samples of a block, whose target is resolved."""
@@ -230,14 +258,14 @@ class BlockScoring:
             self._applicable = _applicable(self._running, self._model)
         waiting, known, found = [*self._running], dict[_Known, Scores](), ScoreTable({})
         for number, name in enumerate(waiting):
-            self._place = f"method {number + 1} of {len(waiting)}{self._samples.place(len(self.table.inputs))}"
+            self._place = f"method {number + 1} of {len(waiting)}{self._samples.place(self.count)}"
             progress.phase(f"{name}, {self._place}")
             try:
                 share = time_left.of(max(1, sum(self._applicable.get(one, True) for one in waiting[number:])))
                 one = self._by(name, block, asked, share, known)
             except _OF_ONE as error:
                 del self._running[name]
-                self._refuse({name: self._given_up(str(error), name in self.table.scores)})
+                self._refused[name] = self._given_up(str(error), name in self._scored_so_far)
             else:
                 found = ScoreTable(
                     {**found.scores, **one.scores}, {**found.refused, **one.refused}, {**found.seconds, **one.seconds}
@@ -245,7 +273,7 @@ class BlockScoring:
                 yield found
 
     def _given_up(self, why: str, scored: bool) -> str:
-        return f"left out after {len(self.table.inputs):,} inputs: {why}" if scored else why
+        return f"left out after {self.count:,} inputs: {why}" if scored else why
 
     def _by(self, name: str, block: Block, asked: Request, share: TimeShare, known: dict[_Known, Scores]) -> ScoreTable:
         """The scores of one method; the controls that are the same for all are in ``known``."""
@@ -283,7 +311,7 @@ class BlockScoring:
                 with share.of(len(judges) - done).limit():
                     scores[judge.name()] = with_known_controls(judge, evidence, self._controls, self._seed, known)
             except _OF_ONE as error:
-                before = judge.name() in self.table.scores.get(name, {})
+                before = (name, judge.name()) in self._scored_so_far
                 refused[pair] = str(error)
                 if isinstance(error, TimeLimitError) or not before:
                     self._given_up_pairs.add((name, judge.name()))

@@ -3,17 +3,65 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Final
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import reduce
+from typing import Final, Generic, TypeVar, final
 
 import numpy as np
 
 from xaionnx.consistency import BY_SAMPLE
 from xaionnx.evaluation.scores import Scores
 from xaionnx.evaluation.table import ScoreTable
+from xaionnx.short_repr import short_repr
 from xaionnx.typing import Array, Document
+
+PartT = TypeVar("PartT")
 
 _NO_TIME: Final = "there was no time"
 _BY_SAMPLE: Final = {*BY_SAMPLE, "target"}
+
+
+@final
+@dataclass(eq=False)
+class Chain(Generic[PartT]):
+    """Parts that follow each other, of which few are kept: one is joined with the next unless it is twice as large.
+
+    What is joined is copied, so that joining each part with all before it would copy the first ones once for each
+    part. This way the copies and the number of parts that are kept grow with the logarithm of the size.
+
+    Attributes
+    ----------
+    join : callable
+        Returns a part and the one after it as one.
+    size : callable
+        The size of a part.
+
+    Examples
+    --------
+    >>> chain = Chain("{}{}".format, len)
+    >>> for part in "abcdefg":
+    ...     chain.add(part)
+    >>> chain.parts, chain.whole()
+    (('abcd', 'ef', 'g'), 'abcdefg')
+    """
+
+    join: Callable[[PartT, PartT], PartT]
+    size: Callable[[PartT], int]
+    parts: tuple[PartT, ...] = field(default=(), init=False)
+
+    __repr__ = short_repr
+
+    def add(self, part: PartT) -> None:
+        """Add a part after the others."""
+        parts = [*self.parts]
+        while parts and self.size(parts[-1]) < 2 * self.size(part):
+            part = self.join(parts.pop(), part)
+        self.parts = (*parts, part)
+
+    def whole(self) -> PartT:
+        """Return all parts so far, of which there is one at least, as one."""
+        return reduce(self.join, self.parts)
 
 
 def joined(table: ScoreTable, found: ScoreTable) -> ScoreTable:

@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, final
 
 import numpy as np
@@ -110,7 +111,7 @@ def recommend(  # noqa: PLR0913 - options of a public function, by keyword
     target: TargetLike = None,
     seed: int = 0,
     clock: Callable[[], float] = time.perf_counter,
-    on_progress: Callable[[Recommendation], object] | None = None,
+    on_progress: Callable[[Callable[[], Recommendation]], object] | None = None,
 ) -> Recommendation:
     """Recommend the methods to trust for a model and inputs, at each price, within a budget of time.
 
@@ -145,8 +146,8 @@ def recommend(  # noqa: PLR0913 - options of a public function, by keyword
     clock : callable
         Returns the time in seconds.
     on_progress : callable, optional
-        Called with the recommendation by what is scored so far, after each method of the first round and after each
-        later round: what is left if the rest is stopped.
+        Called after each method of the first round and after each later round, with a function that returns the
+        recommendation by what is scored so far: what is left if the rest is stopped.
 
     Raises
     ------
@@ -182,9 +183,10 @@ def recommend(  # noqa: PLR0913 - options of a public function, by keyword
     time_left, read, table = TimeShare.starting(budget_s, clock), 0, ScoreTable({})
     faithfulness = [judge.name() for judge in judges if judge.category() == "faithfulness"]
 
-    def tell(table: ScoreTable) -> None:
+    def tell(so_far: Callable[[], ScoreTable]) -> None:
         if on_progress is not None:
-            on_progress(recommended(table, faithfulness))
+            # Recommending takes longer than many a method, for its intervals.
+            on_progress(lambda: recommended(so_far(), faithfulness))
 
     with contextlib.suppress(TimeLimitError):
         while running and (samples.count is None or read < samples.count):
@@ -203,11 +205,15 @@ def recommend(  # noqa: PLR0913 - options of a public function, by keyword
                 # An iterable has ended.
                 break
             table = joined(table, found)
-            tell(table)
+            tell(partial(_same, table))
             running = _better_halves(running, table, len(table.inputs)) if found.inputs else running
     if len(table.inputs) < _FIRST and table.left_out:
         raise DataError(f"Fewer than two samples can be read. {table.left_out[0].reason}")
     return recommended(table, faithfulness)
+
+
+def _same(table: ScoreTable) -> ScoreTable:
+    return table
 
 
 def mean_ranks(table: ScoreTable, methods: Sequence[str]) -> dict[str, float]:

@@ -10,7 +10,7 @@ from xaionnx.data.block import Block
 from xaionnx.data.dataset import Dataset
 from xaionnx.data.inputs import Inputs
 from xaionnx.errors import ParameterError
-from xaionnx.evaluation.block_scoring import scores_in_parts, table_of
+from xaionnx.evaluation.block_scoring import OnTable, scores_in_parts, table_of
 from xaionnx.evaluation.controls import CONTROLS
 from xaionnx.evaluation.judging import evidence_of, with_controls
 from xaionnx.evaluation.metric import METRICS, Metric
@@ -127,7 +127,7 @@ def score_table(  # noqa: PLR0913 - options of a public function, by keyword
     budget_s: float | None = None,
     clock: Callable[[], float] = time.perf_counter,
     batch_size: int | None = None,
-    on_progress: Callable[[ScoreTable], object] | None = None,
+    on_progress: OnTable | None = None,
 ) -> ScoreTable:
     """Score several methods by several metrics, for the same samples and the same target.
 
@@ -148,8 +148,8 @@ def score_table(  # noqa: PLR0913 - options of a public function, by keyword
     clock : callable
         Returns the time in seconds.
     on_progress : callable, optional
-        Called with the table so far, which is what is left if the rest is stopped: after each method of the first part
-        of the samples, and after each further part.
+        Called after each method of the first part of the samples, and after each further part, with a function that
+        returns the table so far, which is what is left if the rest is stopped.
 
     Raises
     ------
