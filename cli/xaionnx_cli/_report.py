@@ -226,13 +226,10 @@ def gap_lines(result: Explanation) -> list[str]:
     return [f"  {name}: {words}" for name, found in each for words in found]
 
 
-def feature_lines(
-    result: Explanation, spec: InputSpec, feeds: Mapping[str, Array], main: str, unit: str = "column"
-) -> list[str]:
+def feature_lines(result: Explanation, spec: InputSpec, feeds: Mapping[str, Array], main: str) -> list[str]:
     """The strongest features of rows for the first target, each with its input value and its attribution.
 
-    ``feeds`` are those of one sample, (1, ...), ``main`` is the explained input, and ``unit`` what a feature without
-    a name is called.
+    ``feeds`` are those of one sample, (1, ...), and ``main`` is the explained input.
     """
     if result.feature_values is not None and result.provenance.get("feature_names"):
         players = (result.feature_values[0] if result.several_targets else result.feature_values)[0]
@@ -260,7 +257,11 @@ def feature_lines(
         return []
     if known:
         return _strongest(values, known, [""] * len(values))
-    names = [spec.columns[i] if i < len(spec.columns) else f"{unit} {i}" for i in range(len(values))]
+    picture = result.display.get(main)
+    if picture is not None and picture.kind == "series":
+        names = [picture.time.counted(picture.time.span(i, i + 1), several=False) for i in range(len(values))]
+    else:
+        names = [spec.columns[i] if i < len(spec.columns) else f"column {i}" for i in range(len(values))]
     return _strongest(values, names, [_value_text(spec, name, value) for name, value in zip(names, x, strict=True)])
 
 

@@ -16,7 +16,6 @@ from typing import Final
 
 from xaionnx import __version__
 from xaionnx.caveats import Findings
-from xaionnx.data.series import series
 from xaionnx.errors import DataError, StorageError, XaionnxError
 from xaionnx.explanation import Explanation
 from xaionnx.explanation_file import write_fields
@@ -242,9 +241,8 @@ class Results:
         self.printer.lines_once(_report.left_lines(result))
         if sample.display is None and number <= _MAX_DETAILED + 1:
             main, spec = self.model.input().name, self.model.input_spec
-            unit = "column" if series(self.model.samples(sample.feeds, main)[0]) is None else "step"
             self.printer.document("".join(f"{line}\n" for line in self._text_lines(result)))
-            self.printer.lines(*_report.feature_lines(result, spec, sample.feeds, main, unit))
+            self.printer.lines(*_report.feature_lines(result, spec, sample.feeds, main))
         self.printer.lines(*_report.together_lines(result), *_report.gap_lines(result), *_report.rule_lines(result))
         if not self._gathers_many(sample):
             self.printer.lines_once(_report.warning_lines(result))

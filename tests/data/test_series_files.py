@@ -9,6 +9,7 @@ from scipy.io import wavfile
 import xaionnx
 from models import planted
 from xaionnx import InputSpec
+from xaionnx.data.row_numbers import RowNumbers
 from xaionnx.errors import DataError, InputMismatchError
 
 RNG = np.random.default_rng(2)
@@ -112,9 +113,35 @@ def test_a_model_of_one_channel_reads_a_line_a_series_or_one_column(tmp_path):
     values = RNG.normal(size=(3, 40))
     found = opened("N T").read(csv(tmp_path / "a.csv", values))
     np.testing.assert_allclose(found.arrays["x"], values, rtol=1e-6)
-    assert [name.rpartition(":")[2] for name in found.names] == ["1", "2", "3"]
+    assert [name.rpartition("csv")[2] for name in found.names] == ["[0]", "[1]", "[2]"]
     column = opened("N T").read(csv(tmp_path / "b.csv", values[0][:, None], "volts")).arrays["x"]
     np.testing.assert_allclose(column, values[:1], rtol=1e-6)
+
+
+def test_lines_that_are_series_are_chosen_and_refused_one_by_one(tmp_path):
+    values = RNG.normal(size=(4, 40))
+    file = csv(tmp_path / "a.csv", values)
+    lines = file.read_text().splitlines()
+    lines[0], lines[2] = lines[0].replace(lines[0].split(",")[3], "nan"), lines[2] + ",1"
+    file.write_text("\n".join(lines))
+    found = opened("N T").read(file, partial=True)
+    np.testing.assert_allclose(found.arrays["x"], values[[1, 3]], rtol=1e-6)
+    assert [(one.row, str(one.error).partition(", ")[2]) for one in found.refused] == [
+        (1, "line 1: 'nan' is not a finite number. Correct it."),
+        (3, "line 3: 41 cells in place of 40. Correct it."),
+    ]
+    chosen = opened("N T").read(file, rows=RowNumbers.read("3,1"))
+    np.testing.assert_allclose(chosen.arrays["x"], values[[1, 3]], rtol=1e-6)
+    assert [name.rpartition("csv")[2] for name in chosen.names] == ["[1]", "[3]"]
+    with pytest.raises(DataError, match="has 4 rows, 0 to 3: there is no row 4"):
+        opened("N T").read(file, rows=RowNumbers.read("4"))
+
+
+def test_a_file_that_is_one_series_has_no_rows_to_choose(tmp_path):
+    write_wave(tmp_path / "a.wav", np.arange(40))
+    for file in (tmp_path / "a.wav", csv(tmp_path / "a.csv", RNG.normal(size=(40, 1)), "volts")):
+        with pytest.raises(DataError, match="is one series, which has no rows to choose from"):
+            opened("N T").read(file, rows=RowNumbers.read("0"))
 
 
 @pytest.mark.parametrize(

@@ -171,6 +171,7 @@ def test_a_line_is_at_half_of_the_scale_where_the_photo_is_dark(monkeypatch):
 def test_headings_name_the_probability_and_the_next_class_where_the_model_is_unsure(monkeypatch):
     for chance, rival, expected in [
         (0.9, 0.05, ["cat (3) · probability 0.9 (logit 2.5)"]),
+        (0.99971, 0.0002, ["cat (3) · probability 0.9997 (logit 2.5)"]),
         (0.5, 0.3, ["cat (3) · probability 0.5 (logit 2.5)", "next class: dog (4), probability 0.3"]),
         (0.2, 0.7, ["cat (3) · probability 0.2 (logit 2.5)", "highest class: dog (4), probability 0.7"]),
     ]:

@@ -229,9 +229,10 @@ def _read_source(source: Path | InMemory, path: Path, reading: _Reading) -> tupl
     is_array = path.suffix.lower() in SUFFIXES
     if is_series_file(path, spec, reading.series):
         assert reading.series is not None  # it is read as series
-        found = read_series(path, spec, reading.series, dtype)
-        names = [f"{path}:{line}" for line in found.lines] or [str(path)]
-        return _Part(str(path), found.x, [], names, found.notes, found.sha256, rate=found.rate), []
+        found = read_series(path, spec, reading.series, dtype, reading.chosen)
+        names = [f"{path}[{row}]" for row in found.rows] or [str(path)]
+        part = _Part(str(path), found.x, [], names, found.notes, found.sha256, rate=found.rate)
+        return part, list(found.refused)
     if spec.kind == "table":
         table, refused = read_table(path, spec, reading.nan, reading.batch_first, dtype, reading.chosen)
         names = [f"{path}[{row}]" for row in table.rows]

@@ -8,13 +8,14 @@ import re
 import struct
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, final
+from typing import Final, NamedTuple, final
 
 import numpy as np
 
-from xaionnx.data.files import read_bytes, sha256_of
+from xaionnx.data.files import Refusal, read_bytes, sha256_of
+from xaionnx.data.row_numbers import RowNumbers
 from xaionnx.data.sample import positions_of
 from xaionnx.data.spec import InputSpec
 from xaionnx.errors import DataError
@@ -88,21 +89,24 @@ class SeriesFile:
     ----------
     x : array (N, ...)
         In the layout of the model.
-    lines : tuple of int
-        The line of each series, if a line is a series; else empty.
+    rows : tuple of int
+        The number of the line of each series, from 0 below the titles, if a line is a series; else empty.
     rate : float or None
         Steps per second, if the file states it.
     notes : tuple of str
         Conversions that were made.
     sha256 : str
         Hash of the file.
+    refused : tuple of Refusal
+        Lines that are no series, if a line is a series.
     """
 
     x: Array
-    lines: tuple[int, ...]
+    rows: tuple[int, ...]
     rate: float | None
     notes: tuple[str, ...]
     sha256: str
+    refused: tuple[Refusal, ...] = ()
 
     __repr__ = short_repr
 
@@ -126,24 +130,31 @@ def is_series_file(path: Path, spec: InputSpec, layout: SeriesLayout | None) -> 
     return layout is not None and (suffix == ".wav" or spec.kind == "series" or spec.guessed)
 
 
-def read_series(path: Path, spec: InputSpec, layout: SeriesLayout, dtype: DType) -> SeriesFile:
-    """Read the series of a .wav or .csv file.
+def read_series(
+    path: Path, spec: InputSpec, layout: SeriesLayout, dtype: DType, chosen: RowNumbers | None = None
+) -> SeriesFile:
+    """Read the series of a .wav or .csv file, of ``chosen`` lines alone where a line is a series.
 
     Sound of whole numbers is scaled to [-1, 1] if the model takes floats; several channels are averaged for a model of
     one. A .csv file has a column a channel and a line a step, by the names of the spec if it has any; for a model of
-    one channel it may have a line a series instead. A column of times is left out.
+    one channel it may have a line a series instead, and a line that is none is refused by itself. A column of times is
+    left out.
 
     Raises
     ------
     DataError
-        The file cannot be read, does not fit the layout, or has another rate than the spec.
+        The file cannot be read, does not fit the layout, has another rate than the spec, or has no chosen lines.
     """
     data = read_bytes(path, "series", MAX_BYTES)
     if path.suffix.lower() == ".wav":
         x, rate, notes = _sound(path, data, spec, layout, dtype)
-        return SeriesFile(x, (), rate, notes, sha256_of(data))
-    x, lines, notes = _table(path, data, spec, layout)
-    return SeriesFile(x.astype(dtype), lines, None, notes, sha256_of(data))
+        found = SeriesFile(x, (), rate, notes, sha256_of(data))
+    else:
+        found = _table(path, data, spec, layout, chosen)
+        found = replace(found, x=found.x.astype(dtype))
+    if chosen is not None and not found.rows and not found.refused:
+        raise DataError(f"'{path}' is one series, which has no rows to choose from. Leave the rows out for it.")
+    return found
 
 
 def _sound(
@@ -181,30 +192,41 @@ def _sound(
     return layout.sample(rows.astype(dtype))[None], float(rate), tuple(notes)
 
 
-def _table(
-    path: Path, data: bytes, spec: InputSpec, layout: SeriesLayout
-) -> tuple[Array, tuple[int, ...], tuple[str, ...]]:
-    titles, numbers, first = _numbers(path, data)
-    kept, notes = _channel_columns(path, titles, numbers.shape[1], spec)
-    numbers = numbers[:, kept]
+def _table(path: Path, data: bytes, spec: InputSpec, layout: SeriesLayout, chosen: RowNumbers | None) -> SeriesFile:
+    read = _numbers(path, data)
+    kept, notes = _channel_columns(path, read.titles, read.numbers.shape[1], spec)
+    numbers, sha256 = read.numbers[:, kept], sha256_of(data)
     count = numbers.shape[1]
     single = layout.channel is None or layout.channels == 1
-    if single and count != 1 and (layout.length in (None, count) or not titles):
+    if single and count != 1 and (layout.length in (None, count) or not read.titles):
         # A line is a series.
-        lines = tuple(range(first, first + len(numbers)))
-        return np.stack([layout.sample(row[None]) for row in numbers]), lines, notes
-    wanted = 1 if single else layout.channels
-    if wanted is not None and count != wanted:
+        wanted = range(len(numbers)) if chosen is None else chosen.of(len(numbers), f"'{path}'")
+        refused = tuple(Refusal(path, read.faults[row], row + read.first) for row in wanted if row in read.faults)
+        rows = tuple(row for row in wanted if row not in read.faults)
+        x = np.zeros((0, count)) if not rows else np.stack([layout.sample(numbers[row][None]) for row in rows])
+        return SeriesFile(x, rows, None, notes, sha256, refused)
+    if read.faults:
+        raise min(read.faults.items())[1]
+    channels = 1 if single else layout.channels
+    if channels is not None and count != channels:
         other = " or a line a series" if single else ""
         raise DataError(
-            f"'{path}' has {count} columns, but the series of the model has {wanted} "
-            f"channel{'s' if wanted > 1 else ''}. Write a column a channel and a line a step{other}."
+            f"'{path}' has {count} columns, but the series of the model has {channels} "
+            f"channel{'s' if channels > 1 else ''}. Write a column a channel and a line a step{other}."
         )
-    return layout.sample(np.ascontiguousarray(numbers.T))[None], (), notes
+    return SeriesFile(layout.sample(np.ascontiguousarray(numbers.T))[None], (), None, notes, sha256)
 
 
-def _numbers(path: Path, data: bytes) -> tuple[list[str], Floats, int]:
-    """The titles of the columns, the numbers of the lines, and the first line with numbers."""
+class _Lines(NamedTuple):
+    """The titles of the columns, the numbers of the lines, the first line of them in the file, and what is off."""
+
+    titles: list[str]
+    numbers: Floats
+    first: int
+    faults: dict[int, DataError]
+
+
+def _numbers(path: Path, data: bytes) -> _Lines:
     try:
         lines = list(csv.reader(io.StringIO(data.decode("utf-8-sig"), newline=""), strict=True))
     except (UnicodeDecodeError, csv.Error) as error:
@@ -212,22 +234,28 @@ def _numbers(path: Path, data: bytes) -> tuple[list[str], Floats, int]:
     while lines and not any(cell.strip() for cell in lines[-1]):
         lines.pop()
     titles: list[str] = []
-    if lines and any(_number(cell) is None for cell in lines[0]):
+    if lines and _are_titles(lines[0]):
         titles = [title.strip() for title in lines.pop(0)]
     if not lines:
         raise DataError(f"'{path}' contains no numbers. Write a column a channel and a line a step.")
     first, width = 1 + bool(titles), len(titles) or len(lines[0])
-    timed = [at for at, title in enumerate(titles) if _TIME.fullmatch(title)]
-    numbers = np.zeros((len(lines), width))
-    for at, cells in enumerate(lines):
-        if len(cells) != width:
-            raise DataError(f"'{path}', line {at + first}: {len(cells)} cells in place of {width}. Correct it.")
-        for column, cell in enumerate(cells):
-            value = _number(cell)
-            if value is None and column not in timed:
-                raise DataError(f"'{path}', line {at + first}: {cell[:40]!r} is not a finite number. Correct it.")
-            numbers[at, column] = value or 0.0
-    return titles, numbers, first
+    timed = {at for at, title in enumerate(titles) if _TIME.fullmatch(title)}
+    numbers, faults = np.zeros((len(lines), width)), dict[int, DataError]()
+    for row, cells in enumerate(lines):
+        values = [_number(cell) for cell in cells]
+        wrong = [cell for at, cell in enumerate(cells) if values[at] is None and at not in timed]
+        if len(cells) != width or wrong:
+            what = f"{wrong[0][:40]!r} is not a finite number" if wrong else f"{len(cells)} cells in place of {width}"
+            faults[row] = DataError(f"'{path}', line {row + first}: {what}. Correct it.")
+        else:
+            numbers[row] = [value or 0.0 for value in values]
+    return _Lines(titles, numbers, first, faults)
+
+
+def _are_titles(cells: Sequence[str]) -> bool:
+    """Whether the first line names the columns: a number that cannot be read is no reason to leave out a line."""
+    numbers = sum(_number(cell) is not None for cell in cells)
+    return any(_TIME.fullmatch(cell.strip()) for cell in cells) or 2 * numbers < len(cells)
 
 
 def _number(cell: str) -> float | None:

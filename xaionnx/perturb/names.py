@@ -140,9 +140,7 @@ def _part_words(channels: Sequence[str], spans: Spans, time: TimeAxis, length: i
     words = _listed([time.span(*span) for span in spans], " + ")
     if named:
         return f"{_listed(named, ' + ')}, {words}"
-    if time.unit or time.dated:
-        return words
-    return f"step{'s' if any(stop - start > 1 for start, stop in spans) else ''} {words}"
+    return time.counted(words, several=any(stop - start > 1 for start, stop in spans))
 
 
 def _listed(words: Sequence[str], joint: str) -> str:

@@ -22,6 +22,9 @@ _BLUE: Final = np.array([[104, 174, 224], [38, 112, 206], [14, 66, 170]], np.flo
 # Positive maps use ColorBrewer's YlOrRd without its palest and darkest tones: it darkens steadily, so its steps are
 # distinct without hue.
 _WITHIN: Final = slice(38, 232)
+# Least and most digits after the point of a probability that rounds to 1.
+_DIGITS: Final = 3
+_MOST_DIGITS: Final = 4
 
 
 @final
@@ -126,6 +129,24 @@ def number_words(value: float) -> str:
     if 1e3 <= abs(value) < 1e6:
         text = f"{float(text):.0f}"
     return text.replace("-", "−", 1) if text.startswith("-") else text
+
+
+def probability_words(chance: float) -> str:
+    """A probability with three significant digits, or as many as tell it from 1.
+
+    Examples
+    --------
+    >>> probability_words(0.7731), probability_words(0.9997), probability_words(1 - 1e-9), probability_words(1.0)
+    ('0.773', '0.9997', 'above 0.9999', '1')
+    """
+    words = number_words(chance)
+    if words != "1" or chance >= 1:
+        return words
+    for digits in range(_DIGITS, _MOST_DIGITS + 1):
+        words = f"{chance:.{digits}f}"
+        if float(words) < 1:
+            return words
+    return f"above {1 - 10**-_MOST_DIGITS:.{_MOST_DIGITS}f}"
 
 
 def ordinal(number: float) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 
 from xaionnx.caveats import number
 from xaionnx.explanation import Explanation
-from xaionnx.render.colours import number_words
+from xaionnx.render.colours import number_words, probability_words
 from xaionnx.render.settings import facts, known_quantity, quantity
 from xaionnx.render.value_kinds import sense
 
@@ -37,7 +37,9 @@ def _class_and_score(one: Explanation) -> tuple[str, str, str]:
     digits, _, rest = name.partition(" ")
     if digits.isdigit() and rest == f"({digits})":
         name = f"class {digits}"  # labels that only repeat the numbers
-    what, score = quantity(one), number_words(float(one.prediction[0]))
+    what = quantity(one)
+    words = probability_words if what == "probability" or name.endswith(", probability") else number_words
+    score = words(float(one.prediction[0]))
     chance, known = number(one, "probability"), known_quantity(one)
     if re.match(rf"(cosine )?{re.escape(what)} (of|to) ", name):
         # The name says the quantity.
@@ -45,7 +47,7 @@ def _class_and_score(one: Explanation) -> tuple[str, str, str]:
     if name.endswith(", probability"):
         return name, " ", score
     if chance is not None and known in ("logit", "log probability"):
-        return name, " · ", f"probability {number_words(chance)} ({known} {score})"
+        return name, " · ", f"probability {probability_words(chance)} ({known} {score})"
     return (name, " · ", f"{what} {score}") if name.strip() else ("", "", f"{what} {score}")
 
 
@@ -58,8 +60,8 @@ def rival(one: Explanation) -> str:
         return ""
     name, its = other
     if its > chance:
-        return f"highest class: {name}, probability {number_words(its)}"
-    return f"next class: {name}, probability {number_words(its)}" if chance < _SURE else ""
+        return f"highest class: {name}, probability {probability_words(its)}"
+    return f"next class: {name}, probability {probability_words(its)}" if chance < _SURE else ""
 
 
 def method_words(one: Explanation) -> str:
