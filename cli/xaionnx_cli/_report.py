@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,7 @@ from typing import final
 import numpy as np
 
 from xaionnx.caveats import diagnostic
+from xaionnx.data.display import Display
 from xaionnx.data.spec import InputSpec
 from xaionnx.errors import InputMismatchError, ParameterError
 from xaionnx.explanation import Explanation
@@ -235,7 +237,8 @@ def feature_lines(result: Explanation, spec: InputSpec, feeds: Mapping[str, Arra
         players = (result.feature_values[0] if result.several_targets else result.feature_values)[0]
         found = np.isfinite(players)
         shown = [text for text, known in zip(result.shown_values(0), found, strict=True) if known]
-        return _strongest(players[found], result.feature_names, shown)
+        steps = _joined_steps(players, result.display.get(main), result.feature_names)
+        return steps or _strongest(players[found], result.feature_names, shown)
     if "samples" in result.diagnostics and result.feature_values is not None:
         # All samples together have no value of a feature.
         players = (result.feature_values[0] if result.several_targets else result.feature_values)[0]
@@ -257,12 +260,22 @@ def feature_lines(result: Explanation, spec: InputSpec, feeds: Mapping[str, Arra
         return []
     if known:
         return _strongest(values, known, [""] * len(values))
-    picture = result.display.get(main)
-    if picture is not None and picture.kind == "series":
-        names = [picture.time.counted(picture.time.span(i, i + 1), several=False) for i in range(len(values))]
-    else:
-        names = [spec.columns[i] if i < len(spec.columns) else f"column {i}" for i in range(len(values))]
+    if steps := _joined_steps(values, result.display.get(main)):
+        return steps
+    names = [spec.columns[i] if i < len(spec.columns) else f"column {i}" for i in range(len(values))]
     return _strongest(values, names, [_value_text(spec, name, value) for name, value in zip(names, x, strict=True)])
+
+
+def _joined_steps(values: Array, drawn: Display | None, names: Sequence[str] | None = None) -> list[str]:
+    """The strongest of the steps of a series, neighbours of one value as one; none if ``names`` are no steps."""
+    if drawn is None or drawn.kind != "series":
+        return []
+    edges = np.flatnonzero(np.diff(values, prepend=np.nan, append=np.nan))
+    steps = [(first, first + 1) for first in range(len(values))]
+    if names is not None and list(names) != [drawn.time.words(*step) for step in steps]:
+        return []
+    runs = list(itertools.pairwise(edges.tolist()))
+    return _strongest(values[edges[:-1]], [drawn.time.words(*run) for run in runs], [""] * len(runs))
 
 
 def _lines_by_input(

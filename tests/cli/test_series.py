@@ -94,14 +94,14 @@ def test_a_waveform_without_channels_is_drawn_over_its_time(run, tmp_path):
     np.save(tmp_path / "x.npy", x)
     asked = run("explain", "occlusion", path, tmp_path / "x.npy", "-t", "1", "-o", tmp_path / "a.png")
     assert asked.exit_code == 0, asked.stderr
-    assert "\n  step " in asked.output
+    assert "\n  step" in asked.output
     assert "column" not in asked.output
     found = xaionnx.explain(path, x, "occlusion", 1)
     assert found.display["x"].kind == "series"
     (tmp_path / "net.toml").write_text('[input]\nkind = "series"\nrate = 8\n')
     for method in ("occlusion", "grad_cam"):
         timed = run("explain", method, path, tmp_path / "x.npy", "-t", "1")
-        assert timed.output.count(" s  ") == 10, timed.output
+        assert timed.output.count(" s  ") == (3 if method == "occlusion" else 10), timed.output
         assert "step" not in timed.output
     with Image.open(tmp_path / "a.png") as drawn:
         assert drawn.tobytes() == xaionnx.render.series(found, x[0]).tobytes()

@@ -110,9 +110,13 @@ class TimeAxis:
             return f"{self.at(first):g} {self.unit}"
         return f"{_joined(*_alike(self.at(first), self.at(stop)))} {self.unit}"
 
-    def counted(self, span: str, *, several: bool) -> str:
-        """Return the words of :meth:`span`, led by ``step`` or ``steps`` where they are numbers alone."""
-        return span if self.unit or self.dated else f"{'steps' if several else 'step'} {span}"
+    def words(self, first: int, stop: int) -> str:
+        """Return :meth:`span`, led by ``step`` or ``steps`` where it is numbers alone."""
+        return self.counted(self.span(first, stop), several=stop - first > 1)
+
+    def counted(self, spans: str, *, several: bool) -> str:
+        """Return the words of spans, led by ``step`` or ``steps`` where they are numbers alone."""
+        return spans if self.unit or self.dated else f"{'steps' if several else 'step'} {spans}"
 
     def _dates(self, first: int, stop: int) -> str:
         whole = self.step * _SECONDS[self.unit] >= _SECONDS["d"]
