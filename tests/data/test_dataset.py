@@ -17,6 +17,7 @@ from PIL import Image
 
 from models import planted
 from xaionnx import Dataset, InputSpec, Model
+from xaionnx.data import listing
 from xaionnx.data.texts import TextOptions
 from xaionnx.errors import DataError, ParameterError, UnknownNameError
 
@@ -111,6 +112,23 @@ def test_a_column_of_labels_is_not_seen_by_the_model(tmp_path, table, linear):
         assert [label for block in blocks for label in block.labels] == labelled["risk"].tolist()
     with pytest.raises(UnknownNameError, match=r"No column of labels named 'risc'\. Nearest: risk"):
         Dataset.of(path, labels="risc")
+
+
+def test_an_empty_cell_is_no_label_and_changes_no_other_one(monkeypatch, tmp_path, table):
+    monkeypatch.setattr(listing, "_LABEL_ROWS", 100)
+    risk = [n % 7 for n in range(ROWS)]
+    some = [None if n == 700 else one for n, one in enumerate(risk)]
+    for name, labels in (("all", risk), ("some", some)):
+        polars.DataFrame({**table.to_dict("list"), "risk": labels}).write_csv(tmp_path / f"{name}.csv")
+        read = pandas.read_csv(tmp_path / f"{name}.csv")
+        assert list(Dataset.of(tmp_path / f"{name}.csv", labels="risk").labels_given) == [
+            None if one is None else str(one) for one in labels
+        ]
+        polars.DataFrame(read.to_dict("list")).write_parquet(tmp_path / f"{name}.parquet")
+        for given in (read, tmp_path / f"{name}.parquet"):
+            found = list(Dataset.of(given, labels="risk").labels_given)
+            assert found == labels
+            assert {type(one) for one in found} <= {int, type(None)}
 
 
 def test_frames_and_parquet_files_are_read_in_blocks(tmp_path, table, linear):

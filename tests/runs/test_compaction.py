@@ -164,6 +164,17 @@ def test_a_parquet_file_has_the_rows_with_values_and_shapes(tmp_path):
     assert not list(tmp_path.glob(".*"))
 
 
+@pytest.mark.parametrize(
+    "labels",
+    [[7, None, 3], ["cat", None, ""], [0.5, None, 2.0], [True, None, False]],
+    ids=["int", "str", "float", "bool"],
+)
+def test_a_missing_label_is_null_in_a_parquet_file_and_the_others_are_what_they_were(tmp_path, labels):
+    pq = pytest.importorskip("pyarrow.parquet")
+    run = jobs.explain(tmp_path / "run", xaionnx.Dataset.of(jobs.digits(3), labels=labels))
+    assert pq.read_table(run.to_parquet(tmp_path / "run.parquet")).column("label").to_pylist() == labels
+
+
 def test_rows_keep_the_provider_and_versions_that_made_them(tmp_path):
     run = jobs.explain(tmp_path / "run", jobs.digits(4))
     part = run.parts[-1]

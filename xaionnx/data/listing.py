@@ -97,7 +97,7 @@ def _of_path(path: Path, labels: str | None, member: str | None) -> tuple[Units,
         found: list[Label | None] = [None] * rows.count
         for start in range(0, rows.count, _LABEL_ROWS):
             cells = rows.cells(start, min(start + _LABEL_ROWS, rows.count))
-            for number, label in zip(cells.numbers, cells.columns[labels].values.tolist(), strict=True):
+            for number, label in zip(cells.numbers, _label_column(cells, labels), strict=True):
                 found[number] = label
         return CsvUnits(rows, labels), found
     if suffix in PARQUET:
@@ -123,19 +123,28 @@ def _of_parquet(path: Path, labels: str | None) -> tuple[Units, Labels | None]:
         cells = units.given(start, min(start + _LABEL_ROWS, units.count), frozenset())
         _check_column(labels, list(cells.columns))
         found += _label_column(cells, labels)
-    return ParquetUnits(path, starts, sha256, labels), found
+    return ParquetUnits(path, starts, sha256, labels), _whole_labels(found)
 
 
 def _of_cells(cells: Cells, labels: str | None) -> tuple[Units, Labels | None]:
     if labels is None:
         return CellUnits(cells), None
     _check_column(labels, list(cells.columns))
-    return CellUnits(cells, labels), _label_column(cells, labels)
+    return CellUnits(cells, labels), _whole_labels(_label_column(cells, labels))
 
 
 def _label_column(cells: Cells, name: str) -> list[Label | None]:
+    """The labels in a column; an empty cell is none."""
     column = cells.columns[name]
-    return [None if gone else one for one, gone in zip(column.values.tolist(), column.missing.tolist(), strict=True)]
+    labels = zip(column.values.tolist(), column.missing.tolist(), strict=True)
+    return [None if gone or one == "" else one for one, gone in labels]
+
+
+def _whole_labels(labels: list[Label | None]) -> list[Label | None]:
+    """The labels of a column, whole numbers as such: pandas turns them into floats beside an empty cell."""
+    if None in labels and all(one is None or (isinstance(one, float) and one.is_integer()) for one in labels):
+        return [None if one is None else int(one) for one in labels]
+    return labels
 
 
 def _check_column(name: str, titles: Sequence[str]) -> None:
@@ -232,9 +241,7 @@ def labels_from_file(path: Path, files: Sequence[str]) -> list[Label | None]:
     if label is None:
         raise DataError(f"'{path}' has the columns {', '.join(titles)}. Name those of files and labels: file,label.")
     known: dict[str, Label | None] = {}
-    # An empty cell is no label.
-    labels = [None if value == "" else value for value in _label_column(cells, label)]
-    for file, value in zip(cells.columns[name].values.tolist(), labels, strict=True):
+    for file, value in zip(cells.columns[name].values.tolist(), _label_column(cells, label), strict=True):
         end = str(file).replace("\\", "/")
         if known.setdefault(end, value) != value:
             raise DataError(f"'{path}' has two labels for '{file}', {known[end]} and {value}. Keep one.")

@@ -61,23 +61,37 @@ class _LabelForm:
     """The type of the column of labels in all parts of a run: of words if one label is a word; None without labels."""
 
     dtype: DType | None
+    all_known: bool = True
 
     @classmethod
     def of(cls, run: Run) -> _LabelForm:
         known = [label for label in run.labels if label is not None]
         if not known:
             return cls(None)
-        if any(isinstance(label, str) for label in known):
-            return cls(np.dtype(np.str_))
-        return cls(np.array(known).dtype if len(known) == len(run.labels) else np.dtype(np.float64))
+        words = any(isinstance(label, str) for label in known)
+        return cls(np.dtype(np.str_) if words else np.array(known).dtype, len(known) == len(run.labels))
 
     def column(self, part: Part, count: int) -> _Columns:
-        """The column of a part, its labels ``count`` times."""
+        """The column of a part, its labels ``count`` times; one that is missing is empty or NaN."""
         if self.dtype is None:
             return {}
-        missing = "" if self.dtype.kind == "U" else np.nan
-        labels = part.labels or (None,) * len(part.units)
-        return {"label": np.tile(np.array([missing if one is None else one for one in labels], self.dtype), count)}
+        words = self.dtype.kind == "U"
+        missing, dtype = "" if words else np.nan, self.dtype if words or self.all_known else np.dtype(np.float64)
+        return {"label": np.array([missing if one is None else one for one in _labels(part, count)], dtype)}
+
+    def nullable(self, pa: Any, part: Part, count: int) -> _Columns:  # Any: pyarrow has no types
+        """The same for a Parquet file, with nulls for what is missing."""
+        if self.dtype is None:
+            return {}
+        kind = pa.string() if self.dtype.kind == "U" else pa.from_numpy_dtype(self.dtype)
+        labels = _labels(part, count)
+        return {
+            "label": pa.array([str(one) if one is not None and kind == pa.string() else one for one in labels], kind)
+        }
+
+
+def _labels(part: Part, count: int) -> tuple[str | int | float | None, ...]:
+    return (part.labels or (None,) * len(part.units)) * count
 
 
 def write_parquet(run: Run, path: Path) -> Path:
@@ -104,7 +118,8 @@ def _columns(pa: Any, form: _LabelForm, part: Part, record: Explanation) -> _Col
     record = record.samples_first()
     count, rows = record.target.size // record.samples, record.target.size
     named = record.values if isinstance(record.values, dict) else {"values": record.values}
-    columns: _Columns = {"unit": np.tile(np.array(part.units), count), **form.column(part, count), **facts_of(record)}
+    units = np.tile(np.array(part.units), count)
+    columns: _Columns = {"unit": units, **form.nullable(pa, part, count), **facts_of(record)}
     arrays = {**named, **({} if record.feature_values is None else {"feature_values": record.feature_values})}
     for name, array in arrays.items():
         flat = np.ascontiguousarray(array).reshape(rows, -1)
