@@ -12,6 +12,8 @@ from tests.render.figures import listen
 from tests.tiny import loaded, row
 from xaionnx import render
 from xaionnx.errors import ParameterError
+from xaionnx.render.picture import Scene
+from xaionnx.render.pictures import inputs
 
 PICTURE_AND_ROW = """g (float[N,1,16,16] picture, float[N,2] row) => (float[N,1] y)
     <float[2,1] b = {10, 20}, int64[3] axes = {1, 2, 3}> {
@@ -106,3 +108,16 @@ def test_a_warning_about_the_whole_result_is_said_once(monkeypatch):
         dataclasses.replace(result, values=values).plot()
         assert said.count("Every value is zero.") == times
         monkeypatch.undo()
+
+
+def test_panels_share_the_meaning_of_colours_and_their_height(monkeypatch):
+    drawn, overlay = [], inputs.overlay
+    monkeypatch.setattr(
+        inputs, "overlay", lambda *a, **k: drawn.append((k["sign"], image := overlay(*a, **k))) or image
+    )
+    # Lighter at the left raises, at the right lowers.
+    result = explained("two pictures", "feature_ablation")
+    assert result.values["left"].min() >= 0 > result.values["right"].min()
+    inputs.Inputs.draw(result, Scene(photo=np.zeros((640, 640, 3), np.uint8), input="left"))
+    assert [sign for sign, _ in drawn] == ["signed", "signed"]
+    assert drawn[0][1].height == drawn[1][1].height

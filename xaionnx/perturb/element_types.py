@@ -95,8 +95,8 @@ def numbers(sample: Sample, name: str) -> Array:
 
 def no_strings(name: str) -> InputMismatchError:
     return InputMismatchError(
-        f"Input '{name}' contains strings, so its baseline must too: pass it by name, as in "
-        f"baseline={{'{name}': np.array('unknown')}}, or rows of data with Baseline.background."
+        f"Input '{name}' contains strings, so its baseline must too: give rows of data, as in background='rows.csv', "
+        f"or one by name, as in baseline={{'{name}': np.array('unknown')}}."
     )
 
 

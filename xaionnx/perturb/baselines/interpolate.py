@@ -40,5 +40,5 @@ class Interpolate(Baseline):
                 f"baseline='interpolate' is for series, but input '{name}' has the shape {('N', *found.shape)} with "
                 f"{len(found.axes)} axes of space. Use 'blur', 'mean' or a number."
             )
-        check_mixable(sample, name, "interpolation", "Use rows of data with Baseline.background.")
+        check_mixable(sample, name, "interpolation", "Give rows of data, as in background='rows.csv'.")
         return rounded(np.nanmean(numbers(sample, name), axis=found.axes, keepdims=True), sample.x[name])

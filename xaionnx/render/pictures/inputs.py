@@ -15,6 +15,7 @@ from xaionnx.render import headings, page
 from xaionnx.render.bar_chart import bars
 from xaionnx.render.colours import number_words
 from xaionnx.render.maps import one_sample
+from xaionnx.render.painting import Pixels, enlarged
 from xaionnx.render.photo import overlay
 from xaionnx.render.picture import PictureKind, Scene
 from xaionnx.render.themes import Style
@@ -47,7 +48,11 @@ class Inputs(PictureKind):
         one = one_sample(result, scene.sample, scene.target, "picture")
         assert isinstance(one.values, dict)  # it applies
         drawn = [name for name in one.values if _is_drawn(one, name)]
-        panels = [_panel(scene.style, one, name, scene) for name in drawn]
+        if scene.sign == "auto" and any((np.asarray(one.values[name]) < 0).any() for name in drawn):
+            # Red and white mean the same in all panels.
+            scene = replace(scene, sign="signed")
+        tallest = max((len(enlarged(_photo(one, name, scene), None)) for name in _pictures(one)), default=0)
+        panels = [_panel(scene.style, one, name, scene, tallest) for name in drawn]
         if rest := [name for name in one.values if name not in drawn]:
             panels.append(_bars(scene.style, one, rest, scene))
         gap = _TEXT
@@ -68,8 +73,18 @@ def _is_drawn(result: Explanation, name: str) -> bool:
     return display is not None and display.kind in ("picture", "series") and len(display.array) > 0
 
 
-def _panel(style: Style, one: Explanation, name: str, scene: Scene) -> Image.Image:
-    """The picture of one input, with the sum of its values in its title."""
+def _pictures(one: Explanation) -> list[str]:
+    """The inputs that are drawn as pictures."""
+    assert isinstance(one.values, dict)  # it applies
+    return [name for name in one.values if _is_drawn(one, name) and one.display[name].kind == "picture"]
+
+
+def _photo(one: Explanation, name: str, scene: Scene) -> Pixels:
+    return scene.photo if scene.photo is not None and name == scene.input else one.display[name].picture()
+
+
+def _panel(style: Style, one: Explanation, name: str, scene: Scene, tallest: int) -> Image.Image:
+    """The picture of one input, about as tall as the tallest, with the sum of its values in its title."""
     part, display = _part(one, name), one.display[name]
     title, style = _title(part, name), _panel_style(style, one, part)
     if display.kind == "series":
@@ -83,9 +98,15 @@ def _panel(style: Style, one: Explanation, name: str, scene: Scene) -> Image.Ima
             title=title,
             style=style,
         )
-    photo = scene.photo if scene.photo is not None and name == scene.input else display.picture()
+    photo = _photo(one, name, scene)
     return overlay(
-        part, photo, sign=scene.sign, title=title, stretched=scene.stretched and name == scene.input, style=style
+        part,
+        photo,
+        sign=scene.sign,
+        zoom=max(1, round(tallest / len(photo))),
+        title=title,
+        stretched=scene.stretched and name == scene.input,
+        style=style,
     )
 
 
