@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         HierarchyLike,
         InputLike,
         LabelsLike,
+        MaskerLike,
         MethodLike,
         MetricLike,
         ModelLike,
@@ -97,6 +98,7 @@ class Settings(TypedDict, total=False):
     layer: str | Sequence[str] | None
     learning_rate: float
     low: float | None
+    masker: MaskerLike
     max_dist: float
     max_sigma: float
     max_steps: int
@@ -1337,6 +1339,20 @@ def lrp(
         low=low,
         high=high,
     )
+
+
+def masker(
+    model: ModelLike,
+    x: InputLike,
+    target: TargetLike = None,
+    *,
+    masker: MaskerLike = None,
+) -> Explanation:
+    """The share of each position that a trained network keeps, so that the class is seen by it and not without it.
+
+    See :class:`~xaionnx.explainers.masker.LearnedMask`.
+    """
+    return explain(model, x, "masker", target, masker=masker)
 
 
 def meaningful_perturbation(

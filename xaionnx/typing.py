@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from xaionnx.data.inputs import Given
     from xaionnx.explainer import Explainer
     from xaionnx.gradients.finite_differences import FiniteDifferences
+    from xaionnx.masker import Masker
     from xaionnx.patterns import Patterns
     from xaionnx.perturb.baseline import Baseline
     from xaionnx.perturb.features import Features
@@ -45,6 +46,7 @@ FeaturesLike: TypeAlias = "Features | npt.ArrayLike | Mapping[str, FeaturesLike]
 GradientLike: TypeAlias = "FiniteDifferences | Gradient | Model | str | os.PathLike[str]"
 HierarchyLike: TypeAlias = "FeaturesLike | Sequence[FeaturesLike]"
 LabelsLike: TypeAlias = "npt.ArrayLike | str | os.PathLike[str] | None"
+MaskerLike: TypeAlias = "Masker | str | os.PathLike[str] | None"
 # A scorer of scikit-learn, or its name.
 MetricLike: TypeAlias = "str | Callable[..., float] | None"
 NeuronLike: TypeAlias = "Target | str | None"

@@ -11,11 +11,14 @@ import re
 import zipfile
 from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import click
 
-Kind = Literal["picture", "page", "report", "record", "patterns", "compiled", "joined"]
+if TYPE_CHECKING:
+    import onnx
+
+Kind = Literal["picture", "page", "report", "record", "patterns", "compiled", "joined", "masker"]
 
 _LONGEST_PATH: Final = 200
 # The end of a Parquet file that has its metadata.
@@ -179,26 +182,35 @@ def _has_array(member: str) -> Callable[[Path], bool]:
     return is_ours
 
 
-def _is_compiled(path: Path) -> bool:
-    import onnx
-    from google.protobuf.message import DecodeError
+def _is_model(is_ours: Callable[[onnx.ModelProto], bool]) -> Callable[[Path], bool]:
+    """Make a check of .onnx files."""
 
-    try:
-        return str(onnx.load(path, load_external_data=False).producer_name) == "xaionnx"
-    except (OSError, DecodeError):
-        return False
+    def check(path: Path) -> bool:
+        import onnx
+        from google.protobuf.message import DecodeError
+
+        try:
+            return is_ours(onnx.load(path, load_external_data=False))
+        except (OSError, DecodeError):
+            return False
+
+    return check
 
 
-def _is_joined(path: Path) -> bool:
-    import onnx
-    from google.protobuf.message import DecodeError
+def _is_compiled(proto: onnx.ModelProto) -> bool:
+    return str(proto.producer_name) == "xaionnx" and not _is_masker(proto)
 
+
+def _is_joined(proto: onnx.ModelProto) -> bool:
     from xaionnx.graph.parts import parts_of
 
-    try:
-        return bool(parts_of(onnx.load(path, load_external_data=False)))
-    except (OSError, DecodeError):
-        return False
+    return bool(parts_of(proto))
+
+
+def _is_masker(proto: onnx.ModelProto) -> bool:
+    from xaionnx.masker import about_masker
+
+    return about_masker(proto) is not None
 
 
 def _is_page(path: Path) -> bool:
@@ -223,6 +235,7 @@ _KINDS: Final[dict[Kind, tuple[str, Callable[[Path], bool]]]] = {
     "report": ("report", _is_report),
     "record": ("record", _has_array("record")),
     "patterns": ("file of patterns", _has_array("about")),
-    "compiled": ("compiled file", _is_compiled),
-    "joined": ("joined file", _is_joined),
+    "compiled": ("compiled file", _is_model(_is_compiled)),
+    "joined": ("joined file", _is_model(_is_joined)),
+    "masker": ("masker", _is_model(_is_masker)),
 }

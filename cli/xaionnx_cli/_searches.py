@@ -6,15 +6,20 @@ import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from xaionnx_cli._options import timeout_option
+from xaionnx_cli._overwriting import Kind
 
 if TYPE_CHECKING:
     from xaionnx import Model
-    from xaionnx_cli._overwriting import Kind
+    from xaionnx.optimization.search_state import StepsInterrupted
+
+
+# What files of a suffix are; others are pictures.
+_KINDS: Final[dict[str, Kind]] = {".npz": "record", ".onnx": "masker"}
 
 
 def search_command(
@@ -31,6 +36,31 @@ def search_command(
         help=f"{_parameters.summary(kind)}\n\nAfter {kind.reference}.",  # type: ignore[attr-defined]  # each kind has one
         short_help=_parameters.summary(kind),
     )
+
+
+class FieldsCommand(click.Command):
+    """A command with the options of the fields of a class, which is loaded when they are asked for."""
+
+    def __init__(self, name: str, kind: Callable[[], type], **options: Any) -> None:  # Any: passed on to click
+        super().__init__(name, **options)
+        self._kind = kind
+
+    @functools.cached_property
+    def _fields(self) -> list[click.Parameter]:
+        from xaionnx_cli._parameters import method_options
+
+        return method_options(self._kind())
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        return [*self._fields, *super().get_params(ctx)]
+
+
+def stopped(stop: StepsInterrupted, place: Path | None) -> KeyboardInterrupt:
+    """Return what ends a command whose steps were stopped, after its results so far are saved at ``place``."""
+    # The one before knows which signal it was.
+    before = stop.__cause__ if isinstance(stop.__cause__, KeyboardInterrupt) else KeyboardInterrupt()
+    before.args = (stop.args[0] + ("" if place is None else f" and saved in {place}"),)
+    return before
 
 
 def common_options() -> list[click.Parameter]:
@@ -70,8 +100,8 @@ class SearchRequest:
         """
         from xaionnx_cli._overwriting import file_to_write
 
-        is_record = self.save is not None and self.save.lower().endswith(".npz")
-        kind: Kind = "record" if is_record else "picture"
+        suffix = "" if self.save is None else Path(self.save).suffix.lower()
+        kind = _KINDS.get(suffix, "picture")
         protected = (self.model, self.spec, *read)
         return file_to_write(self.save, suffixes, " or ".join(suffixes), kind, protected, self.force)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +10,10 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from xaionnx_cli._options import OptionValue
-from xaionnx_cli._searches import SearchRequest, common_options
+from xaionnx_cli._searches import FieldsCommand, SearchRequest, common_options
 
 if TYPE_CHECKING:
-    from xaionnx.optimization import Visualization
+    from xaionnx.optimization import Dream, Visualization
 
 _SUFFIXES: Final = (".png", ".npz")
 
@@ -74,22 +73,15 @@ def _save(found: Visualization, place: Path) -> None:
         save(found.image, place)
 
 
-class _Command(click.Command):
-    """A command whose options for the dream are the fields of ``Dream``, which is loaded when they are asked for."""
+def _dreams() -> type[Dream]:
+    from xaionnx.optimization import Dream
 
-    @functools.cached_property
-    def _fields(self) -> list[click.Parameter]:
-        from xaionnx.optimization import Dream
-        from xaionnx_cli._parameters import method_options
-
-        return method_options(Dream)
-
-    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
-        return [*self._fields, *super().get_params(ctx)]
+    return Dream
 
 
-command = _Command(
+command = FieldsCommand(
     "dream",
+    kind=_dreams,
     params=[
         click.Argument(["model"], type=click.Path(readable=False)),
         click.Argument(["photo"], type=click.Path(readable=False)),

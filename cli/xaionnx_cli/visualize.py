@@ -11,7 +11,7 @@ import click
 
 from xaionnx_cli._method_group import MethodGroup
 from xaionnx_cli._options import OptionValue
-from xaionnx_cli._searches import SearchRequest, search_command
+from xaionnx_cli._searches import SearchRequest, search_command, stopped
 
 if TYPE_CHECKING:
     from xaionnx.optimization import Objective, Visualization
@@ -81,11 +81,7 @@ def _visualize(kind: type[Objective], **given: OptionValue) -> int:
             found = search.run(model, wanted, start, request.resume)
     except SearchInterrupted as stop:
         _conclude(stop.found, request, place)
-        said = stop.args[0] + ("" if place is None else f" and saved in {place}")
-        # The one before knows which signal it was.
-        before = stop.__cause__ or KeyboardInterrupt()
-        before.args = (said,)
-        raise before from None
+        raise stopped(stop, place) from None
     _conclude(found, request, place)
     return 0
 

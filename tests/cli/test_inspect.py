@@ -42,6 +42,7 @@ USUAL = [method for method in discovery.methods() if not follows_attention(metho
 OF_PICTURES = {m for m in USUAL if "upsampling" in parameters.declared(discovery.method(m))} - {"full_grad"} | {
     "blur_ig",
     "extremal_masks",
+    "masker",
     "meaningful_perturbation",
     "xrai",
 }
@@ -76,7 +77,7 @@ def test_facts_of_real_models(run, name):
     lacking = {
         "digits_cnn": {"tree_shap"},
         "german_credit_forest": {"exact_shapley"} | OF_PICTURES | {n for n in USUAL if needs_gradient(n)} - AT_A_LAYER,
-        "selfie_segmentation": {"causal_cam", "contrast_cam", "finer_cam", "tree_shap"},
+        "selfie_segmentation": {"causal_cam", "contrast_cam", "finer_cam", "masker", "tree_shap"},
     }
     # What is not tried is checked by the graph.
     possible = [n for n in USUAL if n not in lacking[name]]

@@ -25,8 +25,10 @@ import xaionnx
 from models import planted
 from tests import tiny
 from tests.contracts.axes_zoo import ZOO, Case
+from tests.maskers import masker_of
 from xaionnx import Explanation, Model, Target, discovery, parameters
 from xaionnx.errors import XaionnxError
+from xaionnx.optimization import MaskerTraining
 from xaionnx.patterns import estimate_patterns
 
 Array = npt.NDArray[Any]
@@ -36,6 +38,10 @@ SETTINGS: dict[str, Any] = {
     "budget": 400, "window": 2, "stride": 2, "grid": 4, "baseline": 0.0, "steps": 8, "draws": 4,
     "absolute": False, "noise": 1e-3,
 }  # fmt: skip
+# Enough for a masker to find the part that a model reads.
+LEARNING = MaskerTraining(
+    steps=150, batch=16, width=4, learning_rate=0.005, baselines=["zero"], area=0.2, total_variation=0
+)
 GROUPS: dict[str, tuple[str, ...]] = {
     "pictures": (
         "picture of 4 bands", "picture of 13 bands", "picture of 2 bands, channels last",
@@ -166,6 +172,12 @@ REFUSALS = (
         _models("tokens", "rows"),
     ),
     Refusal(
+        "a masker finds the places of one picture for a class",
+        "Masks are learned for models of one picture that return a score for each class",
+        frozenset({"masker"}),
+        _models("volumes", "series", "recurrent", "attention", "tokens", "rows"),
+    ),
+    Refusal(
         "the closed form of linear models is that of sums of the inputs' elements",
         "is no linear function of the inputs: it adds",
         frozenset({"linear_shap"}),
@@ -283,6 +295,8 @@ def settings(method: str, model: Model, case: Case) -> dict[str, Any]:
         chosen["background" if by_background else "donors"] = rows
     if "neuron" in known:
         chosen["neuron"] = f"{case.layer}:{','.join(map(str, np.argwhere(case.layer_seen)[0]))}"
+    if "masker" in known:
+        chosen["masker"] = masker_of(model, case.feeds(64, seed=9)["x"], LEARNING)
     if "patterns" in known:
         several = case.feeds(4, seed=9)
         if case.sample_axis is None:

@@ -6,11 +6,15 @@ import pytest
 import xaionnx
 from tests.tiny import loaded
 from tests.tolerances import Tolerance, assert_close
-from xaionnx import discovery
+from xaionnx import discovery, parameters
 from xaionnx.errors import InputMismatchError, XaionnxError
-from xaionnx.explainers._gradients.patterns import ByPatterns
 
-METHODS = [name for name in discovery.methods() if not issubclass(discovery.method(name), ByPatterns)]
+# Without patterns or a masker the others refuse any input.
+METHODS = [
+    name
+    for name in discovery.methods()
+    if parameters.declared(discovery.method(name)).keys().isdisjoint({"patterns", "masker"})
+]
 SUM = "g (float[N, F] x) => (float[N, 1] y) { a = Constant<value = int64[1] {1}>()  y = ReduceSum(x, a) }"
 WITH_CACHE = """g (float[N, 3] x, float[N, T] cache) => (float[N, 1] y) {
     a = Constant<value = int64[1] {1}>()  s = ReduceSum(x, a)  t = ReduceSum(cache, a)  y = Add(s, t) }"""

@@ -18,10 +18,10 @@ from xaionnx.patterns import estimate_patterns
 from xaionnx.runtime.session import Session
 
 # No model here is a forest or a sum: see tests/explainers/test_tree_shap.py and test_additive_shap.py. The contracts of
-# dependence, which explains all samples together, are in tests/explainers/test_dependence.py.
-METHODS = [
-    name for name in discovery.methods() if name not in ("tree_shap", "linear_shap", "additive_shap", "dependence")
-]
+# dependence, which explains all samples together, are in tests/explainers/test_dependence.py, and those of masker,
+# which learns what to show of one model, in tests/explainers/test_masker.py.
+APART = {"tree_shap", "linear_shap", "additive_shap", "dependence", "masker"}
+METHODS = [name for name in discovery.methods() if name not in APART]
 WEIGHTS = np.random.default_rng(3).normal(size=(3, 3, 12, 12)).astype(np.float32)
 X = np.random.default_rng(4).normal(size=(3, 3, 12, 12)).astype(np.float32)
 

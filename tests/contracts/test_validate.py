@@ -8,6 +8,7 @@ from onnx import TensorProto
 import xaionnx
 from models import planted
 from tests import tiny
+from tests.maskers import masker_of
 from tests.tiny import node, tensor
 from xaionnx import Model, Target, discovery, parameters
 from xaionnx.errors import InputMismatchError, ModelError, ParameterError
@@ -42,6 +43,8 @@ def small(kind, model, x):
     if kind.name() in ("tree_shap", "linear_shap", "additive_shap", "dependence"):
         # Its rows are compared with others.
         settings["background"] = np.concatenate([x, x])
+    if "masker" in known:
+        settings["masker"] = masker_of(model, x)
     if "donors" in known:
         settings["donors"] = np.concatenate([x, x])
     return kind(**settings)

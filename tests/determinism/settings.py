@@ -30,6 +30,7 @@ import numpy.typing as npt
 import xaionnx
 from models import planted
 from tests import tiny
+from tests.maskers import masker_of
 from xaionnx import Explanation, Model, discovery, parameters
 from xaionnx.errors import XaionnxError
 from xaionnx.evaluation import metrics
@@ -164,6 +165,8 @@ def made(method: str, name: str) -> xaionnx.Explainer:
         options["donors"] = samples(name)[::-1].copy()
     if "patterns" in known:
         options["patterns"] = _patterns(name)
+    if "masker" in known:
+        options["masker"] = masker_of(loaded(name), samples(name))
     return kind(**options)
 
 

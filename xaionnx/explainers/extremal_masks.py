@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Final, final
+from typing import ClassVar, Final, final
 
 import numpy as np
 
@@ -15,9 +15,6 @@ from xaionnx.explainers._masks.search import MaskSearch
 from xaionnx.explainers._masks.upsampling import SmoothMaximum, Upsampling
 from xaionnx.parameters import choice, free, real
 from xaionnx.typing import Array
-
-if TYPE_CHECKING:
-    from xaionnx.layers.dry_run import DryRun
 
 # The share of the weight of the area at the first step: what keeps the target then decides where the mask is.
 _FIRST: Final = 1 / 256
@@ -110,11 +107,6 @@ class ExtremalMasks(MaskSearch, GradientExplainer):
     sigma: float = real(
         0.094, "standard deviation of the kernel of the smooth maximum, as a share of the side", low=0, high=1
     )
-
-    def check_model(self, dry_run: DryRun) -> dict[str, str | None]:
-        remarks = super().check_model(dry_run)
-        self.check_places(dry_run)
-        return remarks
 
     @property
     def removes(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, final
+from typing import ClassVar, final
 
 import numpy as np
 
@@ -13,12 +13,10 @@ from xaionnx.explainers._gradients.gradient import GradientExplainer
 from xaionnx.explainers._masks.search import MaskSearch
 from xaionnx.explainers._masks.upsampling import Linear, Upsampling
 from xaionnx.parameters import integer, real
+from xaionnx.perturb.variation import total_variation
 from xaionnx.runtime.model import Model
 from xaionnx.targets.target import Target
 from xaionnx.typing import Array
-
-if TYPE_CHECKING:
-    from xaionnx.layers.dry_run import DryRun
 
 
 @final
@@ -77,11 +75,6 @@ class MeaningfulPerturbation(MaskSearch, GradientExplainer):
     power: int = integer(3, "power of these differences", low=1, high=8)
     sigma: float = real(0.022, "standard deviation of the blur of the mask, as a share of the side", low=0, high=1)
 
-    def check_model(self, dry_run: DryRun) -> dict[str, str | None]:
-        remarks = super().check_model(dry_run)
-        self.check_places(dry_run)
-        return remarks
-
     @property
     def removes(self) -> bool:
         return True
@@ -99,13 +92,8 @@ class MeaningfulPerturbation(MaskSearch, GradientExplainer):
 
     def ascent(self, upsampling: Upsampling, coarse: Array, mask: Array, slope: Array, done: float) -> Array:
         del mask, done
-        penalty = np.full_like(coarse, self.area)
-        for axis in range(1, coarse.ndim):
-            steps = np.diff(coarse, axis=axis)
-            slopes = self.total_variation * self.power * np.sign(steps) * np.abs(steps) ** (self.power - 1)
-            ends = [(1, 1) if at == axis else (0, 0) for at in range(coarse.ndim)]
-            # What a difference adds at its end, it takes away at its start.
-            penalty -= np.diff(np.pad(slopes, ends), axis=axis)
+        _, rough = total_variation(coarse, range(1, coarse.ndim), self.power)
+        penalty = self.area + self.total_variation * rough
         return np.asarray(upsampling.back(coarse, slope) - penalty / np.float32(coarse[0].size))
 
     def attribution(self, masks: Mapping[str, Array], left: Array) -> Attribution:

@@ -4,6 +4,7 @@ A search follows the gradient graph of an objective, from a parametrisation of t
 Objectives, parametrisations and optimisers are one file each.
 """
 
+from xaionnx.masker import Masker
 from xaionnx.optimization.change import Change, CounterfactualSearch
 from xaionnx.optimization.contrast import Contrast, InputSearch, Problem
 from xaionnx.optimization.counterfactual_search import (
@@ -14,7 +15,7 @@ from xaionnx.optimization.counterfactual_search import (
     counterfactual,
 )
 from xaionnx.optimization.deep_dream import Dream, dream
-from xaionnx.optimization.masker import Masker, MaskerTraining
+from xaionnx.optimization.masker import MaskerTraining, TrainingInterrupted
 from xaionnx.optimization.objective import OBJECTIVES, Objective
 from xaionnx.optimization.search import Search, SearchInterrupted, visualize
 from xaionnx.optimization.visualization import Visualization
@@ -36,6 +37,7 @@ __all__ = [
     "RowSearch",
     "Search",
     "SearchInterrupted",
+    "TrainingInterrupted",
     "Visualization",
     "counterfactual",
     "dream",

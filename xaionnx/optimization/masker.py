@@ -1,93 +1,102 @@
-"""Masker: a small U-Net that is trained to find, in one run, the region that a model's class depends on."""
+"""Training of a masker: a small U-Net that finds, in one run, the region that a model's class depends on."""
 
 from __future__ import annotations
 
-import math
+import base64
+import io
+import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Final, Self, final
+from typing import ClassVar, Final, final
 
 import numpy as np
 import onnx
 
-from xaionnx.autodiff.gradient import gradient, with_fed_weights
+from xaionnx.autodiff.gradient import Gradient, gradient, with_fed_weights
 from xaionnx.data.storage import write_whole
-from xaionnx.errors import DataError, InputMismatchError, UnsupportedModelError
+from xaionnx.errors import DataError, ParameterError
+from xaionnx.masker import ABOUT, CLASS, INPUT, MASK, Masker
 from xaionnx.optimisers.adam import Adam
-from xaionnx.parameters import check_all, integer, random_seed, real
-from xaionnx.perturb import baseline as baselines
+from xaionnx.optimization.classifier import Classifier
+from xaionnx.optimization.masker_network import WEIGHT, masker_network
+from xaionnx.optimization.search_state import StepsInterrupted, check_same
+from xaionnx.parameters import check_all, declared, free, integer, random_seed, real
 from xaionnx.perturb.baseline import Baseline
+from xaionnx.perturb.variation import total_variation
+from xaionnx.record import recorded_value
 from xaionnx.runtime import progress
 from xaionnx.runtime.model import Model
 from xaionnx.short_repr import short_repr
-from xaionnx.targets.scores import default_output
-from xaionnx.typing import Array, BaselineLike, ModelLike
+from xaionnx.typing import Array, BaselineLike, Document, InputLike, ModelLike
 
-if TYPE_CHECKING:
-    import onnx_ir as ir
-
-    from xaionnx.graph.builder import Builder
-
-_X, _CLASS, _MASK = "x", "class", "mask"
-# The entry of the file's metadata with the hash of the model that it explains.
-_OF: Final = "xaionnx_masker_of"
+# The entry of the file's metadata with what a training goes on from, if it was stopped.
+_STATE: Final = "xaionnx_masker_state"
 # Added to probabilities before their logarithms and powers.
 _LEAST: Final = 1e-6
-# The logit of a mask where nothing speaks for the class is -3, a share of 0.05.
-_EMPTY: Final = 3.0
+
+
+def _check_baselines(given: Sequence[BaselineLike]) -> None:
+    """Raise ParameterError unless these are baselines, of which there is one at least."""
+    if not isinstance(given, list | tuple) or not given:
+        raise ParameterError(
+            f"The 'baselines' parameter of MaskerTraining must be one baseline or several. Got {given!r} instead."
+        )
+    for one in given:
+        Baseline.of(one)
+
+
+class TrainingInterrupted(StepsInterrupted):
+    """A training was stopped by Ctrl-C after some steps.
+
+    Attributes
+    ----------
+    found : Masker
+        What was trained so far. Its file is written, and the training goes on from there.
+    """
+
+    def __init__(self, found: Masker, steps: int) -> None:
+        super().__init__(len(found.objective), steps)
+        self.found = found
 
 
 @final
 @dataclass(frozen=True, eq=False)
-class Masker:
-    """A trained masker, from :meth:`MaskerTraining.train` or :meth:`load`.
+class _State:
+    """Where a training stands after some steps.
 
     Attributes
     ----------
-    model : Model
-        The U-Net: ``x`` and one-hot rows ``class`` to ``mask``.
-    of : str
-        Hash of the model that it explains.
+    weights : dict of arrays
+    optimiser : dict of the states of the weights, by name
+    objective : tuple of float
+        Of each step.
     """
 
-    model: Model
-    of: str
+    weights: Mapping[str, Array]
+    optimiser: Mapping[str, Mapping[str, Array]]
+    objective: tuple[float, ...] = ()
 
     __repr__ = short_repr
 
-    @classmethod
-    def load(cls, path: str | os.PathLike[str], device: str = "auto") -> Self:
-        """Read a file that a training wrote.
+    def packed(self) -> str:
+        """The state of the optimiser as text."""
+        stream = io.BytesIO()
+        arrays = {f"{name}/{key}": array for name, own in self.optimiser.items() for key, array in own.items()}
+        np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]  # names of arrays are free
+        return base64.b64encode(stream.getvalue()).decode("ascii")
 
-        Raises
-        ------
-        DataError
-            It is no masker.
-        """
-        model = Model.load(path, device)
-        entries = {entry.key: entry.value for entry in model.graph.metadata_props}
-        if _OF not in entries:
-            raise DataError(f"'{os.fspath(path)}' is no masker. Make one with MaskerTraining().train(model, x, path).")
-        return cls(model, entries[_OF])
-
-    def masks(self, x: Array, classes: Array) -> Array:
-        """Return masks (N, H, W) in [0, 1] of what the classes depend on, in one run.
-
-        Parameters
-        ----------
-        x : array (N, C, H, W)
-            Inputs of the model.
-        classes : array of int (N,)
-        """
-        one_hot = self.model.input(_CLASS).shape[1]
-        if not isinstance(one_hot, int) or not ((np.asarray(classes) >= 0) & (np.asarray(classes) < one_hot)).all():
-            raise InputMismatchError(f"The classes must be numbers in [0, {one_hot}). Got {classes} instead.")
-        chosen = np.eye(one_hot, dtype=np.float32)[np.asarray(classes)]
-        found = self.model.run(self.model.check({_X: np.asarray(x, np.float32), _CLASS: chosen}), [_MASK])
-        return found[_MASK][:, 0]
+    @staticmethod
+    def unpacked(text: str) -> dict[str, dict[str, Array]]:
+        """The state of an optimiser from :meth:`packed`."""
+        found: dict[str, dict[str, Array]] = {}
+        with np.load(io.BytesIO(base64.b64decode(text))) as arrays:
+            for key, array in arrays.items():
+                name, _, own = key.partition("/")
+                found.setdefault(name, {})[own] = array
+        return found
 
 
 @final
@@ -98,10 +107,11 @@ class MaskerTraining:
         total_variation mean |dM|^2 + area mean(M) - log p_c(z(M)) + destroy p_c(z(1 - M))^power
         z(M) = b + M (x - b)
 
-    What the mask keeps is to be the class by itself, and what it leaves is not. Gradients come from two graphs: of the
-    model with respect to z, and of the U-Net with respect to its weights, with the former as cotangent. Of each batch a
-    share ``fake`` gets a class that the model does not see; their masks are to be empty, which makes the masker look at
-    the class. The encoder of the paper is a trained ResNet; here it is trained with the rest.
+    What the mask keeps is to be the class by itself, and what it leaves is not. b is drawn anew for each input from
+    ``baselines``, so that the mask cannot rely on one way to remove. Gradients come from two graphs: of the model with
+    respect to z, and of the U-Net with respect to its weights, with the former as cotangent. Of each batch a share
+    ``fake`` gets a class that the model does not see; their masks are to be empty, which makes the masker look at the
+    class. The encoder of the paper is a trained ResNet; here it is trained with the rest.
 
     Parameters
     ----------
@@ -109,6 +119,8 @@ class MaskerTraining:
         Batches, and their size.
     width : int
         Channels of the first level; each of the two further ones has twice as many.
+    baselines : sequence of baselines
+        What removal puts in.
 
     References
     ----------
@@ -124,6 +136,8 @@ class MaskerTraining:
     (3, 28, 28)
     """
 
+    reference: ClassVar[str] = "Dabkowski and Gal 2017, arXiv:1705.07857"
+
     steps: int = integer(600, "batches of the training", low=1)
     batch: int = integer(32, "inputs of a batch", low=2)
     width: int = integer(8, "channels of the first level", low=1)
@@ -133,238 +147,164 @@ class MaskerTraining:
     power: float = real(0.3, "power of its probability", low=0, low_open=True)
     fake: float = real(0.2, "share of a batch with a class that is not there", low=0, high=1)
     learning_rate: float = real(0.003, "size of a step of Adam", low=0, low_open=True)
-    baseline: BaselineLike = baselines.parameter("what removal puts in")
-    seed: int = random_seed("seed of the weights, batches and classes")
+    baselines: Sequence[BaselineLike] = free(
+        ("zero", "rise_blur"),
+        "one baseline or several",
+        "what removal puts in: one of these for each input, such as zero,blur:10",
+        reader=lambda text: tuple(text.split(",")),
+        resolver=_check_baselines,
+        optional=False,
+    )
+    seed: int = random_seed("seed of the weights, batches, classes and baselines")
 
     def __post_init__(self) -> None:
         check_all(self)
 
-    def train(self, model: ModelLike, x: Array, path: str | os.PathLike[str]) -> Masker:
+    def train(
+        self, model: ModelLike, x: InputLike, path: str | os.PathLike[str], resume: str | os.PathLike[str] | None = None
+    ) -> Masker:
         """Train a masker for a model on inputs, write it to an .onnx file, and return it.
 
         Parameters
         ----------
         model : Model or path
-            A classifier of pictures, channels first, whose output are logits or probabilities.
-        x : array (M, C, H, W)
+            A classifier of pictures, whose output are logits or probabilities.
+        x : array (M, C, H, W), folder, or anything else that the model reads
             Inputs like those that will be explained; thousands are better. Labels are not needed.
         path : path
+        resume : path, optional
+            The file of a training that was stopped, from which it goes on: the result is the same to the last bit.
 
         Raises
         ------
         UnsupportedModelError
-            The model is no classifier of pictures, channels first.
+            The model is no classifier of pictures.
+        DataError
+            Inputs cannot be read, or the file to resume is none of a training that was stopped.
+        ParameterError
+            That training had other settings, inputs or another model.
+        TrainingInterrupted
+            Ctrl-C was pressed; the file is written, with what was trained so far.
         """
         loaded = model if isinstance(model, Model) else Model.load(model)
         classifier = Classifier.of(loaded, x)
+        about = {"of": loaded.sha256, "training": self._settings(classifier)}
+        proto, now = self._start(classifier) if resume is None else self._resumed(Path(resume), about)
         with TemporaryDirectory() as folder:
             first = Path(folder) / "masker.onnx"
-            proto = self._network(classifier.shape, classifier.classes, loaded.sha256)
             first.write_bytes(proto.SerializeToString())
-            weights = self._trained(Model.load(first, loaded.settings.device), classifier)
-        for tensor in proto.graph.initializer:
-            if tensor.name in weights:
-                tensor.CopyFrom(onnx.numpy_helper.from_array(weights[tensor.name], tensor.name))
-        target = Path(path)
-        write_whole(target, lambda stream: stream.write(proto.SerializeToString()))
-        return Masker.load(target, loaded.settings.device)
+            graphs = _Graphs.of(Model.load(first, loaded.settings.device), now.weights)
+        left = self.steps - len(now.objective)
+        progress.expect(left * self.batch)
+        try:
+            for step in range(len(now.objective), self.steps):
+                now = self._stepped(graphs, classifier, now, step)
+                progress.phase(f"objective {now.objective[-1]:.3g}")
+                progress.advance(self.batch)
+        except KeyboardInterrupt as stop:
+            if not now.objective:
+                raise
+            raise TrainingInterrupted(_written(proto, now, about, Path(path), loaded, done=False), self.steps) from stop
+        return _written(proto, now, about, Path(path), loaded, done=True)
 
-    def _network(self, shape: Sequence[int], classes: int, sha256: str) -> onnx.ModelProto:
-        """The U-Net with random weights, which are its float initializers of the names ``weight...``."""
-        import onnx_ir as ir
+    def _settings(self, classifier: Classifier) -> Document:
+        own = {name: recorded_value(getattr(self, name)) for name in declared(type(self))}
+        return {**own, "inputs": len(classifier.x), "inputs_sha256": classifier.inputs_sha256}
 
-        from xaionnx.graph.builder import Builder
+    def _start(self, classifier: Classifier) -> tuple[onnx.ModelProto, _State]:
+        rng = np.random.default_rng([self.seed, 0])
+        proto = masker_network(classifier.positions, classifier.classes, self.width, rng)
+        weights = _weights(proto)
+        return proto, _State(weights, {name: {} for name in weights})
 
-        g, rng = Builder(prefix=""), np.random.default_rng(self.seed)
-        channels, *size = shape
-        layers = _Layers(g, rng)
-        sizes = [size, *([math.ceil(side / 2**level) for side in size] for level in (1, 2))]
-        widths = [self.width << level for level in range(3)]
-        value = g.input(_X, ir.DataType.FLOAT, ["N", *shape])
-        chosen = g.input(_CLASS, ir.DataType.FLOAT, ["N", classes])
-        skips = []
-        for level, (inner, outer) in enumerate(zip([channels, *widths], widths, strict=False)):
-            value = layers.conv(value, inner, outer, 1 if level == 0 else 2)
-            value = layers.conv(value, outer, outer)
-            skips.append(value)
-        # The class chooses among the places of the coarsest level by a product with its own direction.
-        direction = layers.weight(rng.normal(0, 1 / math.sqrt(widths[-1]), (classes, widths[-1])))
-        column = g.reshape(g.op("MatMul", chosen, direction), np.array([0, widths[-1], 1, 1]))
-        match = g.op("ReduceSum", g.op("Mul", value, column), np.array([1]), keepdims=1)
-        gate = g.op("Sigmoid", match)
-        value = g.op("Mul", value, gate)
-        for level in (1, 0):
-            value = g.op("Resize", value, None, None, np.array(sizes[level]), axes=[2, 3], mode="nearest")
-            joined = g.op("Concat", value, skips[level], axis=1)
-            value = layers.conv(joined, widths[level + 1] + widths[level], widths[level])
-        # Connections from the encoder bypass the choice, which therefore holds at the end, too.
-        gate = g.op("Resize", gate, None, None, np.array(sizes[0]), axes=[2, 3], mode="linear")
-        logit = layers.conv(g.op("Mul", value, gate), widths[0], 1, rectified=False)
-        # Without evidence for the class the mask is empty.
-        g.output(g.op("Sigmoid", g.op("Sub", logit, _EMPTY)), _MASK)
-        g.model.metadata_props[_OF] = sha256
-        g.graph.outputs[0].shape = ir.Shape(["N", 1, *size])
-        proto: onnx.ModelProto = ir.to_proto(g.model)
-        return proto
+    @staticmethod
+    def _resumed(path: Path, about: Document) -> tuple[onnx.ModelProto, _State]:
+        """The network and the state of a training that was stopped.
 
-    def _trained(self, network: Model, classifier: Classifier) -> dict[str, Array]:
-        """The weights after all steps."""
-        names = [t.name for t in network.graph.graph.initializer if t.name.startswith("weight")]
-        forward, weights = with_fed_weights(network, names)
-        slopes, states = gradient(network, _MASK, names), {name: dict[str, Array]() for name in names}
-        optimiser, rng = Adam(learning_rate=self.learning_rate), np.random.default_rng([self.seed, 1])
-        progress.expect(self.steps * self.batch)
-        for rows, wanted, real_ones in self._batches(classifier, rng):
-            x, b = classifier.x[rows], classifier.baselines(self.baseline, rows, self.seed)
-            feeds = {_X: x, _CLASS: np.eye(classifier.classes, dtype=np.float32)[wanted], **weights}
-            masks = forward.run_once(feeds, [_MASK])[_MASK]
-            down = self.slopes(classifier, x, b, masks, wanted, real_ones)
-            _, found = slopes.run(feeds, down)
-            for name, slope in found.items():
-                weights[name] = weights[name] + optimiser.step(states[name], -slope)
-            progress.advance(self.batch)
-        return weights
+        Raises
+        ------
+        DataError, ParameterError
+            See :meth:`train`.
+        """
+        masker = Masker.load(path)
+        proto = masker.model.file.proto
+        entries = {entry.key: entry.value for entry in proto.metadata_props}
+        if _STATE not in entries:
+            raise DataError(f"The training of '{path}' was not stopped, so there is nothing to resume. Train anew.")
+        before = {"model_sha256": masker.of, **masker.training}
+        now = {"model_sha256": about["of"], **about["training"]}
+        check_same(f"The training of '{path}'", before, now)
+        weights = _weights(proto)
+        return proto, _State(weights, _State.unpacked(entries[_STATE]), tuple(masker.objective))
 
-    def _batches(self, classifier: Classifier, rng: np.random.Generator) -> Iterator[tuple[Array, Array, Array]]:
-        """The rows of each batch, the classes that are asked for, and which of them the model sees."""
-        for _ in range(self.steps):
-            rows = rng.integers(len(classifier.x), size=self.batch)
-            seen = classifier.top[rows]
-            other = (seen + rng.integers(1, classifier.classes, self.batch)) % classifier.classes
-            real_ones = rng.random(self.batch) >= self.fake
-            yield rows, np.where(real_ones, seen, other), real_ones
-
-    def slopes(
-        self, classifier: Classifier, x: Array, b: Array, masks: Array, wanted: Array, real_ones: Array
-    ) -> Array:
-        """Return the slope of the objective with respect to the masks (N, 1, H, W)."""
-        count = np.float32(masks[0].size)
-        found = np.full_like(masks, self.area / count)
-        for axis in (2, 3):
-            steps = 2 * self.total_variation / count * np.diff(masks, axis=axis)
-            ends = [(1, 1) if at == axis else (0, 0) for at in range(4)]
-            found -= np.diff(np.pad(steps, ends), axis=axis)
-        way, chosen = x - b, real_ones.reshape(-1, 1, 1, 1)
-        kept = classifier.slope(b + masks * way, wanted, lambda p: -1 / (p + _LEAST))
-        left = classifier.slope(
-            x - masks * way, wanted, lambda p: self.destroy * self.power * (p + _LEAST) ** (self.power - 1)
-        )
-        found += np.where(chosen, ((kept - left) * way).sum(axis=1, keepdims=True), 0)
-        return np.asarray(found / len(masks), dtype=np.float32)
+    def _stepped(self, graphs: _Graphs, classifier: Classifier, now: _State, step: int) -> _State:
+        """The state after one more step; the one before stays as it is, so that a stop leaves it whole."""
+        rng = np.random.default_rng([self.seed, 1, step])
+        rows = rng.integers(len(classifier.x), size=self.batch)
+        real_ones = rng.random(self.batch) >= self.fake
+        other = (classifier.top[rows] + rng.integers(1, classifier.classes, self.batch)) % classifier.classes
+        wanted = np.where(real_ones, classifier.top[rows], other)
+        x, b = classifier.x[rows], classifier.baselines(self.baselines, rows, rng)
+        feeds = {INPUT: x, CLASS: np.eye(classifier.classes, dtype=np.float32)[wanted], **now.weights}
+        masks = graphs.forward.run_once(feeds, [MASK])[MASK]
+        objective, slope = self.objective(classifier, x, b, masks, wanted, real_ones)
+        _, slopes = graphs.backward.run(feeds, slope)
+        adam = Adam(learning_rate=self.learning_rate)
+        states = {name: {key: array.copy() for key, array in own.items()} for name, own in now.optimiser.items()}
+        moved = {name: weight + adam.step(states[name], -slopes[name]) for name, weight in now.weights.items()}
+        return _State(moved, states, (*now.objective, round(objective, 6)))
 
     def objective(
         self, classifier: Classifier, x: Array, b: Array, masks: Array, wanted: Array, real_ones: Array
-    ) -> float:
-        """Return the objective of masks (N, 1, H, W): the mean over the inputs."""
-        rows, way = np.arange(len(x)), x - b
-        kept = classifier.probabilities(b + masks * way)[rows, wanted]
-        left = classifier.probabilities(x - masks * way)[rows, wanted]
-        wide = masks.astype(np.float64)
-        variation = sum(np.square(np.diff(wide, axis=axis)).sum(axis=(1, 2, 3)) for axis in (2, 3)) / masks[0].size
+    ) -> tuple[float, Array]:
+        """Return the objective of masks (N, H, W), which is a mean over the inputs, and its slope in their shape.
+
+        ``wanted`` are the classes (N,), and ``real_ones`` those that the model sees.
+        """
+        count, way, over = masks[0].size, x - b, classifier.over(masks)
+        rough, slope = total_variation(masks, (1, 2), 2)
+        value = (self.total_variation * rough + self.area * masks.sum(axis=(1, 2), dtype=np.float64)) / count
+        slope = (self.total_variation * slope + self.area) / count
+        kept, rise = classifier.slope(b + over * way, wanted, lambda p: -1 / (p + _LEAST))
+        left, fall = classifier.slope(
+            x - over * way, wanted, lambda p: self.destroy * self.power * (p + _LEAST) ** (self.power - 1)
+        )
         each = -np.log(kept + _LEAST) + self.destroy * (left + _LEAST) ** self.power
-        smooth = self.total_variation * variation + self.area * wide.mean(axis=(1, 2, 3))
-        return float(np.mean(smooth + np.where(real_ones, each, 0)))
+        value += np.where(real_ones, each, 0)
+        slope += real_ones[:, None, None] * classifier.under((rise - fall) * way)
+        return float(value.mean()), np.asarray(slope / len(masks), dtype=np.float32)
 
 
 @final
 @dataclass(frozen=True, eq=False)
-class Classifier:
-    """What a masker is trained on: a model, its inputs, and its classes for them.
+class _Graphs:
+    """The network with its weights as inputs, and its gradient with respect to them."""
 
-    Attributes
-    ----------
-    model : Model
-    out : str
-        The tensor of logits or probabilities.
-    logits : bool
-    x : array (M, C, H, W)
-    top : array of int (M,)
-        The class that the model sees in each.
-    classes : int
-    """
-
-    model: Model
-    out: str
-    logits: bool
-    x: Array
-    top: Array
-    classes: int
+    forward: Model
+    backward: Gradient
 
     __repr__ = short_repr
 
     @classmethod
-    def of(cls, model: Model, x: Array) -> Classifier:
-        """Return the classifier; raises UnsupportedModelError if the model is none, of pictures with channels first."""
-        feeds, out = model.check(x), default_output(model)
-        (name, *others), sample = model.data_inputs, model.samples(feeds)[0]
-        found = sample.positions(name)
-        scores = model.with_outputs([out]).run(feeds, [out])[out]
-        is_picture = not others and len(model.inputs) == 1 and found is not None and found.axes == (1, 2)
-        if not is_picture or scores.ndim != 2 or scores.shape[1] < 2:
-            raise UnsupportedModelError(
-                f"A masker needs a model of one picture, channels first, that returns a score for each of its classes. "
-                f"{model.name} is none."
-            )
-        activation = "none" if model.spec is None else model.spec.activation
-        logits = activation == "logits" or not np.allclose(scores.sum(axis=1), 1, atol=0.05) or bool((scores < 0).any())
-        return cls(model, out, logits, feeds[name], scores.argmax(axis=1), scores.shape[1])
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The shape (C, H, W) of an input."""
-        return self.x.shape[1:]
-
-    def baselines(self, baseline: BaselineLike, rows: Array, seed: int) -> Array:
-        """Return a baseline (N, C, H, W) of each of some inputs; of several, the first one."""
-        name, kind = self.model.input().name, Baseline.of(baseline)
-        samples = self.model.samples({name: self.x[rows]})
-        return np.stack([kind.draws(sample, (name,), seed)[name][0] for sample in samples])
-
-    def probabilities(self, z: Array) -> Array:
-        """Return the probabilities (N, K) of inputs, in float64."""
-        scores = self.model.with_outputs([self.out]).run({self.model.input().name: z}, [self.out])[self.out]
-        if not self.logits:
-            return scores.astype(np.float64)
-        powers = np.exp(scores - scores.max(axis=1, keepdims=True), dtype=np.float64)
-        return np.asarray(powers / powers.sum(axis=1, keepdims=True))
-
-    def slope(self, z: Array, wanted: Array, outer: Callable[[Array], Array]) -> Array:
-        """Return the gradient (N, C, H, W) of a function of the probabilities of classes (N,), whose slope is given."""
-        name, rows = self.model.input().name, np.arange(len(z))
-        p = self.probabilities(z)
-        mine = p[rows, wanted]
-        cotangent = np.zeros_like(p)
-        if self.logits:
-            cotangent -= (outer(mine) * mine)[:, None] * p
-            cotangent[rows, wanted] += outer(mine) * mine
-        else:
-            cotangent[rows, wanted] = outer(mine)
-        found = gradient(self.model, self.out, [name], sample={name: z})
-        return found.run({name: z}, cotangent.astype(np.float32))[1][name]
+    def of(cls, network: Model, weights: Mapping[str, Array]) -> _Graphs:
+        names = list(weights)
+        return cls(with_fed_weights(network, names)[0], gradient(network, MASK, names))
 
 
-@final
-@dataclass(frozen=True, eq=False)
-class _Layers:
-    """Adds convolutions with random weights to a graph."""
+def _weights(proto: onnx.ModelProto) -> dict[str, Array]:
+    """The weights of a network by name."""
+    return {t.name: onnx.numpy_helper.to_array(t) for t in proto.graph.initializer if t.name.startswith(WEIGHT)}
 
-    g: Builder
-    rng: np.random.Generator
 
-    def weight(self, array: Array) -> ir.Value:
-        import onnx_ir as ir
-
-        name = f"weight{len(self.g.graph.initializers)}"
-        held = ir.tensor(array.astype(np.float32), name=name)
-        value = ir.Value(
-            name=name, shape=ir.Shape(array.shape), type=ir.TensorType(ir.DataType.FLOAT), const_value=held
-        )
-        self.g.graph.register_initializer(value)
-        return value
-
-    def conv(self, value: ir.Value, inner: int, outer: int, stride: int = 1, *, rectified: bool = True) -> ir.Value:
-        kernel = self.rng.normal(0, math.sqrt(2 / (9 * inner)), (outer, inner, 3, 3))
-        made = self.g.op(
-            "Conv", value, self.weight(kernel), self.weight(np.zeros(outer)), pads=[1] * 4, strides=[stride] * 2
-        )
-        return self.g.op("Relu", made) if rectified else made
+def _written(proto: onnx.ModelProto, now: _State, about: Document, path: Path, model: Model, *, done: bool) -> Masker:
+    """Write a masker, with the state of its training unless that is done, and return it."""
+    made = onnx.ModelProto()
+    made.CopyFrom(proto)
+    for tensor in made.graph.initializer:
+        if tensor.name in now.weights:
+            tensor.CopyFrom(onnx.numpy_helper.from_array(now.weights[tensor.name], tensor.name))
+    entries = {ABOUT: json.dumps({**about, "objective": now.objective})}
+    onnx.helper.set_model_props(made, entries if done else {**entries, _STATE: now.packed()})
+    made.producer_name = "xaionnx"
+    write_whole(path, lambda stream: stream.write(made.SerializeToString()))
+    return Masker.load(path, model.settings.device)

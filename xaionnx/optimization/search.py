@@ -16,7 +16,7 @@ from xaionnx.optimisers import OPTIMISERS, SHORT_OPTIMISERS, Optimiser
 from xaionnx.optimization.objective import OBJECTIVES, Objective
 from xaionnx.optimization.parametrisation import PARAMETRISATIONS, SHORT_PARAMETRISATIONS, Parametrisation
 from xaionnx.optimization.scene import Scene
-from xaionnx.optimization.search_state import SearchState, Told
+from xaionnx.optimization.search_state import SearchState, StepsInterrupted, Told
 from xaionnx.optimization.views import Moves, View
 from xaionnx.optimization.visualization import Visualization, high_frequencies
 from xaionnx.parameters import choice, free, integer, random_seed, real
@@ -39,7 +39,7 @@ def _optimiser(given: str | Optimiser) -> Optimiser:
     return SHORT_OPTIMISERS.read(given) if isinstance(given, str) else OPTIMISERS.configured(given, {})
 
 
-class SearchInterrupted(KeyboardInterrupt):
+class SearchInterrupted(StepsInterrupted):
     """A search was stopped by Ctrl-C after some steps.
 
     Attributes
@@ -49,7 +49,7 @@ class SearchInterrupted(KeyboardInterrupt):
     """
 
     def __init__(self, found: Visualization) -> None:
-        super().__init__(f"{len(found.trace)} of {found.search['steps']} steps are done")
+        super().__init__(len(found.trace), found.search["steps"])
         self.found = found
 
 

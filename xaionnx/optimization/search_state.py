@@ -18,6 +18,29 @@ from xaionnx.typing import Array
 _OPTIMISER = "optimiser/"
 
 
+class StepsInterrupted(KeyboardInterrupt):
+    """Work in steps was stopped by Ctrl-C after some of them."""
+
+    def __init__(self, done: int, steps: object) -> None:
+        super().__init__(f"{done} of {steps} steps are done")
+
+
+def check_same(what: str, before: Mapping[str, object], now: Mapping[str, object]) -> None:
+    """Check that work that goes on has the same settings as before; it may have more steps.
+
+    Raises
+    ------
+    ParameterError
+        A setting differs.
+    """
+    for name in now:
+        if name not in ("steps", "model") and before.get(name) != now[name]:
+            raise ParameterError(
+                f"{what} had another {name}: {before.get(name)} instead of {now[name]}. "
+                "Give the same settings, or do not resume."
+            )
+
+
 class Told(NamedTuple):
     """What the record of a search says of it: its settings, the model and the objective."""
 
@@ -69,12 +92,7 @@ class SearchState:
         if start is not None:
             raise ParameterError("A search that resumes has its start already. Leave out 'start' or 'resume'.")
         for before, now in ((found.provenance, told.provenance), (found.search, told.search)):
-            for name in now:
-                if name not in ("steps", "model") and before.get(name) != now[name]:
-                    raise ParameterError(
-                        f"The earlier search had another {name}: {before.get(name)} instead of {now[name]}. "
-                        "Give the same settings, or do not resume."
-                    )
+            check_same("The earlier search", before, now)
         steps = int(str(told.search["steps"]))
         if len(found.trace) >= steps:
             raise ParameterError(f"The earlier search did {len(found.trace)} steps. Give more 'steps' to go on.")

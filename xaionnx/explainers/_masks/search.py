@@ -17,9 +17,9 @@ from xaionnx.explainers._gradients.gradient import Points
 from xaionnx.explainers._gradients.paths import Paths
 from xaionnx.explainers._masks.upsampling import Upsampling
 from xaionnx.explanation import ValueKind
+from xaionnx.gradients.choice import validate_source
 from xaionnx.gradients.target_gradients import TargetGradients
 from xaionnx.hooks import hook
-from xaionnx.layers.embeddings import gradient_tensors
 from xaionnx.optimisers.adam import Adam
 from xaionnx.parameters import integer, random_seed, real
 from xaionnx.perturb import baseline as baselines
@@ -143,20 +143,14 @@ class MaskSearch(FromBackground):
         return 0.0
 
     @final
-    def check_places(self, dry_run: DryRun) -> None:
-        """Refuse models whose explained inputs have no positions.
-
-        Raises
-        ------
-        InputMismatchError
-            One of them has none.
-        """
-        read = set(gradient_tensors(dry_run.model))
-        if embedded := sorted(read - {info.name for info in dry_run.model.inputs}):
+    def check_gradients(self, dry_run: DryRun, names: Sequence[str]) -> dict[str, str | None]:
+        remarks = validate_source(dry_run, names)
+        if embedded := sorted(set(names) - {info.name for info in dry_run.model.inputs}):
             raise self._without_places(embedded[0], "is the embedding of tokens")
         if dry_run.sample is not None:
-            for name in dry_run.sample.own.keys() & read:
+            for name in dry_run.sample.own.keys() & set(names):
                 self._positions(dry_run.sample, name)
+        return remarks
 
     def _positions(self, sample: Sample, name: str) -> Positions:
         """The positions of an input.
