@@ -26,7 +26,7 @@ from typing import Any
 import onnxruntime as ort
 
 import xaionnx
-from tests.bench import explanations, fresh, gain, games, gradients, maps, passes, table
+from tests.bench import explanations, fresh, gain, games, gradients, maps, passes, searches, table
 from tests.bench.ratio import Bare, measure
 from tests.bench.tasks import NETS, Task, tasks
 from xaionnx import Model, discovery
@@ -134,6 +134,7 @@ def measured(nets: Path | None, only: str, rounds: int, seeds: int, left_out: li
         yield from explanations.rows(nets, only, rounds)
     if "pass: ".startswith(only) or only.startswith("pass"):
         yield from (row for row in passes.measured(rounds) if only in row["name"])
+    yield from (row | {"machine": machine()} for row in searches.rows(only, rounds))
     left_out += [
         f"gradient, {net.name}"
         for net in gradients.NETS

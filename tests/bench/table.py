@@ -34,6 +34,7 @@ def markdown(results: dict[str, Any] | None = None) -> str:
             "first",
             "memory",
             "pass",
+            "search",
         )
     }
     parts = []
@@ -43,6 +44,8 @@ def markdown(results: dict[str, Any] | None = None) -> str:
         parts += [_gradients(of["gradient"])]
     if of["pass"]:
         parts += [_passes(of["pass"])]
+    if of["search"]:
+        parts += [_searches(of["search"])]
     if of["evaluations"]:
         parts += [_evaluations(of["evaluations"])]
     if of["peers"]:
@@ -100,6 +103,24 @@ def _passes(rows: list[dict[str, Any]]) -> str:
     lines += [
         f"| {row['name'].removeprefix('pass: ')} | {row['graph_ms']:.3g} ms | {row['reading_ms']:.3g} ms "
         f"| {_spread(row['ratio'])} | {_spread(row['without_reading'])} | {row['a_second']:,.0f} |"
+        for row in rows
+    ]
+    return "\n".join(lines)
+
+
+def _searches(rows: list[dict[str, Any]]) -> str:
+    machine = rows[-1]["machine"]
+    lines = [
+        "Processor time of a step of a search for pictures (picture, view, gradient, and all of that backwards) over a "
+        "run of its gradient graph in the bare session: one thread, interleaved, median and range of the rounds. "
+        f"Measured on {machine['date']} at load {machine['load']}:",
+        "",
+        "| search | graph | step / graph | aim |",
+        "| --- | ---: | ---: | ---: |",
+    ]
+    lines += [
+        f"| {row['name'].removeprefix('step of a search, ')} | {1000 * row['graph_s']:.3g} ms "
+        f"| {_spread(row['rounds'])} | {row['target']} |"
         for row in rows
     ]
     return "\n".join(lines)

@@ -11,10 +11,11 @@ import pytest
 
 import xaionnx
 from models import planted
-from tests.bench import explanations, games, gradients, table, turns
+from tests.bench import explanations, games, gradients, searches, table, turns
 from tests.bench.ratio import Bare, measure
 from xaionnx import Model
 from xaionnx.autodiff import gradient
+from xaionnx.optimization.objectives.class_score import ClassScore
 
 
 def test_the_limit_counts_the_evaluations_of_the_explanation():
@@ -135,6 +136,20 @@ def test_a_gradient_is_timed_against_the_forward_run(tmp_path, monkeypatch):
     assert row["peer"] == []
     assert set(row["memory"]) == {"forward", "gradient"}
     assert not list(gradients.rows(tmp_path, "", rounds=2))
+
+
+def test_a_step_of_a_search_is_timed_against_its_gradient_graph(monkeypatch):
+    monkeypatch.setattr(turns, "TURN_S", 1e-3)
+    monkeypatch.setattr(searches, "NET", searches.MODELS / "mnist_cnn.onnx")
+    monkeypatch.setattr(searches, "SEARCHES", {"a digit": (ClassScore(label=3), 2), "other": (ClassScore(label=4), 1)})
+    (row,) = searches.rows("a digit", rounds=2)
+    assert row["name"] == "step of a search, a digit, EfficientNet-Lite0"
+    assert len(row["rounds"]) == 2
+    assert min(row["rounds"]) > 1
+    machine = {"processor": "x86_64", "cores": 2, "load": 1.0, "onnxruntime": "1.31", "date": "2026-01-01"}
+    told = row | {"machine": machine, "rounds": [1.25, 1.5, 1.0], "graph_s": 0.02}
+    shown = table.markdown({"machine": machine, "rows": [told], "left_out": []})
+    assert "| a digit, EfficientNet-Lite0 | 20 ms | 1.25 (1.00 to 1.50) | 1.15 |" in shown
 
 
 @pytest.fixture

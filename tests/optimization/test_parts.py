@@ -236,7 +236,7 @@ def test_the_way_back_through_a_view_is_its_transpose(seed):
     there, back = (linear * y).sum(dtype=np.float64), (x * view.back(y)).sum(dtype=np.float64)
     assert there == pytest.approx(back, rel=1e-4)
     # Bilinear weights sum to 1, so that a gray canvas stays gray.
-    gray = 0.5 if view.gray is not None else 0.3
+    gray = 0.3 if view.reflect else 0.5
     np.testing.assert_allclose(view.crops(np.full((1, 1, 40, 37), gray, np.float32)), gray, rtol=1e-5)
 
 

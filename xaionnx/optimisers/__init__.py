@@ -35,6 +35,7 @@ class Optimiser(Part, ABC):
         Parameters
         ----------
         state : dict of arrays
+            Its arrays are replaced by new ones, never changed, so that a copy of the dictionary keeps an earlier state.
         gradient : array (B, ...)
             Of B problems that are solved beside each other.
         value : array (B,), optional

@@ -37,15 +37,22 @@ class Adam(Optimiser):
 
     def step(self, state: dict[str, Array], gradient: Array, value: Array | None = None) -> Array:
         del value
-        if not state:
-            state |= {
-                "mean": np.zeros_like(gradient),
-                "square": np.zeros_like(gradient),
-                "steps": np.zeros((), np.int64),
-            }
-        state["steps"] += 1
-        mean, square, steps = state["mean"], state["square"], int(state["steps"])
-        mean += np.float32(1 - self.beta1) * (gradient - mean)
-        square += np.float32(1 - self.beta2) * (gradient * gradient - square)
-        size = np.sqrt(square / np.float32(1 - self.beta2**steps)) + np.float32(_EPSILON)
-        return np.asarray(np.float32(self.learning_rate / (1 - self.beta1**steps)) * mean / size)
+        zero = np.zeros((), dtype=gradient.dtype)
+        steps = int(state.get("steps", 0)) + 1
+        mean = _towards(state.get("mean", zero), gradient, self.beta1)
+        square = _towards(state.get("square", zero), gradient * gradient, self.beta2)
+        state |= {"mean": mean, "square": square, "steps": np.array(steps)}
+        size = square / np.float32(1 - self.beta2**steps)
+        np.sqrt(size, out=size)
+        size += np.float32(_EPSILON)
+        np.divide(mean, size, out=size)
+        size *= np.float32(self.learning_rate / (1 - self.beta1**steps))
+        return size
+
+
+def _towards(mean: Array, new: Array, kept: float) -> Array:
+    """Return a running mean, of which a share is kept."""
+    moved = new - mean
+    moved *= np.float32(1 - kept)
+    moved += mean
+    return np.asarray(moved)

@@ -86,23 +86,37 @@ class Parametrisation(Part, ABC):
 
 def decorrelated(x: Array) -> Array:
     """Return pictures (B, 3, H, W) of the principal axes of colours; gray ones stay as they are."""
-    return x if x.shape[1] == 1 else np.einsum("cd,bdhw->bchw", COLOURS, x, optimize=True)
+    return _mixed(COLOURS, x)
 
 
 def decorrelated_back(gradient: Array) -> Array:
     """Return the transpose of :func:`decorrelated`."""
-    return gradient if gradient.shape[1] == 1 else np.einsum("cd,bchw->bdhw", COLOURS, gradient, optimize=True)
+    return _mixed(COLOURS.T, gradient)
 
 
 def correlated(x: Array) -> Array:
     """Return the inverse of :func:`decorrelated`."""
-    inverse = np.linalg.inv(COLOURS.astype(np.float64)).astype(np.float32)
-    return x if x.shape[1] == 1 else np.einsum("cd,bdhw->bchw", inverse, x, optimize=True)
+    return _mixed(np.linalg.inv(COLOURS.astype(np.float64)).astype(np.float32), x)
+
+
+def _mixed(matrix: Array, x: Array) -> Array:
+    """Pictures of three channels with their channels multiplied by a matrix (3, 3)."""
+    return x if x.shape[1] == 1 else np.matmul(matrix, x.reshape(*x.shape[:2], -1)).reshape(x.shape)
 
 
 def logistic(z: Array) -> Array:
     """Return 1 / (1 + exp(-z)), without overflow."""
-    return np.asarray(0.5 * (1 + np.tanh(z / 2)), dtype=z.dtype)
+    found = np.tanh(z / 2)
+    found += 1
+    found /= 2
+    return np.asarray(found)
+
+
+def logistic_back(s: Array, gradient: Array) -> Array:
+    """Return the gradient with respect to z, of one with respect to s = logistic(z), float32."""
+    slope = 1 - s
+    slope *= s
+    return np.asarray(slope * gradient, dtype=np.float32)
 
 
 def logit(s: Array, margin: float = 0.01) -> Array:

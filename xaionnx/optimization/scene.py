@@ -164,7 +164,9 @@ class Scene:
         spec = self.model.input_spec
         mean, scale = (np.asarray(a, dtype=np.float32).reshape(1, -1, 1, 1) for a in (spec.mean, spec.scale))
         ordered = crops[:, ::-1] if spec.color == "BGR" else crops
-        tensor = np.moveaxis((255 * ordered - mean) / scale, 1, spec.channel_axis)
+        numbers = ordered * (255 / scale)
+        numbers -= mean / scale
+        tensor = np.moveaxis(numbers, 1, spec.channel_axis)
         return np.ascontiguousarray(tensor, dtype=self.model.input().dtype)
 
     def _from_tensor(self, slopes: Array) -> Array:

@@ -203,7 +203,7 @@ class Search:
         gradient = parametrisation.back(scene.canvas, now.parameters, pictures, slope)
         lost, steep = parametrisation.penalty(now.parameters)
         gradient = gradient if steep is None else gradient - steep
-        state = {name: array.copy() for name, array in now.optimiser.items()}
+        state = dict(now.optimiser)
         moved = now.parameters + optimiser.step(state, gradient, gain - lost)
         return SearchState(moved, state, (*now.trace, value), scale)
 

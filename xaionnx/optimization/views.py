@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, final
+from typing import Final, final
 
 import numpy as np
+from xaionnx_kernels.views import crop_planes, crop_planes_back
 
 from xaionnx.short_repr import short_repr
 from xaionnx.typing import Array
-
-if TYPE_CHECKING:
-    from scipy.sparse import csr_array
-
 
 # Of what lies beyond a border that is not reflected.
 _GRAY: Final = 0.5
@@ -54,17 +51,17 @@ class View:
 
     Attributes
     ----------
-    matrix : sparse array (h w, H W)
+    affine : array (2, 3)
+        The pixel (i, j) of a crop, from its middle, lies at ``affine @ (i, j, 1)``, from the middle of the canvas.
     canvas, size : (int, int)
         (H, W) and (h, w).
-    gray : array (h w,), optional
-        How much of each pixel lies beyond the border, where that is gray.
+    reflect : bool
     """
 
-    matrix: csr_array
+    affine: Array
     canvas: tuple[int, int]
     size: tuple[int, int]
-    gray: Array | None = None
+    reflect: bool = True
 
     __repr__ = short_repr
 
@@ -94,64 +91,17 @@ class View:
         reflect: bool = True,
     ) -> View:
         """Return the view of the middle, turned by an angle in radians, enlarged and moved by pixels (down, right)."""
-        from scipy.sparse import csr_array
-
-        height, width = size
-        rows, columns = np.meshgrid(
-            np.arange(height) - (height - 1) / 2, np.arange(width) - (width - 1) / 2, indexing="ij"
-        )
         down, right = np.broadcast_to(np.asarray(shift, dtype=np.float64), 2)
         cosine, sine = np.cos(angle) / zoom, np.sin(angle) / zoom
-        y = (cosine * rows + sine * columns + down + (canvas[0] - 1) / 2).reshape(-1)
-        x = (cosine * columns - sine * rows + right + (canvas[1] - 1) / 2).reshape(-1)
-        top, left = np.floor(y), np.floor(x)
-        (rows0, below0, rows1, below1) = _taps(top, y - top, canvas[0], reflect)
-        (columns0, beside0, columns1, beside1) = _taps(left, x - left, canvas[1], reflect)
-        indices = np.empty((height * width, 4), dtype=np.int32)
-        data = np.empty((height * width, 4), dtype=np.float32)
-        pairs = (
-            (rows0, below0, columns0, beside0),
-            (rows0, below0, columns1, beside1),
-            (rows1, below1, columns0, beside0),
-            (rows1, below1, columns1, beside1),
-        )
-        for k, (row, wy, column, wx) in enumerate(pairs):
-            indices[:, k] = row * canvas[1] + column
-            data[:, k] = wy * wx
-        count = height * width
-        ends = np.arange(0, 4 * count + 1, 4, dtype=np.int32)
-        matrix = csr_array((data.reshape(-1), indices.reshape(-1), ends), shape=(count, canvas[0] * canvas[1]))
-        return cls(matrix, canvas, size, None if reflect else 1 - data.sum(axis=1))
+        return cls(np.array([[cosine, sine, down], [-sine, cosine, right]]), canvas, size, reflect)
 
     def crops(self, pictures: Array) -> Array:
         """Return the crops of pictures."""
-        flat = pictures.reshape(-1, self.matrix.shape[1]).T
-        crops = np.ascontiguousarray((self.matrix @ flat).T)
-        if self.gray is not None:
-            crops += np.float32(_GRAY) * self.gray
-        return crops.reshape(*pictures.shape[:2], *self.size)
+        planes = pictures.reshape(-1, *self.canvas)
+        found = crop_planes(planes, self.affine, self.size, None if self.reflect else _GRAY)
+        return found.reshape(*pictures.shape[:2], *self.size)
 
     def back(self, gradient: Array) -> Array:
         """Return the transpose of the linear part of :meth:`crops`."""
-        flat = gradient.reshape(-1, self.matrix.shape[0]).T
-        return np.ascontiguousarray((self.matrix.T @ flat).T).reshape(*gradient.shape[:2], *self.canvas)
-
-
-def _taps(low: Array, share: Array, size: int, reflect: bool) -> tuple[Array, Array, Array, Array]:
-    """The two pixels along one axis that a position lies between, with their weights."""
-    found: list[Array] = []
-    for position, weight in ((low.astype(np.int32), 1 - share), (low.astype(np.int32) + 1, share)):
-        inside = reflect or (position >= 0) & (position < size)
-        found += [_reflected(position, size), np.asarray(weight * inside, dtype=np.float32)]
-    return found[0], found[1], found[2], found[3]
-
-
-def _reflected(position: Array, size: int) -> Array:
-    """Positions beyond either end, reflected there."""
-    if size == 1:
-        return np.zeros_like(position)
-    turn = 2 * (size - 1)
-    folded = np.abs(position)
-    if folded.max(initial=0) >= turn:
-        folded %= turn
-    return np.asarray(np.minimum(folded, turn - folded))
+        found = crop_planes_back(gradient.reshape(-1, *self.size), self.affine, self.canvas, reflect=self.reflect)
+        return found.reshape(*gradient.shape[:2], *self.canvas)

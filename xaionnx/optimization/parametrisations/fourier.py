@@ -16,6 +16,7 @@ from xaionnx.optimization.parametrisation import (
     decorrelated,
     decorrelated_back,
     logistic,
+    logistic_back,
     logit,
 )
 from xaionnx.parameters import real
@@ -56,30 +57,37 @@ class Fourier(Parametrisation):
         return rng.standard_normal(shape, dtype=np.float32) * np.float32(0.01)
 
     def from_pictures(self, canvas: Canvas, pictures: Array) -> Array:
-        spectrum = fft.rfft2(correlated(logit(pictures))) / self._scale(canvas)
-        return np.stack([spectrum.real, spectrum.imag], axis=-1).astype(np.float32)
+        return _parts(fft.rfft2(correlated(logit(pictures)))) / _scales(canvas.height, canvas.width, self.decay)
 
     def pictures(self, canvas: Canvas, parameters: Array) -> Array:
-        spectrum = parameters.view(np.complex64)[..., 0] * self._scale(canvas)
-        return logistic(decorrelated(fft.irfft2(spectrum, s=(canvas.height, canvas.width))))
+        spectrum = (parameters * _scales(canvas.height, canvas.width, self.decay)).view(np.complex64)[..., 0]
+        return logistic(decorrelated(fft.irfft2(spectrum, s=(canvas.height, canvas.width), overwrite_x=True)))
 
     def back(self, canvas: Canvas, parameters: Array, pictures: Array, gradient: Array) -> Array:
         del parameters
-        inner = decorrelated_back(np.asarray(gradient * pictures * (1 - pictures), dtype=np.float32))
-        # The transpose of irfft2: each column but the first (and, for an even width, the last) stands for two.
-        twice = np.full(canvas.width // 2 + 1, 2.0, dtype=np.float32)
-        twice[0] = 1
-        if canvas.width % 2 == 0:
-            twice[-1] = 1
-        spectrum = fft.rfft2(inner) * (self._scale(canvas) * twice / (canvas.height * canvas.width))
-        return np.stack([spectrum.real, spectrum.imag], axis=-1).astype(np.float32)
+        inner = decorrelated_back(logistic_back(pictures, gradient))
+        return _parts(fft.rfft2(inner)) * _scales_back(canvas.height, canvas.width, self.decay)
 
-    def _scale(self, canvas: Canvas) -> Array:
-        return _scale(canvas.height, canvas.width, self.decay)
+
+def _parts(spectrum: Array) -> Array:
+    """The real and the imaginary parts of complex numbers, along one more axis."""
+    return np.ascontiguousarray(spectrum, dtype=np.complex64).view(np.float32).reshape(*spectrum.shape, 2)
 
 
 @lru_cache(maxsize=8)
-def _scale(height: int, width: int, decay: float) -> Array:
+def _scales(height: int, width: int, decay: float) -> Array:
+    """The factor of each coefficient, (H, W // 2 + 1, 2), the same for both parts."""
     rows, columns = fft.fftfreq(height)[:, None], fft.rfftfreq(width)[None]
     frequency = np.maximum(np.hypot(rows, columns), 1 / max(height, width))
-    return np.asarray(np.sqrt(height * width) / 8 / frequency**decay, dtype=np.float32)
+    # Repeated: a product with an axis of length 1 at the end takes five times as long.
+    return np.asarray(np.sqrt(height * width) / 8 / frequency**decay, dtype=np.float32)[..., None].repeat(2, axis=-1)
+
+
+@lru_cache(maxsize=8)
+def _scales_back(height: int, width: int, decay: float) -> Array:
+    """Those of the transpose of irfft2: each column but the first (and, for an even width, the last) stands for two."""
+    twice = np.full((width // 2 + 1, 1), 2.0, dtype=np.float32)
+    twice[0] = 1
+    if width % 2 == 0:
+        twice[-1] = 1
+    return np.asarray(_scales(height, width, decay) * (twice / np.float32(height * width)))

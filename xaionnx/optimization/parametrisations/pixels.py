@@ -7,7 +7,7 @@ from typing import ClassVar, final
 
 import numpy as np
 
-from xaionnx.optimization.parametrisation import Canvas, Parametrisation, logistic, logit
+from xaionnx.optimization.parametrisation import Canvas, Parametrisation, logistic, logistic_back, logit
 from xaionnx.registry import Form
 from xaionnx.typing import Array
 
@@ -35,4 +35,4 @@ class Pixels(Parametrisation):
 
     def back(self, canvas: Canvas, parameters: Array, pictures: Array, gradient: Array) -> Array:
         del canvas, parameters
-        return np.asarray(gradient * pictures * (1 - pictures), dtype=np.float32)
+        return logistic_back(pictures, gradient)
