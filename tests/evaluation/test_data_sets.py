@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import math
 import tracemalloc
 
 import numpy as np
+import onnxruntime
 import pytest
 from sklearn.datasets import load_digits
 
@@ -267,3 +269,20 @@ def test_scores_keep_no_samples():
         tracemalloc.stop()
         assert peak < 12e6, f"{peak / 1e6:.1f} MB of 24 MB of samples"
         del scores
+
+
+@pytest.mark.parametrize("metric", ["parameter_randomisation", "efficient_parameter_randomisation"])
+def test_models_with_random_weights_are_closed_after_use(model, digits, metric):
+    def sessions():
+        return sum(isinstance(one, onnxruntime.InferenceSession) for one in gc.get_objects())
+
+    methods = ["saliency", "grad_cam", "occlusion"]
+    score_table(model, digits, methods, [metric])
+    gc.collect()
+    gc.disable()
+    try:
+        before = sessions()
+        score_table(model, digits, methods, [metric])
+        assert sessions() == before
+    finally:
+        gc.enable()

@@ -409,3 +409,15 @@ def test_a_size_that_a_free_picture_does_not_take_says_what_to_do():
 def test_a_model_of_texts_says_what_it_reads(given, said):
     with pytest.raises(InputMismatchError, match=f"spam.onnx.*{said}"):
         Model.load("models/spam.onnx").read(given)
+
+
+def test_a_model_that_was_closed_runs_again():
+    model = Model.load("models/digits_cnn.onnx")
+    x = np.random.default_rng(0).random((5, 1, 8, 8), np.float32)
+    before = model.run({"pixels": x})
+    inner = model.derived("same", lambda proto: proto)
+    inner.run({"pixels": x})
+    model.close()
+    for one in (model, inner):
+        for name, array in one.run({"pixels": x}).items():
+            np.testing.assert_array_equal(array, before[name])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from typing import Final
 
 import numpy as np
@@ -16,7 +17,7 @@ ORDERS: Final = ("top_down", "bottom_up", "independent")
 
 
 def randomised_models(model: Model, order: str, steps: int | None, seed: int) -> Iterator[tuple[str, Model]]:
-    """Yield the models with randomised weights, each with the layer that was randomised last.
+    """Yield the models with randomised weights, each with the layer randomised last; one is closed before the next.
 
     Parameters
     ----------
@@ -40,7 +41,8 @@ def randomised_models(model: Model, order: str, steps: int | None, seed: int) ->
     count = len(ordered) if steps is None else min(steps, len(ordered))
     for number in np.unique(np.linspace(0, len(ordered) - 1, count).round().astype(int)):
         some = ordered[number : number + 1] if order == "independent" else ordered[: number + 1]
-        yield ordered[number].output, randomised(model, some, seed)
+        with closing(randomised(model, some, seed)) as made:
+            yield ordered[number].output, made
 
 
 def randomised(model: Model, layers: Sequence[WeightedLayer] | None, seed: int) -> Model:

@@ -25,6 +25,11 @@ class FirstRows:
         self._model = model
         self._found: dict[Hashable, Model] = {}
 
+    @property
+    def models(self) -> Collection[Model]:
+        """The models that were found."""
+        return self._found.values()
+
     def _once(self, key: Hashable, find: Callable[[], Model]) -> Model:
         if key not in self._found:
             self._found[key] = find()

@@ -842,6 +842,19 @@ class Model:
             state.latest = key, make()
         return cast(T, state.latest[1])
 
+    def close(self) -> None:
+        """Close its sessions, and those of all models derived from it; whichever runs again is opened again.
+
+        Sessions hold the memory of their largest batch, and a model that is dropped keeps them until Python looks for
+        objects that refer to each other. It is for what makes many models one after another.
+        """
+        state = self._state
+        models = [*state.derived.values(), *(() if state.first_rows is None else state.first_rows.models)]
+        state.sessions.opened.clear()
+        state.derived, state.latest, state.first_rows, state.runner = {}, None, None, None
+        for model in models:
+            model.close()
+
     def share_weights(self) -> bool:
         """Read large external weights in place from now on, and return whether they are: see :class:`Sessions`."""
         return self._state.sessions.share(self.file.external)

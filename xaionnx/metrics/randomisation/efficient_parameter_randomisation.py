@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import closing
 from dataclasses import dataclass
 from typing import ClassVar, final
 
@@ -49,8 +50,9 @@ class EfficientParameterRandomisation(Metric):
     weights_seed: int = random_seed("seed of the random weights")
 
     def measure(self, evidence: Evidence) -> Measure:
-        model = randomised(evidence.model, None, self.weights_seed)
-        other = evidence.explain(evidence.request.feeds, np.arange(len(evidence.samples)), model)
+        rows = np.arange(len(evidence.samples))
+        with closing(randomised(evidence.model, None, self.weights_seed)) as model:
+            other = evidence.explain(evidence.request.feeds, rows, model)
         each = []
         for n in range(len(evidence.samples)):
             before, after = (histogram_entropy(one.place_values(n), self.bins) for one in (evidence, other))
