@@ -35,6 +35,7 @@ def test_every_method_has_a_function_with_its_settings(name):
     assert set(declared) <= set(methods.Settings.__annotations__)
 
 
+@pytest.mark.slow
 def test_the_file_is_what_the_dataclasses_say():
     pytest.importorskip("ruff")
     script = [sys.executable, ROOT / ".ci" / "signatures.py", "--check"]

@@ -174,6 +174,13 @@ def test_a_tolerance_ends_the_sampling():
     assert (tight.maps["interactions_standard_error"].max(axis=(1, 2)) <= 0.01 * change).all()
 
 
+def test_a_first_stage_that_determines_nothing_is_followed_by_the_next():
+    model, x = games.loaded(12, seed=0), x_of(12, 0)
+    # The first 156 coalitions of this seed leave a pair undetermined.
+    result = xaionnx.explain(model, x, "shapley_interactions", 0, seed=141, budget=2400, tolerance=0.1)
+    assert result.diagnostics["stopped_by"] == ["tolerance"]
+
+
 def test_pairs_and_triples_that_few_coalitions_carry_have_no_errors():
     model, x = games.loaded(12, seed=0), x_of(12, 0)
     few = xaionnx.explain(model, x, "shapley_interactions", 0, budget=3 * 78 + 2)
@@ -216,7 +223,7 @@ def test_samples_with_fewer_features_are_padded():
 
 def test_what_cannot_be_paid_is_refused():
     model, x = games.loaded(40, seed=0), x_of(40, 0)
-    with pytest.raises(BudgetError, match=r"ShapleyInteractions needs at least 1232 model evaluations for 40 features"):
+    with pytest.raises(BudgetError, match=r"ShapleyInteractions needs at least 1562 model evaluations for 40 features"):
         xaionnx.explain(model, x, "shapley_interactions", 0, budget=500)
     many = planted.load(planted.linear(np.ones((1, 5000))))
     with pytest.raises(ParameterError, match=r"would fit a regression of 12,502,500 features"):

@@ -13,7 +13,7 @@ FILE = Path(__file__).parent / "onnx_ad.npz"
 NAMES = sorted({name.partition("/")[0] for name in np.load(FILE).files})
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (n == "mnist_vit")) for n in NAMES])
 def test_products_equal_those_of_onnx_ad(name):
     golden = np.load(FILE)
     x, v, u, along, gradient, hessian = (

@@ -61,13 +61,6 @@ OF_THE_QUESTION = {
 WITHOUT_CASE = {
     ("lime", "selection"): "features that the samples choose have no errors",
     ("lime", "tree_depth"): "a tree has no errors",
-    ("lime", "tolerance"): "stops by the rule of kernel_shap",
-    ("banzhaf", "tolerance"): "stops by the rule of kernel_shap",
-    ("shapley_interactions", "tolerance"): "stops by the rule of kernel_shap",
-    ("sobol", "tolerance"): "not measured yet",
-    ("rise", "tolerance"): "not measured yet",
-    ("rise", "keep"): "not measured yet",
-    ("smooth_grad", "inner"): "not measured yet",
 }
 
 

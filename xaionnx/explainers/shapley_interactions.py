@@ -10,6 +10,7 @@ from typing import ClassVar, Final, final
 import numpy as np
 from xaionnx_kernels.interactions import subsets
 
+from xaionnx.errors import BudgetError
 from xaionnx.explainers._games.cost import check_regression, fitting
 from xaionnx.explainers._games.enumeration import coalition_values
 from xaionnx.explainers._games.game import ByFeatures, GameExplainer, GameResult
@@ -137,7 +138,8 @@ class ShapleyInteractions(WithinBudget, ByFeatures, GameExplainer):
         players, possible = game.players, 2**game.players - 2
         order = min(self.order, players)
         count = sum(math.comb(players, size) for size in range(1, order + 1))
-        fewest = min(-(-3 * count // 4) * 2, possible)
+        # A pair of complements is one equation for the sets of even sizes and one for those of odd sizes.
+        fewest = min(2 * max(sum(math.comb(players, n) for n in range(k, order + 1, 2)) for k in (1, 2)), possible)
         check_regression(type(self).__name__, count, -(-fewest // 2))
         affordable = min(self.affordable(game, fewest), possible) // 2 * 2
         if affordable == possible:
@@ -151,8 +153,14 @@ class ShapleyInteractions(WithinBudget, ByFeatures, GameExplainer):
         )
         settled = self.settled(game)
         for sampled in drawn:
-            with fitting(count, len(sampled.firsts)):
-                found = sampled_interactions(sampled, self.index, order)
+            try:
+                with fitting(count, len(sampled.firsts)):
+                    found = sampled_interactions(sampled, self.index, order)
+            except BudgetError:
+                # The coalitions still to come may determine what these few leave open.
+                if 2 * (len(sampled.firsts) - 1) < affordable:
+                    continue
+                raise
             errors = [error for error in found.standard_error if error is not None]
             # No sample is settled by the errors of some sizes alone.
             worst = np.concatenate(errors, axis=1) if len(errors) == order else np.full((game.targets, 1), np.inf)
