@@ -53,6 +53,7 @@ def test_help_holds_every_command(parts):
         "explain rise",
         "inspect",
         "join",
+        "masker",
         "merge",
         "methods",
         "patterns",
