@@ -131,7 +131,7 @@ class Request:
     @cached_property
     def samples(self) -> Sequence[Sample]:
         """The N samples, one per entry."""
-        samples, rate = self.model.samples(self.feeds), self.inputs.rate
+        samples, rate = self.model.samples(self.feeds).named(self.inputs.columns), self.inputs.rate
         texts = self._texts or self._reader.texts(self.feeds)
         for target in self.target:
             if isinstance(target, Continuation) and len(texts) == len(samples):

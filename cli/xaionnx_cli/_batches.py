@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from xaionnx.data.text import Text
+from xaionnx.data.inputs import Inputs
 from xaionnx.typing import Array
 from xaionnx_cli._samples import Sample
 
@@ -68,16 +68,18 @@ class Batches:
         self._size = max(1, min(MAX_ROWS, 2 * count, int(_BATCH_SECONDS / max(each, 1e-9))))
 
 
-def texts_of(samples: Sequence[Sample]) -> tuple[Text, ...]:
-    """The texts of a batch; none if its samples are no texts."""
+def read_inputs_of(samples: Sequence[Sample], shared: frozenset[str]) -> Inputs:
+    """The samples of a batch, with what their files say of all of them, as far as these agree."""
+    found = list({id(sample.source): sample.source.found for sample in samples}.values())
     texts = tuple(sample.text for sample in samples if sample.text is not None)
-    return texts if len(texts) == len(samples) else ()
-
-
-def left_columns(samples: Sequence[Sample]) -> dict[str, Array]:
-    """The cells of a batch in the columns of a table that the model does not read."""
-    names = [name for name in samples[0].left if all(name in sample.left for sample in samples)]
-    return {name: np.array([sample.left[name] for sample in samples]) for name in names}
+    left = [name for name in samples[0].left if all(name in sample.left for sample in samples)]
+    return Inputs(
+        stack_feeds(samples, shared),
+        rate=found[0].rate if len({one.rate for one in found}) == 1 else None,
+        texts=texts if len(texts) == len(samples) else (),
+        columns={name: c for name, c in found[0].columns.items() if all(one.columns.get(name) == c for one in found)},
+        left={name: np.array([sample.left[name] for sample in samples]) for name in left},
+    )
 
 
 def stack_feeds(samples: Sequence[Sample], shared: frozenset[str]) -> dict[str, Array]:

@@ -244,7 +244,7 @@ def feature_lines(result: Explanation, spec: InputSpec, feeds: Mapping[str, Arra
         players = (result.feature_values[0] if result.several_targets else result.feature_values)[0]
         return _strongest(players, result.feature_names, [""] * len(players))
     if isinstance(result.values, dict):
-        return _lines_by_input(result.values, result.several_targets, spec, feeds, main)
+        return _lines_by_input(result, spec, feeds)
     x = feeds[main][0]
     values = (result.values[0] if result.several_targets else result.values)[0]
     known = token_names(result, x) or []
@@ -262,7 +262,7 @@ def feature_lines(result: Explanation, spec: InputSpec, feeds: Mapping[str, Arra
         return _strongest(values, known, [""] * len(values))
     if steps := _joined_steps(values, result.display.get(main)):
         return steps
-    names = [spec.columns[i] if i < len(spec.columns) else f"column {i}" for i in range(len(values))]
+    names = _columns(result, main, len(values)) or [f"column {i}" for i in range(len(values))]
     return _strongest(values, names, [_value_text(spec, name, value) for name, value in zip(names, x, strict=True)])
 
 
@@ -278,21 +278,26 @@ def _joined_steps(values: Array, drawn: Display | None, names: Sequence[str] | N
     return _strongest(values[edges[:-1]], [drawn.time.words(*run) for run in runs], [""] * len(runs))
 
 
-def _lines_by_input(
-    values: Mapping[str, Array], several: bool, spec: InputSpec, feeds: Mapping[str, Array], main: str
-) -> list[str]:
+def _lines_by_input(result: Explanation, spec: InputSpec, feeds: Mapping[str, Array]) -> list[str]:
     """The strongest columns of all inputs that are rows; the parts of others have no names."""
     found, names, shown = list[float](), list[str](), list[str]()
-    for name, array in values.items():
-        row, x = (array[0] if several else array)[0], feeds.get(name)
+    assert isinstance(result.values, Mapping)  # checked by the caller
+    for name, array in result.values.items():
+        row, x = (array[0] if result.several_targets else array)[0], feeds.get(name)
         if row.ndim != 1 or x is None or x.ndim != 2:
             continue
-        columns = spec.columns if name == main and len(spec.columns) == len(row) else ()
+        columns = _columns(result, name, len(row))
         labels = columns or ([name] if len(row) == 1 else [f"{name}[{i}]" for i in range(len(row))])
         found += row.tolist()
         names += labels
         shown += [_value_text(spec, label, value) for label, value in zip(labels, x[0], strict=True)]
     return _strongest(np.array(found), names, shown) if found else []
+
+
+def _columns(result: Explanation, name: str, count: int) -> Sequence[str]:
+    """The names of the columns of an input that is a row, from the record; none if they are not known."""
+    shown = result.display.get(name)
+    return shown.names if shown is not None and shown.kind == "row" and len(shown.names) == count else ()
 
 
 def rule_lines(result: Explanation) -> list[str]:

@@ -29,7 +29,7 @@ from xaionnx.targets.target import Target
 from xaionnx.typing import Document
 from xaionnx_cli import _many, _progress, _report, _samples, _targets
 from xaionnx_cli._archive import Requests
-from xaionnx_cli._batches import MAX_ROWS, Batches, left_columns, stack_feeds, texts_of
+from xaionnx_cli._batches import MAX_ROWS, Batches, read_inputs_of, stack_feeds
 from xaionnx_cli._deadline import paused, time_limit_between_runs
 from xaionnx_cli._destination import Destination
 from xaionnx_cli._explained import Explained
@@ -172,7 +172,7 @@ class _Job:
         return digest.hexdigest()
 
     def _inputs(self, samples: Sequence[_samples.Sample]) -> Inputs:
-        return Inputs(stack_feeds(samples, self.model.shared), texts=texts_of(samples), left=left_columns(samples))
+        return read_inputs_of(samples, self.model.shared)
 
     def _read(self) -> Iterator[_samples.Sample]:
         """Yield the samples of all files; record those that cannot be read as refused."""

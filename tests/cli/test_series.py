@@ -117,3 +117,28 @@ def test_scores_of_frames_are_no_classes(run, tmp_path):
     assert asked.exit_code == 0, asked.stderr
     assert "softmax" not in asked.output
     assert "saliency of y[3] = 0.537" in asked.output
+
+
+def test_times_of_sound_and_columns_of_tables_are_named_without_a_spec(run, tmp_path):
+    from scipy.io import wavfile
+
+    rng = np.random.default_rng(6)
+    weights = {"w": rng.normal(size=(16, 2)).astype(np.float32)}
+    tiny.saved(
+        tmp_path / "m.onnx",
+        [node("Gemm", ["x", "w"], ["y"])],
+        [tensor("x", ["N", 16])],
+        [tensor("y", ["N", 2])],
+        weights,
+    )
+    wavfile.write(tmp_path / "a.wav", 8, rng.uniform(-1, 1, 16).astype(np.float32))
+    asked = ("-t", "1", "--features", "segments:2", "--axes", "N,T")
+    heard = run("explain", "exact_shapley", tmp_path / "m.onnx", tmp_path / "a.wav", *asked)
+    assert heard.exit_code == 0, heard.stderr
+    assert heard.output.count("  0-1 s ") == heard.output.count("  1-2 s ") == 1, heard.output
+    names = [f"size_{i}" for i in range(16)]
+    (tmp_path / "a.csv").write_text("\n".join([",".join(names), ",".join(["1.5"] * 16)]))
+    for method in ("kernel_shap", "saliency"):
+        read = run("explain", method, tmp_path / "m.onnx", tmp_path / "a.csv", "-t", "1", "--json")
+        assert run("explain", method, tmp_path / "m.onnx", tmp_path / "a.csv", "-t", "1").output.count("  size_") == 10
+        assert read.exit_code == 0

@@ -80,3 +80,14 @@ def test_features_by_input_name(run, tmp_path):
     np.savez(tmp_path / "labels.npz", picture=np.zeros((2, 2), int), row=np.array([0, 5]))
     # One player is the picture with the first column.
     assert values(run, tmp_path, "--features", tmp_path / "labels.npz", "--baseline", "0") == [[20, 40]]
+
+
+def test_columns_of_the_file_of_an_input_have_their_names(run, tmp_path):
+    model, _ = saved(tmp_path, WEIGHED, {})
+    np.save(tmp_path / "picture.npy", np.ones((1, 1, 2, 2), np.float32))
+    (tmp_path / "row.csv").write_text("age,fare\n1,2\n")
+    given = (f"picture={tmp_path / 'picture.npy'}", f"row={tmp_path / 'row.csv'}", "-t", "0", "--baseline", "0")
+    report = run("explain", "feature_ablation", model, *given, "--features", "picture=grid:1,row=elements", "--json")
+    record = json.loads(report.stdout)["results"][0]["explanation"]
+    assert record["provenance"]["feature_names"][1:] == ["age", "fare"]
+    assert record["feature_values"] == [[10, 10, 40]]

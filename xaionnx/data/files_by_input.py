@@ -6,7 +6,7 @@ import dataclasses
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from PIL import Image
@@ -32,6 +32,24 @@ class Declared(Protocol):
     def shape(self) -> tuple[int | str | None, ...]: ...
 
 
+class Beside(NamedTuple):
+    """What files of single inputs contain.
+
+    Attributes
+    ----------
+    arrays : dict by input name
+        With what was no file as it was given.
+    notes : tuple of str
+        What was read and how.
+    columns : dict of tuple of str by input name
+        The columns of tables.
+    """
+
+    arrays: Document
+    notes: tuple[str, ...]
+    columns: dict[str, tuple[str, ...]]
+
+
 def read_beside(
     given: Mapping[str, object],
     main: Declared,
@@ -39,7 +57,7 @@ def read_beside(
     spec: InputSpec,
     layout: Callable[[str], SeriesLayout | None],
     exif: bool = False,
-) -> tuple[Document, tuple[str, ...]]:
+) -> Beside:
     """Return a mapping with arrays in place of files, pictures and numbers in text, except for the explained input.
 
     A picture of the size of the explained one is converted as that; the form of any other input is guessed from its
@@ -58,18 +76,12 @@ def read_beside(
     exif : bool
         As in :func:`xaionnx.data.batch.read_inputs`.
 
-    Returns
-    -------
-    dict by input name
-    tuple of str
-        Notes on what was read and how.
-
     Raises
     ------
     DataError
         A file cannot be read.
     """
-    arrays, notes = Document(given), list[str]()
+    arrays, notes, columns = Document(given), list[str](), dict[str, tuple[str, ...]]()
     for info in others:
         value = given.get(info.name)
         if info.name == main.name or not _is_read(value, info):
@@ -83,8 +95,10 @@ def read_beside(
         if refused:
             raise refused[0].error
         arrays[info.name] = batch.x
+        if batch.columns:
+            columns[info.name] = batch.columns
         notes += [f"{info.name}: {text}" for text in (*filter(None, [batch.conversion]), *batch.notes)]
-    return arrays, tuple(notes)
+    return Beside(arrays, tuple(notes), columns)
 
 
 def _sources(value: object) -> list[str | os.PathLike[str] | Image.Image]:

@@ -103,6 +103,8 @@ class Sample:
         What the axes of each input mean, as far as it is known.
     text : Text or None
         The text that the explained input was made of.
+    columns : mapping of tuple of str by input name
+        The columns of files and frames that inputs took; those that are not named have the columns of the spec, if any.
 
     Examples
     --------
@@ -122,6 +124,7 @@ class Sample:
     purposes: Mapping[str, InputPurpose] = field(default_factory=dict)
     roles: Mapping[str, Roles] = field(default_factory=dict)
     text: Text | None = None
+    columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     __repr__ = short_repr
 
@@ -235,6 +238,10 @@ class Samples(Sequence[Sample]):
 
     def __len__(self) -> int:
         return self._like.count
+
+    def named(self, columns: Mapping[str, tuple[str, ...]]) -> Samples:
+        """Return the same samples, whose inputs took these columns."""
+        return Samples(self.feeds, replace(self._like, columns=columns)) if columns else self
 
     @overload
     def __getitem__(self, n: int) -> Sample: ...

@@ -86,7 +86,7 @@ def row_columns(sample: Sample, names: Sequence[str]) -> dict[str, list[str]]:
 
 
 def _columns(sample: Sample, name: str, count: int) -> list[str]:
-    columns = () if sample.spec is None or name != sample.main else sample.spec.columns
+    columns = sample.columns.get(name, () if sample.spec is None or name != sample.main else sample.spec.columns)
     if len(columns) == count:
         return list(columns)
     return [name] if count == 1 else [f"{name}[{i}]" for i in range(count)]

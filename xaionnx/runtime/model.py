@@ -591,9 +591,10 @@ class Model:
         def batch_first(array: Array) -> Array:
             return samples_first(array, axis, rank)
 
-        notes: tuple[str, ...] = ()
+        beside = None
         if isinstance(x, Mapping) and not is_row(x, self.inputs):
-            x, notes = read_beside(x, main, self.inputs, self.input_spec, self._series_layout, exif)
+            beside = read_beside(x, main, self.inputs, self.input_spec, self._series_layout, exif)
+            x = beside.arrays
         reading = Reading(
             exif,
             display_side,
@@ -604,7 +605,8 @@ class Model:
             rows,
         )
         inputs = convert(x, self.input_spec, main, others, reading, self.name)
-        inputs = replace(inputs, notes=(*inputs.notes, *notes)) if notes else inputs
+        if beside is not None:
+            inputs = replace(inputs, notes=(*inputs.notes, *beside.notes), columns=inputs.columns | beside.columns)
         if inputs.refused and not partial:
             raise inputs.refused[0].error
         try:
