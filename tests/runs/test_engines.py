@@ -12,6 +12,7 @@ import sys
 import time
 from collections import Counter, deque
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -110,16 +111,20 @@ def kill(process):
     process.communicate()
 
 
+def begun(folder):
+    """Wait for the first writing: loading the library takes most of the time."""
+    deadline = time.monotonic() + 60
+    while not (folder / "run.json").exists() and time.monotonic() < deadline:
+        time.sleep(0.005)
+
+
 @pytest.mark.sampled(percent=1)
 @pytest.mark.parametrize("number", range(KILLS))
 def test_a_run_that_is_killed_at_any_time_goes_on(tmp_path, whole, number):
     draw = random.Random(number)
     name = "processes" if number % 2 else "in_process"
     process = child(tmp_path / "run", name)
-    # From the first writing on: loading the library takes most of the time.
-    deadline = time.monotonic() + 60
-    while not (tmp_path / "run" / "run.json").exists() and time.monotonic() < deadline:
-        time.sleep(0.005)
+    begun(tmp_path / "run")
     time.sleep(draw.uniform(0, 0.5 if name == "in_process" else 4))
     kill(process)
     left = {path.name for path in (tmp_path / "run").rglob("*.npz") if not path.name.startswith(".")}
@@ -127,6 +132,30 @@ def test_a_run_that_is_killed_at_any_time_goes_on(tmp_path, whole, number):
     check(run, whole)
     # Nothing is done twice, and nothing is left behind.
     assert left <= {part.path.name for part in run.parts}
+    assert not list((tmp_path / "run").rglob(".*"))
+
+
+def workers_of(process):
+    """The worker processes of a driver."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    return [int(pid) for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="the system does not list child processes there")
+@pytest.mark.sampled(percent=1)
+@pytest.mark.parametrize("number", range(KILLS))
+def test_workers_that_are_killed_at_any_time_are_replaced(tmp_path, whole, number):
+    draw = random.Random(number)
+    process = child(tmp_path / "run", "processes")
+    begun(tmp_path / "run")
+    # A unit that ends three workers is left out.
+    for _ in range(2):
+        time.sleep(draw.uniform(0, 3))
+        with suppress(OSError):
+            os.kill(draw.choice(workers_of(process) or [process.pid + 2**22]), signal.SIGKILL)
+    _, told = process.communicate(timeout=120)
+    assert process.returncode == 0, told
+    check(Run.open(tmp_path / "run"), whole)
     assert not list((tmp_path / "run").rglob(".*"))
 
 

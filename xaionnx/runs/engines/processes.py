@@ -21,6 +21,8 @@ from xaionnx.runs.job import Job, Outcome, Shard
 
 # Shards that a worker has at once: one is read while the other is explained.
 _EACH: Final = 2
+# Workers in a row that may be killed before they begin, as memory that runs out kills all of them.
+_STARTS: Final = 3
 # Seconds that workers get to write what is explained, when a run is stopped: Ctrl-C should not take longer.
 _PATIENCE: Final = 1.0
 
@@ -86,26 +88,33 @@ class _Workers:
     count: int
     _context: SpawnContext = field(default_factory=lambda: multiprocessing.get_context("spawn"))
     _workers: list[_Worker] = field(default_factory=list)
+    _killed: int = 0
+    """How many workers were killed before they began since one has begun."""
 
     @property
     def capacity(self) -> int:
         return _EACH * self.count
 
     def submit(self, shard: Shard) -> None:
-        while len(self._workers) < self.count:
-            self._workers.append(self._started())
+        started = [self._started() for _ in range(self.count - len(self._workers))]
+        self._workers += started
+        for worker in started:
+            self._send_job(worker)
         worker = min(self._workers, key=lambda one: len(one.shards))
         worker.shards.append(shard)
-        # A worker that has ended is found when it is waited for.
-        with contextlib.suppress(OSError):
-            worker.connection.send(shard)
+        _send(worker, shard)
 
     def _started(self) -> _Worker:
         ours, theirs = self._context.Pipe()
-        process = self._context.Process(target=serve, args=(theirs, self.payload), daemon=True)
+        process = self._context.Process(target=serve, args=(theirs,), daemon=True)
         process.start()
         theirs.close()
         return _Worker(process, ours)
+
+    def _send_job(self, worker: _Worker) -> None:
+        # Not as an argument of the process: where it is killed before it has read a large one, writing never ends.
+        with contextlib.suppress(OSError):
+            worker.connection.send_bytes(self.payload)
 
     def next(self) -> Outcome | Lost:
         while True:
@@ -123,18 +132,38 @@ class _Workers:
             self._workers.remove(worker)
             worker.process.join()
             if not worker.ready:
-                raise InstallationError(
-                    f"A worker process ended before it began (exit code {worker.process.exitcode}). In a script, call "
-                    "this below if __name__ == '__main__'; or do the work in this process."
-                ) from None
+                self._begin_again(worker)
+                return None
             return Lost(tuple(worker.shards)) if worker.shards else None
         if isinstance(message, BaseException):
             raise message
         if isinstance(message, Outcome):
             worker.shards.remove(message.shard)
             return message
-        worker.ready = True
+        worker.ready, self._killed = True, 0
         return None
+
+    def _begin_again(self, ended: _Worker) -> None:
+        """Start another worker on the shards of one that was killed before it began, which are not to blame.
+
+        Raises
+        ------
+        InstallationError
+            It was not killed, or so were several in a row.
+        """
+        code = ended.process.exitcode
+        self._killed += 1
+        if code is None or code >= 0 or self._killed >= _STARTS:
+            raise InstallationError(
+                f"A worker process ended before it began (exit code {code}). In a script, call this below "
+                "if __name__ == '__main__'; or do the work in this process, which takes less memory."
+            )
+        worker = self._started()
+        worker.shards += ended.shards
+        self._workers.append(worker)
+        self._send_job(worker)
+        for shard in ended.shards:
+            _send(worker, shard)
 
     def close(self) -> None:
         """Let each worker write what is explained, then end it; one that has not begun has nothing to write."""
@@ -152,13 +181,19 @@ class _Workers:
             worker.connection.close()
 
 
-def serve(connection: Connection, payload: bytes) -> None:
-    """Do the shards that arrive until None does, or the process that sends them has ended."""
+def _send(worker: _Worker, shard: Shard) -> None:
+    # A worker that has ended is found when it is waited for.
+    with contextlib.suppress(OSError):
+        worker.connection.send(shard)
+
+
+def serve(connection: Connection) -> None:
+    """Do the shards of the job that arrives first until None does, or the process that sends them has ended."""
     # Ctrl-C reaches the whole group of processes; the first one says when to end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         try:
-            job: Job = pickle.loads(payload)
+            job: Job = pickle.loads(connection.recv_bytes())
             connection.send("ready")
             _do_shards(connection, job)
         except XaionnxError as error:
