@@ -35,6 +35,8 @@ def markdown(results: dict[str, Any] | None = None) -> str:
             "memory",
             "pass",
             "search",
+            "search of a peer",
+            "products",
         )
     }
     parts = []
@@ -46,6 +48,10 @@ def markdown(results: dict[str, Any] | None = None) -> str:
         parts += [_passes(of["pass"])]
     if of["search"]:
         parts += [_searches(of["search"])]
+    if of["search of a peer"]:
+        parts += [_searches_of_peer(of["search of a peer"])]
+    if of["products"]:
+        parts += [_products(of["products"])]
     if of["evaluations"]:
         parts += [_evaluations(of["evaluations"])]
     if of["peers"]:
@@ -123,6 +129,40 @@ def _searches(rows: list[dict[str, Any]]) -> str:
         f"| {_spread(row['rounds'])} | {row['target']} |"
         for row in rows
     ]
+    return "\n".join(lines)
+
+
+def _searches_of_peer(rows: list[dict[str, Any]]) -> str:
+    lines = [
+        "The same searches on the same network by lucent and PyTorch, both with their settings by default at 224 "
+        "pixels: processor time of a step on one thread, interleaved, and the unit after as many steps, at views that "
+        "neither search has seen, by `python -m tests.bench.lucent`:",
+        "",
+        "| search | step | ours / lucent | aim | steps | found, in unseen views | by lucent |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    lines += [
+        f"| {row['name']} | {1000 * row['step_s']:.3g} ms | {_spread(row['rounds'])} | {row['target']} "
+        f"| {row['steps']} | {row['unseen']} | {row['unseen_of_peer']} |"
+        for row in rows
+    ]
+    return "\n".join(lines)
+
+
+def _products(rows: list[dict[str, Any]]) -> str:
+    kinds = ("forward", "reverse", "hessian")
+    lines = [
+        "Derivatives along a direction (forward), gradients (reverse) and products with Hessians for two samples, and "
+        "how many times as long as the graphs of onnx-ad 0.3.0 they take, through the same onnxruntime on one thread: "
+        "processor time, interleaved, median and range of the rounds, by `python -m tests.bench.products`. On "
+        "`efficientnet_lite0` the two modes of onnx-ad disagree.",
+        "",
+        "| model | run | forward | ours / onnx-ad | reverse | ours / onnx-ad | Hessian | ours / onnx-ad |",
+        "| --- | ---: |" + " ---: |" * 6,
+    ]
+    for row in rows:
+        cells = [f"{row['ms'][f'ours {kind}']:.3g} ms | {_spread(row['rounds'][kind])}" for kind in kinds]
+        lines.append(f"| `{row['model']}` | {row['ms']['run']:.3g} ms | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

@@ -193,6 +193,25 @@ def test_a_folder_is_timed_against_reading_and_running(tmp_path, monkeypatch):
     assert explanations.read_and_run(path, tmp_path / "photos") == 3
 
 
+def test_searches_and_products_are_shown_beside_those_of_peers():
+    machine = {"processor": "x86_64", "cores": 2, "load": 1.0, "onnxruntime": "1.31", "date": "2026-01-01"}
+    searched = {
+        "kind": "search of a peer", "name": "a class, over lucent 0.1.8", "target": 1.0, "rounds": [0.25, 0.5, 0.3],
+        "step_s": 0.0205, "steps": 128, "unseen": 30.5, "unseen_of_peer": 20.25,
+    }  # fmt: skip
+    kinds = ("forward", "reverse", "hessian")
+    product = {
+        "kind": "products", "name": "products, a model, over onnx-ad 0.3.0", "model": "a_model",
+        "ms": {"run": 0.5} | {f"ours {kind}": 1.0 + k for k, kind in enumerate(kinds)},
+        "rounds": {kind: [0.1 + k, 0.2 + k, 0.3 + k] for k, kind in enumerate(kinds)},
+    }  # fmt: skip
+    shown = table.markdown({"machine": machine, "rows": [searched, product], "left_out": []})
+    assert "| a class, over lucent 0.1.8 | 20.5 ms | 0.30 (0.25 to 0.50) | 1.0 | 128 | 30.5 | 20.25 |" in shown
+    assert (
+        "| `a_model` | 0.5 ms | 1 ms | 0.20 (0.10 to 0.30) | 2 ms | 1.20 (1.10 to 1.30) | 3 ms | 2.20 (2.10 to 2.30) |"
+    ) in shown
+
+
 def test_a_ratio_is_told_in_a_sentence():
     row = {"kind": "over", "name": "a over b", "target": 1.3, "rounds": [1.0, 1.2], "seconds": 2.5, "clock": "wall"}
     machine = {"processor": "x86_64", "cores": 2, "load": 1.0, "onnxruntime": "1.31", "date": "2026-01-01"}
