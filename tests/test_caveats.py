@@ -155,6 +155,13 @@ def test_nothing_at_all():
     assert told({"a": np.zeros((1, 4)), "b": np.ones((1, 2))}).warnings == ()
 
 
+def test_a_penalty_that_leaves_nothing():
+    lasso, fit = {"surrogate": "lasso", "alpha": 1.0}, {"r2": [[0.0]], "local_prediction": [[1.0]]}
+    zero, poor = told(np.zeros((1, 4)), diagnostics=fit, parameters=lasso).warnings
+    assert zero == "Every value is zero. The Lasso's penalty leaves no feature: lower alpha (now 1)."
+    assert poor.endswith("Lower alpha (now 1), take fewer features, or use kernel_shap.")
+
+
 def test_noise_that_makes_another_input():
     (warning,) = told(diagnostics={"noisy_prediction": [0.5]}, parameters={"noise": 0.15}).warnings
     assert warning == "The noise changes the prediction from 2 to 0.5. Lower noise (now 0.15)."

@@ -334,8 +334,14 @@ def _all_zero(one: Explanation) -> Iterator[Caveat]:
         )
     elif _parameters(one).get("relu") is True:
         yield Caveat("Every value is zero.", "Negative values are left out: relu=False, or --no-relu, shows them.")
+    elif _parameters(one).get("surrogate") == "lasso":
+        yield Caveat("Every value is zero.", f"The Lasso's penalty leaves no feature: lower {_penalty(one)}.")
     else:
         yield Caveat("Every value is zero.", "Try another target, layer or baseline.")
+
+
+def _penalty(one: Explanation) -> str:
+    return f"alpha (now {_parameters(one).get('alpha'):g})"
 
 
 def _lacks_rule(explanation: Explanation) -> Array:
@@ -534,6 +540,8 @@ def _fit(one: Explanation) -> Iterator[Caveat]:
     share = number(one, "r2") or 0.0
     finding = f"The surrogate explains {percent(max(share, 0.0))} of the variance of the model's outputs."
     advice = _raise_advice(one, "budget") or "Raise the budget"
+    if _parameters(one).get("surrogate") == "lasso":
+        advice = f"Lower {_penalty(one)}"
     yield Caveat(finding, f"{advice}, take fewer features, or use kernel_shap.")
 
 
