@@ -11,6 +11,7 @@ from xaionnx import Explanation, Features
 from xaionnx.data.display import rows_of
 from xaionnx.errors import DataError
 from xaionnx.feature_names import numeric_values, value_text
+from xaionnx.render import charts
 
 CREDIT, ROWS = "models/german_credit_mlp.onnx", "models/data/german_credit_sample.csv"
 TABLE = rows_of(
@@ -184,3 +185,17 @@ def test_damaged_names_of_features_are_refused(tmp_path, names):
     one = record(feature_values=np.ones((2, 3)), provenance={"feature_names": names})
     with pytest.raises(DataError, match="not an explanation saved by xaionnx"):
         Explanation.load(one.save(tmp_path / "e.npz"))
+
+
+def test_a_condition_that_says_the_value_has_none_beside_it():
+    own = [
+        ["36 < duration <= 60", "housing = own", "amount <= 6000"],
+        ["duration is missing", "housing = rent", "amount > 1"],
+    ]
+    found = record(provenance={"feature_names": own})
+    assert found.shown_values(0) == ("48 months", "", "5,951 DM")
+    assert found.shown_values(1) == ("", "", "25,000 DM")
+    alike = record(provenance={"feature_names": ["duration", "housing = own", "amount"]})
+    assert alike.shown_values(1) == ("missing", "rent", "25,000 DM")
+    assert charts.label("duration_in_month > 24", "30 months") == ("duration in month > 24: 30 months",)
+    assert charts.label("a_b c") == ("a_b c",)

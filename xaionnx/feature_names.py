@@ -49,7 +49,22 @@ def feature_names(explanation: Explanation) -> tuple[str, ...]:
 
 def shown_values(explanation: Explanation, n: int) -> tuple[str, ...]:
     """Return the values of the P features in sample ``n``; see `Explanation.shown_values`."""
-    return tuple(_shown(explanation, columns, n) for columns in _players(explanation))
+    names = _given_names(explanation, n)
+    shown = [_shown(explanation, columns, n) for columns in _players(explanation)]
+    return tuple("" if text and _tells(names, player, text) else text for player, text in enumerate(shown))
+
+
+def _given_names(explanation: Explanation, n: int) -> Sequence[str]:
+    """The names of the features of sample ``n`` in the record; none if they are those of the columns."""
+    given = explanation.provenance.get("feature_names") or ()
+    if not given or not isinstance(given[0], list):
+        return tuple(given)
+    return given[n] if n < len(given) else given[0]
+
+
+def _tells(names: Sequence[str], player: int, text: str) -> bool:
+    """Whether the name of a feature is a condition that says its value, such as ``housing = own``."""
+    return player < len(names) and names[player].endswith((f" = {text}", f" is {text}"))
 
 
 def numeric_values(explanation: Explanation) -> Floats:

@@ -97,11 +97,10 @@ def bars(  # noqa: PLR0913 - options of a picture, all by keyword
 
 def _of_rule(row: Row, rule: Sequence[str]) -> tuple[Row, Array, list[str]]:
     """The conditions of a rule: their row, which says no values beside them, their order, and notes."""
-    named = tuple(name.replace("_", " ") for name in row.names)
     needed = row.order[row.values[row.order] > 0]
     free = len(row.values) - len(needed)
     notes = [*rule, f"It leaves {free} of {len(row.values)} features open." if free and len(needed) else ""]
-    return replace(row, names=named, shown=("",) * len(named)), needed if len(needed) else row.order, notes
+    return replace(row, shown=("",) * len(row.names)), needed if len(needed) else row.order, notes
 
 
 def mean_bars(explanation: Explanation, *, target: int = 0, top: int = TOP, style: Style = LIGHT) -> Image.Image:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, final
@@ -31,6 +32,8 @@ _ROW: Final = 30
 _GAP: Final = 12
 # Below the plot: numbers of the horizontal axis.
 FOOT: Final = 34
+# What joins a column and a value in a condition.
+_CONDITION: Final = re.compile(r"\w (<=|<|>|=) |\w is missing$")
 
 
 @final
@@ -88,9 +91,11 @@ def condensed(name: str, width: int) -> str:
 
 
 def spaced(name: str) -> str:
-    """A name with spaces in place of underscores."""
+    """A name, or a condition such as ``duration_in_month > 24``, with spaces in place of underscores."""
     # A line break, or another mark that no line shows, is a space too.
     name = fonts.legible(" ".join(name.split()))
+    if _CONDITION.search(name):
+        return name.replace("_", " ")
     return name if " " in name else " ".join(filter(None, name.split("_"))) or name
 
 
