@@ -5,6 +5,7 @@ narwhals, which scikit-learn brings, gives the three one interface; none of them
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,6 +25,9 @@ _SCALARS: Final = (str, int, float, bool, np.generic, type(None))
 
 _DATES: Final = (nw.Date, nw.Datetime, nw.Duration, nw.Time)
 
+# Asking all libraries of frames takes longer than reading some of these.
+_NO_FRAMES: Final = (str, os.PathLike, np.ndarray)
+
 # Any: a frame of any library.
 Frame = Any
 
@@ -33,12 +37,14 @@ def is_frame(given: object) -> TypeGuard[Frame]:
 
     A row is a Series of pandas whose index holds the names of the columns, or a mapping of single values by column.
     """
+    if isinstance(given, _NO_FRAMES):
+        return False
     return isinstance(given, Cells) or _is_table(given) or _is_named_series(given) or _is_row(given)
 
 
 def is_series(given: object) -> bool:
     """Whether this is a column of a frame."""
-    return nw.dependencies.is_into_series(given)
+    return not isinstance(given, _NO_FRAMES) and nw.dependencies.is_into_series(given)
 
 
 def _is_table(given: object) -> bool:

@@ -328,4 +328,4 @@ def _to_rgb(image: Image.Image, deep: bool, notes: list[str]) -> Image.Image:
         return Image.alpha_composite(Image.new("RGBA", layers.size, "white"), layers).convert("RGB")
     if mode in _CONVERSIONS:
         notes.append(_CONVERSIONS[mode])
-    return image.convert("RGB")
+    return image if mode == "RGB" else image.convert("RGB")

@@ -194,7 +194,7 @@ def _of_folder(folder: Path) -> tuple[FileUnits, Labels | None]:
         raise DataError(f"The folder '{folder}' contains no files. Give a folder with data in it.")
     start = len(str(folder)) + 1
     # Without Path, which takes longer for 100,000 files than listing them.
-    parts = [file[start:].partition(os.sep) for file in files]
+    parts = (file[start:].partition(os.sep) for file in files)
     labels = [first if sep else None for first, sep, _ in parts]
     return FileUnits(tuple(files), tuple(sizes), str(folder)), labels if any(labels) else None
 

@@ -78,9 +78,11 @@ class PixelFormat:
         shape = (len(fitted), *((self.channels, *first[:2]) if self.layout == "NCHW" else (*first[:2], self.channels)))
         tensor = np.empty(shape, table.dtype)
         planes = np.moveaxis(tensor, self.channel_axis, 3)
-        for i, picture in enumerate(fitted):
-            for c in range(self.channels):
-                planes[i, ..., c] = table[picture[..., c], c]
+        for c in range(self.channels):
+            column = np.ascontiguousarray(table[:, c])
+            for i, picture in enumerate(fitted):
+                # Into the plane itself, where any other mode would make an array first.
+                np.take(column, picture[..., c], out=planes[i, ..., c], mode="clip")
         return tensor
 
     def to_pictures(self, tensor: ArrayLike) -> NDArray[np.uint8]:

@@ -213,7 +213,7 @@ _LEVEL: Final = 1
 _SHARE: Final = 0.5
 # Bytes of each of the pieces by which an array is judged, their largest number, and their largest share of the array.
 _PIECE: Final = 2**12
-_PIECES: Final = 32
+_PIECES: Final = 8
 _JUDGED: Final = 1 / 16
 
 
