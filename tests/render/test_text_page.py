@@ -1,5 +1,6 @@
 """Texts with coloured words: the page in HTML, the picture, and what both must never do with a hostile text."""
 
+import dataclasses
 import html
 import re
 from html.parser import HTMLParser
@@ -198,3 +199,34 @@ def test_a_text_from_right_to_left_begins_at_the_right(monkeypatch: pytest.Monke
     assert first < second < 0.3
     first, second = columns("جيد سيئ")
     assert first > second > 0.7
+
+
+@pytest.mark.parametrize(
+    ("rule", "values", "said"),
+    [
+        (
+            "free and money",
+            [1.0, 1.0],
+            "While the red words are kept, the prediction is the same in 96 % of neighbours",
+        ),
+        ("", [0.0, 0.0], "Whatever the features are, the prediction is the same in 96 % of neighbours"),
+    ],
+)
+def test_the_caption_of_a_rule_says_how_often_it_keeps_the_prediction(rule, values, said) -> None:
+    told = {"rule": [[rule]], "precision": [[0.96]], "coverage": [[0.2]], "precision_bounds": [[[0.93, 0.98]]]}
+    one = dataclasses.replace(
+        record("free money", [[0, 4], [5, 10]], values), method="anchors", diagnostics=told | {"found": [[True]]}
+    )
+    page = render.text_page(one)
+    assert f"{said} (93 % to 98 %)" in page
+    assert "No part matters" not in page
+
+
+def test_a_heading_says_a_log_probability_once_and_the_probability() -> None:
+    one = dataclasses.replace(
+        record("Bert speaks", [[0, 4]], [1.0]),
+        target=np.array(["next token ' Italian', log probability"]),
+        prediction=np.log([0.25]),
+    )
+    page = html.unescape(render.text_page(one))
+    assert "<h1>next token ' Italian' · probability 0.25 (log probability −1.39)</h1>" in page

@@ -182,7 +182,6 @@ class MapOnPhoto:
     def page(self, style: Style, body: Image.Image, notes: Sequence[str], title: str | None = None) -> Image.Image:
         """The page with the picture; ``notes`` come before what the colours mean."""
         meaning, details = readings.meaning_and_details(self.one, self.scale, self.found)
-        meaning = next(iter(readings.rule(self.one, "While the red parts are kept")), meaning)
         every = [*notes, meaning, readings.smoothing(self.found)]
         return sample_page(style, self.one, body, every, [details], title=title, size=self.text_size)
 

@@ -31,7 +31,9 @@ def meaning_and_details(one: Explanation, scale: Scale, found: PixelMap) -> tupl
     """What the colours mean, and how they are scaled and which values were summed, in sentences."""
     beyond = "; values beyond it take its last colour" if scale.beyond else ""
     details = []
-    if scale.empty:
+    if of_rule := rule(one, "While the red parts are kept"):
+        meaning = of_rule[0]
+    elif scale.empty:
         meaning = without_colours(one, scale.words)
     else:
         meaning = sense(one).sentence(scale.sign)

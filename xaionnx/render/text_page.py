@@ -93,10 +93,12 @@ def fragment(
 
 def caption(one: Explanation, scale: Scale, parts: Sequence[Part]) -> list[str]:
     """The sentences below a text: what the colours mean, and what the model does not see."""
-    if scale.empty:
+    of_file = has_bytes(one)
+    if rule := readings.rule(one, f"While the red {'bytes' if of_file else 'words'} are kept"):
+        said = rule
+    elif scale.empty:
         said = [readings.without_colours(one, scale.words)]
     else:
-        of_file = has_bytes(one)
         said = [
             sense(one).sentence(
                 scale.sign, *(("bytes", "the redder a byte") if of_file else ("words", "the redder a word"))
