@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import click
 
 from xaionnx_cli import _overwriting
-from xaionnx_cli._options import TIMEOUT_HELP, OptionValue, RowsOption, Seconds
+from xaionnx_cli._options import TIMEOUT_HELP, FilePath, OptionValue, RowsOption, Seconds
 
 if TYPE_CHECKING:
     from xaionnx import Model
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., object])
 
 _OPTIONS: Final = (
-    click.argument("model", type=click.Path()),
-    click.argument("inputs", type=click.Path()),
+    click.argument("model", type=FilePath()),
+    click.argument("inputs", type=FilePath()),
     click.option("-t", "--target", "target", metavar="TARGET", help="What is explained.  [default: the top class]"),
     click.option("--rows", type=RowsOption(), metavar="ROWS", help="Rows of a table, from 0: 17 or 17,20-30."),
     click.option("--device", default="auto", metavar="NAME", help="The device: auto, cpu, cuda, ...  [default: auto]"),

@@ -43,6 +43,18 @@ class Seconds(click.FloatRange):
         return seconds
 
 
+class FilePath(click.Path):
+    """The path of a file or folder, which may be missing; an empty one would be the current folder."""
+
+    def __init__(self) -> None:
+        super().__init__(readable=False)
+
+    def convert(self, value: OptionValue, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if value == "":
+            self.fail("the path is empty. Give that of a file or folder.", param, ctx)
+        return str(super().convert(value, param, ctx))
+
+
 class RowsOption(click.ParamType):  # type: ignore[type-arg]  # not generic in older releases of click
     """Numbers of rows and ranges of them."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import click
 
@@ -33,7 +34,9 @@ class _Value(click.ParamType):  # type: ignore[type-arg]  # not generic in older
             read = self._parameter.parse(value)
         except ValueError:
             read = None
-        if read is None or not self._parameter.accepts(read):
+        # As a Path, an empty text is the current folder.
+        empty = isinstance(read, Path) and not value
+        if read is None or empty or not self._parameter.accepts(read):
             raise ParameterError(f"{self._option} must be {self._parameter.domain}. Got {shortened(value)} instead.")
         return read
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from xaionnx_cli._options import timeout_option
+from xaionnx_cli._options import FilePath, timeout_option
 from xaionnx_cli._overwriting import Kind
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def search_command(
     fields = [option for one in (kind, *more) for option in _parameters.method_options(one)]
     return _parameters.MethodCommand(
         name,
-        params=[*fields, click.Argument(["model"], type=click.Path(readable=False)), *own, *common_options()],
+        params=[*fields, click.Argument(["model"], type=FilePath()), *own, *common_options()],
         callback=functools.partial(callback, kind),
         help=f"{_parameters.summary(kind)}\n\nAfter {kind.reference}.",  # type: ignore[attr-defined]  # each kind has one
         short_help=_parameters.summary(kind),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from xaionnx_cli._method_group import MethodGroup
-from xaionnx_cli._options import OptionValue
+from xaionnx_cli._options import FilePath, OptionValue
 from xaionnx_cli._searches import SearchRequest, search_command
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Views(MethodGroup):
         from xaionnx.activations import VIEWS
 
         kind = VIEWS.find(name)
-        inputs = click.Argument(["inputs"], type=click.Path(readable=False), required=False)
+        inputs = click.Argument(["inputs"], type=FilePath(), required=False)
         own = [
             *([] if kind.reads == "nothing" else [inputs]),
             click.Option(["-o", "--save", "save"], metavar="FILE", help="The sheet (.png), or its numbers (.npz)."),

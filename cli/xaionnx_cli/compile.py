@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from xaionnx_cli._method_group import MethodGroup
-from xaionnx_cli._options import OptionValue, timeout_option
+from xaionnx_cli._options import FilePath, OptionValue, timeout_option
 from xaionnx_cli.app import help_instead
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def _common() -> list[click.Parameter]:
     from xaionnx_cli._parameters import LateOption
 
     return [
-        click.Argument(["model"], type=click.Path(readable=False)),
+        click.Argument(["model"], type=FilePath()),
         click.Option(["-o", "--save", "save"], required=True, metavar="FILE", help="The .onnx file to write."),
         LateOption(["-t", "--target", "target"], _target_help, metavar="TARGET"),
         click.Option(

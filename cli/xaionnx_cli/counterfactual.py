@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from xaionnx_cli._method_group import MethodGroup
-from xaionnx_cli._options import OptionValue, RowsOption
+from xaionnx_cli._options import FilePath, OptionValue, RowsOption
 from xaionnx_cli._searches import SearchRequest, search_command
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def _rows_option() -> click.Option:
 
 def _of_rows() -> list[click.Parameter]:
     return [
-        click.Argument(["inputs"], type=click.Path(readable=False), metavar="TABLE"),
+        click.Argument(["inputs"], type=FilePath(), metavar="TABLE"),
         click.Option(["--to"], required=True, metavar="CLASS", help="The wanted class, or the wanted number."),
         _rows_option(),
         click.Option(["--background"], metavar="FILE", help="Rows of data.  [default: TABLE, all of it]"),
@@ -66,7 +66,7 @@ def _of_inputs(*, takes_distractor: bool) -> list[click.Parameter]:
         ["--distractor"], required=True, metavar="OTHER", help="The picture whose cells are taken."
     )
     return [
-        click.Argument(["inputs"], type=click.Path(readable=False), metavar="INPUT"),
+        click.Argument(["inputs"], type=FilePath(), metavar="INPUT"),
         click.Option(["--to"], metavar="CLASS", help="The wanted class, or number.  [default: any other class]"),
         _rows_option(),
         *([distractor] if takes_distractor else []),

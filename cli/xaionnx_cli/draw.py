@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import click
 
-from xaionnx_cli._options import MOST, OptionValue, RowsOption, TopOption
+from xaionnx_cli._options import MOST, FilePath, OptionValue, RowsOption, TopOption
 
 
 @click.command(no_args_is_help=False)
-@click.argument("run", type=click.Path(readable=False))
+@click.argument("run", type=FilePath())
 @click.option(
     "-o", "--save", "save", metavar="FOLDER", required=True, help="The folder of the pictures: row-17.png and so on."
 )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from xaionnx_cli._options import OptionValue
+from xaionnx_cli._options import FilePath, OptionValue
 from xaionnx_cli._searches import FieldsCommand, SearchRequest, common_options
 
 if TYPE_CHECKING:
@@ -83,8 +83,8 @@ command = FieldsCommand(
     "dream",
     kind=_dreams,
     params=[
-        click.Argument(["model"], type=click.Path(readable=False)),
-        click.Argument(["photo"], type=click.Path(readable=False)),
+        click.Argument(["model"], type=FilePath()),
+        click.Argument(["photo"], type=FilePath()),
         click.Option(["--layer"], required=True, metavar="NAME", help="Tensor inside the model; 'inspect' lists them."),
         click.Option(["--channel"], type=int, metavar="INT", help="Number of a channel, from 0.  [default: all]"),
         click.Option(["-o", "--save", "save"], metavar="FILE", help="The dream (.png), or the record (.npz)."),

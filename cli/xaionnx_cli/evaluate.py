@@ -19,6 +19,7 @@ import click
 from xaionnx_cli import _overwriting
 from xaionnx_cli._case import Case, case_options, first_picture, left_out_lines
 from xaionnx_cli._options import OptionValue, Seconds
+from xaionnx_cli._printer import Printer
 
 if TYPE_CHECKING:
     from xaionnx.evaluation import ScoreTable
@@ -204,7 +205,7 @@ def conclude(
 
     def report(written: list[Path]) -> None:
         for line in left_out_lines(table)[0]:
-            click.echo(line, err=True)
+            Printer.error(line)
         if request.as_json:
             sys.stdout.write(_report.dump_json({**document, "saved": list(map(str, written))}) + "\n")
         else:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from xaionnx.explainer import Explainer
 
 from xaionnx_cli._method_group import MethodGroup
-from xaionnx_cli._options import MANY, MOST, RowsOption, ShareOption, TopOption, timeout_option
+from xaionnx_cli._options import MANY, MOST, FilePath, RowsOption, ShareOption, TopOption, timeout_option
 from xaionnx_cli.app import help_instead
 
 
@@ -70,8 +70,8 @@ def _common() -> list[click.Parameter]:
     from xaionnx_cli._parameters import LateOption
 
     return [
-        click.Argument(["model"], type=click.Path(readable=False)),
-        click.Argument(["inputs"], type=click.Path(readable=False), nargs=-1, required=True, metavar="INPUT..."),
+        click.Argument(["model"], type=FilePath()),
+        click.Argument(["inputs"], type=FilePath(), nargs=-1, required=True, metavar="INPUT..."),
         click.Option(
             ["-o", "--save", "save"],
             metavar="FILE|FOLDER",

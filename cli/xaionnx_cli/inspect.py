@@ -6,11 +6,11 @@ import sys
 
 import click
 
-from xaionnx_cli._options import TIMEOUT_HELP, Seconds
+from xaionnx_cli._options import TIMEOUT_HELP, FilePath, Seconds
 
 
 @click.command(no_args_is_help=False)
-@click.argument("model", type=click.Path(readable=False))
+@click.argument("model", type=FilePath())
 @click.option(
     "--layers",
     type=click.Choice(["some", "all"]),

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from xaionnx_cli import _overwriting
-from xaionnx_cli._options import TIMEOUT_HELP, OptionValue, Seconds
+from xaionnx_cli._options import TIMEOUT_HELP, FilePath, OptionValue, Seconds
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Request:
 
 
 @click.command(no_args_is_help=False)
-@click.argument("models", nargs=-1, required=True, type=click.Path(readable=False), metavar="MODEL MODEL...")
+@click.argument("models", nargs=-1, required=True, type=FilePath(), metavar="MODEL MODEL...")
 @click.option("-o", "--save", "save", required=True, metavar="FILE", help="The .onnx file to write.")
 @click.option(
     "--connect",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from xaionnx_cli._options import OptionValue
+from xaionnx_cli._options import FilePath, OptionValue
 from xaionnx_cli._searches import FieldsCommand, SearchRequest, common_options, stopped
 
 if TYPE_CHECKING:
@@ -97,8 +97,8 @@ command = FieldsCommand(
     "masker",
     kind=_training,
     params=[
-        click.Argument(["model"], type=click.Path(readable=False)),
-        click.Argument(["inputs"], type=click.Path(readable=False)),
+        click.Argument(["model"], type=FilePath()),
+        click.Argument(["inputs"], type=FilePath()),
         click.Option(["-o", "--save", "save"], required=True, metavar="FILE", help="The .onnx file to write."),
         click.Option(["--resume"], metavar="FILE.onnx", help="Go on with a training that was stopped."),
         *common_options(),

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import click
 
+from xaionnx_cli._options import FilePath
+
 
 @click.command(no_args_is_help=False)
-@click.argument("folder", type=click.Path(readable=False))
-@click.argument("runs", type=click.Path(readable=False), nargs=-1, required=True, metavar="RUN...")
+@click.argument("folder", type=FilePath())
+@click.argument("runs", type=FilePath(), nargs=-1, required=True, metavar="RUN...")
 def command(folder: str, runs: tuple[str, ...]) -> None:
     """Join runs that 'xaionnx explain ... --shard I/N' made into FOLDER.
 

@@ -10,7 +10,7 @@ from typing import Literal
 import click
 
 from xaionnx_cli import _overwriting
-from xaionnx_cli._options import TIMEOUT_HELP, OptionValue, Seconds
+from xaionnx_cli._options import TIMEOUT_HELP, FilePath, OptionValue, Seconds
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class Request:
 
 
 @click.command(no_args_is_help=False)
-@click.argument("model", type=click.Path(readable=False))
-@click.argument("inputs", type=click.Path(readable=False))
+@click.argument("model", type=FilePath())
+@click.argument("inputs", type=FilePath())
 @click.option("-o", "--save", "save", required=True, metavar="FILE", help="The .npz file to write.")
 @click.option(
     "--estimator",

@@ -26,6 +26,26 @@ _SUFFIXES = {"visualize": ".npz", "counterfactual": ".png", "evaluate": ".html",
 _WRITTEN = tuple(f"out{suffix}" for suffix in (".png", ".npz", ".html", ".json", ".csv", ".parquet"))
 _NUMBERS = ("", "x", "-1", "nan", "1.5", "9" * 400, "\x1b[2J")
 
+# An empty path is not the current folder, and nothing in it is read or written.
+_EMPTY = (
+    *((command, "") for command in ("inspect", "draw")),
+    *((command, "", "array.npy") for command in ("evaluate", "masker", "merge", "patterns", "recommend")),
+    *((command, "model.onnx", "") for command in ("join", "masker", "merge", "patterns", "recommend")),
+    ("activations", "feature_maps", "", "array.npy"),
+    ("activations", "feature_maps", "model.onnx", ""),
+    ("compile", "saliency", ""),
+    ("counterfactual", "wachter", "", "rows.csv", "--to", "good"),
+    ("counterfactual", "wachter", "table.onnx", "", "--to", "good"),
+    ("dream", "", "array.npy"),
+    ("dream", "model.onnx", ""),
+    ("evaluate", "model.onnx", "", "--methods", "saliency"),
+    ("explain", "saliency", "", "array.npy"),
+    ("explain", "saliency", "model.onnx", ""),
+    ("explain", "saliency", "model.onnx", "array.npy", ""),
+    ("explain", "kernel_shap", "table.onnx", "rows.csv", "--background", ""),
+    ("visualize", "channel", "", "--layer", "x"),
+)
+
 
 def cases() -> Iterator[Case]:
     for command, words in _COMMANDS.items():
@@ -44,6 +64,8 @@ def cases() -> Iterator[Case]:
         model = next(word for word in words if word.endswith(".onnx"))
         limited = (*words, "--timeout", "1", "--json")
         yield Case(f"searches/{command}-endless", limited, {MODEL, RESOURCE}, _prepared(_endless(model)))
+    for number, words in enumerate(_EMPTY):
+        yield Case(f"searches/empty-{number}", words, REFUSED, prepare, says="is empty|Got '' instead")
     for number, words in enumerate(_lacking()):
         yield Case(f"searches/words-{number}", words, REFUSED, prepare)
 

@@ -163,10 +163,13 @@ def expand(paths: str | Path | Iterable[str | Path]) -> list[Path]:
     Raises
     ------
     DataError
-        A folder contains no files, or cannot be listed.
+        A path is empty; a folder contains no files, or cannot be listed.
     """
     listed: list[Path] = []
     for path in [paths] if isinstance(paths, str | Path) else paths:
+        if path == "":
+            # As a Path it would be the current folder.
+            raise DataError("The path of an input is empty. Give a file or a folder.")
         path = Path(path)
         try:
             if not path.is_dir():

@@ -116,6 +116,8 @@ def read_model(path: str | os.PathLike[str]) -> ModelFile:
             f"{'; save it first: onnx.save(model, path).' if isinstance(path, onnx.ModelProto) else '.'}"
         )
     shown = os.fspath(path)
+    if not shown:
+        raise refusal("The path of the model is empty. Give the path of its .onnx file.")
     if "\0" in shown:
         raise refusal(f"No file {shown}: its path contains a zero byte. Check the path.")
     try:

@@ -20,10 +20,18 @@ RowsLike: TypeAlias = Array | Mapping[str, Array] | Path | Any
 
 
 def row_arrays(rows: object) -> RowsLike:
-    """Return rows as arrays, those of a file as its path, and a frame as it is."""
+    """Return rows as arrays, those of a file as its path, and a frame as it is.
+
+    Raises
+    ------
+    ParameterError
+        The path of a file is empty.
+    """
     if isinstance(rows, Mapping):
         return {name: np.asarray(array) for name, array in rows.items()}
     if isinstance(rows, str | os.PathLike):
+        if rows == "":
+            raise ParameterError("The path of rows of data is empty. Give a file, such as rows.csv.")
         return Path(rows)
     return rows if is_frame(rows) else np.asarray(rows)
 
