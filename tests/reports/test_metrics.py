@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from onnx.numpy_helper import to_array
 
 import xaionnx
 from models import planted
@@ -278,3 +279,121 @@ def test_a_record_with_nan_is_refused(linear):
     phi[1, 2] = np.nan
     with pytest.raises(DataError, match=r"sample 1 .*NaN"):
         score(linear, x, given(linear, x, phi), "deletion", target=0)
+
+
+@pytest.mark.parametrize("draws", [1, 2, 7])
+def test_the_largest_change_is_divided_once_however_many_neighbours(linear, draws):
+    x = np.full((1, 4), 5, np.float32)
+    found = score(linear, x, "input_x_gradient", "max_sensitivity", radius=0.1, neighbours="corners", draws=draws)
+    np.testing.assert_allclose(found, 0.1, rtol=1e-4)
+    each = [score(linear, x, "input_x_gradient", "max_sensitivity", draws=count)[0] for count in (draws, draws + 3)]
+    assert each[1] >= each[0]
+
+
+def test_the_better_map_has_the_better_score_whatever_the_direction(linear):
+    x = np.ones((1, 4), np.float32)
+    for metric, direction, better, worse in (("deletion", "lower", 3.75, 6.25), ("insertion", "higher", 6.25, 3.75)):
+        for phi, value in ((W, better), (W[::-1], worse)):
+            scores = xaionnx.evaluate(linear, x, given(linear, x, phi), metric)
+            assert (scores.values.tolist(), scores.direction) == ([value], direction)
+            assert f"{direction} is better" in repr(scores)
+            sign = -1 if direction == "lower" else 1
+            assert scores.gain()[0] == pytest.approx(sign * (value - scores.control.values[0]))
+
+
+def test_irof_is_the_area_over_the_curve(linear):
+    """The curve is 10, 6, 3, 1, 0 tenths, and the area below it 0.375."""
+    x, settings = np.ones((1, 4), np.float32), {"features": [0, 1, 2, 3], "baseline": 0.0, "quantity": "target"}
+    assert METRICS.find("irof").direction == "higher"
+    np.testing.assert_allclose(score(linear, x, given(linear, x, W), "irof", **settings), 0.625, rtol=1e-6)
+    np.testing.assert_allclose(score(linear, x, given(linear, x, W[::-1]), "irof", **settings), 0.375, rtol=1e-6)
+
+
+def test_random_weights_are_the_weights_of_the_file_in_another_order():
+    model = trained("mnist_cnn")
+    shuffled = randomised(model, None, 3)
+    before, after = ({one.name: to_array(one) for one in each.graph.graph.initializer} for each in (model, shuffled))
+    changed = [name for name in before if not np.array_equal(before[name], after[name])]
+    assert changed
+    for name in before:
+        assert after[name].dtype == before[name].dtype
+        np.testing.assert_array_equal(np.sort(after[name], axis=None), np.sort(before[name], axis=None))
+
+
+def test_the_first_and_the_last_score_of_a_curve_count_half():
+    """Of 3 + 3 a - b at ones, a is removed first: 5, 2, 3."""
+    model = planted.load(planted.linear([[3.0, -1.0]], [3.0]))
+    x = np.ones((1, 2), np.float32)
+    scores = xaionnx.evaluate(model, x, given(model, x, [3, -1]), "deletion", controls=())
+    assert scores.curves["target"].tolist() == [[5, 2, 3]]
+    assert scores.values.tolist() == [3]
+
+
+def test_whole_numbers_stay_whole_when_they_are_removed():
+    model = loaded(
+        "agraph (int64[N,4] x) => (float[N,1] y) { f = Cast<to=1>(x) y = MatMul(f, w) }",
+        w=np.float32([[4], [3], [2], [1]]),
+    )
+    x = np.array([[5, 3, 2, 1]], np.int64)
+    scores = xaionnx.evaluate(model, x, "feature_ablation", "deletion", controls=(), quantity="target", baseline=0)
+    assert scores.curves["target"].tolist() == [[34, 14, 5, 1, 0]]
+
+
+def test_confidence_of_a_transformer_is_that_of_its_masked_input():
+    """A map that is 0 at one pixel alone leaves all the others as they are."""
+    model, digits = trained("mnist_vit"), digits_of(3)
+    feed, output = model.input().name, model.outputs[0].name
+    top = model.run({feed: digits})[output].argmax(1)
+    maps, masked = np.ones_like(digits), digits.copy()
+    for n, digit in enumerate(digits):
+        row, column = np.unravel_index(digit[0].argmax(), digit[0].shape)
+        maps[n, 0, row, column] = masked[n, 0, row, column] = 0
+
+    def chance(x):
+        logits = model.run({feed: x})[output].astype(np.float64)
+        shares = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return (shares / shares.sum(axis=1, keepdims=True))[np.arange(3), top]
+
+    record = dataclasses.replace(xaionnx.explain(model, digits, "grad_cam", top), values=maps)
+    whole, rest = chance(digits), chance(masked)
+    found = xaionnx.evaluate(model, digits, record, "average_drop", top, controls=()).values
+    np.testing.assert_allclose(found, np.maximum(0, whole - rest) / whole, atol=1e-6)
+    gained = xaionnx.evaluate(model, digits, record, "average_gain", top, controls=()).values
+    np.testing.assert_allclose(gained, np.maximum(0, rest - whole) / (1 - whole), rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("baseline", [0.0, 1.0, -2.5])
+def test_what_is_removed_gets_the_baseline_that_is_asked_for(linear, baseline):
+    x, record = X, given(linear, X, X * W)
+    ends = {
+        metric: xaionnx.evaluate(linear, x, record, metric, baseline=baseline, controls=()).curves["target"][0]
+        for metric in ("deletion", "insertion")
+    }
+    assert ends["deletion"][[0, -1]].tolist() == [(X @ W).item(), 10 * baseline]
+    assert ends["insertion"][[0, -1]].tolist() == [10 * baseline, (X @ W).item()]
+
+
+@pytest.mark.parametrize("metric", ["deletion", "insertion"])
+def test_the_curve_is_there_and_its_area_is_the_score(metric):
+    scores = xaionnx.evaluate(trained("mnist_cnn"), digits_of(3), "grad_cam", metric, steps=9)
+    for one in (scores, scores.control):
+        area = np.trapezoid(one.curves["target"], one.curves["share"], axis=1)
+        np.testing.assert_allclose(area, one.values, rtol=1e-6)
+
+
+def test_channels_may_come_last():
+    rng = np.random.default_rng(0)
+    weights = {"k": rng.normal(size=(4, 3, 3, 3)).astype(np.float32), "w": rng.normal(size=(4, 2)).astype(np.float32)}
+    body = "c = Conv(t, k) r = Relu(c) p = GlobalAveragePool(r) f = Flatten(p) y = MatMul(f, w) }"
+    first = loaded("agraph (float[N,3,8,9] x) => (float[N,2] y) { t = Identity(x) " + body, **weights)
+    last = loaded("agraph (float[N,8,9,3] x) => (float[N,2] y) { t = Transpose<perm=[0,3,1,2]>(x) " + body, **weights)
+    x = rng.normal(size=(2, 3, 8, 9)).astype(np.float32)
+    mask = np.zeros((2, 8, 9), dtype=bool)
+    mask[:, 2:5, 3:8] = True
+    for metric in ("deletion", "insertion", "pointing_game", "relevance_mass_accuracy", "sparseness", "road"):
+        masks = {"masks": mask} if "masks" in METRICS.find(metric).needs else {}
+        found = [
+            score(model, given_x, "input_x_gradient", metric, target=1, **masks)
+            for model, given_x in ((first, x), (last, np.ascontiguousarray(x.transpose(0, 2, 3, 1))))
+        ]
+        np.testing.assert_allclose(found[1], found[0], rtol=1e-4, err_msg=metric)
