@@ -64,6 +64,7 @@ class Settings(TypedDict, total=False):
     channels: Literal["max", "sum"] | int | None
     class_maps: bool
     composite: str | Composite
+    concepts: str | None
     conditional: bool
     contrast: int | str | None
     correlated: float | None
@@ -118,6 +119,7 @@ class Settings(TypedDict, total=False):
     power: int
     precision: float
     relative: bool
+    relevances: str | None
     relu: bool
     replicates: int
     ridge: float
@@ -1641,6 +1643,21 @@ def score_cam(
         baseline=baseline,
         seed=seed,
     )
+
+
+def senn(
+    model: ModelLike,
+    x: InputLike,
+    target: TargetLike = None,
+    *,
+    concepts: str | None = None,
+    relevances: str | None = None,
+) -> Explanation:
+    """What each concept h_k of a self-explaining network adds to the score of a class c.
+
+    See :class:`~xaionnx.explainers.senn.SelfExplanation`.
+    """
+    return explain(model, x, "senn", target, concepts=concepts, relevances=relevances)
 
 
 def shapley_interactions(

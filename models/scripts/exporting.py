@@ -33,7 +33,7 @@ def export(
     path: Path,
     *,
     input_name: str,
-    output_name: str,
+    output_name: str | list[str],
     fold_batch_norm: bool = True,
     simplify: bool = False,
 ) -> None:
@@ -47,11 +47,14 @@ def export(
         A batch of 2 rows; with a single row the tracer could hard-code the batch size into reshapes.
     fold_batch_norm
         Fold normalisation into the convolution before it, as deployment exports do.
+    output_name
+        The name of the output, or those of a module that returns several.
     simplify
         Save through onnxruntime's basic optimisation level, which folds constants, merges padding into convolutions,
         and uses only standard operators.
     """
     module.eval()
+    outputs = [output_name] if isinstance(output_name, str) else output_name
     with warnings.catch_warnings():
         # The tracing exporter is deprecated, but its successor writes local paths into the file.
         warnings.simplefilter("ignore")
@@ -62,8 +65,8 @@ def export(
             dynamo=False,
             opset_version=OPSET,
             input_names=[input_name],
-            output_names=[output_name],
-            dynamic_axes={input_name: {0: "N"}, output_name: {0: "N"}},
+            output_names=outputs,
+            dynamic_axes={name: {0: "N"} for name in (input_name, *outputs)},
             training=torch.onnx.TrainingMode.EVAL if fold_batch_norm else torch.onnx.TrainingMode.PRESERVE,
         )
     if simplify:
@@ -72,8 +75,10 @@ def export(
     session = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
     with torch.no_grad():
         for batch in (example[:1], example, torch.cat([example, example[:1]])):
-            (found,) = session.run(None, {input_name: batch.numpy()})
-            np.testing.assert_allclose(found, module(batch).numpy(), rtol=1e-3, atol=1e-4)
+            expected = module(batch)
+            several = [expected] if isinstance(expected, torch.Tensor) else expected
+            for found, one in zip(session.run(None, {input_name: batch.numpy()}), several, strict=True):
+                np.testing.assert_allclose(found, one.numpy(), rtol=1e-3, atol=1e-4)
 
 
 def save_through_onnxruntime(path: Path) -> None:

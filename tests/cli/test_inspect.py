@@ -75,9 +75,11 @@ def test_facts_of_real_models(run, name):
     assert told["spec"]["guessed"] is False
     # A forest has no gradients, and finite differences of it need a step; a segmentation has no classes to compare.
     lacking = {
-        "digits_cnn": {"tree_shap"},
-        "german_credit_forest": {"exact_shapley"} | OF_PICTURES | {n for n in USUAL if needs_gradient(n)} - AT_A_LAYER,
-        "selfie_segmentation": {"causal_cam", "contrast_cam", "finer_cam", "masker", "tree_shap"},
+        "digits_cnn": {"senn", "tree_shap"},
+        "german_credit_forest": {"exact_shapley", "senn"}
+        | OF_PICTURES
+        | {n for n in USUAL if needs_gradient(n)} - AT_A_LAYER,
+        "selfie_segmentation": {"causal_cam", "contrast_cam", "finer_cam", "masker", "senn", "tree_shap"},
     }
     # What is not tried is checked by the graph.
     possible = [n for n in USUAL if n not in lacking[name]]
@@ -101,8 +103,8 @@ def test_text_lists_some_layers_or_all(run, digits):
     assert "  /1/Relu_output_0     Relu (N, 16, 8, 8)  8 x 8 over pixels 8 x 8, 16 channels; depth 17 %\n" in every
 
 
-# Of sums and trees that the graph shows.
-OF_KNOWN_FORM = {"additive_shap", "linear_shap", "tree_shap"}
+# Of sums and trees that the graph shows, and of networks whose spec names concepts.
+OF_KNOWN_FORM = {"additive_shap", "linear_shap", "senn", "tree_shap"}
 REFUSED = sorted(OF_KNOWN_FORM | {"cam"})
 
 

@@ -178,6 +178,12 @@ REFUSALS = (
         _models("volumes", "series", "recurrent", "attention", "tokens", "rows"),
     ),
     Refusal(
+        "no concepts in the model",
+        "Nothing says which outputs of .* are the concepts and the relevances",
+        frozenset({"senn"}),
+        _models("pictures", "volumes", "series", "recurrent", "attention", "tokens", "rows"),
+    ),
+    Refusal(
         "the closed form of linear models is that of sums of the inputs' elements",
         "is no linear function of the inputs: it adds",
         frozenset({"linear_shap"}),
@@ -278,9 +284,14 @@ def settings(method: str, model: Model, case: Case) -> dict[str, Any]:
     known = parameters.declared(discovery.method(method))
     chosen = dict(SETTINGS)
     if method == "extremal_masks":
-        # A mask that keeps the target shows a step that nothing reads rather than one that lowers it; of six tokens, a
-        # coarse cell covers one and a half.
-        chosen |= {"areas": 0.4, "variant": "delete", "steps": 40, "grid": 6 if case is ZOO["attention"] else 4}
+        # A mask that keeps the target shows a step that nothing reads rather than one that lowers it, and one larger
+        # than what is read covers more; of six tokens, a coarse cell covers one and a half.
+        chosen |= {
+            "areas": min(0.4, float(case.seen.mean())),
+            "variant": "delete",
+            "steps": 40,
+            "grid": 6 if case in (ZOO["attention"], ZOO[_MASKED]) else 4,
+        }
     if "features" in known:
         chosen["features"] = blocks(case, halved=method not in OF_FEW)
     if method in OF_LAYERS:

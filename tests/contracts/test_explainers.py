@@ -17,10 +17,9 @@ from xaionnx.explainers._masks.search import MaskSearch
 from xaionnx.patterns import estimate_patterns
 from xaionnx.runtime.session import Session
 
-# No model here is a forest or a sum: see tests/explainers/test_tree_shap.py and test_additive_shap.py. The contracts of
-# dependence, which explains all samples together, are in tests/explainers/test_dependence.py, and those of masker,
-# which learns what to show of one model, in tests/explainers/test_masker.py.
-APART = {"tree_shap", "linear_shap", "additive_shap", "dependence", "masker"}
+# No model here is a forest, a sum or self-explaining, dependence explains all samples together, and masker learns what
+# to show of one model: their contracts are in their own tests, such as tests/explainers/test_tree_shap.py.
+APART = {"tree_shap", "linear_shap", "additive_shap", "dependence", "masker", "senn"}
 METHODS = [name for name in discovery.methods() if name not in APART]
 WEIGHTS = np.random.default_rng(3).normal(size=(3, 3, 12, 12)).astype(np.float32)
 X = np.random.default_rng(4).normal(size=(3, 3, 12, 12)).astype(np.float32)

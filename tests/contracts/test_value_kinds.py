@@ -20,8 +20,9 @@ from xaionnx.explainers.xrai import XRAI
 from xaionnx.explanation import ValueKind
 from xaionnx.patterns import estimate_patterns
 
-# The models have no trees and are no sums, dependence explains all samples together, and masker has to learn first.
-APART = {"tree_shap", "linear_shap", "additive_shap", "dependence", "masker"}
+# The models have no trees, are no sums and do not explain themselves, dependence explains all samples together, and
+# masker has to learn first.
+APART = {"tree_shap", "linear_shap", "additive_shap", "dependence", "masker", "senn"}
 METHODS = [name for name in discovery.methods() if name not in APART]
 # The score of class 0 is 8 times the mean of what is above zero, less 4 times that of what is below; the score of
 # class 1 is 4 times the latter. One quarter of the picture is bright, one is dark, two are empty.

@@ -71,8 +71,10 @@ def slow_smooth_maximum(coarse, size, sigma):
     """Equation 7 at each position of a line with as many cells as positions."""
     found = []
     for u in range(size):
-        near = [i for i in range(size) if abs(i - u) <= np.ceil(4 / 3 * sigma)]
-        z = np.array([np.exp(-2 * max(0, abs(u - i) / sigma - 0.5) ** 2) * coarse[i] for i in near])
+        reach = int(np.ceil(4 / 3 * sigma))
+        # Cells beyond the border repeat those at it.
+        near = [(i, min(max(i, 0), size - 1)) for i in range(u - reach, u + reach + 1)]
+        z = np.array([np.exp(-2 * max(0, abs(u - i) / sigma - 0.5) ** 2) * coarse[cell] for i, cell in near])
         found.append((z * np.exp(20 * z)).sum() / np.exp(20 * z).sum())
     return np.array(found)
 
@@ -81,6 +83,23 @@ def test_the_smooth_maximum_is_that_of_the_paper():
     coarse = np.random.default_rng(1).uniform(0, 1, 11)
     found = SmoothMaximum((11,), (11,), 1.7 / 11).up(coarse[None].astype(np.float32))[0]
     assert_close(found, slow_smooth_maximum(coarse, 11, 1.7), Tolerance.SUMS)
+
+
+def test_equal_cells_make_a_mask_that_is_equal_everywhere():
+    for up in UPSAMPLINGS:
+        mask = up.up(np.full((1, *up.cells), 0.5, np.float32))
+        assert np.ptp(mask) < 1e-3, up.extent
+
+
+def test_no_position_is_preferred_for_where_it_is():
+    # What is not read is no part of the mask, neither at the border nor where positions are numbered last.
+    seen = np.zeros((1, 1, 16, 16), np.float32)
+    seen[..., 4:12, 4:12] = 1
+    model = planted.load(planted.linear(seen), axes="N C H W")
+    found = ExtremalMasks(areas=0.1, baseline=0, grid=16, sigma=0.06, jitter=0).attribute(model, np.ones_like(seen))
+    mask = found.values[0, 0]
+    assert mask[seen[0, 0] > 0].mean() > 0.3
+    assert mask[[0, 1, -2, -1]].max() < 0.01
 
 
 def test_the_ascent_of_meaningful_perturbation_is_that_of_its_objective():

@@ -18,7 +18,7 @@ WEIGHTS = {
     "scale": np.float32(255),
 }
 # Their settings, random draws by the name of the tensor, or refusals differ.
-APART = {"smooth_grad", "full_grad", "pattern_net", "pattern_attribution", "exact_shapley", "masker"}
+APART = {"smooth_grad", "full_grad", "pattern_net", "pattern_attribution", "exact_shapley", "masker", "senn"}
 ATTENTION = {"attention_relevance", "attention_rollout"}
 ROUNDED = {"rise": 5e-3, "sobol": 2e-2, "score_cam": 2e-3}
 

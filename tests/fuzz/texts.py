@@ -31,6 +31,8 @@ OUTPUT: Final[dict[str, list[str]]] = {
     "name": ['"logits"'],
     "activation": ['"logits"', '"softmax"', '"sigmoid"', '"none"'],
     "labels": [json.dumps([str(k) for k in range(10)]), '"labels.json"', "[]"],
+    "concepts": ['"concepts"', '"y"'],
+    "relevances": ['"relevances"', '""'],
     "boxes": ['"yolo_v8"', '"ssd"'],
     "blank": ["0", "9"],
 }

@@ -11,12 +11,12 @@ from tests import tiny
 from tests.tiny import normal
 from xaionnx import Model, Target, discovery
 
-# They need attention, samples with the same features, few features, patterns, a masker, trees, or sums of terms.
+# They need attention, samples with the same features, few features, patterns, a masker, concepts, trees, or sums.
 OTHERS = {
     "additive_shap", "linear_shap",
     "attention_relevance", "attention_rollout", "dependence", "exact_shapley", "masker",
     "pattern_attribution", "pattern_net",
-    "tree_shap",
+    "senn", "tree_shap",
 }  # fmt: skip
 SCORES = """c = Conv <kernel_shape = [3, 3], pads = [1, 1, 1, 1]> (x, k)
     r = Relu(c)

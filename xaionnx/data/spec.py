@@ -94,6 +94,8 @@ class InputSpec:
         perhaps with settings, as in ``yolo_v5_heads:yolov5``; recognised from the outputs if None.
     blank : int, optional
         The class of a CTC output that stands for no character; recognised from the output if None.
+    concepts, relevances : str, optional
+        Names of the output tensors of a self-explaining network with its concepts and their relevances.
     guessed : bool
         True if the spec was guessed from the model's shapes alone (`InputSpec.guess`).
 
@@ -145,6 +147,8 @@ class InputSpec:
     labels: Sequence[str] = ()
     boxes: str | None = None
     blank: int | None = None
+    concepts: str | None = None
+    relevances: str | None = None
     guessed: bool = False
 
     __repr__ = changed_repr

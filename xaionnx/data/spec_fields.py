@@ -68,7 +68,7 @@ _WHOLE: Final = {"blank": 0, "max_length": 1, "head": 1, "tail": 1, "padding": 0
 _PAIR: Final = 2
 _ALWAYS: Final = ("shift", "strip")
 _RENAMED: Final = {"channels": "channel_names"}
-_OUTPUT: Final = ("name", "activation", "labels", "boxes", "blank")
+_OUTPUT: Final = ("name", "activation", "labels", "boxes", "blank", "concepts", "relevances")
 
 
 def read_fields(path: Path) -> Document:
@@ -150,7 +150,7 @@ def checked_fields(fields: Facts) -> Document:
     for key, choices in _CHOICES.items():
         if not isinstance(fields[key], str) or fields[key] not in choices:
             _fail(key, f"one of {', '.join(repr(c) for c in choices)}", fields[key])
-    for key in ("name", "output", "boxes", "axes", "tokenizer"):
+    for key in ("name", "output", "boxes", "axes", "tokenizer", "concepts", "relevances"):
         if fields[key] is not None and not (isinstance(fields[key], str) and fields[key]):
             _fail(key, "a non-empty str or None", fields[key])
     _check_whole(fields)

@@ -12,7 +12,9 @@ from xaionnx.data.spec import InputSpec
 from xaionnx.data.storage import write_whole
 from xaionnx.typing import Entry
 
-_OUTPUT = {"output": "name", "activation": "activation", "labels": "labels", "boxes": "boxes", "blank": "blank"}
+_OUTPUT = {"output": "name"} | {
+    key: key for key in ("activation", "labels", "boxes", "blank", "concepts", "relevances")
+}
 _INPUT = {"channel_names": "channels"}
 
 

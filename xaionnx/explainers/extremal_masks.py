@@ -18,6 +18,10 @@ from xaionnx.typing import Array
 
 # The share of the weight of the area at the first step: what keeps the target then decides where the mask is.
 _FIRST: Final = 1 / 256
+# The share of the steps in which equal positions share what is wanted of them: the target alone tells them apart then.
+_SHARED: Final = 0.5
+# How far the values of equal positions lie apart, which are added up in another order.
+_EQUAL: Final = 1e-6
 
 
 def _read_areas(text: str) -> tuple[float, ...]:
@@ -31,6 +35,25 @@ def _check_areas(given: float | tuple[float, ...]) -> None:
         raise ParameterError(
             f"The 'areas' parameter of ExtremalMasks must be a number in (0, 1), or several. Got {given!r} instead."
         )
+
+
+def _wanted(mask: Array, empty: int, apart: float) -> Array:
+    """The values (P,) that a mask is to have: 0 for its ``empty`` smallest ones, 1 for the others.
+
+    Those that are not more than ``apart`` from the next one share what is wanted of them.
+
+    Examples
+    --------
+    >>> _wanted(np.array([0.5, 0.1, 0.5, 0.9]), 2, 0.0), _wanted(np.array([0.5, 0.1, 0.5, 0.9]), 2, -1.0)
+    (array([0.5, 0. , 0.5, 1. ], dtype=float32), array([0., 0., 1., 1.], dtype=float32))
+    """
+    order = np.argsort(mask, kind="stable")
+    starts = np.flatnonzero(~(np.diff(mask[order], prepend=np.nan) <= apart))
+    sizes = np.diff(starts, append=len(mask))
+    ones = np.add.reduceat((np.arange(len(mask)) >= empty).astype(np.float32), starts)
+    found = np.empty(len(mask), dtype=np.float32)
+    found[order] = np.repeat(ones / sizes, sizes)
+    return found
 
 
 @final
@@ -128,11 +151,12 @@ class ExtremalMasks(MaskSearch, GradientExplainer):
 
     def ascent(self, upsampling: Upsampling, coarse: Array, mask: Array, slope: Array, done: float) -> Array:
         flat = mask.reshape(len(mask), -1)
-        ranks = np.argsort(np.argsort(flat, axis=1, kind="stable"), axis=1, kind="stable")
-        empty = np.rint((1 - self._areas) * flat.shape[1])
-        wanted = ranks >= np.tile(empty, len(mask) // len(empty))[:, None]
+        empty = np.rint((1 - self._areas) * flat.shape[1]).astype(np.int64)
+        # Later, where a mask has to cover what the target does not depend on, equal positions must be told apart.
+        apart = _EQUAL if done < _SHARED else -1.0
+        wanted = np.stack([_wanted(one, empty[n % len(empty)], apart) for n, one in enumerate(flat)])
         weight = np.float32(self.weight * _FIRST ** (1 - done) * 2 / flat.shape[1])
-        return upsampling.back(coarse, slope - weight * (flat - wanted.astype(np.float32)).reshape(mask.shape))
+        return upsampling.back(coarse, slope - weight * (flat - wanted).reshape(mask.shape))
 
     def attribution(self, masks: Mapping[str, Array], left: Array) -> Attribution:
         means = [mask.reshape(*mask.shape[:3], -1).mean(axis=3, dtype=np.float64) for mask in masks.values()]

@@ -34,8 +34,7 @@ def _classes(term: TargetTerm, model: Model) -> Array:
         The target is not one class of each sample.
     """
     out = default_output(model)
-    single = term.indices.shape[1] == 1 and term.reference is None and bool((term.coefficients == 1).all())
-    if not single or term.tensor != out:
+    if not term.is_element or term.tensor != out:
         raise ParameterError(
             f"A masker explains one class of '{out}', and the target is {term.names[0]}. Give a class, or use a method "
             "without a masker: meaningful_perturbation, rise."

@@ -100,8 +100,7 @@ class ResolvedTargets:
 
         A logit and a log probability of one element have a probability, and a probability is its own.
         """
-        single = term.indices.shape[1] == 1 and term.reference is None and bool((term.coefficients == 1).all())
-        what = self._quantity(term) if single else "value"
+        what = self._quantity(term) if term.is_element else "value"
         if what == "probability":
             return term
         if what == "log probability":

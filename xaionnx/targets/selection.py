@@ -62,6 +62,11 @@ class TargetTerm:
 
     __repr__ = short_repr
 
+    @property
+    def is_element(self) -> bool:
+        """Whether the target is one element of the tensor for each sample, after the activation."""
+        return self.indices.shape[1] == 1 and self.reference is None and bool((self.coefficients == 1).all())
+
 
 SIMILARITY: Final = "similarity"
 """The activation of targets that compare detections."""

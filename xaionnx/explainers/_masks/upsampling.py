@@ -87,7 +87,8 @@ class SmoothMaximum(Upsampling):
 
     Unlike an interpolation it lets a mask be 1 over a whole region and 0 around it, whatever the cells are. ``sigma``
     is a share of each side, and at least half a cell. It is computed at two positions a cell along each axis, and
-    interpolated between them.
+    interpolated between them. Cells beyond the border repeat those at it: with none there, a mask of equal cells would
+    be larger at the border, and masks whose values are compared would begin there.
     """
 
     def __init__(self, extent: Sequence[int], cells: Sequence[int], sigma: float) -> None:
@@ -95,7 +96,7 @@ class SmoothMaximum(Upsampling):
         self._middle = tuple(min(size, _EACH * count) for size, count in zip(extent, cells, strict=True))
         self._finest = Linear(self.extent, self._middle, 0.0)
         rank = len(self.extent)
-        squares, number, inside = np.zeros(()), np.zeros((), np.int64), np.ones((), bool)
+        squares, number = np.zeros(()), np.zeros((), np.int64)
         for axis, (size, count) in enumerate(zip(self._middle, self.cells, strict=True)):
             wide = max(sigma * count, 0.5)
             reach = math.ceil(_REACH * wide)
@@ -104,9 +105,8 @@ class SmoothMaximum(Upsampling):
             shape = [1] * (2 * rank)
             shape[axis], shape[rank + axis] = near.shape
             squares = squares + np.square((near - at) / wide).reshape(shape)
-            inside = inside & ((near >= 0) & (near < count)).reshape(shape)
             number = number * count + np.clip(near, 0, count - 1).reshape(shape)
-        weights = np.exp(-2 * np.square(np.maximum(0, np.sqrt(squares) - 0.5))) * inside
+        weights = np.exp(-2 * np.square(np.maximum(0, np.sqrt(squares) - 0.5)))
         positions = math.prod(self._middle)
         self._weights = np.float32(weights).reshape(positions, -1)
         self._numbers = number.reshape(positions, -1)
