@@ -162,6 +162,12 @@ def _size(text: str, main: str) -> tuple[str, tuple[int, ...]]:
         ) from None
 
 
+def _file_size(file: Path) -> str:
+    """The size of a file in words: ``25 kB``, ``4.6 MB``."""
+    count = file.stat().st_size
+    return f"{count / 1e6:,.1f} MB" if count >= 1e6 else f"{max(1, round(count / 1e3))} kB"
+
+
 def _lines(made: Compiled, files: Sequence[Path], replaced: bool) -> list[str]:
     lines = [f"{made.facts['method']} of {made.facts['source']}: {made.facts['target']}"]
     width = max(len(info.name) for info in (*made.inputs, *made.outputs))
@@ -173,7 +179,7 @@ def _lines(made: Compiled, files: Sequence[Path], replaced: bool) -> list[str]:
         for name in made.fixed
     ]
     earlier = ", replacing the earlier one" if replaced else ""
-    saved = [f"  saved {file} ({file.stat().st_size / 1e6:,.1f} MB)" for file in files]
+    saved = [f"  saved {file} ({_file_size(file)})" for file in files]
     return [*lines, saved[0] + earlier, *saved[1:]]
 
 

@@ -187,6 +187,23 @@ def dots(figure):
     return [c for axes in figure.axes for c in axes.collections if isinstance(c, matplotlib.collections.PathCollection)]
 
 
+@pytest.mark.parametrize(
+    ("columns", "missing", "said"),
+    [
+        (3, False, ""),
+        (3, True, "words, or missing"),
+        (40, False, "sum of others"),
+        (40, True, "words, or missing; sum of others"),
+    ],
+)
+def test_the_legend_names_only_the_gray_dots_that_there_are(figures, columns, missing, said):
+    numbers = RNG.normal(size=(30, columns))
+    numbers[3] = np.nan if missing else numbers[3]
+    table(30, columns, numbers=numbers).plot("beeswarm")
+    told = [text.get_text() for text in figures.last().texts]
+    assert [text for text in told if "missing" in text or text == "sum of others"][-1:] == [said] * bool(said)
+
+
 def test_dots_lie_at_their_values_with_the_colour_of_the_feature(figures):
     values = np.array([[1.0, 0.1], [-2.0, 0.0], [3.0, 0.2], [0.5, 0.3]])
     numbers = np.array([[10.0, np.nan], [20.0, np.nan], [30.0, np.nan], [np.nan, np.nan]])

@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# In pixels: the size of a dot, and the width of a bin in which dots lie over each other.
+# In pixels: the size of a dot, of one of at most so few, and the width of a bin in which dots lie over each other.
 _DOT: Final = 4.2
+_LARGE_DOT: Final = 8.0
+_FEW: Final = 12
 _BIN: Final = 3.0
 
 
@@ -78,7 +80,7 @@ def _beeswarm(style: Style, table: Table, drawn: Array, top: int, coloured: bool
     charts.number_axis(style, axes, low, high)
     axes.axvline(0, color=hexadecimal(style.faint), linewidth=1, zorder=1)
     unit = (high - low) / float(axes.bbox.width)
-    heights = rows.heights
+    heights, gray = rows.heights, False
     for number, (column, centre) in enumerate(zip(columns.values, rows.centres, strict=True)):
         x = column[drawn]
         y = centre + spread(x / unit, min(heights[number], 60.0) / 2 - 5)
@@ -87,10 +89,13 @@ def _beeswarm(style: Style, table: Table, drawn: Array, top: int, coloured: bool
             numbers[drawn < len(table.numbers)] = table.numbers[
                 drawn[drawn < len(table.numbers)], columns.shown[number]
             ]
+            gray |= bool(np.isnan(numbers).any())
         _dots(style, axes, x, y, numbers)
     columns.write_means(style, figure, rows, head)
     if coloured:
-        _draw_legend(style, figure, head + rows.height + charts.FOOT + 14)
+        others = len(columns.values) > len(columns.shown)
+        words = ["words, or missing"] * gray + ["sum of others"] * others
+        _draw_legend(style, figure, head + rows.height + charts.FOOT + 14, "; ".join(words))
     return figure
 
 
@@ -121,14 +126,16 @@ def spread(x: Floats, half: float) -> Floats:
 def _dots(style: Style, axes: Axes, x: Floats, y: Floats, numbers: Floats) -> None:
     """Dots of a feature; those without a number lie under the others."""
     order = np.argsort(np.isfinite(numbers), kind="stable")
-    size = (_DOT * 72 / 120) ** 2
+    size = ((_DOT if len(x) > _FEW else _LARGE_DOT) * 72 / 120) ** 2
     axes.scatter(x[order], y[order], s=size, c=dot_colours(style, numbers)[order], linewidths=0, zorder=3)
 
 
-def _draw_legend(style: Style, figure: Figure, top: float) -> None:
-    """The legend of a feature's values, and of words and missing values."""
+def _draw_legend(style: Style, figure: Figure, top: float, plain: str) -> None:
+    """The legend of a feature's values, and of what has no colour."""
     gray = value_legend(style, figure, "feature value  low", top, 16) + 30
+    if not plain:
+        return
     legend = charts.plot(style, figure, gray, top, 12, 12)
     legend.plot([0.5], [0.5], "o", color=hexadecimal(style.plain), markersize=5)
     legend.set(xlim=(0, 1), ylim=(0, 1), xticks=[], yticks=[])
-    charts.write(style, figure, "words, or missing", gray + 18, top + 6, colour=style.faint)
+    charts.write(style, figure, plain, gray + 18, top + 6, colour=style.faint)
