@@ -13,7 +13,8 @@
     ├── DataError                   the data are refused                     exit code 4
     │   ├── InputMismatchError      an input has the wrong name, shape or type
     │   ├── PictureError            a file cannot be read as a picture
-    │   └── OutputError             the model's output contains NaN or infinity
+    │   ├── OutputError             the model's output contains NaN or infinity
+    │   └── ZeroGradientError       what is searched for has no slope to follow
     └── ResourceError               the machine cannot do it                 exit code 6
         ├── DeviceError             the requested device cannot be used
         ├── MemoryLimitError        one sample does not fit into memory
@@ -139,6 +140,10 @@ class PictureError(DataError):
 
 class OutputError(DataError):
     """The model's output contains NaN or infinity for some samples."""
+
+
+class ZeroGradientError(DataError):
+    """The gradient is 0 where a search starts, so that there is no way to follow."""
 
 
 class ResourceError(XaionnxError):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import click
 
@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from xaionnx.optimization import Counterfactual, InputSearch, RowSearch
     from xaionnx.optimization.row_space import Way
     from xaionnx.runtime.model import Model
-    from xaionnx.typing import Document
+    from xaionnx.typing import Array, Document
     from xaionnx_cli._refusals import Refusals
 
+T = TypeVar("T")
 _PICTURE: Final = ".png"
 
 
@@ -112,59 +113,93 @@ def command() -> None:
 
 def _search_rows(kind: type[RowSearch], **given: OptionValue) -> int:
     from xaionnx import parameters
-    from xaionnx.errors import DataError
     from xaionnx.optimization import Counterfactual, counterfactual
-    from xaionnx.runs.failures import OF_ROWS, translated
-    from xaionnx_cli._deadline import time_limit_between_runs
-    from xaionnx_cli._ending import kept_if_stopped, saved_in
-    from xaionnx_cli._progress import progress_bar
-    from xaionnx_cli._refusals import Refusals
 
     search = kind(**{name: given.pop(name) for name in parameters.declared(kind)})
     request = Request(**given)
     place = request.place([_PICTURE], [request.inputs, request.background])
     model = request.open()
-    name = model.input().name
-    inputs = model.read(Path(request.inputs), rows=request.rows)
-    background = model.read(Path(request.background or request.inputs)).arrays[name]
-    ways = _ways(request)
-    to = _wanted(model, request.to)
-    rows = inputs.arrays[name]
-    names = [Path(one).name for one in inputs.names] or [f"row {n}" for n in range(len(rows))]
-    found: dict[str, Counterfactual] = {}
-    refused = Refusals("rows")
+    rows, names, refused = _read(model, request.inputs, request.rows)
+    # Rows that cannot be read are no data either; a background of its own is read as a whole.
+    background = request.background and model.read(Path(request.background)).arrays[model.input().name]
+    if background is None:
+        background, _, _ = _read(model, request.inputs, None)
+    ways, to = _ways(request), _wanted(model, request.to)
+
+    def search_one(n: int) -> Counterfactual:
+        found = counterfactual(
+            model,
+            rows[n : n + 1],
+            search,
+            to=to,
+            background=background,
+            immutable=request.immutable,
+            ways=ways,
+        )
+        assert isinstance(found, Counterfactual)
+        return found
+
+    def conclude(found: Mapping[int, Counterfactual], complete: bool) -> list[Path]:
+        return _conclude_rows(
+            request, place, {n: (names[n], one) for n, one in found.items()}, refused, complete=complete
+        )
+
+    return _search_each(request, names, refused, search_one, conclude)
+
+
+def _read(model: Model, file: str, rows: RowNumbers | None) -> tuple[Array, list[str], Refusals]:
+    """Return the inputs (N, ...) of a file that can be read, their names, and those that cannot."""
+    from xaionnx_cli._refusals import Refusals
+
+    inputs = model.read(Path(file), rows=rows, partial=True)
+    found = inputs.arrays[model.input().name]
+    refused = Refusals("inputs")
+    for one in inputs.refused:
+        refused.add(one.path.name, one.row, one.error)
+    return found, [Path(name).name for name in inputs.names] or [f"row {n}" for n in range(len(found))], refused
+
+
+def _search_each(
+    request: SearchRequest,
+    names: Sequence[str],
+    refused: Refusals,
+    search_one: Callable[[int], T],
+    conclude: Callable[[Mapping[int, T], bool], list[Path]],
+) -> int:
+    """Search for each input by itself, conclude with what was found, also if it is stopped, and return the exit code.
+
+    Raises
+    ------
+    XaionnxError
+        There is one input, or the first would not be the only one to meet this.
+    """
+    from xaionnx.errors import DataError
+    from xaionnx.runs.failures import OF_ROWS, translated
+    from xaionnx_cli._deadline import time_limit_between_runs
+    from xaionnx_cli._ending import kept_if_stopped, saved_in
+    from xaionnx_cli._progress import progress_bar
+
+    found: dict[int, T] = {}
 
     def report_stopped() -> str:
         if not found:
             return ""
-        written = _conclude_rows(request, place, found, refused, complete=False)
-        return f"{len(found)} of {len(rows)} rows are done{saved_in(written)}"
+        return f"{len(found)} of {len(names)} inputs are done{saved_in(conclude(found, False))}"
 
     with (
         kept_if_stopped(report_stopped),
         progress_bar() as bar,
         time_limit_between_runs(request.timeout, "A search", bar),
     ):
-        for n, row in enumerate(names):
+        for n, name in enumerate(names):
             try:
-                one = counterfactual(
-                    model,
-                    rows[n : n + 1],
-                    search,
-                    to=to,
-                    background=background,
-                    immutable=request.immutable,
-                    ways=ways,
-                )
+                found[n] = search_one(n)
             except OF_ROWS as error:
-                if len(rows) == 1 or not (found or isinstance(error, DataError | MemoryError)):
+                if len(names) == 1 or not (found or isinstance(error, DataError | MemoryError)):
                     # All others would fail for this reason.
                     raise
-                refused.add(row, None, translated(error))
-            else:
-                assert isinstance(one, Counterfactual)
-                found[row] = one
-    _conclude_rows(request, place, found, refused, complete=True)
+                refused.add(name, None, translated(error))
+    conclude(found, True)
     return refused.exit_code(len(found))
 
 
@@ -181,21 +216,27 @@ def _ways(request: Request) -> dict[str, Way]:
 
 
 def _conclude_rows(
-    request: Request, place: Path | None, found: Mapping[str, Counterfactual], refused: Refusals, *, complete: bool
+    request: Request,
+    place: Path | None,
+    found: Mapping[int, tuple[str, Counterfactual]],
+    refused: Refusals,
+    *,
+    complete: bool,
 ) -> list[Path]:
     """Draw and print what was found for each row, and return the files that were written."""
 
     def draw(at: Path) -> None:
         from xaionnx.render import changes, save
 
-        save(changes([*found.values()], [*found], request.to), at)
+        names, every = zip(*found.values(), strict=True)
+        save(changes(every, names, request.to), at)
 
     document = {
         "complete": complete,
-        "results": [{"input": row, **one.to_dict()} for row, one in found.items()],
+        "results": [{"input": row, **one.to_dict()} for row, one in found.values()],
         "refused": refused.entries,
     }
-    lines = [line for row, one in found.items() for line in _lines(row, request.to, one)]
+    lines = [line for row, one in found.values() for line in _lines(row, request.to, one)]
     notes = refused.lines(len(found))
     return _conclude(request, [(place, draw)] if place is not None and found else [], document, lines, notes)
 
@@ -228,30 +269,38 @@ def _conclude(
 def _search_inputs(kind: type[InputSearch], **given: OptionValue) -> int:
     from xaionnx import parameters
     from xaionnx.optimization import Contrast, counterfactual
-    from xaionnx.render import contrasts, save
-    from xaionnx_cli._deadline import time_limit_between_runs
-    from xaionnx_cli._progress import progress_bar
 
     search = kind(**{name: given.pop(name) for name in parameters.declared(kind)})
     request = InputRequest(**given)
     place = request.place([_PICTURE], [request.inputs, request.distractor])
     model = request.open()
-    inputs = model.read(Path(request.inputs), rows=request.rows)
-    x = inputs.arrays[model.input().name]
-    other = None
-    if request.distractor is not None:
-        other = model.read(Path(request.distractor)).arrays[model.input().name]
+    x, names, refused = _read(model, request.inputs, request.rows)
+    other = request.distractor and model.read(Path(request.distractor)).arrays[model.input().name]
     to = None if request.to is None else _wanted(model, request.to)
-    with progress_bar() as bar, time_limit_between_runs(request.timeout, "A search", bar):
-        found = counterfactual(model, x, search, to=to, distractor=other)
-    every = [one for one in (found if isinstance(found, list) else [found]) if isinstance(one, Contrast)]
-    names = [Path(one).name for one in inputs.names] or [f"input {n}" for n in range(len(x))]
-    own = [names[int(str(one.provenance["input"]))] for one in every]
-    documents = [{"input": n, **one.to_dict()} for n, one in zip(own, every, strict=True)]
-    lines = [f"{n}: {line}" for n, one in zip(own, every, strict=True) for line in str(one).split("\n")]
-    files = [] if place is None else [(place, lambda at: save(contrasts(every, names), at))]
-    _conclude(request, files, {"complete": True, "results": documents}, lines)
-    return 0
+
+    def search_one(n: int) -> list[Contrast]:
+        found = counterfactual(model, x[n : n + 1], search, to=to, distractor=other)
+        each = [one for one in (found if isinstance(found, list) else [found]) if isinstance(one, Contrast)]
+        return [replace(one, provenance={**one.provenance, "input": n}) for one in each]
+
+    def conclude(found: Mapping[int, list[Contrast]], complete: bool) -> list[Path]:
+        every = [(names[n], one) for n, each in found.items() for one in each]
+        document = {
+            "complete": complete,
+            "results": [{"input": name, **one.to_dict()} for name, one in every],
+            "refused": refused.entries,
+        }
+        lines = [f"{name}: {line}" for name, one in every for line in str(one).split("\n")]
+
+        def draw(at: Path) -> None:
+            from xaionnx.render import contrasts, save
+
+            save(contrasts([one for _, one in every], names), at)
+
+        files = [(place, draw)] if place is not None and every else []
+        return _conclude(request, files, document, lines, refused.lines(len(found)))
+
+    return _search_each(request, names, refused, search_one, conclude)
 
 
 def _wanted(model: Model, to: str) -> str | float | int:

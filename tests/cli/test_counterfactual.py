@@ -94,3 +94,54 @@ def test_cells_need_another_picture(run, digits):
     found = run("counterfactual", "goyal", "models/mnist_cnn.onnx", digits[0])
     assert found.exit_code != 0
     assert "--distractor" in found.stderr
+
+
+def table_with(tmp_path, line, change):
+    """Three rows of the loans, one cell of which is changed."""
+    from pathlib import Path
+
+    lines = Path(LOANS[1]).read_text(encoding="utf-8").splitlines()[:4]
+    cells = lines[line].split(",")
+    cells[1] = change
+    lines[line] = ",".join(cells)
+    place = tmp_path / "loans.csv"
+    place.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return place
+
+
+@pytest.mark.parametrize("search", ["wachter", "adversarial_distance"])
+def test_a_cell_that_cannot_be_read_costs_its_row_alone(run, tmp_path, search):
+    place = table_with(tmp_path, 2, "many")
+    words = ("--to", "good") if search == "wachter" else ()
+    more = ("--background", LOANS[1]) if search == "wachter" else ()
+    found = run("counterfactual", search, LOANS[0], place, *words, *more, "--json")
+    assert found.exit_code == 4, found.stderr
+    document = json.loads(found.stdout)
+    assert [one["input"] for one in document["results"]] == ["loans.csv[0]", "loans.csv[2]"]
+    (refused,) = document["refused"]
+    assert "many" in refused["message"]
+    assert "1 of 3 inputs refused" in found.stderr
+
+
+def test_what_is_found_is_kept_when_a_search_of_pictures_is_stopped(run, tmp_path, digits, monkeypatch):
+    from xaionnx.optimization.counterfactuals.adversarial_distance import AdversarialDistance
+
+    whole, calls = AdversarialDistance.search, []
+
+    def once(self, problem):
+        calls.append(problem)
+        if len(calls) > 1:
+            raise KeyboardInterrupt
+        return whole(self, problem)
+
+    monkeypatch.setattr(AdversarialDistance, "search", once)
+    place = tmp_path / "sheet.png"
+    found = run(
+        "counterfactual", "adversarial_distance", "models/mnist_cnn.onnx", digits[0].parent, "-o", place, "--json"
+    )
+    assert found.exit_code == 130
+    assert "1 of 2 inputs are done" in found.stderr
+    document = json.loads(found.stdout)
+    assert not document["complete"]
+    assert len(document["results"]) == 1
+    assert place.stat().st_size > 0

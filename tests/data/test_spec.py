@@ -69,12 +69,14 @@ def test_integer_tensors_are_refused_where_they_would_be_rounded():
     pictures = noise((1, 4, 4, 3))
     assert np.array_equal(InputSpec(layout="NHWC").to_tensor(pictures, np.uint8), pictures)
     assert InputSpec(mean=128).to_tensor(pictures, np.int8).min() >= -128
-    for spec, dtype in ((InputSpec(scale=255), np.int64), (InputSpec(mean=1), np.uint8)):
+    refusals = ((InputSpec(scale=255), np.int64, "0", "255"), (InputSpec(mean=(1, 2, 1)), np.uint8, "1, 2, 1", "1"))
+    for spec, dtype, mean, scale in refusals:
         with pytest.raises(ParameterError) as refused:
             spec.to_tensor(pictures, dtype)
         assert str(refused.value) == (
-            f"The pixels scaled by mean and scale cannot be represented in {np.dtype(dtype)} without rounding. "
-            "Set 'mean' and 'scale' to whole numbers that fit, or use a float type."
+            f"Pixels, less the mean {mean} and divided by the scale {scale}, are not whole numbers that fit "
+            f"{np.dtype(dtype)}, which the input holds. Give the 'mean' and 'scale' that the model was trained with, "
+            "in its .toml file; without one they are guessed from the type and the metadata of the model."
         )
 
 

@@ -6,7 +6,7 @@ import pytest
 from models import planted
 from tests.tiny import loaded, trained
 from xaionnx import Model
-from xaionnx.errors import ParameterError, UnsupportedModelError
+from xaionnx.errors import DataError, OutputError, ParameterError, UnsupportedModelError
 from xaionnx.optimization import counterfactual
 from xaionnx.optimization.counterfactuals.cem import Cem
 from xaionnx.optimization.counterfactuals.goyal import Goyal
@@ -246,3 +246,28 @@ def test_trees_have_no_gradient_to_follow():
     for search in ("cem", "adversarial_distance"):
         with pytest.raises(UnsupportedModelError, match="no gradient"):
             counterfactual(model, rows, search)
+
+
+@pytest.mark.parametrize("search", ["cem", "adversarial_distance"])
+def test_what_is_not_finite_is_refused(search):
+    model = two_classes([1.0, 2.0], 0.5)
+    with pytest.raises(DataError, match="has NaN or infinity"):
+        counterfactual(model, np.float32([[np.nan, 1]]), search)
+    root = loaded("g (float[N,2] x) => (float[N,2] z) { z = Sqrt(x) }")
+    with pytest.raises(OutputError, match="returns NaN or infinity"):
+        counterfactual(root, np.float32([[-1, 1]]), search)
+
+
+def test_no_input_has_no_distance():
+    """At a weight of 1e-9 nothing is added."""
+    model, x = two_classes([1.0, 1.0], 5.0), np.ones((1, 2), np.float32)
+    found = counterfactual(model, x, "cem", pertinent="negative", c=1e-9, searches=1, steps=2)
+    assert (found.valid, found.distance) == (False, np.inf)
+
+
+@pytest.mark.parametrize(("wanted", "words"), [({}, "the other picture is one too"), ({"to": "4"}, "the wanted class")])
+def test_two_pictures_of_one_class_have_no_cells_to_change(wanted, words):
+    pictures, labels = digits()
+    fours = np.flatnonzero(labels == 4)
+    with pytest.raises(DataError, match=f"is 4 already, and .*{words}"):
+        counterfactual(trained("mnist_cnn"), pictures[fours[0]], "goyal", distractor=pictures[fours[1]], **wanted)

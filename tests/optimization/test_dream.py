@@ -6,7 +6,7 @@ from PIL import Image
 
 import xaionnx
 from tests.tiny import trained
-from xaionnx.errors import DataError, OutputError, ParameterError
+from xaionnx.errors import DataError, OutputError, ParameterError, ZeroGradientError
 from xaionnx.optimization.deep_dream import _Tiles
 from xaionnx.optimization.objectives.layer import Layer
 from xaionnx.optimization.scene import Scene
@@ -95,7 +95,10 @@ def test_what_does_not_fit_is_refused(tmp_path):
         xaionnx.dream(trained("mnist_cnn"), tmp_path / "no.png", layer=LAYER)
 
 
-@pytest.mark.parametrize(("weight", "words"), [(0.0, "is 0 at the photograph"), (float("nan"), "NaN or infinity")])
-def test_an_objective_without_a_slope_is_no_dream(weight, words):
-    with pytest.raises(OutputError, match=words):
+@pytest.mark.parametrize(
+    ("weight", "error", "words"),
+    [(0.0, ZeroGradientError, "is 0 at the photograph"), (float("nan"), OutputError, "NaN or infinity")],
+)
+def test_an_objective_without_a_slope_is_no_dream(weight, error, words):
+    with pytest.raises(error, match=words):
         xaionnx.dream(trained("mnist_cnn"), photo(), weight * Layer(layer=LAYER), octaves=2, steps=1)

@@ -6,10 +6,10 @@ import onnx.parser
 import pytest
 from scipy import ndimage, optimize
 
-from tests.tiny import trained
+from tests.tiny import loaded, trained
 from tests.tolerances import Tolerance, assert_close
 from xaionnx import Model
-from xaionnx.errors import OutputError, ParameterError, UnknownNameError, UnsupportedModelError
+from xaionnx.errors import OutputError, ParameterError, UnknownNameError, UnsupportedModelError, ZeroGradientError
 from xaionnx.optimisers import SHORT_OPTIMISERS
 from xaionnx.optimisers.adam import Adam
 from xaionnx.optimisers.fista import Fista
@@ -316,6 +316,21 @@ def test_lbfgs_treats_each_problem_by_itself():
         np.testing.assert_allclose(together[n : n + 1], alone, rtol=1e-12)
 
 
+def test_lbfgs_ends_where_neither_its_pairs_nor_the_gradient_lead_uphill():
+    """-max(x'Ax, 1), with a slope on the plateau too: each way is tried once, and then no other step is taken."""
+    x, curvature, state, tried = np.array([[3.0, 1.0], [0.1, 0.1]]), np.array([1.0, 4.0]), {}, []
+    for _ in range(150):
+        x = x + Lbfgs().step(state, -2 * curvature * x, -np.maximum((curvature * x * x).sum(1), 1))
+        tried.append(x)
+    assert state["ended"].all()
+    # The first got to the plateau by its pairs, and the second began on it.
+    values = [-np.maximum((curvature * one * one).sum(1), 1) for one in tried]
+    np.testing.assert_array_equal(values[-1], -1)
+    last = [max(n for n in range(149) if (tried[n] != tried[-1])[k].any()) for k in range(2)]
+    # A length of 1 is halved 34 times to 1e-10.
+    assert last[1] < 40 < last[0] < 110
+
+
 def test_lbfgs_needs_values():
     with pytest.raises(ParameterError, match="compares values"):
         Lbfgs().step({}, np.ones((1, 2)))
@@ -373,5 +388,17 @@ def test_models_that_read_no_pictures_are_refused():
 def test_a_unit_without_gradient_is_said():
     """The first layer's bias may keep a unit silent for every gray picture: then nothing points uphill."""
     silent = Channel(layer=LAYER, channel=0) * 0.0
-    with pytest.raises(OutputError, match="is 0 at the start"):
+    with pytest.raises(ZeroGradientError, match="is 0 at the start"):
         Search(steps=1).run(trained("mnist_cnn"), silent)
+
+
+def test_a_gradient_that_is_nan_on_the_way_names_the_step():
+    """sqrt(1 - mean): the first step goes beyond the end of its range."""
+    model = loaded(
+        """g (float[N, 1, 8, 8] x) => (float[N, 2] y) <float end = {0.52}> {
+        m = GlobalAveragePool(x)  d = Sub(end, m)  r = Sqrt(d)  n = Neg(r)  a = Flatten(n)
+        y = Concat<axis = 1>(a, a) }"""
+    )
+    search = Search(steps=5, parametrisation="pixels", optimiser="ascent:50", jitter=0, zoom=1, rotation=0)
+    with pytest.raises(OutputError, match="NaN or infinity at step 2"):
+        search.run(model, ClassScore(label=0))

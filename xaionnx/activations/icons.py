@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from xaionnx.errors import OutputError
+from xaionnx.errors import ZeroGradientError
 from xaionnx.optimization import Search
 from xaionnx.optimization.objectives.direction import Direction
 from xaionnx.runtime.model import Model
@@ -20,7 +20,7 @@ def icon(model: Model, layer: str, direction: Array, search: Search) -> NDArray[
     """
     try:
         found = search.run(model, Direction(layer=layer, weights=direction))
-    except OutputError:
+    except ZeroGradientError:
         return None
     return np.asarray(found.pictures[0])
 

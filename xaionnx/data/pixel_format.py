@@ -74,7 +74,7 @@ class PixelFormat:
                 )
         # Pixels have only 256 values: compute each once in float64 and round it to the dtype once.
         steps = np.arange(256, dtype=np.float64)[:, None]
-        table = _cast((steps - np.array(self.mean)) / np.array(self.scale), np.dtype(dtype))
+        table = _cast(steps, np.array(self.mean), np.array(self.scale), np.dtype(dtype))
         shape = (len(fitted), *((self.channels, *first[:2]) if self.layout == "NCHW" else (*first[:2], self.channels)))
         tensor = np.empty(shape, table.dtype)
         planes = np.moveaxis(tensor, self.channel_axis, 3)
@@ -134,7 +134,8 @@ class PixelFormat:
         return rgb[..., ::-1] if self.color == "BGR" else rgb
 
 
-def _cast(values: NDArray[np.float64], dtype: DType) -> Array:
+def _cast(pixels: Array, mean: Array, scale: Array, dtype: DType) -> Array:
+    values = np.asarray((pixels - mean) / scale)
     if np.issubdtype(dtype, np.floating):
         return values.astype(dtype)
     if not np.issubdtype(dtype, np.integer):
@@ -145,7 +146,14 @@ def _cast(values: NDArray[np.float64], dtype: DType) -> Array:
     whole = np.array_equal(np.rint(values), values)
     if not whole or values.min() < limits.min or values.max() > limits.max:
         raise ParameterError(
-            f"The pixels scaled by mean and scale cannot be represented in {dtype} without rounding. "
-            "Set 'mean' and 'scale' to whole numbers that fit, or use a float type."
+            f"Pixels, less the mean {_listed(mean)} and divided by the scale {_listed(scale)}, are not whole numbers "
+            f"that fit {dtype}, which the input holds. Give the 'mean' and 'scale' that the model was trained with, in "
+            "its .toml file; without one they are guessed from the type and the metadata of the model."
         )
     return values.astype(dtype)
+
+
+def _listed(numbers: Array) -> str:
+    """One number for all channels, or one each."""
+    each = numbers.reshape(-1).tolist()
+    return ", ".join(f"{number:g}" for number in (each[:1] if len(set(each)) == 1 else each))

@@ -25,8 +25,9 @@ class Lbfgs(Optimiser):
     """Steps along H g, where H is the inverse curvature of the last pairs of changes s and differences of gradients y.
 
     Each call is one evaluation: a step that gains less than 1e-4 of its slope is halved, and the gradient there is not
-    used. All B problems step beside each other, each with its own H and size, and the state is arrays, so that a search
-    may stop and go on. H begins as ``s.y / y.y`` of the newest pair.
+    used. Where no share of a step gains, its pairs are forgotten, and the gradient itself is followed; where no share
+    of that does either, the problem stays as it is. All B problems step beside each other, each with its own H and
+    size, and the state is arrays, so that a search may stop and go on. H begins as ``s.y / y.y`` of the newest pair.
 
     References
     ----------
@@ -53,6 +54,7 @@ class Lbfgs(Optimiser):
                 "slope": slope,
                 "direction": slope / length[:, None],
                 "size": np.ones(len(slope)),
+                "ended": np.zeros(len(slope), dtype=bool),
                 "changes": np.zeros((self.pairs, *slope.shape)),
                 "differences": np.zeros((self.pairs, *slope.shape)),
             }
@@ -62,11 +64,18 @@ class Lbfgs(Optimiser):
         self._keep(state, size[:, None] * before, slope, gained)
         new = np.where(gained, 1.0, size / 2)
         gone = ~gained & (new < _LEAST)
+        plain = ~np.any(_dot(state["changes"], state["changes"]) > 0, axis=0)
+        state["ended"] = state["ended"] | (gone & plain)
+        for name in ("changes", "differences"):
+            state[name] = np.where(gone[:, None], 0.0, state[name])
         ahead = self._direction(state)
         ahead = np.where((_dot(ahead, state["slope"]) > 0)[:, None], ahead, state["slope"])
+        # Without pairs the curvature is not known: the length is 1, as that of the first step.
+        length = np.maximum(np.linalg.norm(state["slope"], axis=1), 1e-30)
+        ahead = np.where(gone[:, None], state["slope"] / length[:, None], ahead)
         state["value"] = np.where(gained, value, state["value"])
-        state["direction"] = np.where(gained[:, None], ahead, before)
-        state["size"] = np.where(gone, 0.0, new)
+        state["direction"] = np.where((gained | gone)[:, None], ahead, before)
+        state["size"] = np.where(state["ended"], 0.0, np.where(gone, 1.0, new))
         # A step that was not taken is taken back.
         change = state["size"][:, None] * state["direction"] - np.where(gained, 0.0, size)[:, None] * before
         return np.asarray(change.reshape(gradient.shape), dtype=gradient.dtype)

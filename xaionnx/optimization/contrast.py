@@ -43,7 +43,7 @@ class Contrast:
     valid : bool
         Whether the model itself gives the wanted answer.
     distance : float
-        As ``measure`` says.
+        As ``measure`` says; infinity where none was found.
     measure : str
     score : float
         The output of the wanted class less the highest other one, at ``found``.

@@ -13,7 +13,7 @@ from PIL import Image
 
 from xaionnx import parameters
 from xaionnx.data.images import picture_of, read_picture
-from xaionnx.errors import DataError, OutputError, ParameterError
+from xaionnx.errors import DataError, OutputError, ParameterError, ZeroGradientError
 from xaionnx.optimization.objective import OBJECTIVES, Objective
 from xaionnx.optimization.scene import Scene
 from xaionnx.optimization.search import blurred
@@ -100,7 +100,9 @@ class Dream:
         ParameterError
             The smallest size is less than 16 pixels wide or high.
         OutputError
-            The gradient is 0 in all sizes, or not finite.
+            The gradient is not finite.
+        ZeroGradientError
+            The gradient is 0 in all sizes.
         """
         began = time.perf_counter()
         scene = Scene.of(model, objective, 1)
@@ -127,7 +129,7 @@ class Dream:
                 picture = np.clip(picture + np.float32(self.rate / max(np.abs(slope).mean(), 1e-30)) * slope, 0, 1)
             added = picture - base
         if not has_slope:
-            raise OutputError(
+            raise ZeroGradientError(
                 f"The gradient of {objective} is 0 at the photograph, where it is silent. Name another layer or unit."
             )
         other = [np.random.default_rng([self.seed, _JUDGEMENT, number]) for number in range(_UNSEEN)]

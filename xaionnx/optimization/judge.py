@@ -7,7 +7,7 @@ from typing import Final, final
 import numpy as np
 
 from xaionnx.autodiff import gradient
-from xaionnx.errors import ParameterError, UnknownNameError, UnsupportedModelError
+from xaionnx.errors import DataError, OutputError, ParameterError, UnknownNameError, UnsupportedModelError
 from xaionnx.runtime import progress
 from xaionnx.runtime.model import Model
 from xaionnx.typing import Array, Feeds
@@ -49,6 +49,8 @@ class Judge:
         There is no such class.
     UnsupportedModelError
         The model does not read floats alone, or does not return classes or a number.
+    DataError
+        The input, or what the model returns for it, has NaN or infinity, from which nothing is far or near.
     """
 
     def __init__(self, model: Model, row: Array, to: int | str | float | None, keep: bool = False) -> None:
@@ -62,9 +64,15 @@ class Judge:
         self.of_rows = len(info.shape) == 2
         self.evaluations = 0
         self.differentiable = True
+        if not np.isfinite(row).all():
+            raise DataError(
+                f"Input '{info.name}' has NaN or infinity, from which no change has a size. Fill missing values first."
+            )
         found = self._outputs(row[None])
         if found.ndim != 2:
             raise UnsupportedModelError(f"Output '{output.name}' of {model.name} is {found.shape}, not (N, K).")
+        if not np.isfinite(found).all():
+            raise OutputError(f"{model.name} returns NaN or infinity for the input, which is no answer to change.")
         self._classes = found.shape[1]
         self.own = int(found[0].argmax()) if self._classes > 1 else -1
         self._class, self._value, self._sign = -1, 0.0, 1.0

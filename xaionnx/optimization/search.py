@@ -11,7 +11,7 @@ import numpy as np
 
 from xaionnx import parameters
 from xaionnx.data.inputs import Given
-from xaionnx.errors import OutputError
+from xaionnx.errors import OutputError, ZeroGradientError
 from xaionnx.optimisers import OPTIMISERS, SHORT_OPTIMISERS, Optimiser
 from xaionnx.optimization.objective import OBJECTIVES, Objective
 from xaionnx.optimization.parametrisation import PARAMETRISATIONS, SHORT_PARAMETRISATIONS, Parametrisation
@@ -137,7 +137,9 @@ class Search:
         UnsupportedModelError
             The model does not read pictures as floats, or has other inputs.
         OutputError
-            The gradient is 0 or not finite at the start.
+            The gradient is not finite.
+        ZeroGradientError
+            The gradient is 0 at the start.
         ParameterError
             The earlier result is one of another search.
         SearchInterrupted
@@ -188,9 +190,9 @@ class Search:
         found = [scene.gradient(view, pictures) for view in self._views(scene, step, optimiser.compares)]
         value = np.mean([one for one, _ in found], axis=0)
         slope = np.mean([one for _, one in found], axis=0) if len(found) > 1 else found[0][1]
-        if not now.trace:
-            _check_slope(slope, objective)
-        length = np.maximum(np.linalg.norm(slope.reshape(self.count, -1), axis=1), 1e-30)
+        length = np.linalg.norm(slope.reshape(self.count, -1), axis=1)
+        _check_length(length, objective, step)
+        length = np.maximum(length, 1e-30)
         scale = length if now.scale is None or not optimiser.compares else now.scale
         slope = slope / scale.reshape(-1, 1, 1, 1)
         gain = value / scale
@@ -308,11 +310,14 @@ def visualize(
         return search.run(opened, -chosen if negative else chosen, start, resume)
 
 
-def _check_slope(slope: Array, objective: Objective) -> None:
-    if not np.isfinite(slope).all():
-        raise OutputError(f"The gradient of {objective} is NaN or infinity at the start. Start from another seed.")
-    if not slope.reshape(len(slope), -1).any(axis=1).all():
+def _check_length(length: Array, objective: Objective, step: int) -> None:
+    """Refuse lengths (B,) of gradients that no step can follow; a unit may fall silent on the way."""
+    if not np.isfinite(length).all():
         raise OutputError(
+            f"The gradient of {objective} is NaN or infinity at step {step + 1}. Start from another seed."
+        )
+    if step == 0 and not length.all():
+        raise ZeroGradientError(
             f"The gradient of {objective} is 0 at the start, where it is silent. Start from another seed or a photo."
         )
 

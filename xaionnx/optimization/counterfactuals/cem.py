@@ -83,12 +83,11 @@ class Cem(InputSearch):
             if penalty < least:
                 best, least = found, penalty
             passed, c = c, (failed + c) / 2
-        moved = np.zeros(1) if best is None else np.abs(best - space.start)
         return problem.contrast(
             kind,
             None if best is None else best.astype(problem.x.dtype),
             judge,
-            float(moved.sum()),
+            np.inf if best is None else float(np.abs(best - space.start).sum()),
             "sum of what was added" if kind == _NEGATIVE else "sum of what is kept",
         )
 

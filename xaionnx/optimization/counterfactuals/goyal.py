@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, final
 import numpy as np
 
 from xaionnx.data.display import as_picture
-from xaionnx.errors import UnsupportedModelError
+from xaionnx.errors import DataError, UnsupportedModelError
 from xaionnx.layers.default_layer import default_layer
 from xaionnx.layers.layer import Layer, check_layer, layer_name
 from xaionnx.optimization.contrast import Contrast, InputSearch, Problem
@@ -59,6 +59,12 @@ class Goyal(InputSearch):
         model, other = problem.model, problem.distractor.array
         theirs = Judge(model, other, None, keep=True) if problem.to is None else None
         judge = Judge(head.model, head.query, problem.to if theirs is None else theirs.own)
+        if judge.valid(head.query[None])[0]:
+            said = "the other picture is one too" if theirs is not None else "that is the wanted class"
+            raise DataError(
+                f"The picture is {judge.words(head.query)} already, and {said}: no cell has to change. Give a picture "
+                "of another class as 'distractor'."
+            )
         before = problem.judge(judge.own, keep=True)
         cells = self.cells(head, judge)
         edited = head.pasted(cells)
