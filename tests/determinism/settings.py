@@ -53,6 +53,7 @@ MODELS = ("table", "picture", "pooled picture", "series", "transformer")
 TREES = "trees"
 SUMS = ("linear", "sum of columns")
 _OF_SUMS = ("linear_shap", "additive_shap")
+_OF_CONCEPTS = "self-explaining"
 # Of all samples together: their order and company are part of the question.
 _TOGETHER = ("dependence",)
 # Scores by a metric are written as this and its name; that of sufficiency compares the samples of a batch.
@@ -64,6 +65,7 @@ _FILES = {
     TREES: "german_credit_forest",
     "picture": "mnist_cnn",
     "transformer": "mnist_vit",
+    _OF_CONCEPTS: "mnist_senn",
 }
 # Methods with options by which they work in another way.
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -139,6 +141,7 @@ def loaded(name: str, batch_size: int | None = 64, threads: int = 1) -> Model:
         TREES: "german_credit_forest",
         "picture": "mnist_cnn",
         "transformer": "mnist_vit",
+        _OF_CONCEPTS: "mnist_senn",
     }[name]
     return Model.load(ROOT / "models" / f"{file}.onnx", **options)
 
@@ -186,6 +189,8 @@ def models_of(method: str) -> tuple[str, ...]:
         return _METRIC_MODELS
     if method in _OF_SUMS:
         return SUMS
+    if method == "senn":
+        return (_OF_CONCEPTS,)
     if method in _TOGETHER:
         return ("table", "linear")
     return (*MODELS, TREES) if "tree_shap" in method else MODELS
