@@ -16,6 +16,12 @@ GAP: Final = 0.05
 """Largest acceptable completeness gap, as a share of the change. Integrated gradients count as converged within 5 %:
 Sundararajan, Taly and Yan, Axiomatic attribution for deep networks, ICML 2017, arXiv:1703.01365, section 5."""
 
+REMOVED: Final = 0.05
+"""Smallest share of a target that removal takes away, for masks that search for what takes it away or keeps it."""
+
+AREA: Final = 0.1
+"""Largest acceptable distance of a mask's area from the one that was asked for."""
+
 LOST: Final = 0.5
 """Largest acceptable share of a score absorbed by biases and stabilisers: above it values explain less than half."""
 
@@ -471,6 +477,36 @@ def _noise(one: Explanation) -> Iterator[Caveat]:
     yield Caveat(finding, f"{advice}." if advice else "Take more evaluations, or fewer features.")
 
 
+def _stays(explanation: Explanation) -> Array:
+    """Where what removal puts in has the target of a mask, too."""
+    start = explanation.baseline_prediction
+    if start is None or ("left" not in explanation.diagnostics and "left" not in explanation.maps):
+        return np.zeros(_shape(explanation), bool)
+    before, after = (_by_cell(explanation, array) for array in (explanation.prediction, start))
+    return np.asarray(before - after < REMOVED * np.maximum(np.abs(before), np.abs(after))) & ~_is_zero(explanation)
+
+
+def _still_there(one: Explanation) -> Iterator[Caveat]:
+    before, after = float(np.ravel(one.prediction)[0]), float(np.ravel(one.baseline_prediction)[0])
+    yield Caveat(
+        f"There is no region whose removal takes the target away: it is {after:.4g} with everything removed, and "
+        f"{before:.4g} here.",
+        "Choose another baseline, or another target.",
+    )
+
+
+def _misses_area(explanation: Explanation) -> Array:
+    return np.asarray((_numbers(explanation, "area_error") > AREA).filled(False))
+
+
+def _other_area(one: Explanation) -> Iterator[Caveat]:
+    error = number(one, "area_error") or 0.0
+    yield Caveat(
+        f"A mask misses its area by {percent(error)} of the positions.",
+        f"{_raise_advice(one, 'steps')}, or its weight.",
+    )
+
+
 def _left_out(one: Explanation) -> Iterator[Caveat]:
     left = [name for name, purpose in one.provenance.get("left_as_is", {}).items() if purpose == "data"]
     features = _parameters(one).get("features")
@@ -667,6 +703,8 @@ _CHECKS: Final = (
     _Check(_all_zero, _is_zero),
     _Check(_no_rule, _lacks_rule, alike=False),
     _Check(_gap, _has_gap, alike=False),
+    _Check(_still_there, _stays, alike=False),
+    _Check(_other_area, _misses_area, alike=False),
     _Check(_lost_relevance, _loses_relevance, alike=False),
     _Check(_noise, _is_noisy, alike=False),
     _Check(_left_out),

@@ -17,6 +17,7 @@ from xaionnx.errors import TimeLimitError
 from xaionnx.runtime import progress
 from xaionnx.runtime.session import DEFAULT_LIMIT_S
 
+MASKS, TRAINING = "xaionnx.explainers._masks", "xaionnx.optimization.masker.MaskerTraining"
 DIGITS, DECODER, MNIST = "models/digits_cnn.onnx", "models/mnist_vae_decoder.onnx", "models/mnist_cnn.onnx"
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="Windows has no timer that interrupts")
@@ -82,7 +83,7 @@ def test_each_command_that_reads_a_model_has_the_same_limit():
     kinds = {command for one in commands for command in _methods(one)}
     reading = [one for one in kinds if any(p.name in ("model", "models") for p in one.params)]
     options = [next(p for p in one.params if p.name == "timeout") for one in reading]
-    assert len(reading) == 12
+    assert len(reading) == 13
     assert {(*one.opts, one.help, one.required) for one in options} == {("--timeout", TIMEOUT_HELP, False)}
     assert f"{DEFAULT_LIMIT_S:g}" in TIMEOUT_HELP
 
@@ -108,6 +109,9 @@ def _methods(command):
         ("xaionnx.runtime.joining", "join", ("join", DECODER, MNIST, "-o", "out.onnx"), "Joining the models"),
         ("xaionnx.patterns", "estimate_patterns", ("patterns", DIGITS, "x.npy", "-o", "out.npz"), "A step of est"),
         ("xaionnx.explainers.pattern_net.PatternNet", "bind", ("explain", "pattern_net", DIGITS, "x.npy"), "Work"),
+        (f"{MASKS}.search.MaskSearch", "_slopes", ("explain", "meaningful_perturbation", DIGITS, "x.npy"), "Work"),
+        (f"{MASKS}.upsampling.SmoothMaximum", "up", ("explain", "extremal_masks", DIGITS, "x.npy"), "Work"),
+        (TRAINING, "_stepped", ("masker", DIGITS, "x.npy", "-o", "out.onnx"), "A step of the training"),
     ],
 )  # fmt: skip
 def test_every_command_stops_wherever_python_works(run, monkeypatch, tmp_path, module, name, words, what):

@@ -19,7 +19,6 @@ from xaionnx.data import storage
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
 # More than a minute of work.
-LONG = ("explain", "occlusion", MODELS / "efficientnet_lite0.onnx")
 FINE = ("--window", "32", "--stride", "2")
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="SIGINT cannot be sent to another process there")
@@ -46,10 +45,14 @@ def _inputs(done: int) -> str:
     return "1 input is" if done == 1 else f"{done} inputs are"
 
 
-def test_in_the_middle_of_a_run(start, tmp_path):
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [("occlusion", FINE), *((name, ("--steps", "1000000")) for name in ("extremal_masks", "meaningful_perturbation"))],
+)
+def test_in_the_middle_of_a_run(start, tmp_path, method, options):
     photo = MODELS / "photos" / "cat.png"
-    process = start(*LONG, photo, *FINE, "-o", tmp_path / "out.png")
-    told, seconds = _interrupt(process, "occlusion of")
+    process = start("explain", method, MODELS / "efficientnet_lite0.onnx", photo, *options, "-o", tmp_path / "out.png")
+    told, seconds = _interrupt(process, f"{method} of")
     assert process.returncode == 130
     assert told == "xaionnx: interrupted.\n"
     assert [path.name for path in tmp_path.iterdir()] == ["empty"]

@@ -3,6 +3,7 @@
 The log is masks.toml.
 """
 
+import re
 import tomllib
 from pathlib import Path
 
@@ -115,6 +116,29 @@ def test_a_class_that_is_hardly_there_has_a_mask_and_one_that_removal_leaves_has
     assert weak.values[0][seen].mean() > 3 * weak.values[0][~seen].mean()
     none = kind(baseline=0, steps=3).attribute(reading(seen), np.zeros((1, 1, 12, 12), np.float32))
     np.testing.assert_array_equal(none.values, 0)
+
+
+@pytest.mark.parametrize("kind", METHODS)
+def test_a_class_that_a_blank_picture_has_too_is_said_to_stay(kind):
+    seen = np.zeros((1, 12, 12), bool)
+    seen[:, :6, :6] = True
+    for sign, words in ((0.01, "it is 10 with everything removed, and 10.36 here"), (-0.1, "10 with .* and 6.4 here")):
+        weights = sign * seen[None].astype(np.float32)
+        model = planted.load(planted.linear(weights, [10.0]), axes="N C H W")
+        found = kind(baseline=0, steps=5).attribute(model, np.ones((1, 1, 12, 12), np.float32))
+        (said,) = [one for one in found.warnings if "takes the target away" in one]
+        assert re.search(words, said)
+    sure = kind(baseline=0, steps=60, grid=12, sigma=0.05).attribute(reading(seen), np.ones((1, 1, 12, 12), np.float32))
+    assert not sure.warnings
+
+
+def test_a_mask_that_misses_its_area_says_so():
+    seen = np.zeros((1, 12, 12), bool)
+    seen[:, :6, :6] = True
+    found = ExtremalMasks(areas=0.05, steps=2, baseline=0).attribute(reading(seen), np.ones((1, 1, 12, 12), np.float32))
+    assert found.diagnostics["area_error"][0] > 0.1
+    (said,) = found.warnings
+    assert re.match(r"A mask misses its area by \d+ % of the positions. Raise steps \(now 2\), or its weight.", said)
 
 
 @pytest.mark.parametrize("kind", METHODS)
