@@ -47,8 +47,8 @@ def _class_and_score(one: Explanation) -> tuple[str, str, str]:
     if name.endswith(", probability"):
         return name, " ", score
     if name.endswith(ending := ", log probability"):
-        chance = probability_words(float(np.exp(one.prediction[0])))
-        return name.removesuffix(ending), " · ", f"probability {chance} (log probability {score})"
+        likely = probability_words(float(np.exp(one.prediction[0])))
+        return name.removesuffix(ending), " · ", f"probability {likely} (log probability {score})"
     if chance is not None and known in ("logit", "log probability"):
         return name, " · ", f"probability {probability_words(chance)} ({known} {score})"
     return (name, " · ", f"{what} {score}") if name.strip() else ("", "", f"{what} {score}")
