@@ -145,6 +145,16 @@ def test_all_targets_are_side_by_side_on_one_scale(monkeypatch):
     )
     render.picture(both, "targets", photo=PHOTO)
     assert said[:5] == ["photo", "cat (3)", "probability 0.8 (logit 2.5)", "dog (4)", "probability 0.1 (logit 1)"]
+    beside = render.picture(both, "targets", photo=PHOTO)
+    said.clear()
+    green = np.zeros_like(PHOTO)
+    green[..., 1] = 255
+    inset = render.picture(both, "targets", photo=green, original="inset")
+    assert said[0] == "cat (3)"
+    assert inset.width < beside.width
+    # The photo is in colour in both maps, which show it in gray.
+    columns = np.flatnonzero((np.asarray(inset) == (0, 255, 0)).all(axis=2).sum(axis=0) > 20)
+    assert len(np.flatnonzero(np.diff(columns) > 1)) == 1
     with pytest.raises(ParameterError, match="values of several targets"):
         render.picture(one, "targets", photo=PHOTO)
 

@@ -15,6 +15,7 @@ from xaionnx.render import captions, colour_bars, headings, page, readings, sett
 from xaionnx.render.colours import Scale, scale_of
 from xaionnx.render.maps import Extent, PixelMap, one_picture, one_sample, pixel_map, smoothed
 from xaionnx.render.painting import Look, enlarged, painted
+from xaionnx.render.photo import paste_photo
 from xaionnx.render.themes import LIGHT, Style
 from xaionnx.render.value_kinds import sense
 from xaionnx.typing import Array
@@ -42,6 +43,7 @@ def sheet(  # noqa: PLR0913 - options of a picture, all by keyword
     side: int = 300,
     stretched: bool = False,
     input: str | None = None,
+    inset: bool = False,
     style: Style = LIGHT,
 ) -> Image.Image:
     """A picture of photos with the attributions of several methods, each titled with method, class and score.
@@ -65,6 +67,8 @@ def sheet(  # noqa: PLR0913 - options of a picture, all by keyword
         factor to at least this size.
     target, sign, percentile, alpha, background, boundaries, top, smooth, input
         As in :func:`overlay`. Boundaries and top features are drawn in the panels of methods that worked on features.
+    inset : bool
+        Show the photo small inside each map, in place of a panel of its own.
     style : Style
         Colours of the page and length of the caption, as from :func:`style_of`.
 
@@ -121,18 +125,21 @@ def sheet(  # noqa: PLR0913 - options of a picture, all by keyword
     for n in sample_numbers:
         shown = enlarged(photos[n], None, side)
         name = "photo" if alone else f"photo {n}"
-        panels.append(_panel(style, name, "", _reduce(shown, side), size))
+        photo = _reduce(shown, side)
+        panels += [] if inset else [_panel(style, name, "", photo, size)]
         titles = headings.panel_titles(records[n])
         for (name, line), one, pixel_map_ in zip(titles, records[n], maps[n], strict=True):
             scale = scales[_measure(one)]
             by_players = pixel_map_.labels is not None and pixel_map_.players is not None
             look_here = look if by_players or look.is_share else _plain(look)
             heated = _reduce(painted(shown, pixel_map_, scale, look_here, "sheet"), side)
+            if inset:
+                paste_photo(heated, photo, scale.strength(pixel_map_.values))
             subtitle = [line, *(settings.against(one) if not alone else [])]
             foot = colour_bars.scale_bar(style, scale, alpha, heated.width, size)
             panels.append(_panel(style, name, ", ".join(subtitle), heated, size, foot, caveats(one)))
             drawn.append(readings.Drawn(name, one, scale, pixel_map_))
-    across = 1 + len(given)
+    across = len(given) + (not inset)
     if alone:
         rows = -(-across // _ROW)
         across = min(columns or -(-across // rows), across)

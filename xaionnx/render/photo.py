@@ -233,14 +233,14 @@ def check_original(original: bool | str | None, function: str) -> None:
 def with_photo(heated: Image.Image, laid: MapOnPhoto, original: bool | str | None) -> list[Image.Image]:
     """A map, with the photo small inside it or in its own picture at the left, if either is asked for."""
     if original == "inset":
-        _inset(heated, laid)
+        paste_photo(heated, laid.photo(), laid.scale.strength(laid.found.values))
     return [laid.photo(), heated] if original in (True, "beside") else [heated]
 
 
-def _inset(heated: Image.Image, laid: MapOnPhoto) -> None:
-    """Paste a small copy of the photo into the corner with the weakest colours."""
+def paste_photo(heated: Image.Image, photo: Image.Image, strength: Array) -> None:
+    """Paste a small copy of the photo into the corner of a map with the weakest colours, by their strength (H, W)."""
     wide, tall = heated.width // _INSET, heated.height // _INSET
-    strength = np.abs(laid.scale.strength(laid.found.values))
+    strength = np.abs(strength)
     rows, columns = -(-strength.shape[0] // _INSET), -(-strength.shape[1] // _INSET)
     corners = {
         (bottom, right): float(strength[-rows if bottom else 0 :, -columns if right else 0 :][:rows, :columns].mean())
@@ -250,6 +250,6 @@ def _inset(heated: Image.Image, laid: MapOnPhoto) -> None:
     bottom, right = min(corners, key=corners.__getitem__)
     edge = max(2, heated.width // 300)
     left, top = (heated.width - wide) * right, (heated.height - tall) * bottom
-    small = laid.photo().resize((wide - 2 * edge, tall - 2 * edge), Image.Resampling.LANCZOS)
+    small = photo.resize((wide - 2 * edge, tall - 2 * edge), Image.Resampling.LANCZOS)
     heated.paste((255, 255, 255), (left, top, left + wide, top + tall))
     heated.paste(small, (left + edge, top + edge))
