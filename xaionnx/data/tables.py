@@ -7,6 +7,7 @@ found by name, a bad row is left out and named, and a column of another kind is 
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -174,9 +175,10 @@ def convert_cells(cells: Cells, parts: Sequence[Part], spec: Columns, nan: Calla
     DataError
         A column is missing, left over, or of another kind than its input takes.
     """
+    cells, renamed = _exported_names(cells, parts)
     check_columns(cells, [column for part in parts for column in part.columns], spec)
     faults: dict[int, str] = {}
-    notes: dict[str, None] = {}
+    notes = dict.fromkeys(renamed)
     arrays: dict[str, Array] = {}
     missing: dict[str | None, int] = {}
     for part in parts:
@@ -207,6 +209,29 @@ def convert_cells(cells: Cells, parts: Sequence[Part], spec: Columns, nan: Calla
     taken_columns = {name for part in parts for name in part.columns}
     left = {name: column.values[kept] for name, column in cells.columns.items() if name not in taken_columns}
     return Rows(arrays, kept, tuple(notes), refused, left)
+
+
+def _exported_names(cells: Cells, parts: Sequence[Part]) -> tuple[Cells, list[str]]:
+    """The table with the names that exporters gave to inputs of one column each, and a note on each that is another.
+
+    An identifier has letters, digits and underscores, and begins with no digit: skl2onnx writes ``fare (GBP)`` as
+    ``fare__GBP_`` and ``2nd`` as ``_2nd``. A name that stands for several columns is no name of any.
+    """
+    single = {part.input for part in parts if part.columns == (part.input,)}
+    absent, known = single - {*cells.columns}, {name for part in parts for name in part.columns}
+    alike: dict[str, list[str]] = {}
+    for title in [title for title in cells.columns if title not in known]:
+        for name in {_identifier(title, re.UNICODE), _identifier(title, re.ASCII)} & absent:
+            alike.setdefault(name, []).append(title)
+    found = {titles[0]: name for name, titles in alike.items() if len(titles) == 1}
+    columns = {found.get(title, title): column for title, column in cells.columns.items()}
+    notes = [f"the column '{title}' is the input '{name}'" for title, name in found.items()]
+    return (replace(cells, columns=columns), notes) if found else (cells, [])
+
+
+def _identifier(title: str, flags: re.RegexFlag) -> str:
+    name = re.sub(r"\W", "_", title, flags=flags)
+    return f"_{name}" if name[:1].isdigit() else name
 
 
 def check_columns(cells: Cells, wanted: Sequence[str], spec: Columns) -> None:

@@ -81,7 +81,7 @@ def effect_curves(
         The largest number of features.
     """
     effects = _Effects(one)
-    values = np.asarray(one.values)[0].reshape(-1)
+    values = np.asarray(one.values if one.feature_values is None else one.feature_values)[0].reshape(-1)
     order = np.argsort(-values, kind="stable")
     chosen = order[:top] if feature is None else np.array([feature_number(one, feature, order)])
     with page.FIGURES:
