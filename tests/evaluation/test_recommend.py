@@ -9,7 +9,8 @@ from xaionnx.errors import ParameterError
 from xaionnx.evaluation import Recommendation, Scores, ScoreTable, recommend
 from xaionnx.evaluation.controls.edges import Edges
 from xaionnx.evaluation.joining import joined
-from xaionnx.evaluation.recommendation import Choice, mean_ranks, recommended, why_unfaithful
+from xaionnx.evaluation.recommendation import Choice, _better_halves, mean_ranks, recommended, why_unfaithful
+from xaionnx.explainers.occlusion import Occlusion
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +48,46 @@ def test_the_budget_of_time_is_shared_by_the_methods(digits):
     assert next(looks) < 1100
     assert set(found.table.scores["input_x_gradient"]) == {"max_sensitivity", "sparseness"}
     assert found.choices
+
+
+def slowed(monkeypatch, kind, seconds):
+    """A clock that this kind of method moves by so many seconds."""
+    now, inner = [0.0], kind.compute
+
+    def compute(self, request):
+        now[0] += seconds
+        return inner(self, request)
+
+    monkeypatch.setattr(kind, "compute", compute)
+    return lambda: now[0]
+
+
+@pytest.mark.parametrize(("seconds", "judged"), [(30, True), (60, False)])
+def test_a_method_that_took_too_long_gets_the_time_that_the_others_left(monkeypatch, digits, seconds, judged):
+    """Of 100 s of the only round, half of a quarter is its first share, and half of what it left its second."""
+    methods = ["occlusion", "saliency", "input_x_gradient", "lrp"]
+    found = recommend(
+        tiny.trained("digits_cnn"),
+        digits[:2],
+        methods=methods,
+        metrics=["deletion"],
+        budget_s=100,
+        clock=slowed(monkeypatch, Occlusion, seconds),
+    )
+    assert set(found.table.scores) == set(methods) - (set() if judged else {"occlusion"})
+    assert ("occlusion" in found.table.refused) != judged
+    for each in found.table.scores.values():
+        assert each["deletion"].count == 2
+
+
+def test_methods_to_trust_go_on_before_those_that_are_not(digits):
+    """The edges of the input rank first by deletion, and ignore the model."""
+    scored = {"edges": scores("deletion", "lower", [0.3] * 4), "good": scores("deletion", "lower", [*CLEAR, 0.2])}
+    same = Scores("parameter_randomisation", "edges", np.ones(4), "lower", (-1, 1))
+    scored["edges"]["parameter_randomisation"] = same
+    table = ScoreTable(scored, seconds={"edges": 1.0, "good": 1.0}, inputs=("a", "b", "c", "d"))
+    assert mean_ranks(ScoreTable({"edges": scored["edges"], "good": scored["good"]}), ["edges", "good"])["edges"] == 0
+    assert list(_better_halves(dict.fromkeys(scored), table, ["deletion"])) == ["good"]
 
 
 def test_mean_ranks_count_missing_scores_as_the_last():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import reduce
@@ -29,6 +30,12 @@ from xaionnx.typing import TargetLike
 
 OnTable = Callable[[Callable[[], ScoreTable]], object]
 """Called with a function that returns the table so far: joining it takes longer the more samples there are."""
+
+# Size of the weights of one model for each method: from here on the graphs of one method are closed before the next.
+_OPEN_BYTES: Final = 2**26
+
+# Seconds that building the graphs of a method may take, which its first samples pay for.
+_BUILDING: Final = 10.0
 
 # What costs one method or one score, and not the others.
 _OF_ONE: Final = (XaionnxError, MemoryError, OSError)
@@ -164,6 +171,8 @@ class BlockScoring:
         self._applicable = dict[str, bool]()
         self._given_up_pairs = set[tuple[str, str]]()
         self._place = ""
+        self._prices = dict[str, float]()
+        self._closes_derived = len(self._running) * _file_bytes(self._model) > _OPEN_BYTES
         self._stopped = ""
         # The methods, and the pairs of a method and a metric, with scores; and why others have none, of the next part.
         self._scored_so_far, self._refused = set[str | tuple[str, str]](), dict[str, str]()
@@ -271,6 +280,8 @@ class BlockScoring:
                     {**found.scores, **one.scores}, {**found.refused, **one.refused}, {**found.seconds, **one.seconds}
                 )
                 yield found
+            if self._closes_derived:
+                self._model.close_derived()
 
     def _given_up(self, why: str, scored: bool) -> str:
         return f"left out after {self.count:,} inputs: {why}" if scored else why
@@ -294,7 +305,21 @@ class BlockScoring:
             else:
                 found = self._judged(name, evidence, share, known if len(parts) == 1 else {}, len(parts) == 1)
             table = joined(table, dataclasses.replace(found, inputs=("",) * len({*some.units})))
+        if name in table.seconds:
+            price = self._price(name, table.seconds[name], block, explained)
+            table = dataclasses.replace(table, seconds={name: price})
         return table
+
+    def _price(self, name: str, seconds: float, block: Block, explained: Callable[[Block], Evidence]) -> float:
+        """Seconds of a method for a sample, of which the first ones paid for building its graphs too."""
+        known = self._prices.get(name, seconds)
+        count = len({*block.units})
+        if name not in self._prices and count * seconds <= _BUILDING and not self._running[name].compares_samples:
+            first = block.within(block.units[0], block.units[0] + 1, self._model.shared)
+            with contextlib.suppress(TimeLimitError):
+                known = explained(first).explanation.diagnostics["seconds"]
+        self._prices[name] = min(known, seconds)
+        return self._prices[name]
 
     def _judged(
         self, name: str, evidence: Evidence, share: TimeShare, known: dict[_Known, Scores], whole: bool
@@ -319,6 +344,10 @@ class BlockScoring:
         price = evidence.explanation.diagnostics["seconds"] / len(evidence.samples)
         ordered = {one.name(): scores[one.name()] for one in judges if one.name() in scores}
         return ScoreTable({name: ordered}, refused, {name: price})
+
+
+def _file_bytes(model: Model) -> int:
+    return sum(path.stat().st_size for path in (model.file.path, *model.file.external))
 
 
 def _cost(judge: Metric) -> tuple[bool, bool]:

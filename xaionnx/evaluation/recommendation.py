@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +23,7 @@ from xaionnx.evaluation.metric import METRICS as METRICS_OF_ALL
 from xaionnx.evaluation.samples import Samples, by_name
 from xaionnx.evaluation.scores import Scores
 from xaionnx.evaluation.table import IGNORES_MODEL, ScoreTable, turned
-from xaionnx.evaluation.time_share import TimeShare
+from xaionnx.evaluation.time_share import OUT_OF_TIME, TimeShare
 from xaionnx.explainer import Explainer
 from xaionnx.runtime.model import Model
 from xaionnx.short_repr import short_repr
@@ -116,7 +117,8 @@ def recommend(  # noqa: PLR0913 - options of a public function, by keyword
     """Recommend the methods to trust for a model and inputs, at each price, within a budget of time.
 
     Successive halving: all methods are scored on two samples; of those with about the same price, within a factor of
-    ten, the better half by mean rank is scored on twice as many, until the samples or the time are used up.
+    ten, the better half by mean rank, those that may be trusted first, is scored on twice as many, until the samples or
+    the time are used up. Methods that took too long share what the others of their round left of its time.
 
     A method is recommended only if it may be trusted, whatever its rank:
 
@@ -194,22 +196,41 @@ def recommend(  # noqa: PLR0913 - options of a public function, by keyword
             share = time_left.of(1 if samples.count is not None and read >= samples.count else 2)
             blocks = samples.blocks(start=start, stop=read)
             methods_left = list(running.values())
-            found = table_of(
-                *(blocks, methods_left, judges, target),
-                controls=_CONTROLS,
-                seed=seed,
-                time_left=share,
-                on_progress=None if start else tell,
-            )
+            scored = partial(table_of, metrics=judges, target=target, controls=_CONTROLS, seed=seed, time_left=share)
+            found = scored(blocks, methods_left, on_progress=None if start else tell)
+            late = [one for one in methods_left if _is_late(one.name(), found, faithfulness)]
+            # The items of an iterable are gone.
+            if late and samples.count is not None and share.left() > 0:
+                found = _replaced(found, scored(samples.blocks(start=start, stop=read), late), late)
             if not found.inputs and not found.left_out:
                 # An iterable has ended.
                 break
             table = joined(table, found)
             tell(partial(_same, table))
-            running = _better_halves(running, table, len(table.inputs)) if found.inputs else running
+            running = _better_halves(running, table, faithfulness) if found.inputs else running
     if len(table.inputs) < _FIRST and table.left_out:
         raise DataError(f"Fewer than two samples can be read. {table.left_out[0].reason}")
     return recommended(table, faithfulness)
+
+
+def _is_late(name: str, table: ScoreTable, faithfulness: Sequence[str]) -> bool:
+    """Whether the time was too short for a method, or for all metrics of faithfulness that might score it."""
+    if table.refused.get(name) in OUT_OF_TIME:
+        return True
+    late = any(table.refused.get(f"{name} by {metric}") in OUT_OF_TIME for metric in faithfulness)
+    return late and not set(faithfulness) & set(table.scores[name])
+
+
+def _replaced(table: ScoreTable, found: ScoreTable, methods: Sequence[Explainer]) -> ScoreTable:
+    """The table with the scores that were found for some of its methods, and the same samples, in place of theirs."""
+    names = {one.name() for one in methods}
+    refused = {name: why for name, why in table.refused.items() if name.partition(" by ")[0] not in names}
+    return dataclasses.replace(
+        table,
+        scores={**table.scores, **found.scores},
+        refused={**refused, **found.refused},
+        seconds={**table.seconds, **found.seconds},
+    )
 
 
 def _same(table: ScoreTable) -> ScoreTable:
@@ -240,16 +261,19 @@ def mean_ranks(table: ScoreTable, methods: Sequence[str]) -> dict[str, float]:
     return dict(zip(methods, mean.tolist(), strict=True))
 
 
-def _better_halves(running: Mapping[str, Explainer], table: ScoreTable, upto: int) -> dict[str, Explainer]:
-    """Of the methods of each price that were judged on ``upto`` samples, the better half."""
-    judged = [name for name in running if _samples(table, name) == upto]
+def _better_halves(
+    running: Mapping[str, Explainer], table: ScoreTable, faithfulness: Sequence[str]
+) -> dict[str, Explainer]:
+    """Of the methods of each price that were judged on all samples so far, the better half, those to trust first."""
+    judged = [name for name in running if _samples(table, name) == len(table.inputs)]
+    distrusted = recommended(table, faithfulness).distrusted
     by_price: dict[int, list[str]] = {}
     for name in judged:
         by_price.setdefault(math.floor(math.log10(max(table.seconds[name], 1e-6))), []).append(name)
     kept = set[str]()
     for names in by_price.values():
         ranks = mean_ranks(table, names)
-        kept |= set(sorted(names, key=lambda name: ranks[name])[: math.ceil(len(names) / 2)])
+        kept |= set(sorted(names, key=lambda name: (name in distrusted, ranks[name]))[: math.ceil(len(names) / 2)])
     return {name: one for name, one in running.items() if name in kept}
 
 

@@ -6,14 +6,18 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import final
+from typing import Final, final
 
 from xaionnx.errors import ParameterError, TimeLimitError
 from xaionnx.runtime import progress
 
 Clock = Callable[[], float]
-_TOO_LONG = "It takes longer than its share of the time. Raise the budget, or name fewer methods and metrics."
-_USED_UP = "The time is used up. Raise the budget, or name fewer methods and metrics."
+_TOO_LONG: Final = "It takes longer than its share of the time. Raise the budget, or name fewer methods and metrics."
+_USED_UP: Final = "The time is used up. Raise the budget, or name fewer methods and metrics."
+
+
+OUT_OF_TIME: Final = (_TOO_LONG, _USED_UP)
+"""Why something was not done that more time allows."""
 
 
 @final

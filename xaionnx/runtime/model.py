@@ -851,9 +851,17 @@ class Model:
         objects that refer to each other. It is for what makes many models one after another.
         """
         state = self._state
-        models = [*state.derived.values(), *(() if state.first_rows is None else state.first_rows.models)]
+        found = () if state.first_rows is None else state.first_rows.models
         state.sessions.opened.clear()
-        state.derived, state.latest, state.first_rows, state.runner = {}, None, None, None
+        state.first_rows, state.runner = None, None
+        self.close_derived()
+        for model in found:
+            model.close()
+
+    def close_derived(self) -> None:
+        """Close the sessions of all models derived from it alone, and forget these."""
+        state = self._state
+        models, state.derived, state.latest = [*state.derived.values()], {}, None
         for model in models:
             model.close()
 
