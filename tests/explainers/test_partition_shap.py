@@ -11,6 +11,7 @@ import xaionnx
 from models import planted
 from tests.oracles import games
 from tests.oracles.owen import owen
+from tests.tiny import trained
 from tests.tolerances import Tolerance, assert_close
 from xaionnx import Baseline
 from xaionnx.errors import BudgetError, ParameterError
@@ -153,3 +154,15 @@ def test_what_cannot_be_paid_is_refused():
     model, x = games.loaded(40, seed=0), x_of(40, 0)
     with pytest.raises(BudgetError, match=r"PartitionShap needs at least 158 model evaluations for 40 features"):
         xaionnx.explain(model, x, "partition_shap", 0, budget=100, hierarchy="flat")
+
+
+@pytest.mark.parametrize("hierarchy", [None, "flat", np.arange(20) // 10])
+def test_a_row_has_the_same_bits_in_any_company(hierarchy):
+    model, rng = trained("german_credit_mlp"), np.random.default_rng(0)
+    x = rng.normal(size=(5, 20)).astype(np.float32)
+    method = PartitionShap(hierarchy=hierarchy, budget=600, baseline=Baseline.background(x[1:4] / 2))
+    together = xaionnx.explain(model, x, method)
+    alone = [xaionnx.explain(model, x[n : n + 1], method) for n in range(len(x))]
+    np.testing.assert_array_equal(np.concatenate([one.feature_values for one in alone]), together.feature_values)
+    if together.standard_error is not None:
+        np.testing.assert_array_equal(np.concatenate([one.standard_error for one in alone]), together.standard_error)

@@ -453,7 +453,8 @@ class _Orders(_Ways):
         self._values = self._with_ends(values).reshape(count, 2, parts + 1, -1)
         gains = np.empty_like(self._values[:, :, 1:])
         np.put_along_axis(gains, self.orders[..., None], np.diff(self._values, axis=2), axis=2)
-        return np.asarray(np.moveaxis(gains.mean(axis=1), 1, 2))
+        # Of one memory layout, since numpy adds up in the order of the layout, which depends on T.
+        return np.ascontiguousarray(np.moveaxis(gains.mean(axis=1), 1, 2))
 
     def before(self, part: int) -> _Contexts:
         place = np.argmax(self.orders == part, axis=2)[:, :, None, None]
