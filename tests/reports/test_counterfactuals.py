@@ -174,3 +174,57 @@ def test_files_that_other_exporters_wrote(name):
             assert int(outputs[0].argmax()) == to
         if search != "nearest_row":
             assert len(found.changes) <= 2
+
+
+@pytest.mark.parametrize(("search", "settings"), [("wachter", {}), ("nearest_row", {}), ("diverse", SMALL)])
+def test_a_table_of_categories_alone(search, settings):
+    """The second or third colour is wanted; three columns have three words each."""
+    spec = InputSpec(
+        kind="table",
+        columns=["colour", "size", "form"],
+        categories={name: ["a", "b", "c"] for name in ("colour", "size", "form")},
+    )
+    model = planted.load(planted.linear([[-1.0, 0.5, 0.0], [1.0, 0.5, 0.0]], [0.5, -0.5]), spec=spec)
+    rows = np.array([[i, j, k] for i in range(3) for j in range(3) for k in range(3)], np.float32)
+    found = counterfactual(model, rows[:1], search, to=1, background=rows, **settings)
+    assert found.valid
+    for one in (found, *found.others):
+        assert set(one.row) <= {0.0, 1.0, 2.0}
+        assert any(change.name == "colour" and change.after in ("b", "c") for change in one.changes)
+
+
+@pytest.mark.parametrize(("search", "settings"), [("wachter", {}), ("growing_spheres", {}), ("diverse", SMALL)])
+def test_columns_that_are_mostly_zero_have_a_scale(search, settings):
+    """Nine of ten rows have 0 in both columns: the median absolute deviation is 0."""
+    rng = np.random.default_rng(0)
+    rows = (rng.random((200, 2)) * (rng.random((200, 2)) < 0.1)).astype(np.float32)
+    assert (np.median(np.abs(rows - np.median(rows, axis=0)), axis=0) == 0).all()
+    model = planted.load(planted.linear([[0.0, 0.0], [1.0, 1.0]], [0.0, -0.3]))
+    found = counterfactual(model, np.zeros((1, 2), np.float32), search, to=1, background=rows, **settings)
+    assert found.valid
+    assert 0 < found.distance < np.inf
+    assert found.changes
+
+
+def test_contrasts_of_several_rows_at_once():
+    """Each row is searched for by itself, and the record names it."""
+    model = planted.load(planted.linear([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]))
+    rows = np.float32([[3, 1, 1], [1, 3, 1], [1, 1, 3]])
+    found = counterfactual(model, rows, "cem", beta=0.01, steps=100, rate=0.1)
+    assert [(one.kind.split()[1], one.provenance["input"]) for one in found] == [
+        (kind, n) for n in range(3) for kind in ("negative", "positive")
+    ]
+    assert all(one.valid for one in found)
+    assert [one.before for one in found[::2]] == ["0", "1", "2"]
+    assert all(one.after != one.before for one in found[::2])
+
+
+def test_trees_have_counterfactuals_without_gradients_or_prototypes():
+    model = trained("german_credit_forest")
+    name = model.input().name
+    rows = model.read("models/data/german_credit.csv").arrays[name]
+    refused = rows[np.flatnonzero(model.run({name: rows})[model.output().name].argmax(axis=1) == 0)[:1]]
+    for search, settings in (("wachter", {}), ("growing_spheres", {"seed": 1}), ("nearest_row", {})):
+        found = counterfactual(model, refused, search, to=1, background=rows, **settings)
+        assert found.valid
+        assert model.run({name: found.row[None]})[model.output().name].argmax() == 1

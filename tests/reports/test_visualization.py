@@ -10,9 +10,10 @@ import pytest
 from PIL import Image
 
 import xaionnx
-from tests.tiny import trained
+from models import planted
+from tests.tiny import loaded, trained
 from xaionnx.data.spec import InputSpec
-from xaionnx.errors import OutputError, ParameterError, UnknownNameError, UnsupportedModelError
+from xaionnx.errors import OutputError, ParameterError, UnknownNameError, UnsupportedModelError, ZeroGradientError
 
 LAYER = "/6/Relu_output_0"
 
@@ -121,9 +122,65 @@ def test_a_silent_start_is_an_error(tmp_path):
     spec = InputSpec(kind="picture", name="x", layout="NCHW", color="L", size=(8, 8), mean=0.0, scale=255.0)
     model = xaionnx.Model.load(tmp_path / "silent.onnx", spec=spec)
     with pytest.raises(
-        OutputError, match=r"is 0 at the start, where it is silent\. Start from another seed or a photo"
+        ZeroGradientError, match=r"is 0 at the start, where it is silent\. Start from another seed or a photo"
     ):
         xaionnx.visualize(model, "channel", layer="y", channel=0, steps=2)
     white = np.full((1, 1, 8, 8), 0.95, np.float32)
     found = xaionnx.visualize(model, "channel", layer="y", channel=0, steps=20, start=white)
     assert found.value[0] > 0.06
+
+
+def test_a_gradient_that_explodes_is_an_error_that_names_the_step():
+    """-sqrt(0.52 - mean) has an end, beyond which the first step leads."""
+    model = loaded(
+        """g (float[N, 1, 8, 8] x) => (float[N, 2] y) <float end = {0.52}> {
+        m = GlobalAveragePool(x)  d = Sub(end, m)  r = Sqrt(d)  n = Neg(r)  a = Flatten(n)
+        y = Concat<axis = 1>(a, a) }"""
+    )
+    still = {"jitter": 0, "zoom": 1, "rotation": 0, "parametrisation": "pixels", "optimiser": "ascent:50"}
+    with pytest.raises(OutputError, match="NaN or infinity at step 2"):
+        xaionnx.visualize(model, "class_score", label=0, steps=5, **still)
+
+
+@pytest.mark.parametrize("zoom", [1.0, 3.0])
+def test_a_model_sees_pictures_of_its_own_size_whatever_the_canvas(zoom):
+    """Seven by seven cells are pooled by an exact window: another size would fail."""
+    model = loaded(
+        """g (float[N, 3, 28, 28] x) => (float[N, 3] y) {
+        p = AveragePool<kernel_shape = [4, 4], strides = [4, 4]>(x)
+        q = AveragePool<kernel_shape = [7, 7]>(p)  y = Flatten(q) }"""
+    )
+    found = xaionnx.visualize(model, "class_score", label=1, steps=30, zoom=zoom)
+    assert found.pictures.shape == (1, 28, 28, 3)
+    # The class is the mean of the green.
+    assert found.unseen[0] > found.trace[0, 0] + 0.05
+
+
+def test_gray_photographs_become_dreams_of_models_of_colours(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (30, 36), dtype=np.uint8)
+    Image.fromarray(pixels, "L").save(tmp_path / "gray.jpg")
+    rng = np.random.default_rng(1)
+    model = planted.load(planted.pooled(rng.normal(size=(4, 3)), rng.normal(size=(3, 4)), (12, 12)))
+    found = xaionnx.dream(model, tmp_path / "gray.jpg", "class_score", label=1, octaves=1, steps=2)
+    assert found.pictures.shape == (1, 30, 36, 3)
+
+
+def test_a_detector_has_channels_but_no_classes():
+    model = loaded(
+        """g (float[N, 3, 8, 8] x) => (float[N, 3, 64] boxes) <int64[3] shape = {0, 3, 64}> {
+        h = Relu(x)  boxes = Reshape(h, shape) }"""
+    )
+    with pytest.raises(UnsupportedModelError, match=r"not one score a class\. Use 'channel' or 'neuron' of a layer"):
+        xaionnx.visualize(model, "class_score", label=1, steps=2)
+    found = xaionnx.visualize(model, "channel", layer="h", channel=2, steps=10)
+    assert found.unseen[0] > found.trace[0, 0]
+    assert found.predictions == []
+
+
+def test_searches_for_pictures_refuse_series():
+    model = loaded(
+        """g (float[N, 2, 50] wave) => (float[N, 2] y) {
+        p = GlobalAveragePool(wave)  y = Flatten(p) }"""
+    )
+    with pytest.raises(UnsupportedModelError, match=r"not a picture of floats\. Searches make pictures"):
+        xaionnx.visualize(model, "class_score", label=1, steps=2)

@@ -70,7 +70,10 @@ class Judge:
             )
         found = self._outputs(row[None])
         if found.ndim != 2:
-            raise UnsupportedModelError(f"Output '{output.name}' of {model.name} is {found.shape}, not (N, K).")
+            raise UnsupportedModelError(
+                f"Output '{output.name}' of {model.name} is {('N', *found.shape[1:])}, not one score a class or one "
+                "number, of which counterfactuals are."
+            )
         if not np.isfinite(found).all():
             raise OutputError(f"{model.name} returns NaN or infinity for the input, which is no answer to change.")
         self._classes = found.shape[1]

@@ -99,18 +99,20 @@ class Cem(InputSearch):
         """Return the valid input with the least penalty on the way at one weight; None if no step is valid."""
         here = ahead = space.start
         best, least = None, np.inf
+        # Where outputs are equal, as of nothing, no class leads yet.
+        wanted = max(self.margin, judge.goal)
         for step in range(self.steps):
             length = self.rate * space.unit * (1 - step / self.steps) ** 0.5
             score = self._score(judge, ahead)
             uphill = 2 * (ahead - space.start)
-            if score < self.margin:
+            if score < wanted:
                 slope = judge.slope(ahead)
                 assert slope is not None  # it has been asked before
                 uphill = uphill - c * np.nan_to_num(slope)
             if prior is not None and self.gamma:
                 uphill = uphill + self.gamma * prior.slope(ahead)
             new = space.proximal(ahead - length * uphill, length * self.beta)
-            if self._score(judge, new) >= max(self.margin, judge.goal):
+            if self._score(judge, new) >= wanted:
                 penalty = self._penalty(space, new, prior)
                 if penalty < least:
                     best, least = new, penalty
