@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import numpy as np
@@ -51,11 +51,8 @@ def check_trees(shown: str, nodes: Iterable[onnx.NodeProto]) -> None:
 
 def _is_deep(leaf: Array, trees: Array, ids: Array, true: Array, false: Array) -> bool:
     """Whether a walk from the first node of each tree goes on after the most levels."""
-    known = {pair: number for number, pair in enumerate(zip(trees.tolist(), ids.tolist(), strict=True))}
-    true, false = (
-        np.array([known.get(pair, -1) for pair in zip(trees.tolist(), side.tolist(), strict=True)], np.int64)
-        for side in (true, false)
-    )
+    place = _places(trees, ids)
+    true, false = place(true), place(false)
     frontier = np.unique(trees, return_index=True)[1]
     for _ in range(_MOST_LEVELS):
         inner = frontier[~leaf[frontier]]
@@ -64,3 +61,22 @@ def _is_deep(leaf: Array, trees: Array, ids: Array, true: Array, false: Array) -
         if not len(frontier):
             return False
     return True
+
+
+def _places(trees: Array, ids: Array) -> Callable[[Array], Array]:
+    """A function that finds the nodes with numbers in the trees of all nodes, -1 for none; the last of equal ones."""
+    _, tree = np.unique(trees, return_inverse=True)
+    named = np.unique(ids)
+    # Ranks, since the numbers in a file may be too large to be joined.
+    keys = tree * len(named) + np.searchsorted(named, ids)
+    order = np.argsort(keys, kind="stable")
+    known = keys[order]
+
+    def place(wanted: Array) -> Array:
+        rank = np.minimum(np.searchsorted(named, wanted), len(named) - 1)
+        key = tree * len(named) + rank
+        found = np.searchsorted(known, key, side="right") - 1
+        is_there = (named[rank] == wanted) & (found >= 0) & (known[found] == key)
+        return np.where(is_there, order[found], -1)
+
+    return place
