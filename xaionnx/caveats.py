@@ -487,6 +487,7 @@ def _stays(explanation: Explanation) -> Array:
 
 
 def _still_there(one: Explanation) -> Iterator[Caveat]:
+    assert one.baseline_prediction is not None  # it is compared with the prediction
     before, after = float(np.ravel(one.prediction)[0]), float(np.ravel(one.baseline_prediction)[0])
     yield Caveat(
         f"There is no region whose removal takes the target away: it is {after:.4g} with everything removed, and "

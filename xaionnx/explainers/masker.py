@@ -55,7 +55,8 @@ class LearnedMask(Explainer):
     also runs by itself, in any ONNX runtime.
 
     The values are what the network has learned to give for inputs like those of its training; no search checks them at
-    the input. All of a target's forms, such as a class's probability and its logit, have the same mask.
+    the input. All of a target's forms, such as a class's probability and its logit, have the same mask. How far masks
+    of classes differ depends on the training, see its ``fake``.
 
     Diagnostics: ``area``, the mean of the mask.
 
