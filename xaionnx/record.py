@@ -217,18 +217,10 @@ def _by_sample(value: Entry, several: bool) -> Entry:
 
 def _provenance(explainer: Explainer, request: Request) -> Document:
     """Versions, hashes of model and input, device, and the targets as given."""
-    from xaionnx.runtime.session import runtime_version
-    from xaionnx.version import __version__
-
     model = request.model
     return {
         "value_kind": explainer.value_kind,
-        "xaionnx": __version__,
-        "onnxruntime": runtime_version(),
-        "numpy": np.__version__,
-        "numba": _version("numba"),
-        "python": platform.python_version(),
-        "machine": platform.machine(),
+        **recorded_versions(),
         "model": model.name,
         "model_sha256": model.sha256,
         **({"model_parts": parts} if (parts := parts_of(model.file.proto)) else {}),
@@ -389,6 +381,21 @@ def recorded_parameters(owner: object, resolved: Mapping[str, object]) -> Docume
     """The parameters of a method or a metric as JSON values; entries of ``resolved`` replace them."""
     known = {name: resolved.get(name, getattr(owner, name)) for name in parameters.declared(type(owner))}
     return {name: recorded_value(value) for name, value in known.items()}
+
+
+def recorded_versions() -> Document:
+    """The versions of what computes, and the kind of machine."""
+    from xaionnx.runtime.session import runtime_version
+    from xaionnx.version import __version__
+
+    return {
+        "xaionnx": __version__,
+        "onnxruntime": runtime_version(),
+        "numpy": np.__version__,
+        "numba": _version("numba"),
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+    }
 
 
 @cache

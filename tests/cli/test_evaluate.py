@@ -35,7 +35,7 @@ def test_methods_are_scored_beside_controls(run, digits, tmp_path):
     assert float(rows["saliency", "deletion"]["mean"]) == pytest.approx(known.mean)
     assert float(rows["saliency", "deletion"]["control"]) == pytest.approx(known.control.mean)
     assert rows["input_x_gradient", "deletion"]["best"] == "True"
-    assert "deletion: input_x_gradient is better than every other method." in found.stdout
+    assert "deletion, sparseness: input_x_gradient is better than every other method." in found.stdout
 
 
 def test_what_does_not_apply_is_left_out_with_its_reason(run, digits):

@@ -63,7 +63,8 @@ def test_fewer_samples_than_can_be_significant_are_not_tested(methods):
         standings = ScoreTable(each).standings("deletion").values()
         assert all(np.isnan(one.p_control) != tested for one in standings)
         assert all(one.beats_control == tested for one in standings)
-        said = f"too few samples for a test of {methods} methods; at least {enough} are needed"
+        named = f"{methods} method{'s' if methods > 1 else ''}"
+        said = f"too few samples for a test of {named}; at least {enough} are needed"
         assert any(said in line for line in verdict(ScoreTable(each))) != tested
 
 

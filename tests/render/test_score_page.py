@@ -18,6 +18,8 @@ from sklearn.datasets import load_digits
 
 from tests import tiny
 from xaionnx.evaluation import Scores, ScoreTable, score_table
+from xaionnx.explainers.saliency import Saliency
+from xaionnx.metrics.faithfulness.deletion import Deletion
 from xaionnx.render import score_page
 
 # Ends any attribute, tag, comment or style, and runs a script if it can.
@@ -105,6 +107,17 @@ def test_maps_of_randomised_layers_are_shown_in_their_order():
     assert shown[: len(layers) + 1] == [f"input_x_gradient, {name}" for name in found.maps]
     assert "Better than the control by all of deletion, insertion: input_x_gradient." in parsed.text
     assert f"{found.curves['similarity'][0, 0]:.3g}" in parsed.text
+
+
+def test_what_holds_for_several_metrics_is_said_once_and_settings_are_stated():
+    digits = load_digits().images[:2, None].astype(np.float32)
+    table = score_table(tiny.trained("digits_cnn"), digits, [Saliency(absolute=False)], [Deletion(steps=3), "entropy"])
+    parsed = Parsed(score_page(table))
+    assert "deletion, entropy: too few samples for a test of 1 method; at least 6 are needed." in parsed.text
+    assert table.provenance["metrics"]["deletion"]["steps"] == 3
+    assert table.provenance["methods"]["saliency"]["absolute"] is False
+    assert "steps 3" in parsed.text
+    assert "absolute False" in parsed.text
 
 
 @pytest.mark.slow

@@ -22,11 +22,12 @@ from xaionnx.evaluation.table import ScoreTable
 from xaionnx.evaluation.time_share import TimeShare
 from xaionnx.explainer import Explainer
 from xaionnx.layers.dry_run import DryRun
+from xaionnx.record import recorded_parameters, recorded_versions
 from xaionnx.request import Request
 from xaionnx.runtime import progress
 from xaionnx.runtime.model import Model
 from xaionnx.targets.resolve import FixedTerms
-from xaionnx.typing import TargetLike
+from xaionnx.typing import Document, TargetLike
 
 OnTable = Callable[[Callable[[], ScoreTable]], object]
 """Called with a function that returns the table so far: joining it takes longer the more samples there are."""
@@ -177,7 +178,7 @@ class BlockScoring:
         # The methods, and the pairs of a method and a metric, with scores; and why others have none, of the next part.
         self._scored_so_far, self._refused = set[str | tuple[str, str]](), dict[str, str]()
         self._chain = Chain(joined, _samples_of)
-        self._chain.add(ScoreTable({}, provenance={"model": self._model.name, "model_sha256": self._model.sha256}))
+        self._chain.add(ScoreTable({}, provenance=self._provenance(methods, metrics)))
         self.count = 0
         if not samples.has_masks:
             self._metrics = [one for one in metrics if "masks" not in one.needs]
@@ -186,6 +187,19 @@ class BlockScoring:
             if self._compares(method):
                 del self._running[method.name()]
         self._metrics = [one for one in self._metrics if not self._compares(one)]
+
+    def _provenance(self, methods: Sequence[Explainer], metrics: Sequence[Metric]) -> Document:
+        """What is needed to score the same again."""
+        return {
+            "model": self._model.name,
+            "model_sha256": self._model.sha256,
+            "provider": self._model.provider,
+            **recorded_versions(),
+            "controls": list(self._controls),
+            "seed": self._seed,
+            "methods": {one.name(): recorded_parameters(one, {}) for one in methods},
+            "metrics": {one.name(): recorded_parameters(one, {}) for one in metrics},
+        }
 
     def _compares(self, one: Explainer | Metric) -> bool:
         """Whether a method or a metric needs all samples at once, where they are in parts; it is refused then."""

@@ -85,7 +85,7 @@ def joined(table: ScoreTable, found: ScoreTable) -> ScoreTable:
         scores,
         refused,
         seconds,
-        {**table.provenance, **found.provenance},
+        {**found.provenance, **table.provenance},
         inputs=(*table.inputs, *found.inputs),
         left_out=(*table.left_out, *found.left_out),
         stopped=found.stopped or table.stopped,

@@ -7,7 +7,7 @@ import html as markup
 import io
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -32,6 +32,7 @@ td,th{padding:.2rem .8rem .2rem 0;border-bottom:1px solid var(--line);text-align
 td.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}.faint{color:var(--faint);font-size:.85rem}
 .best{font-weight:700;color:var(--good)}.lost{color:var(--bad)}svg{max-width:100%;height:auto;background:#fff}
 summary{cursor:pointer}.wide{overflow-x:auto}.strip td,.strip th{padding:.2rem .4rem .2rem 0;border:0;font-size:.75rem}
+.strip th{max-width:72px;white-space:normal;overflow-wrap:anywhere}
 .strip img{width:72px;height:72px;image-rendering:pixelated;display:block}
 """
 _BETTER: Final = {"higher": "higher is better", "lower": "lower is better", "none": "neither is better"}
@@ -41,7 +42,7 @@ _CURVES, _SENTENCES = 6, 8
 # The side of a map of a strip, in pixels, and the percentile of its sizes that has the last colour.
 _SIDE, _HIGHEST = 64, 99.0
 # The longest name of a layer above a map.
-_LONGEST: Final = 14
+_LONGEST: Final = 40
 _COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#7F7F7F")
 
 
@@ -90,7 +91,11 @@ def verdict(table: ScoreTable) -> list[str]:
     A method is better, or the best, only if a paired test that is corrected for the number of methods says so.
     """
     standings = {metric: table.standings(metric) for metric in table.metrics}
-    return [*_of_methods(standings), *(line for metric, each in standings.items() for line in _of_metric(metric, each))]
+    said = dict[str, list[str]]()
+    for metric, each in standings.items():
+        for sentence in _of_metric(each):
+            said.setdefault(sentence, []).append(metric)
+    return [*_of_methods(standings), *(f"{', '.join(metrics)}: {sentence}" for sentence, metrics in said.items())]
 
 
 def _of_methods(standings: Mapping[str, Mapping[str, Standing]]) -> Iterator[str]:
@@ -116,18 +121,19 @@ def _of_methods(standings: Mapping[str, Mapping[str, Standing]]) -> Iterator[str
         )
 
 
-def _of_metric(metric: str, standings: Mapping[str, Standing]) -> Iterator[str]:
+def _of_metric(standings: Mapping[str, Standing]) -> Iterator[str]:
     best = next((name for name, one in standings.items() if one.best), None)
     tested = {name: one for name, one in standings.items() if not math.isnan(one.p_control)}
     lost = [name for name, one in tested.items() if not one.beats_control]
     if best is not None and best not in lost:
-        yield f"{metric}: {best} is better than every other method."
+        yield f"{best} is better than every other method."
     if lost:
         verb = "is" if len(lost) == 1 else "are"
-        yield f"{metric}: {', '.join(lost)} {verb} no better than the control."
+        yield f"{', '.join(lost)} {verb} no better than the control."
     if not tested:
         needed = fewest_samples(len(standings))
-        yield f"{metric}: too few samples for a test of {len(standings)} methods; at least {needed} are needed."
+        methods = f"{len(standings)} method{'s' if len(standings) > 1 else ''}"
+        yield f"too few samples for a test of {methods}; at least {needed} are needed."
 
 
 def _summary(table: ScoreTable, standings: Mapping[str, Mapping[str, Standing]]) -> str:
@@ -247,7 +253,7 @@ def _strips(standings: Mapping[str, Mapping[str, Standing]], photo: Array | None
     if not shown:
         return ""
     seen = "" if photo is None else f"<p>{_image(_thumbnail(photo), 'the first input')}</p>"
-    head = "".join(f"<th>{_text(_short(name))}</th>" for name in shown[0][2].maps)
+    head = "".join(f"<th>{_text(name)}</th>" for name in _short_names([*shown[0][2].maps]))
     rows = "".join(f"<tr><td>{_text(name)}</td>{_strip(scores)}</tr>" for _, name, scores in shown)
     return (
         "<h2>Do the maps depend on the model?</h2>"
@@ -257,9 +263,20 @@ def _strips(standings: Mapping[str, Mapping[str, Standing]], photo: Array | None
     )
 
 
-def _short(name: str) -> str:
-    """The end of the name of a layer, which is often a path."""
-    return name if len(name) <= _LONGEST else f"\u2026{name[-_LONGEST:]}"
+def _short_names(names: Sequence[str]) -> list[str]:
+    """Names of layers, of which those that are paths lose the end that all have, such as ``/Conv_output_0``.
+
+    Examples
+    --------
+    >>> _short_names(["logits", "/head/Conv_output_0", "/block/in/Conv_output_0"])
+    ['logits', 'head', 'block/in']
+    """
+    paths = [name.split("/") for name in names if "/" in name]
+    shared = 0
+    while paths and all(len(path) > shared + 2 and path[-shared - 1] == paths[0][-shared - 1] for path in paths):
+        shared += 1
+    short = [name.rsplit("/", shared)[0].strip("/") if "/" in name else name for name in names]
+    return [name if len(name) <= _LONGEST else f"\u2026{name[-_LONGEST:]}" for name in short]
 
 
 def _strip(scores: Scores) -> str:
@@ -306,12 +323,24 @@ def _without_scores(table: ScoreTable) -> str:
 
 
 def _how_made(table: ScoreTable) -> str:
-    return f"<h2>How it was made</h2><table>{_rows(table.provenance)}</table>"
+    facts = {name: value for name, value in table.provenance.items() if not isinstance(value, Mapping)}
+    settings = [
+        _folded(_text(name), f"<table>{_rows(value)}</table>")
+        for name, value in table.provenance.items()
+        if isinstance(value, Mapping)
+    ]
+    return f"<h2>How it was made</h2><table>{_rows(facts)}</table>{''.join(settings)}"
 
 
 def _rows(facts: Mapping[str, object]) -> str:
-    each = ((_text(str(name)), _text(str(value))) for name, value in facts.items())
+    each = ((_text(str(name)), _text(_words(value))) for name, value in facts.items())
     return "".join(f"<tr><td>{name}</td><td>{value}</td></tr>" for name, value in each)
+
+
+def _words(value: object) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_words(one)}" for name, one in value.items())
+    return ", ".join(map(_words, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def _seconds(value: float) -> str:
