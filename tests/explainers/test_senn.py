@@ -11,6 +11,7 @@ from xaionnx import Explanation, InputSpec, Target
 from xaionnx.errors import OutputError, ParameterError, UnknownNameError, UnsupportedModelError
 from xaionnx.explainers.senn import SelfExplanation
 from xaionnx.layers.dry_run import DryRun
+from xaionnx.render.layers import layer_of, parts
 
 W, V = normal(4, 3), normal(4, 3 * 2, seed=1)
 X = normal(5, 4, seed=2)
@@ -76,6 +77,12 @@ def test_as_many_concepts_as_classes_are_told_apart_by_their_sum():
         )  # fmt: skip
         found = xaionnx.explain(model, X, "senn", 1)
         np.testing.assert_allclose(found.values.sum(axis=1), found.prediction, rtol=1e-4, atol=1e-5)
+
+
+def test_concepts_are_called_so():
+    found = xaionnx.explain(network(), X, "senn", 1)
+    layer = layer_of(found)
+    assert parts(found.values[0], layer)[1] == ["concept 0", "concept 1", "concept 2"]
 
 
 def test_a_single_score():

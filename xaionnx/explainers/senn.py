@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Final, final
 
 import numpy as np
@@ -103,7 +103,8 @@ class SelfExplanation(Explainer):
             diagnostics={"conservation_gap": values.sum(axis=2) - resolved.prediction},
             facts={"adds_up_to": "target"},
         )
-        return with_facts(input_path(request).to(concepts), attribution)
+        located = with_facts(input_path(request).to(concepts), attribution)
+        return replace(located, facts={**located.facts, "layer": {**located.facts["layer"], "unit": "concept"}})
 
 
 def concept_tensors(model: Model, concepts: str | None = None, relevances: str | None = None) -> tuple[str, str]:

@@ -23,6 +23,7 @@ class Layer:
     grid: tuple[int, int] | None
     before: int
     after: int = 0
+    unit: str = "unit"
 
     @property
     def is_map(self) -> bool:
@@ -36,7 +37,7 @@ def layer_of(explanation: Explanation) -> Layer | None:
     if facts is None or isinstance(explanation.values, dict):
         return None
     grid = None if facts["grid"] is None else tuple(facts["grid"])
-    return Layer(facts["name"], facts["axes"], grid, facts["before"], facts.get("after", 0))
+    return Layer(facts["name"], facts["axes"], grid, facts["before"], facts.get("after", 0), facts.get("unit", "unit"))
 
 
 def covers_picture(explanation: Explanation) -> bool:
@@ -85,8 +86,8 @@ def parts(values: Array, layer: Layer) -> tuple[Floats, list[str], str]:
         words = f"The {wide.shape[1]} values of each token are summed."
         return wide.sum(axis=1), _numbered("token", len(wide)), words
     if wide.ndim == 1:
-        return wide, _numbered("unit", len(wide)), ""
-    return wide.reshape(-1), [f"unit {', '.join(map(str, place))}" for place in np.ndindex(wide.shape)], ""
+        return wide, _numbered(layer.unit, len(wide)), ""
+    return wide.reshape(-1), [f"{layer.unit} {', '.join(map(str, place))}" for place in np.ndindex(wide.shape)], ""
 
 
 def _joined(values: Array, axis: int) -> tuple[Floats, bool]:
