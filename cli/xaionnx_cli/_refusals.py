@@ -24,13 +24,14 @@ class Refusals:
 
     Attributes
     ----------
+    what : str
     errors : list of XaionnxError
     entries : list of dict
         Those of the JSON document: ``input``, ``row`` and ``message``.
     """
 
     def __init__(self, what: str = "inputs") -> None:
-        self._what = what
+        self.what = what
         self.errors: list[XaionnxError] = []
         self.entries: list[Document] = []
 
@@ -48,7 +49,7 @@ class Refusals:
         for entry in self.entries:
             alike.setdefault(entry["message"].replace(entry["input"], ""), []).append(entry)
         word = "refused" if all(isinstance(error, DataError) for error in self.errors) else "failed"
-        lines = [f"{count} of {count + done} {self._what} {word}:"]
+        lines = [f"{count} of {count + done} {self.what} {word}:"]
         for group in alike.values():
             shown = group if len(group) <= _MAX_ALIKE else group[:1]
             lines += [f"  {entry['message']}" for entry in shown]

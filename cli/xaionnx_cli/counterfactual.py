@@ -119,11 +119,11 @@ def _search_rows(kind: type[RowSearch], **given: OptionValue) -> int:
     request = Request(**given)
     place = request.place([_PICTURE], [request.inputs, request.background])
     model = request.open()
-    rows, names, refused = _read(model, request.inputs, request.rows)
+    rows, names, refused = _read(model, request.inputs, request.rows, "rows")
     # Rows that cannot be read are no data either; a background of its own is read as a whole.
     background = request.background and model.read(Path(request.background)).arrays[model.input().name]
     if background is None:
-        background, _, _ = _read(model, request.inputs, None)
+        background, _, _ = _read(model, request.inputs, None, "rows")
     ways, to = _ways(request), _wanted(model, request.to)
 
     def search_one(n: int) -> Counterfactual:
@@ -147,13 +147,13 @@ def _search_rows(kind: type[RowSearch], **given: OptionValue) -> int:
     return _search_each(request, names, refused, search_one, conclude)
 
 
-def _read(model: Model, file: str, rows: RowNumbers | None) -> tuple[Array, list[str], Refusals]:
+def _read(model: Model, file: str, rows: RowNumbers | None, what: str) -> tuple[Array, list[str], Refusals]:
     """Return the inputs (N, ...) of a file that can be read, their names, and those that cannot."""
     from xaionnx_cli._refusals import Refusals
 
     inputs = model.read(Path(file), rows=rows, partial=True)
     found = inputs.arrays[model.input().name]
-    refused = Refusals("inputs")
+    refused = Refusals(what)
     for one in inputs.refused:
         refused.add(one.path.name, one.row, one.error)
     return found, [Path(name).name for name in inputs.names] or [f"row {n}" for n in range(len(found))], refused
@@ -184,7 +184,7 @@ def _search_each(
     def report_stopped() -> str:
         if not found:
             return ""
-        return f"{len(found)} of {len(names)} inputs are done{saved_in(conclude(found, False))}"
+        return f"{len(found)} of {len(names)} {refused.what} are done{saved_in(conclude(found, False))}"
 
     with (
         kept_if_stopped(report_stopped),
@@ -274,7 +274,7 @@ def _search_inputs(kind: type[InputSearch], **given: OptionValue) -> int:
     request = InputRequest(**given)
     place = request.place([_PICTURE], [request.inputs, request.distractor])
     model = request.open()
-    x, names, refused = _read(model, request.inputs, request.rows)
+    x, names, refused = _read(model, request.inputs, request.rows, "inputs")
     other = request.distractor and model.read(Path(request.distractor)).arrays[model.input().name]
     to = None if request.to is None else _wanted(model, request.to)
 

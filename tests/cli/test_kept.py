@@ -126,7 +126,7 @@ def test_rows_that_have_their_counterfactuals_outlive_a_stop(run, monkeypatch, t
     document = json.loads(result.stdout)
     assert (result.exit_code, document["complete"], len(document["results"])) == (130, False, 2)
     assert document["saved"] == str(place)
-    assert result.stderr == f"xaionnx: interrupted; 2 of 6 inputs are done and saved in {place}.\n"
+    assert result.stderr == f"xaionnx: interrupted; 2 of 6 rows are done and saved in {place}.\n"
 
 
 def test_a_row_that_fails_costs_no_other(run, monkeypatch):
@@ -143,7 +143,7 @@ def test_a_row_that_fails_costs_no_other(run, monkeypatch):
     assert (result.exit_code, document["complete"]) == (4, True)
     assert [one["input"] for one in document["results"]] == [f"german_credit_sample.csv[{n}]" for n in (0, 2, 3)]
     assert [one["input"] for one in document["refused"]] == ["german_credit_sample.csv[1]"]
-    assert "1 of 4 inputs refused:" in result.stderr
+    assert "1 of 4 rows refused:" in result.stderr
 
 
 @pytest.mark.parametrize(
