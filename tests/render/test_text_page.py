@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import xaionnx
-from tests.render.figures import only_fonts
+from tests.render.figures import listen, only_fonts
 from xaionnx import render
 from xaionnx.data.display import Display
 from xaionnx.explanation import Explanation
@@ -230,3 +230,10 @@ def test_a_heading_says_a_log_probability_once_and_the_probability() -> None:
     )
     page = html.unescape(render.text_page(one))
     assert "<h1>next token ' Italian' · probability 0.25 (log probability −1.39)</h1>" in page
+
+
+def test_characters_that_no_font_has_are_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = listen(monkeypatch)
+    text = "free \ue000 money"
+    render.picture(record(text, [[0, 4], [5, 6], [7, 12]], [1.0, 2.0, -1.0]))
+    assert sum(line.count("no font here has") for line in said) == 1

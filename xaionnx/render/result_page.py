@@ -28,7 +28,9 @@ def sample_page(
 ) -> Image.Image:
     """The page of one sample; ``title`` replaces the class and its score, ``size`` is the text height."""
     heading = [title] if title else [headings.class_and_score(one), *filter(None, [headings.rival(one)])]
-    notes = [*notes, boxes(" ".join([*heading, *_names(one)]))]
+    lacking = boxes(" ".join([*heading, *_names(one)]))
+    # Names of words are parts of a text, whose notes say it.
+    notes = [*notes, "" if any(lacking in note for note in notes) else lacking]
     return page.whole(style, heading, caveats(one), body, captions.caption(one, notes, details), size)
 
 
