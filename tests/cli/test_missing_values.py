@@ -53,5 +53,5 @@ def test_the_report_names_a_missing_value(run, tmp_path):
     picture = tmp_path / "bars.png"
     words = ("exact_shapley", tmp_path / "tree.onnx", tmp_path / "rows.csv", "--baseline", "1", "-o", picture)
     report = run("explain", *words).stdout
-    assert "column 0  missing  -10" in report
+    assert "a  missing  -10" in report
     assert picture.exists()

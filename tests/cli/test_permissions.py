@@ -125,15 +125,15 @@ def test_inputs_that_go_or_change_during_a_run_are_refused_row_by_row(run, tmp_p
     noise = np.random.default_rng(0).integers(0, 255, (40, 28, 28)).astype(np.uint8)
     for number, pixels in enumerate(noise):
         Image.fromarray(pixels).save(folder / f"{number:02}.png")
-    stack_feeds = _run.stack_feeds
+    read_inputs_of = _run.read_inputs_of
 
-    def stack(*given):
+    def join(*given):
         (folder / "37.png").unlink(missing_ok=True)
         (folder / "38.png").write_bytes(b"\x89PNG\r\n\x1a\n")
         (folder / "39.png").write_bytes(b"")
-        return stack_feeds(*given)
+        return read_inputs_of(*given)
 
-    monkeypatch.setattr(_run, "stack_feeds", stack)
+    monkeypatch.setattr(_run, "read_inputs_of", join)
     found = run("explain", "saliency", MODELS / "mnist_cnn.onnx", folder, "-o", tmp_path / "out")
     assert found.exit_code == DATA
     assert "3 of 40 inputs refused" in found.output
