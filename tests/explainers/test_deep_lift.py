@@ -469,3 +469,17 @@ def test_finite_differences_have_no_rules():
         DeepLift(gradient="finite_differences")
     with pytest.raises(UnsupportedModelError, match="No rule"):
         xaionnx.explain("models/german_credit_forest.onnx", np.zeros((1, 20), np.float32), "deep_lift", 0)
+
+
+def test_an_infinite_tensor_at_the_baseline_is_noticed():
+    # 1 / (1 + (1 / x) ** 2) is finite where 1 / x is not.
+    model = tiny.loaded(
+        "g (float[N, 2] x) => (float[N, 1] y) "
+        "{ r = Reciprocal(x) s = Mul(r, r) t = Add(s, one) u = Reciprocal(t) y = MatMul(u, w) }",
+        one=[1.0],
+        w=[[1.0], [2.0]],
+    )
+    found = xaionnx.explain(model, np.float32([[1, 2]]), "deep_lift", 0, baseline=0)
+    assert any("do not add up" in warning for warning in found.warnings)
+    shifted = xaionnx.explain(model, np.float32([[1, 2]]), "deep_lift", 0, baseline=0.5)
+    np.testing.assert_allclose(shifted.values.sum(), shifted.prediction - shifted.baseline_prediction, rtol=1e-5)
