@@ -132,6 +132,11 @@ def _words() -> tuple[tuple[str, ...], ...]:
         ("compile", "saliency", "model.onnx", "-o", "out.onnx", "--shape", "x"),
         ("compile", "saliency", "model.onnx", "-o", "out.onnx", "--shape", "9" * 400),
         ("compile", "saliency", "model.onnx", "-o", "out.onnx", "--target", "99"),
+        *(
+            ("compile", method, "model.onnx", "-o", "out.onnx", "--shape", sizes)
+            for method in ("saliency", "linear_shap", "additive_shap", "tree_shap")
+            for sizes in ("-1", "0", "1,8,-8", "1,9,8", "1,8,8,8", "other=1")
+        ),
         ("patterns", "model.onnx", "array.npy"),
         ("patterns", "model.onnx", "nothing", "-o", "out.npz"),
         ("patterns", "model.onnx", "array.npy", "-o", "out.txt"),

@@ -200,6 +200,7 @@ def compile(
     loaded = model if isinstance(model, Model) else Model.load(model, "cpu")
     if any(entry.key == f"{_KEY}method" for entry in loaded.file.proto.metadata_props):
         raise UnsupportedModelError(f"{loaded.name} is already a compiled file. Compile the original model.")
+    _check_given(loaded, shapes or {})
     explainer = explainer.bind(loaded)
     if isinstance(explainer, ClosedForm):
         from xaionnx.compilation.closed_form import closed_form
@@ -346,29 +347,45 @@ def _with_layer(
     return dataclasses.replace(explainer, layer=found.pop())  # type: ignore[type-var]  # methods are dataclasses
 
 
-def _sizes(model: Model, shapes: Mapping[str, Sequence[int]]) -> dict[str, tuple[int, ...]]:
-    """The size of one sample for each input whose size is free in the model."""
+def _check_given(model: Model, shapes: Mapping[str, Sequence[int]]) -> None:
+    """Raise an error for an unknown input, or for a size that does not fit what the file declares."""
     known = {info.name: info for info in model.inputs}
-    for name in shapes:
+    for name, given in shapes.items():
         if name not in known:
             raise UnknownNameError.among("input", name, known)
+        if not _fits(_declared(model, known[name]), given):
+            raise _misfit(model, known[name], f". Got {', '.join(map(str, given))} instead.")
+
+
+def _sizes(model: Model, shapes: Mapping[str, Sequence[int]]) -> dict[str, tuple[int, ...]]:
+    """The size of one sample for each input whose size is free in the model, given or by the spec."""
     sizes: dict[str, tuple[int, ...]] = {}
-    for name, info in known.items():
-        declared = info.shape if name in model.shared else info.shape[1:]
-        known_whole = all(isinstance(size, int) for size in declared)
-        if known_whole and name not in shapes:
+    for info in model.inputs:
+        declared = _declared(model, info)
+        if all(isinstance(size, int) for size in declared):
             continue
-        given = tuple(shapes[name]) if name in shapes else size_by_spec(model, info)
-        fits = len(given) == len(declared) and all(is_int(size) and size > 0 for size in given)
-        if not fits or any(isinstance(d, int) and d != size for d, size in zip(declared, given, strict=True)):
-            raise InputMismatchError(
-                f"Input '{name}' of {model.name} is {info}, and a compiled file is of one size. Give the size of one "
-                f"sample with shapes=, or --shape: {len(declared)} whole number{'s' * (len(declared) != 1)}"
-                + (f". Got {', '.join(map(str, given))} instead." if name in shapes else ".")
-            )
-        if not known_whole:
-            sizes[name] = given
+        found = tuple(shapes[info.name]) if info.name in shapes else size_by_spec(model, info)
+        if not _fits(declared, found):
+            raise _misfit(model, info, ".")
+        sizes[info.name] = found
     return sizes
+
+
+def _declared(model: Model, info: TensorInfo) -> tuple[int | str | None, ...]:
+    return info.shape if info.name in model.shared else info.shape[1:]
+
+
+def _fits(declared: tuple[int | str | None, ...], given: Sequence[int]) -> bool:
+    whole = len(given) == len(declared) and all(is_int(size) and size > 0 for size in given)
+    return whole and all(not isinstance(own, int) or own == size for own, size in zip(declared, given, strict=True))
+
+
+def _misfit(model: Model, info: TensorInfo, ending: str) -> InputMismatchError:
+    count = len(_declared(model, info))
+    return InputMismatchError(
+        f"Input '{info.name}' of {model.name} is {info}, and a compiled file is of one size. Give the size of one "
+        f"sample with shapes=, or --shape: {count} whole number{'s' * (count != 1)}{ending}"
+    )
 
 
 def _locations(proto: onnx.ModelProto) -> list[onnx.StringStringEntryProto]:
