@@ -12,7 +12,7 @@ import click
 
 from xaionnx_cli import _overwriting
 from xaionnx_cli._case import Case, case_options
-from xaionnx_cli._options import OptionValue
+from xaionnx_cli._options import FilePath, OptionValue
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -45,7 +45,7 @@ class Request(Case):
 @click.command(no_args_is_help=False)
 @click.option("--methods", required=True, metavar="NAME,NAME,...", help="The methods, two or more.")
 @click.option("-o", "--save", "save", metavar="FILE", help="The picture to write, with all methods side by side.")
-@click.option("--background", metavar="FILE", help="Rows of data that replace what is removed.")
+@click.option("--background", type=FilePath(), metavar="FILE", help="Rows of data that replace what is removed.")
 @click.option("--background-size", type=click.IntRange(1), metavar="INT", help="How many of these rows are used.")
 @click.option("--budget", type=click.IntRange(1), metavar="INT", help="Maximum number of model evaluations per sample.")
 @click.option("--seed", type=click.IntRange(0), metavar="INT", help="Seed of all random draws.")

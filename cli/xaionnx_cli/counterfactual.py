@@ -54,7 +54,9 @@ def _of_rows() -> list[click.Parameter]:
         click.Argument(["inputs"], type=FilePath(), metavar="TABLE"),
         click.Option(["--to"], required=True, metavar="CLASS", help="The wanted class, or the wanted number."),
         _rows_option(),
-        click.Option(["--background"], metavar="FILE", help="Rows of data.  [default: TABLE, all of it]"),
+        click.Option(
+            ["--background"], type=FilePath(), metavar="FILE", help="Rows of data.  [default: TABLE, all of it]"
+        ),
         click.Option(["--immutable"], multiple=True, metavar="NAME", help="A column that must not change; repeat it."),
         click.Option(["--up"], multiple=True, metavar="NAME", help="A column that may only grow; repeat it."),
         click.Option(["--down"], multiple=True, metavar="NAME", help="A column that may only fall; repeat it."),
@@ -64,7 +66,7 @@ def _of_rows() -> list[click.Parameter]:
 
 def _of_inputs(*, takes_distractor: bool) -> list[click.Parameter]:
     distractor = click.Option(
-        ["--distractor"], required=True, metavar="OTHER", help="The picture whose cells are taken."
+        ["--distractor"], type=FilePath(), required=True, metavar="OTHER", help="The picture whose cells are taken."
     )
     return [
         click.Argument(["inputs"], type=FilePath(), metavar="INPUT"),

@@ -100,7 +100,9 @@ command = FieldsCommand(
         click.Argument(["model"], type=FilePath()),
         click.Argument(["inputs"], type=FilePath()),
         click.Option(["-o", "--save", "save"], required=True, metavar="FILE", help="The .onnx file to write."),
-        click.Option(["--resume"], metavar="FILE.onnx", help="Go on with a training that was stopped."),
+        click.Option(
+            ["--resume"], type=FilePath(), metavar="FILE.onnx", help="Go on with a training that was stopped."
+        ),
         *common_options(),
     ],
     callback=_train,

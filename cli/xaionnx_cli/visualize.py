@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from xaionnx_cli._method_group import MethodGroup
-from xaionnx_cli._options import OptionValue
+from xaionnx_cli._options import FilePath, OptionValue
 from xaionnx_cli._searches import SearchRequest, search_command, stopped
 
 if TYPE_CHECKING:
@@ -34,9 +34,14 @@ class Objectives(MethodGroup):
 
         own = [
             click.Option(["-o", "--save", "save"], metavar="FILE", help="The pictures (.png), or the record (.npz)."),
-            click.Option(["--start"], metavar="FILE", help="A picture to start from."),
+            click.Option(["--start"], type=FilePath(), metavar="FILE", help="A picture to start from."),
             click.Option(["--negative"], is_flag=True, help="Make it small instead of large."),
-            click.Option(["--resume"], metavar="FILE.npz", help="Go on with a search that was saved with -o FILE.npz."),
+            click.Option(
+                ["--resume"],
+                type=FilePath(),
+                metavar="FILE.npz",
+                help="Go on with a search that was saved with -o FILE.npz.",
+            ),
         ]
         return search_command(name, OBJECTIVES.find(name), _visualize, own, [Search])
 

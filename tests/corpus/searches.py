@@ -44,6 +44,11 @@ _EMPTY = (
     ("explain", "saliency", "model.onnx", "array.npy", ""),
     ("explain", "kernel_shap", "table.onnx", "rows.csv", "--background", ""),
     ("visualize", "channel", "", "--layer", "x"),
+    ("compare", "table.onnx", "rows.csv", "--methods", "occlusion,lime", "--background", ""),
+    ("counterfactual", "wachter", "table.onnx", "rows.csv", "--to", "good", "--background", ""),
+    ("counterfactual", "goyal", "model.onnx", "array.npy", "--to", "3", "--distractor", ""),
+    ("masker", "model.onnx", "array.npy", "-o", "out.onnx", "--resume", ""),
+    *(("visualize", "channel", "model.onnx", "--layer", "x", option, "") for option in ("--start", "--resume")),
 )
 
 
