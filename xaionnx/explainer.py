@@ -204,7 +204,7 @@ class Explainer(ABC):
     @final
     def explain(self, request: Request) -> Explanation:
         """The explanation of a request. The method must be bound to the model, see :meth:`bind`."""
-        return record(self, request, self._attribution(request))
+        return record(self, request, self.attribution(request))
 
     @property
     @hook
@@ -214,8 +214,8 @@ class Explainer(ABC):
         return self.needs != "output" and (given is None or (isinstance(given, str) and given in ("auto", "graph")))
 
     @final
-    def _attribution(self, request: Request) -> Attribution:
-        """The attribution of a request, in parts if samples take different branches."""
+    def attribution(self, request: Request) -> Attribution:
+        """The attribution of a request, of which :meth:`explain` makes the record."""
         parts = request.by_branches() if self.follows_branches else []
         if not parts:
             return self.compute(request)

@@ -81,7 +81,7 @@ class Request:
         report: Sequence[Target] = (),
         replaced: Callable[[Target], Target] | None = None,
     ) -> None:
-        self._began = time.perf_counter()
+        self._began, self._ended = time.perf_counter(), 0.0
         # Tensors that targets add hide that a model reads text.
         self.model = self._reader = model
         self.inputs = x if isinstance(x, Inputs) else model.read(x)
@@ -157,8 +157,14 @@ class Request:
 
     @property
     def seconds(self) -> float:
-        """Seconds since the request was created."""
-        return round(time.perf_counter() - self._began, 6)
+        """Seconds since the request was created, until it was closed."""
+        return round((self._ended or time.perf_counter()) - self._began, 6)
+
+    def close(self) -> None:
+        """End the time, and let go of the outputs that no target reads; the record can still be made."""
+        self._ended = time.perf_counter()
+        if self._run is not None:
+            self._run = _Run(self._run.targets.without_others(), (), self._run.form)
 
     @property
     def resolved(self) -> ResolvedTargets:

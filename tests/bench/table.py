@@ -99,16 +99,17 @@ def _ratios(rows: list[dict[str, Any]]) -> str:
 
 def _passes(rows: list[dict[str, Any]]) -> str:
     lines = [
-        "Processor time of a pass over a data set (`explain_all`: reading, explaining, writing) over that of its own "
-        "graph alone, batch by batch on one thread on tensors in memory, for occlusion the bare session for as many "
-        "evaluations; median and range of the rounds:",
+        "Time of a pass over a data set (`explain_all`: reading, explaining, writing) over that of its own graph "
+        "alone, batch by batch on one thread on tensors in memory, for occlusion the bare session for as many "
+        "evaluations. The pass explains on one thread too, and reads and writes beside it; median and range of the "
+        "rounds:",
         "",
-        "| pass | graph, a sample | reading, a sample | pass / graph | without reading | samples a second |",
-        "| --- | ---: | ---: | ---: | ---: | ---: |",
+        "| pass | graph, a sample | reading, a sample | wall / graph | processor / graph | samples a second | aim |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     lines += [
         f"| {row['name'].removeprefix('pass: ')} | {row['graph_ms']:.3g} ms | {row['reading_ms']:.3g} ms "
-        f"| {_spread(row['ratio'])} | {_spread(row['without_reading'])} | {row['a_second']:,.0f} |"
+        f"| {_spread(row['ratio'])} | {_spread(row['cpu'])} | {row['a_second']:,.0f} | {row['target'] or ''} |"
         for row in rows
     ]
     return "\n".join(lines)

@@ -59,11 +59,11 @@ def test_the_table_shows_the_median_and_the_range():
     assert "| a game | 300 | 128 or fewer | over 32,768 |" in shown
     assert "Not measured: RISE." in shown
     one = {
-        "kind": "pass", "name": "pass: grad_cam", "ratio": [1.5, 1.4, 1.6], "without_reading": [1.1, 1.1, 1.1],
-        "graph_ms": 10.0, "reading_ms": 4.0, "a_second": 66.0,
+        "kind": "pass", "name": "pass: grad_cam", "ratio": [1.5, 1.4, 1.6], "cpu": [1.7, 1.7, 1.7],
+        "target": 1.15, "graph_ms": 10.0, "reading_ms": 4.0, "a_second": 66.0,
     }  # fmt: skip
     shown = table.markdown({"machine": machine, "rows": [one], "left_out": []})
-    assert "| grad_cam | 10 ms | 4 ms | 1.50 (1.40 to 1.60) | 1.10 (1.10 to 1.10) | 66 |" in shown
+    assert "| grad_cam | 10 ms | 4 ms | 1.50 (1.40 to 1.60) | 1.70 (1.70 to 1.70) | 66 | 1.15 |" in shown
 
 
 def test_peers_have_a_line_each():

@@ -19,8 +19,10 @@ import pytest
 
 import xaionnx
 from tests.runs import jobs
+from xaionnx import discovery
 from xaionnx.errors import DataError, ParameterError, UsageError
-from xaionnx.runs import Engine, Processes, Run
+from xaionnx.record import record
+from xaionnx.runs import Engine, Processes, Run, job
 from xaionnx.runs.engines import Lost
 from xaionnx.runs.job import Shard
 from xaionnx.runs.settings import fingerprint
@@ -280,6 +282,38 @@ def test_faulty_rows_are_left_out_by_each_engine(tmp_path, name):
     assert [one.unit for one in run.refused] == [3, 30]
     assert run.units.tolist() == [n for n in range(jobs.ROWS) if n not in (3, 30)]
     assert run.digest() == jobs.explain(tmp_path / "other", tmp_path / "x.npy", shard=(1, 1)).digest()
+
+
+def test_a_row_whose_record_cannot_be_made_is_left_out_alone(tmp_path, monkeypatch):
+    data = jobs.digits()
+    data[[3, 30]] = 2
+
+    def refusing(explainer, request, attribution):
+        if any((x > 1).all() for x in request.feeds[request.main]):
+            raise DataError("it has no record")
+        return record(explainer, request, attribution)
+
+    monkeypatch.setattr(job, "record", refusing)
+    run = jobs.explain(tmp_path / "run", data)
+    assert [(one.unit, one.reason) for one in run.refused] == [(3, "it has no record"), (30, "it has no record")]
+    told = xaionnx.explain(jobs.model(), data[[29, 31]], target=3, **jobs.METHOD)
+    for row, unit in zip(told, (29, 31), strict=True):
+        np.testing.assert_array_equal(run[run.units.tolist().index(unit)].values, row.values)
+
+
+def test_a_closed_request_keeps_its_time_and_what_its_record_needs():
+    explainer = discovery.configured("grad_cam", {})
+    request = explainer.request(jobs.model(), jobs.digits(2))
+    attribution = explainer.attribution(request)
+    kept = set(request.resolved.outputs)
+    request.close()
+    seconds = request.seconds
+    time.sleep(0.01)
+    assert request.seconds == seconds
+    assert set(request.resolved.outputs) == set(request.tensors) < kept
+    made = record(explainer, request, attribution)
+    assert made.diagnostics["seconds"] == seconds
+    np.testing.assert_array_equal(made.values, explainer.attribute(jobs.model(), jobs.digits(2)).values)
 
 
 def test_a_data_set_that_does_not_fit_the_model_is_refused(tmp_path):

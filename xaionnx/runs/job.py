@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, final
+from typing import Any, TypeVar, final
 
 from xaionnx.data.block import Block, Refused
 from xaionnx.data.dataset import Dataset
 from xaionnx.explainer import Explainer
 from xaionnx.explanation import Explanation
+from xaionnx.record import record
 from xaionnx.runs.failures import OF_ROWS, Failures, translated
 from xaionnx.runs.part import Part
 from xaionnx.runtime.model import Model
 from xaionnx.short_repr import short_repr
 from xaionnx.typing import TargetLike
+
+Recorder = Callable[[], Explanation]
+T = TypeVar("T")
 
 
 @final
@@ -67,10 +71,10 @@ class Outcome:
 @final
 @dataclass(frozen=True, eq=False)
 class Explained:
-    """Blocks of a shard with their records; None for a block of which nothing is left."""
+    """Blocks of a shard, each with what makes its record; None for a block of which nothing is left."""
 
     shard: Shard
-    blocks: Sequence[tuple[Block, Explanation | None]]
+    blocks: Sequence[tuple[Block, Recorder | None]]
     seconds: float
 
     __repr__ = short_repr
@@ -129,11 +133,11 @@ class Job:
             Every row would fail for this reason.
         """
         began = time.perf_counter()
-        found = [one for block in blocks for one in self._explained(block)]
+        found = [one for block in blocks for one in self._tried(block, self._attributed)]
         return Explained(shard, found, time.perf_counter() - began)
 
     def write(self, explained: Explained) -> Outcome:
-        """Write the parts of a shard.
+        """Make the records of a shard, which needs no runs and can be done beside those of others, and write its parts.
 
         Raises
         ------
@@ -142,39 +146,54 @@ class Job:
         """
         size = rows = refused = 0
         stop = explained.shard.start
-        for block, record in explained.blocks:
-            Part.write(self.folder, block, record, self.fingerprint)
+        for block, found in self._recorded(explained):
+            Part.write(self.folder, block, found, self.fingerprint)
             refused += len(block.refused)
             stop = block.stop
-            if record is not None and block.inputs is not None:
-                rows += record.samples
+            if found is not None and block.inputs is not None:
+                rows += found.samples
                 size += sum(array.nbytes for array in block.inputs.arrays.values())
         return Outcome(explained.shard, stop, rows, refused, explained.seconds, size)
 
-    def _explained(self, block: Block) -> Iterator[tuple[Block, Explanation | None]]:
+    def _attributed(self, block: Block) -> Recorder:
+        request = self.bound.request(self.model, block.inputs, self.target)
+        attribution = self.bound.attribution(request)
+        request.close()
+        return partial(record, self.bound, request, attribution)
+
+    def _recorded(self, explained: Explained) -> Iterator[tuple[Block, Explanation | None]]:
+        for block, recorder in explained.blocks:
+            yield from self._tried(block, partial(self._record, block, recorder))
+
+    def _record(self, whole: Block, recorder: Recorder | None, block: Block) -> Explanation:
+        # A record that cannot be made is made again in halves, to find the row.
+        return (recorder if recorder is not None and block is whole else self._attributed(block))()
+
+    def _tried(self, block: Block, step: Callable[[Block], T]) -> Iterator[tuple[Block, T | None]]:
+        """Do a step with a block, and if it fails with both halves, down to the unit at which it does."""
         if block.inputs is None:
             yield block, None
             return
         try:
-            record = self.bound.explain(self.bound.request(self.model, block.inputs, self.target))
+            found = step(block)
         except OF_ROWS as error:
             failure = translated(error)
             if self._failures.ends_run(failure, self._state.begun):
                 raise failure from error
             if len({*block.units}) > 1:
-                yield from self._by_halves(block)
+                yield from self._by_halves(block, step)
             else:
                 refused = Refused(block.units[0], block.inputs.names[0], _of_unit(str(failure), block))
                 yield _refused(block, refused), None
             return
         self._state.begun = True
-        yield block, record
+        yield block, found
 
-    def _by_halves(self, block: Block) -> Iterator[tuple[Block, Explanation | None]]:
+    def _by_halves(self, block: Block, step: Callable[[Block], T]) -> Iterator[tuple[Block, T | None]]:
         # Between two units, so that both halves have one.
         middle = sorted({*block.units})[len({*block.units}) // 2]
         for start, stop in ((block.start, middle), (middle, block.stop)):
-            yield from self._explained(block.within(start, stop, self.model.shared))
+            yield from self._tried(block.within(start, stop, self.model.shared), step)
 
 
 @dataclass

@@ -87,6 +87,11 @@ class ResolvedTargets:
         selection = TargetSet(self.selection.terms[:count])
         return replace(self, selection=selection, values=self.values[:count], sizes=self.sizes[:given])
 
+    def without_others(self) -> ResolvedTargets:
+        """Return the targets without the outputs that none of them reads."""
+        read = {term.tensor for term in self.selection.terms}
+        return replace(self, outputs={name: array for name, array in self.outputs.items() if name in read})
+
     def as_probabilities(self) -> ResolvedTargets:
         """Return the targets with the probability in place of each logit and log probability; others stay as they are.
 
