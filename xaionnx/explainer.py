@@ -204,7 +204,7 @@ class Explainer(ABC):
     @final
     def explain(self, request: Request) -> Explanation:
         """The explanation of a request. The method must be bound to the model, see :meth:`bind`."""
-        return record(self, request, self.attribution(request))
+        return record(self, request, self.attribution_of(request))
 
     @property
     @hook
@@ -214,7 +214,7 @@ class Explainer(ABC):
         return self.needs != "output" and (given is None or (isinstance(given, str) and given in ("auto", "graph")))
 
     @final
-    def attribution(self, request: Request) -> Attribution:
+    def attribution_of(self, request: Request) -> Attribution:
         """The attribution of a request, of which :meth:`explain` makes the record."""
         parts = request.by_branches() if self.follows_branches else []
         if not parts:

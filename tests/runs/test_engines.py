@@ -304,7 +304,7 @@ def test_a_row_whose_record_cannot_be_made_is_left_out_alone(tmp_path, monkeypat
 def test_a_closed_request_keeps_its_time_and_what_its_record_needs():
     explainer = discovery.configured("grad_cam", {})
     request = explainer.request(jobs.model(), jobs.digits(2))
-    attribution = explainer.attribution(request)
+    attribution = explainer.attribution_of(request)
     kept = set(request.resolved.outputs)
     request.close()
     seconds = request.seconds

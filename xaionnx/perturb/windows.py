@@ -241,12 +241,12 @@ class WindowOcclusion(Windowed):
 
     @property
     def is_by_element(self) -> bool:
-        return not self.interpolated and self.plane.is_flat and self.plane.view[0] == self.plane.view[-1] == 1
+        return not self.interpolated
 
     def kept_elements(self, codes: Array, name: str) -> Array:
-        first = np.asarray(codes)[:, -1:]
-        places = np.arange(self.plane.extent[-1])
-        return np.asarray((places < first) | (places >= first + self.window[-1]))
+        kept = np.ones((len(codes), *self.sample.array.shape), dtype=bool)
+        self.write(np.zeros_like(kept[0]), codes, kept)
+        return kept.reshape(len(codes), -1)
 
     def emit(self, g: Builder) -> dict[str, ir.Value]:
         x, baseline = _emit_operands(g, self)

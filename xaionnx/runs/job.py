@@ -157,7 +157,7 @@ class Job:
 
     def _attributed(self, block: Block) -> Recorder:
         request = self.bound.request(self.model, block.inputs, self.target)
-        attribution = self.bound.attribution(request)
+        attribution = self.bound.attribution_of(request)
         request.close()
         return partial(record, self.bound, request, attribution)
 
