@@ -11,9 +11,11 @@ from onnx import numpy_helper
 
 import xaionnx
 from models import planted
+from xaionnx.activations.icons import icon
 from xaionnx.activations.strongest import strongest
 from xaionnx.activations.views.patches import Patches
 from xaionnx.errors import DataError, ParameterError, UnknownNameError, UnsupportedModelError
+from xaionnx.optimization import Search
 from xaionnx.render import activation_sheet
 
 MNIST = "models/mnist_cnn.onnx"
@@ -177,10 +179,10 @@ def test_attributions_of_all_channels_add_up_to_gradient_times_layer(model, digi
     maps = model.with_outputs([LAYER]).run({model.input().name: digits[4:5]}, [LAYER])[LAYER][0]
     expected = (slope * maps).sum(axis=(1, 2, 3))
     assert len(sheet.rows) == len(maps)
-    # Channels that noise does not excite have no icon, and say so.
-    silent = [row.tiles[0].caption == "no icon: silent" for row in sheet.rows]
-    assert any(silent)
-    assert not all(silent)
+    # Channels that noise does not excite are woken, and so have an icon too.
+    assert {row.tiles[0].caption for row in sheet.rows} == {"icon"}
+    # Nothing leads to less than 0 of a rectified channel.
+    assert any(icon(model, LAYER, -one, Search(steps=1)) is None for one in np.eye(len(maps)))
     np.testing.assert_allclose(sheet.numbers["attributions"].sum(axis=0), expected, rtol=1e-4)
 
 

@@ -9,7 +9,7 @@ from tests.tiny import node, opened
 from tests.tolerances import Tolerance, assert_close
 from xaionnx import Target
 from xaionnx.autodiff import gradient
-from xaionnx.autodiff.guided import DECONVNET, GUIDED
+from xaionnx.autodiff.guided import DECONVNET, GUIDED, REDIRECTED
 
 X = np.random.default_rng(0).normal(scale=3, size=(3, 40)).astype(np.float32)
 SIGNAL = np.random.default_rng(1).normal(size=(3, 40)).astype(np.float32)
@@ -183,3 +183,20 @@ def test_a_quantiser_of_a_scale_for_each_channel_keeps_its_derivative():
     for table in (GUIDED, DECONVNET):
         found = gradient(net, "y", ["x"], table).run({"x": x}, SIGNAL)[1]["x"]
         assert_close(found, (SIGNAL * passed) @ w.T, Tolerance.DEEP)
+
+
+@pytest.mark.parametrize(("op", "x", "signal", "expected"), [
+    ("Relu", [-1.0, -2.0, 0.0], [1.0, -1.0, 0.0], [1.0, 0.0, 0.0]),
+    ("Relu", [-1.0, -2.0, 1.0], [1.0, -1.0, 2.0], [0.0, 0.0, 2.0]),
+    ("Clip", [-1.0, 7.0, 8.0], [1.0, 1.0, -1.0], [1.0, 0.0, -1.0]),
+    ("Max", [-1.0, -2.0, -3.0], [-1.0, 3.0, 0.0], [0.0, 3.0, 0.0]),
+    ("Min", [7.0, 8.0, 9.0], [-1.0, 3.0, 0.0], [-1.0, 0.0, 0.0]),
+    ("LeakyRelu", [-1.0, -2.0, -3.0], [1.0, -1.0, 0.0], [0.2, -0.2, 0.0]),
+])  # fmt: skip
+def test_a_signal_that_nothing_lets_through_passes_where_it_opens(op, x, signal, expected):
+    """Beside a sample that lets all of it through, which changes nothing."""
+    nodes, _ = RECTIFIERS[op]
+    found = gradient(model(nodes, LIMITS, (3,), (3,)), "y", ["x"], REDIRECTED)
+    inner = [5.0, 5.0, 5.0]
+    _, back = found.run({"x": np.float32([x, inner])}, np.float32([signal, [1, 2, 3]]))
+    np.testing.assert_allclose(back["x"], [expected, [1, 2, 3]], rtol=1e-6)

@@ -14,10 +14,7 @@ from xaionnx.typing import Array
 
 
 def icon(model: Model, layer: str, direction: Array, search: Search) -> NDArray[np.uint8] | None:
-    """Return the picture (h, w, 3) for which a layer points most in a direction (C,), None if it is silent.
-
-    Channels that are 0 for nearly all pictures have no gradient to follow from noise.
-    """
+    """Return the picture (h, w, 3) for which a layer points most in a direction (C,), None if none leads there."""
     try:
         found = search.run(model, Direction(layer=layer, weights=direction))
     except ZeroGradientError:

@@ -1,4 +1,7 @@
-"""Tables for guided backpropagation and deconvnets: the signal is rectified wherever the model rectifies.
+"""Tables that treat the rectifiers of a model in another way than their derivative.
+
+For guided backpropagation and deconvnets the signal is rectified wherever the model rectifies. For searches that start
+where a unit is silent it passes rectifiers that let nothing through.
 
 A rectifier is an activation with a kink that passes large numbers: Relu, LeakyRelu, PRelu, ThresholdedRelu, Elu, Celu,
 Selu, Clip (Relu6), HardSwish, also in the form x * HardSigmoid(x), Max and Min with a constant, and a QuantizeLinear
@@ -48,6 +51,26 @@ def _deconvnet_rule(op_type: str) -> Rule:
         return [
             positive if wanted and (index == 0 or op_type in _BOUNDS) else None for index, wanted in enumerate(needed)
         ]
+
+    return rule
+
+
+def _redirected_rule(op_type: str) -> Rule:
+    """The derivative of the activation; for samples of which it lets nothing through, the signal that would open it."""
+
+    def rule(
+        g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool], /
+    ) -> Sequence[Gradient]:
+        found, own = list(STANDARD[op_type](g, node, cotangents, needed)), list(needed).index(True)
+        x, y, dy, dx = node.inputs[own], node.outputs[0], cotangents[0], found[own]
+        assert x is not None  # since its gradient is needed
+        if dy is None or dx is None:
+            return found
+        # An input below the bound that replaces it has to grow, and one above it has to fall.
+        opens = g.op("Greater", g.op("Mul", dy, g.op("Sub", y, x)), 0.0)
+        through = g.op("ReduceSum", g.op("Abs", dx), g.ints(*range(1, g.rank(y))), keepdims=1)
+        found[own] = g.op("Where", g.op("And", g.op("Equal", through, 0.0), opens), dy, dx)
+        return found
 
     return rule
 
@@ -117,11 +140,16 @@ def _deconvnet_hard_swish(
     return [_positive_part(g, cotangents[0]) if index == own else None for index in (0, 1)]
 
 
+def _rectifiers(of: Callable[[str], Rule]) -> Table:
+    return {op_type: of(op_type) for op_type in _RECTIFIERS} | {
+        op_type: _rule_where(_has_one_variable_operand, op_type, of(op_type)) for op_type in _BOUNDS
+    }
+
+
 def _table(of: Callable[[str], Rule], hard_swish: Rule, quantizer: Rule) -> Table:
     return (
         dict(STANDARD)
-        | {op_type: of(op_type) for op_type in _RECTIFIERS}
-        | {op_type: _rule_where(_has_one_variable_operand, op_type, of(op_type)) for op_type in _BOUNDS}
+        | dict(_rectifiers(of))
         | {"Mul": _rule_where(_is_hard_swish, "Mul", hard_swish)}
         | {"QuantizeLinear": _rule_where(_clips_at_zero, "QuantizeLinear", quantizer)}
     )
@@ -131,3 +159,5 @@ def _table(of: Callable[[str], Rule], hard_swish: Rule, quantizer: Rule) -> Tabl
 GUIDED = _table(_guided_rule, _guided_rule("Mul"), _guided_rule("QuantizeLinear"))
 # Zeiler and Fergus 2014: the signal goes through the rectifier itself.
 DECONVNET = _table(_deconvnet_rule, _deconvnet_hard_swish, _deconvnet_quantizer)
+# Olah et al. 2017: where a unit is silent, its gradient is 0 and points nowhere, but the way to activate it is known.
+REDIRECTED: Table = dict(STANDARD) | dict(_rectifiers(_redirected_rule))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, final
 import numpy as np
 
 from xaionnx.autodiff import Gradient, gradient
+from xaionnx.autodiff.rule import Table
 from xaionnx.data.inputs import Given
 from xaionnx.data.sample import Sample
 from xaionnx.errors import UnsupportedModelError
@@ -114,9 +115,11 @@ class Scene:
         """The input."""
         return self.model.input().name
 
-    def gradient(self, view: View, pictures: Array) -> tuple[Array, Array]:
+    def gradient(self, view: View, pictures: Array, rules: Table | None = None) -> tuple[Array, Array]:
         """The objective (B,) in a view of the pictures, and its gradient with respect to them."""
-        slope, name = self.slope, self.name
+        name = self.name
+        feeds = {key: x if key in self.sample.shared else x[None] for key, x in self.sample.x.items()}
+        slope = self.slope if rules is None else gradient(self.judged, VALUE, [name], rules, feeds)
         feeds = {name: self._tensor(view.crops(pictures)), slope.cotangent: self.weights}
         found = self._run(slope.model, feeds, [slope.out, slope.names[name]])
         return self._total(found[slope.out]), view.back(self._from_tensor(found[slope.names[name]]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, final
@@ -10,6 +11,8 @@ from typing import Final, final
 import numpy as np
 
 from xaionnx import parameters
+from xaionnx.autodiff.guided import REDIRECTED
+from xaionnx.autodiff.rule import Table
 from xaionnx.data.inputs import Given
 from xaionnx.errors import OutputError, ZeroGradientError
 from xaionnx.optimisers import OPTIMISERS, SHORT_OPTIMISERS, Optimiser
@@ -59,9 +62,11 @@ class Search:
     """How pictures are searched for.
 
     Each step takes random views of all pictures, runs the gradient graph of the objective on them, and follows the
-    gradient back through the views and the parametrisation. Gradients have the length 1 in each picture before the
-    penalties are subtracted, so that these mean the same for every unit. An optimiser that compares values gets the
-    same views at each step, by default the one of the middle, and gradients in units of the length of the first one.
+    gradient back through the views and the parametrisation. Where it is 0, since a rectifier lets nothing through, as
+    that of a unit that is silent at the start, the step follows what would open the rectifier. Gradients have the
+    length 1 in each picture before the penalties are subtracted, so that these mean the same for every unit. An
+    optimiser that compares values gets the same views at each step, by default the one of the middle, and gradients in
+    units of the length of the first one.
 
     Parameters
     ----------
@@ -187,10 +192,12 @@ class Search:
         """The state after one more step; the one before stays as it is, so that a stop leaves it whole."""
         parametrisation, optimiser = _parametrisation(self.parametrisation), _optimiser(self.optimiser)
         pictures = parametrisation.pictures(scene.canvas, now.parameters)
-        found = [scene.gradient(view, pictures) for view in self._views(scene, step, optimiser.compares)]
-        value = np.mean([one for one, _ in found], axis=0)
-        slope = np.mean([one for _, one in found], axis=0) if len(found) > 1 else found[0][1]
-        length = np.linalg.norm(slope.reshape(self.count, -1), axis=1)
+        views, redirected = self._views(scene, step, optimiser.compares), now.redirected
+        value, slope, length = _mean_gradient(scene, views, pictures)
+        if (silent := length == 0).any():
+            _, *other = _mean_gradient(scene, views, pictures, REDIRECTED)
+            redirected += len(views) * self.count
+            slope[silent], length[silent] = (one[silent] for one in other)
         _check_length(length, objective, step)
         length = np.maximum(length, 1e-30)
         scale = length if now.scale is None or not optimiser.compares else now.scale
@@ -207,7 +214,7 @@ class Search:
         gradient = gradient if steep is None else gradient - steep
         state = dict(now.optimiser)
         moved = now.parameters + optimiser.step(state, gradient, gain - lost)
-        return SearchState(moved, state, (*now.trace, value), scale)
+        return SearchState(moved, state, (*now.trace, value), scale, redirected)
 
     def unseen_views(self, scene: Scene) -> list[View]:
         """Return the views that judge the result, none of which a step sees.
@@ -234,7 +241,7 @@ class Search:
         unseen = np.mean([scene.value(view, pictures) for view in self.unseen_views(scene)], axis=0)
         value, shown = scene.value(middle, pictures), scene.shown(middle, pictures)
         trace = np.stack(now.trace)
-        cost = (len(trace) * self.views + _UNSEEN + 1) * self.count
+        cost = (len(trace) * self.views + _UNSEEN + 1) * self.count + now.redirected
         return Visualization(
             shown,
             value,
@@ -308,6 +315,15 @@ def visualize(
     opened = model if isinstance(model, Model) else Model.load(model)
     with progress.bar():
         return search.run(opened, -chosen if negative else chosen, start, resume)
+
+
+def _mean_gradient(
+    scene: Scene, views: Sequence[View], pictures: Array, rules: Table | None = None
+) -> tuple[Array, Array, Array]:
+    """The means over views of the objective (B,) and of its gradient, whose lengths (B,) come last."""
+    found = [scene.gradient(view, pictures, rules) for view in views]
+    slope = np.mean([one for _, one in found], axis=0) if len(found) > 1 else found[0][1]
+    return np.mean([one for one, _ in found], axis=0), slope, np.linalg.norm(slope.reshape(len(slope), -1), axis=1)
 
 
 def _check_length(length: Array, objective: Objective, step: int) -> None:

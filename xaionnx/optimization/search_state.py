@@ -63,18 +63,22 @@ class SearchState:
         The objective at each step so far.
     scale : array (B,), optional
         The length of the gradient by which an optimiser that compares measures.
+    redirected : int
+        Runs for a gradient that passes silent rectifiers.
     """
 
     parameters: Array
     optimiser: Mapping[str, Array] = field(default_factory=dict)
     trace: tuple[Array, ...] = ()
     scale: Array | None = None
+    redirected: int = 0
 
     __repr__ = short_repr
 
     def arrays(self) -> dict[str, Array]:
         """Return what is not part of a result anyway."""
         found = {"parameters": self.parameters, **{_OPTIMISER + name: x for name, x in self.optimiser.items()}}
+        found["redirected"] = np.array(self.redirected)
         return found if self.scale is None else {**found, "scale": self.scale}
 
     @classmethod
@@ -98,4 +102,5 @@ class SearchState:
             raise ParameterError(f"The earlier search did {len(found.trace)} steps. Give more 'steps' to go on.")
         state = found.state
         optimiser = {name[len(_OPTIMISER) :]: np.array(x) for name, x in state.items() if name.startswith(_OPTIMISER)}
-        return cls(np.array(state["parameters"]), optimiser, tuple(found.trace), state.get("scale"))
+        redirected = int(state["redirected"])
+        return cls(np.array(state["parameters"]), optimiser, tuple(found.trace), state.get("scale"), redirected)

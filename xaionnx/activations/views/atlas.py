@@ -124,7 +124,7 @@ class Atlas(ActivationView):
         side = _WIDTH // self.cells
         if self.icons == "search":
             found = icon(model, maps.name, mean, Search(steps=self.steps, seed=self.seed))
-            # Middle gray where the direction is silent for noise.
+            # Middle gray where nothing leads to the direction.
             return np.full((side, side, 3), 128, dtype=np.uint8) if found is None else reduced(found, side)
         lengths = np.linalg.norm(vectors, axis=1) * np.linalg.norm(mean)
         alike = np.divide(vectors @ mean, lengths, out=np.zeros(len(vectors)), where=lengths > 0)
