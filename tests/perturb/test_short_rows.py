@@ -4,11 +4,15 @@ import time
 
 import numpy as np
 import pytest
+from xaionnx_kernels.masks import window_corners
 
 import xaionnx
 from models import planted
 from tests.tiny import linear, loaded
 from xaionnx import Baseline, Features, Model
+from xaionnx.data.sample import Sample
+from xaionnx.explainers.occlusion import Occlusion
+from xaionnx.graph.roles import Role
 from xaionnx.runtime.rows import rows_to_compare
 from xaionnx.runtime.session import Session
 
@@ -170,3 +174,39 @@ def test_baselines_that_are_rows_agree_with_a_loop(model):
             inputs[:, k] = ROWS[:, k]
             (out,) = model.run({model.input().name: inputs}).values()
             np.testing.assert_allclose(found.values[n, k], found.prediction[n] - out[:, 0].mean(), rtol=1e-4, atol=1e-5)
+
+
+WINDOWS = {
+    "channel space space": ((1, 6, 7), 3),
+    "space space channel": ((5, 4, 3), (2, 3)),
+    "channel space space space": ((2, 4, 3, 5), (2, 1, 3)),
+    "time": ((9,), 4),
+}
+
+
+@pytest.mark.parametrize("axes", WINDOWS)
+def test_a_window_keeps_the_elements_that_it_does_not_cover(axes):
+    shape, window = WINDOWS[axes]
+    roles = {"x": tuple(Role(word) for word in axes.split())}
+    sample = Sample({"x": np.ones(shape, np.float32)}, "x", roles=roles)
+    removal = Occlusion(window=window, baseline=0.0).removal(sample)
+    codes = window_corners(removal.plane.extent, removal.window, removal.steps("Occlusion", 1))
+    filled = np.ones((len(codes), *shape), np.float32)
+    removal.fill(codes, slice(0, 1), {"x": filled})
+    kept = removal.kept_elements(codes, "x")
+    np.testing.assert_array_equal(kept, filled.reshape(len(codes), -1) == 1)
+    assert 0 < kept.mean() < 1
+
+
+def test_small_pictures_are_occluded_together(runs):
+    digits = np.random.default_rng(0).random((30, 1, 28, 28), np.float32)
+    model = Model.load("models/mnist_cnn.onnx", threads=1)
+    xaionnx.explain(model, digits, "occlusion", 3)
+    runs.clear()
+    together = xaionnx.explain(model, digits, "occlusion", 3)
+    # 9 windows and the prediction of each, in fewer runs than digits.
+    assert sum(runs) == 30 * 10
+    assert len(runs) < 30
+    for n in (0, 29):
+        alone = xaionnx.explain(model, digits[n : n + 1], "occlusion", 3)
+        np.testing.assert_array_equal(alone.values[0], together.values[n])
