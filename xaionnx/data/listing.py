@@ -179,43 +179,53 @@ def _of_files(files: Sequence[Path]) -> tuple[Units, Labels | None]:
             listed += units.files
         else:
             listed.append(str(file))
-    return FileUnits(tuple(listed), tuple(_size(file) for file in listed)), None
+    return FileUnits(tuple(listed), tuple(_size(Path(file)) for file in listed)), None
 
 
 def _of_folder(folder: Path) -> tuple[FileUnits, Labels | None]:
     """The files of a folder and of its subfolders, and the names of these as labels."""
     files: list[str] = []
     sizes: list[int] = []
+    labels: list[Label | None] = []
     try:
-        _walk(str(folder), files, sizes)
+        for inside in _list(str(folder), files, sizes):
+            labels += [None] * (len(files) - len(labels))
+            _walk(inside, files, sizes)
+            labels += [Path(inside).name] * (len(files) - len(labels))
     except OSError as cause:
         raise DataError(f"'{folder}' cannot be read ({cause.strerror}). Check the path and its permissions.") from cause
     if not files:
         raise DataError(f"The folder '{folder}' contains no files. Give a folder with data in it.")
-    start = len(str(folder)) + 1
-    # Without Path, which takes longer for 100,000 files than listing them.
-    parts = (file[start:].partition(os.sep) for file in files)
-    labels = [first if sep else None for first, sep, _ in parts]
     return FileUnits(tuple(files), tuple(sizes), str(folder)), labels if any(labels) else None
 
 
 def _walk(folder: str, files: list[str], sizes: list[int]) -> None:
-    """List files, and their sizes, sorted by name, a folder's own before those of its subfolders."""
-    with os.scandir(folder) as found:
-        entries = sorted((entry for entry in found if not entry.name.startswith(".")), key=lambda entry: entry.name)
-    folders = [entry.path for entry in entries if entry.is_dir()]
-    inside = {*folders}
-    for entry in entries:
-        if entry.path not in inside:
-            files.append(entry.path)
-            sizes.append(_size(entry))
-    for path in folders:
-        _walk(path, files, sizes)
+    """Add files and their sizes, a folder's own before those of its subfolders."""
+    for inside in _list(folder, files, sizes):
+        _walk(inside, files, sizes)
 
 
-def _size(file: str | os.DirEntry[str]) -> int:
+def _list(folder: str, files: list[str], sizes: list[int]) -> list[str]:
+    """Add a folder's own files and their sizes, sorted by name, and return its subfolders."""
+    found: dict[str, int] = {}
+    folders: list[str] = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir():
+                folders.append(entry.path)
+            else:
+                found[entry.path] = _size(entry)
+    names = sorted(found)
+    files += names
+    sizes += [found[name] for name in names]
+    return sorted(folders)
+
+
+def _size(file: Path | os.DirEntry[str]) -> int:
     try:
-        return (Path(file) if isinstance(file, str) else file).stat().st_size
+        return file.stat().st_size
     except OSError:
         # It is refused when it is read.
         return -1
