@@ -110,10 +110,13 @@ def first_picture(inputs: Inputs | Dataset, table: ScoreTable, model: Model) -> 
 
 def left_out_lines(table: ScoreTable) -> tuple[list[str], int]:
     """Return sentences about the inputs without scores, and the exit code that they lead to."""
+    from xaionnx.counting import counted
     from xaionnx_cli._refusals import refusals_of
 
     refusals, done = refusals_of(table.left_out), len(table.inputs)
-    stopped = [f"{done:,} inputs were scored, and no more: {table.stopped}"] if table.stopped else []
+    stopped = (
+        [f"{counted(done, 'input was', 'inputs were')} scored, and no more: {table.stopped}"] if table.stopped else []
+    )
     return [*refusals.lines(done), *stopped], refusals.exit_code(done)
 
 

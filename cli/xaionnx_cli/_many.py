@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from xaionnx import __version__
+from xaionnx.counting import counted
 from xaionnx.data.dataset import Dataset
 from xaionnx.errors import DataError, UsageError
 from xaionnx.explainer import Explainer
@@ -114,7 +115,8 @@ def explain(method: Explainer, options: Options, dataset: Dataset) -> int:
     printer.lines(f"{printable(model.name)} on {model.provider}")
     count = dataset.count or 0
     printer.lines(
-        f"{count:,} inputs: a run in parts in {printable(str(folder))}; --no-shards writes files of each input instead"
+        f"{counted(count, 'input')}: a run in parts in {printable(str(folder))}; --no-shards writes files of each "
+        "input instead"
     )
     try:
         with counting_bar() as bar:
@@ -154,7 +156,7 @@ def _kept(folder: Path) -> tuple[str, ...]:
         run = Run.open(folder)
     except DataError:
         return ()
-    return (f"{len(run):,} inputs are done and saved in {folder}", "run again to go on")
+    return (f"{counted(len(run), 'input is', 'inputs are')} done and saved in {folder}", "run again to go on")
 
 
 def _drawn(run: Run, options: Options) -> list[str]:
@@ -186,9 +188,9 @@ def _report_run(
             "refused": [dataclasses.asdict(one) for one in run.refused],
         }
         printer.document(f"{_report.dump_json(document)}\n")
-    printer.lines(run.coverage, f"saved {len(run.parts):,} parts in {printable(str(run.folder))}")
+    printer.lines(run.coverage, f"saved {counted(len(run.parts), 'part')} in {printable(str(run.folder))}")
     if pictures:
-        printer.lines(f"saved {len(pictures):,} pictures in {printable(str(Path(pictures[0]).parent))}")
+        printer.lines(f"saved {counted(len(pictures), 'picture')} in {printable(str(Path(pictures[0]).parent))}")
     else:
         printer.lines(f"draw rows with: xaionnx draw {printable(str(run.folder))} --rows 0-9 -o PICTURES/")
     if printer.lost is not None:

@@ -99,6 +99,7 @@ def command(**given: OptionValue) -> int:
     read in parts, so that there may be more than fit in memory. If the command is stopped, the methods that were done
     are reported.
     """
+    from xaionnx.counting import counted
     from xaionnx.discovery import METHODS
     from xaionnx.evaluation import score_table
     from xaionnx.evaluation.metric import METRICS
@@ -131,7 +132,7 @@ def command(**given: OptionValue) -> int:
         written = report(_with_missing(table, methods), complete=False)
         done, count = len(table.scores), len(table.inputs)
         if done == len(methods):
-            return f"{count:,} inputs are scored{saved_in(written)}"
+            return f"{counted(count, 'input is', 'inputs are')} scored{saved_in(written)}"
         return f"{done} of {len(methods)} methods are done{saved_in(written)}"
 
     with (

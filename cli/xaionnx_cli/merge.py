@@ -15,9 +15,10 @@ def command(folder: str, runs: tuple[str, ...]) -> None:
 
     They must be of the same model, method, settings and data. Files are linked where that is possible.
     """
+    from xaionnx.counting import counted
     from xaionnx.runs import Run
     from xaionnx_cli._destination import folder_to_write
     from xaionnx_cli._messages import write_lines
 
     run = Run.merge(folder_to_write(folder, "FOLDER"), runs)
-    write_lines([f"{run.coverage}, in {len(run.parts):,} parts in {folder}"])
+    write_lines([f"{run.coverage}, in {counted(len(run.parts), 'part')} in {folder}"])

@@ -121,13 +121,15 @@ def _document(found: Recommendation, complete: bool) -> Document:
 
 def _lines(found: Recommendation) -> list[str]:
     """The answer in one line, then why, in a few."""
+    from xaionnx.counting import counted
+
     lines = [str(found)]
     for choice in found.choices:
         each = found.table.scores[choice.method]
         shown = ", ".join(
             f"{name} {one.mean:.3g} ({one.control.mean:.3g})" for name, one in each.items() if one.control
         )
-        lines.append(f"  {choice.method}: mean rank {choice.rank:.2f} on {choice.samples} inputs; {shown}")
+        lines.append(f"  {choice.method}: mean rank {choice.rank:.2f} on {counted(choice.samples, 'input')}; {shown}")
     if found.choices:
         lines.append("  in brackets the same metric for random values")
     for why in dict.fromkeys(found.distrusted.values()):

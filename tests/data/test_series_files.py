@@ -109,6 +109,18 @@ def test_columns_are_taken_by_the_names_of_the_spec(tmp_path):
         opened("N C T", spec).read(csv(tmp_path / "b.csv", values, "left,middle,wright"))
 
 
+@pytest.mark.parametrize(("mark", "said"), [(" ", "blanks"), (";", "';'")])
+def test_what_separates_the_columns_is_said(tmp_path, mark, said):
+    np.savetxt(tmp_path / "a.csv", RNG.normal(size=(40, 2)), delimiter=mark)
+    with pytest.raises(DataError, match=f"is separated by {said}, not by commas"):
+        opened("N C T").read(tmp_path / "a.csv")
+
+
+def test_a_single_column_is_counted_in_the_singular(tmp_path):
+    with pytest.raises(DataError, match=r"has 1 column, but the series of the model has 2 channels"):
+        opened("N C T", shape=(2, 40)).read(csv(tmp_path / "a.csv", RNG.normal(size=(40, 1))))
+
+
 def test_a_model_of_one_channel_reads_a_line_a_series_or_one_column(tmp_path):
     values = RNG.normal(size=(3, 40))
     found = opened("N T").read(csv(tmp_path / "a.csv", values))

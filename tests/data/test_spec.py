@@ -246,7 +246,7 @@ def test_labels_are_found_exactly_first_then_by_a_unique_part():
     assert str(wrong.value) == "The 'index' parameter of InputSpec.label must be an int in [0, 6). Got 6 instead."
     with pytest.raises(InputMismatchError) as mismatch:
         spec.check_outputs(1000)
-    assert str(mismatch.value).startswith("The InputSpec lists 6 labels, but the model's output has 1000 classes.")
+    assert str(mismatch.value).startswith("The InputSpec lists 6 labels, but the model's output has 1,000 classes.")
     assert InputSpec().label(7) == "7"
     with pytest.raises(ParameterError, match="there are no labels"):
         InputSpec().index("cat")

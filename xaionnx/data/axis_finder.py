@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol, final
 
+from xaionnx.counting import counted
 from xaionnx.data.axes import FIRST_AXIS, AxisRole, TensorAxes, dims_words, named_role, sample_axis, tensor_axes
 from xaionnx.errors import ParameterError, UnknownNameError
 from xaionnx.graph.axis_propagation import seen_roles
@@ -93,8 +94,9 @@ class AxisFinder:
         if told is not None:
             if len(told.axes) != len(one.shape):
                 raise ParameterError(
-                    f"Input '{one.name}' of {self._model} has {len(one.shape)} axes, {dims_words(one.shape)}, but "
-                    f"{len(told.axes)} are stated: {told.words()}. State one role per axis."
+                    f"Input '{one.name}' of {self._model} has {counted(len(one.shape), 'axis', 'axes')}, "
+                    f"{dims_words(one.shape)}, but {len(told.axes)} are stated: {told.words()}. State one "
+                    "role per axis."
                 )
             return told.sample
         if one.shape[:1] == (1,) and not self._is_recurrent and not self._has_one_channel(one):

@@ -24,6 +24,9 @@ from xaionnx.typing import Array
 _PICTURES: Final = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8")
 # Rows that are gathered before they become columns.
 _GATHERED: Final = 4096
+# Characters that separate cells in place of commas, and the bytes in which they are looked for.
+_OTHER_SEPARATORS: Final = ";\t|"
+_HEAD: Final = 2**16
 
 
 def read_csv(path: Path, data: bytes, chosen: RowNumbers | None) -> Cells:
@@ -256,6 +259,30 @@ def check_csv_start(path: Path, data: bytes) -> None:
         )
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in data[:1024]:
         raise DataError(f"'{path}' is UTF-16 or binary, not UTF-8 text. Save it as CSV in UTF-8.")
+    check_separator(path, data)
+
+
+def check_separator(path: Path, data: bytes) -> None:
+    """Check that what separates the cells of a file with these first bytes is what its name says.
+
+    Raises
+    ------
+    DataError
+        It is another character, or blanks.
+    """
+    lines = data[:_HEAD].decode("utf-8-sig", "replace").splitlines()[:2] or [""]
+    header, row = lines[0], lines[-1]
+    separator, word = ("\t", "tabs") if path.suffix.lower() == ".tsv" else (",", "commas")
+    if separator in header:
+        return
+    mark = next((repr(mark) for mark in _OTHER_SEPARATORS if mark in header), "")
+    cells = row.split()
+    numbers = sum(NUMBER.fullmatch(cell) is not None for cell in cells)
+    # A frame of R has no title above the names of its rows. A single column may have several words, but few numbers.
+    if not mark and separator not in row and numbers > 1 and len(cells) - len(header.split()) in (0, 1):
+        mark = "blanks"
+    if mark:
+        raise DataError(f"'{path}' is separated by {mark}, not by {word}. Save it with {word}.")
 
 
 def decode_csv(path: Path, data: bytes, before: int = 0) -> str:
@@ -278,8 +305,6 @@ def decode_csv(path: Path, data: bytes, before: int = 0) -> str:
 def _check_header(path: Path, header: Sequence[str]) -> None:
     if not any(header):
         raise DataError(f"'{path}', line 1: the header is blank. Put the column names there.")
-    if len(header) == 1 and (mark := next((m for m in ";\t|" if m in header[0]), None)):
-        raise DataError(f"'{path}' is separated by {mark!r}, not by commas. Save it with commas.")
     if all(NUMBER.fullmatch(title) for title in header):
         raise DataError(f"'{path}', line 1: only numbers, so there is no header. Put the column names there.")
     seen: set[str] = set()

@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar, final
 
 import numpy as np
 
+from xaionnx.counting import counted
 from xaionnx.data.block import Block, Reader, Refused, merged, samples_in
 from xaionnx.data.files import Refusal
 from xaionnx.data.images import fit, read_picture
@@ -130,7 +131,10 @@ class Dataset:
             own = check_labels(labels, units.count)
         places = Path(masks) if isinstance(masks, str | os.PathLike) else masks if masks is None else np.asarray(masks)
         if isinstance(places, np.ndarray) and units.count is not None and len(places) != units.count:
-            raise ParameterError(f"The data set has {units.count:,} units, and {len(places):,} masks are given.")
+            raise ParameterError(
+                f"The data set has {counted(units.count, 'unit')}, and "
+                f"{counted(len(places), 'mask is', 'masks are')} given."
+            )
         if isinstance(places, np.ndarray) and places.dtype.kind != "b":
             raise ParameterError(f"Masks are an array of bool, such as masks > 0. Got {places.dtype} instead.")
         if isinstance(places, Path) and not (places.is_dir() and isinstance(units, FileUnits)):

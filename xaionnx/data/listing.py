@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from xaionnx.counting import counted
 from xaionnx.data.array_rows import ArrayRows
 from xaionnx.data.arrays import SUFFIXES, archived, read_array, read_arrays
 from xaionnx.data.csv_rows import CsvRows
@@ -281,5 +282,8 @@ def check_labels(labels: Any, count: int | None) -> Labels:  # Any: users may pa
     """
     found: Labels = labels if isinstance(labels, Sequence) else np.asarray(labels)
     if count is not None and len(found) != count:
-        raise ParameterError(f"The data set has {count:,} samples or files, and {len(found):,} labels are given.")
+        raise ParameterError(
+            f"The data set has {counted(count, 'sample or file', 'samples or files')}, and "
+            f"{counted(len(found), 'label is', 'labels are')} given."
+        )
     return found

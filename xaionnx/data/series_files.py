@@ -14,6 +14,8 @@ from typing import Final, NamedTuple, final
 
 import numpy as np
 
+from xaionnx.counting import counted
+from xaionnx.data.csv_files import check_separator
 from xaionnx.data.files import Refusal, read_bytes, sha256_of
 from xaionnx.data.row_numbers import RowNumbers
 from xaionnx.data.sample import positions_of
@@ -188,7 +190,9 @@ def _sound(
         notes.append(f"{len(rows)} channels are averaged")
         rows = rows.mean(axis=0, keepdims=True)
     if wanted is not None and len(rows) != wanted:
-        raise DataError(f"'{path}' has {len(rows)} channels, but the model takes {wanted}. Give a file with as many.")
+        raise DataError(
+            f"'{path}' has {counted(len(rows), 'channel')}, but the model takes {wanted}. Give a file with as many."
+        )
     return layout.sample(rows.astype(dtype))[None], float(rate), tuple(notes)
 
 
@@ -211,8 +215,8 @@ def _table(path: Path, data: bytes, spec: InputSpec, layout: SeriesLayout, chose
     if channels is not None and count != channels:
         other = " or a line a series" if single else ""
         raise DataError(
-            f"'{path}' has {count} columns, but the series of the model has {channels} "
-            f"channel{'s' if channels > 1 else ''}. Write a column a channel and a line a step{other}."
+            f"'{path}' has {counted(count, 'column')}, but the series of the model has "
+            f"{counted(channels, 'channel')}. Write a column a channel and a line a step{other}."
         )
     return SeriesFile(layout.sample(np.ascontiguousarray(numbers.T))[None], (), None, notes, sha256)
 
@@ -227,6 +231,7 @@ class _Lines(NamedTuple):
 
 
 def _numbers(path: Path, data: bytes) -> _Lines:
+    check_separator(path, data)
     try:
         lines = list(csv.reader(io.StringIO(data.decode("utf-8-sig"), newline=""), strict=True))
     except (UnicodeDecodeError, csv.Error) as error:

@@ -11,6 +11,7 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from xaionnx.counting import counted
 from xaionnx.data.images import Resize
 from xaionnx.data.labels import find_label
 from xaionnx.data.pixel_format import PixelFormat
@@ -242,13 +243,13 @@ class InputSpec:
             size = "of any size" if self.size is None else f"{self.size[0]} x {self.size[1]}"
             text = f"picture {size} {self.color}, {self.layout}"
         elif self.columns:
-            text = f"{self.kind} of {len(self.columns)} columns"
+            text = f"{self.kind} of {counted(len(self.columns), 'column')}"
         elif self.kind == "series":
             text = self._series_words()
         return f"{text}, guessed from the shape" if self.guessed else text
 
     def _series_words(self) -> str:
-        channels = f" of {len(self.channel_names)} channels" if self.channel_names else ""
+        channels = f" of {counted(len(self.channel_names), 'channel')}" if self.channel_names else ""
         step = f", {self.rate:g} Hz" if self.rate is not None else f", a step every {self.step}" if self.step else ""
         return f"series{channels}{step}"
 
@@ -386,7 +387,8 @@ class InputSpec:
         """
         if self.labels and len(self.labels) != count:
             raise InputMismatchError(
-                f"The InputSpec lists {len(self.labels)} labels, but the model's output has {count} classes. "
+                f"The InputSpec lists {counted(len(self.labels), 'label')}, but the model's output has "
+                f"{counted(count, 'class', 'classes')}. "
                 "Give one label per class, in the order of the outputs."
             )
 

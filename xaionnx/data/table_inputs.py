@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
+from xaionnx.counting import counted
 from xaionnx.data.frames import Frame, frame_cells, is_frame
 from xaionnx.data.parquet_files import PARQUET
 from xaionnx.data.row_numbers import RowNumbers
@@ -107,8 +108,8 @@ def _whole(cells: Cells, one: Declared, spec: Columns, others: Sequence[str], mo
     """The columns of the input that takes several."""
     if len(one.shape) != _COLUMNS and not (len(one.shape) == 1 and len(spec.columns) <= 1):
         raise InputMismatchError(
-            f"{cells.shown} is a table, but input '{one.name}' of {model} has {len(one.shape)} axes: "
-            f"({', '.join(str(size) for size in one.shape)}). Pass an array."
+            f"{cells.shown} is a table, but input '{one.name}' of {model} has "
+            f"{counted(len(one.shape), 'axis', 'axes')}: ({', '.join(str(size) for size in one.shape)}). Pass an array."
         )
     width = one.shape[1] if len(one.shape) == _COLUMNS else 1
     columns = tuple(name for name in spec.columns if name not in others)
@@ -116,12 +117,13 @@ def _whole(cells: Cells, one: Declared, spec: Columns, others: Sequence[str], mo
         columns = tuple(name for name in cells.columns if name not in others and name not in spec.ignore)
         if isinstance(width, int) and width != len(columns):
             raise DataError(
-                f"{cells.shown} has {len(columns)} columns ({listed(columns)}), but input '{one.name}' of {model} "
-                f"takes {width}. Leave out those that the model does not use, such as the label, or list its columns "
-                "in order under 'columns' of a spec."
+                f"{cells.shown} has {counted(len(columns), 'column')} ({listed(columns)}), but input "
+                f"'{one.name}' of {model} takes {width}. Leave out those that the model does not use, such as the "
+                "label, or list its columns in order under 'columns' of a spec."
             )
     elif isinstance(width, int) and width != len(columns):
         raise DataError(
-            f"The spec lists {len(columns)} columns, but input '{one.name}' of {model} takes {width}. Correct one."
+            f"The spec lists {counted(len(columns), 'column')}, but input '{one.name}' of {model} takes "
+            f"{width}. Correct one."
         )
     return Part(one.name, one.dtype, columns, (len(columns),) if len(one.shape) == _COLUMNS else ())

@@ -10,6 +10,7 @@ from typing import Final, final
 
 import numpy as np
 
+from xaionnx.counting import counted
 from xaionnx.data.block import Block, Refused
 from xaionnx.errors import DataError, ParameterError, TimeLimitError, XaionnxError
 from xaionnx.evaluation.evidence import Evidence
@@ -298,7 +299,7 @@ class BlockScoring:
                 self._model.close_derived()
 
     def _given_up(self, why: str, scored: bool) -> str:
-        return f"left out after {self.count:,} inputs: {why}" if scored else why
+        return f"left out after {counted(self.count, 'input')}: {why}" if scored else why
 
     def _by(self, name: str, block: Block, asked: Request, share: TimeShare, known: dict[_Known, Scores]) -> ScoreTable:
         """The scores of one method; the controls that are the same for all are in ``known``."""

@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 
 from xaionnx import discovery
+from xaionnx.counting import counted
 from xaionnx.data.inputs import Inputs
 from xaionnx.errors import DataError, ParameterError
 from xaionnx.evaluation.controls import CONTROLS
@@ -98,7 +99,9 @@ def evidence_of(
 def _check_same(request: Request, explanation: Explanation) -> None:
     """Check that a record explains the samples and the target of a request."""
     if explanation.samples != len(request.samples):
-        raise DataError(f"The Explanation has {explanation.samples} samples, and x has {len(request.samples)}.")
+        raise DataError(
+            f"The Explanation has {counted(explanation.samples, 'sample')}, and x has {len(request.samples)}."
+        )
     for array in explanation.values.values() if isinstance(explanation.values, dict) else [explanation.values]:
         broken = np.flatnonzero(~np.isfinite(array).reshape(len(array), -1).all(axis=1))
         if len(broken):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, final
 
 import numpy as np
 
+from xaionnx.counting import counted
 from xaionnx.evaluation.scores import Scores
 from xaionnx.typing import Array, Document, Floats
 
@@ -181,7 +182,7 @@ class ScoreTable:
     def __repr__(self) -> str:
         """A line a method: its mean by each metric; ``*`` if it is the best, ``-`` if no better than the control."""
         wide = max(map(len, self.methods), default=0)
-        lines = [f"ScoreTable of {len(self.methods)} methods by {len(self.metrics)} metrics"]
+        lines = [f"ScoreTable of {counted(len(self.methods), 'method')} by {counted(len(self.metrics), 'metric')}"]
         standings = {metric: self.standings(metric) for metric in self.metrics}
         for name in self.methods:
             cells = [f"{metric} {_cell(each[name])}" for metric, each in standings.items() if name in each]
