@@ -120,19 +120,30 @@ def _document(found: Recommendation, complete: bool) -> Document:
 
 
 def _lines(found: Recommendation) -> list[str]:
-    """The answer in one line, then why, in a few."""
+    """The answer in one line, then why, in a few, and the figures of the others."""
     from xaionnx.counting import counted
 
     lines = [str(found)]
     for choice in found.choices:
-        each = found.table.scores[choice.method]
-        shown = ", ".join(
-            f"{name} {one.mean:.3g} ({one.control.mean:.3g})" for name, one in each.items() if one.control
-        )
-        lines.append(f"  {choice.method}: mean rank {choice.rank:.2f} on {counted(choice.samples, 'input')}; {shown}")
-    if found.choices:
-        lines.append("  in brackets the same metric for random values")
+        figures = _figures(found, choice.method)
+        lines.append(f"  {choice.method}: mean rank {choice.rank:.2f} on {counted(choice.samples, 'input')}; {figures}")
+    chosen = {choice.method for choice in found.choices}
+    others = [name for name in found.ranking if name not in chosen and found.table.scores[name]]
+    if others:
+        lines.append("the others, the best first:" if chosen else "from the best:")
+        lines += [f"  {name}: {_figures(found, name)} on {counted(_inputs(found, name), 'input')}" for name in others]
+    lines.append("in brackets the same metric for random values")
     for why in dict.fromkeys(found.distrusted.values()):
         names = [name for name, each in found.distrusted.items() if each == why]
         lines.append(f"not {', '.join(names)}: {why}.")
     return lines
+
+
+def _figures(found: Recommendation, method: str) -> str:
+    """The mean of a method by each metric, with that of random values."""
+    each = found.table.scores[method]
+    return ", ".join(f"{name} {one.mean:.3g} ({one.control.mean:.3g})" for name, one in each.items() if one.control)
+
+
+def _inputs(found: Recommendation, method: str) -> int:
+    return max(one.count for one in found.table.scores[method].values())

@@ -14,7 +14,12 @@ def test_the_answer_is_one_line_and_its_evidence_a_table(run, tmp_path):
     words = ("--methods", "saliency,input_x_gradient", "--metrics", "deletion", "--budget", "1m")
     found = run("recommend", "models/digits_cnn.onnx", digits, *words, "-o", report)
     assert found.exit_code == 0, found.stderr
-    assert "an input: " in found.stdout.splitlines()[0]
+    lines = found.stdout.splitlines()
+    assert "an input: " in lines[0]
+    # Each method with its figures, also those that are not named first.
+    for method in ("saliency", "input_x_gradient"):
+        assert sum(line.startswith(f"  {method}: ") and " deletion 0." in line for line in lines) == 1
+    assert "in brackets the same metric for random values" in lines
     assert "deletion" in report.read_text()
     found = run("recommend", "models/digits_cnn.onnx", digits, *words, "--json")
     assert found.exit_code == 0, found.stderr

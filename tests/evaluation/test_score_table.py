@@ -167,3 +167,10 @@ def test_cheap_metrics_come_first_so_that_a_short_time_is_enough_for_them():
 def test_the_scores_of_one_do_not_stand_for_those_of_another_of_its_name(methods, metrics, name):
     with pytest.raises(ParameterError, match=f"'{name}' is named twice"):
         score_table(tiny.trained("digits_cnn"), load_digits().images[:2, None].astype(np.float32), methods, metrics)
+
+
+def test_what_has_scores_is_not_said_to_have_none():
+    known = {"lime": {"deletion": scores("lime", [0.1, 0.2], [0.3, 0.3])}, "lrp": {}}
+    reasons = {"lime": "late", "lime by deletion": "late", "lime by road": "late", "lrp": "no rule"}
+    kept = ScoreTable(known, reasons).without_refusals_of_scored()
+    assert kept.refused == {"lime by road": "late", "lrp": "no rule"}

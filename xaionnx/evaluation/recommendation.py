@@ -205,7 +205,7 @@ def recommend(  # noqa: PLR0913 - options of a public function, by keyword
             if not found.inputs and not found.left_out:
                 # An iterable has ended.
                 break
-            table = joined(table, found)
+            table = joined(table, found).without_refusals_of_scored()
             tell(partial(_same, table))
             running = _better_halves(running, table, faithfulness) if found.inputs else running
     if len(table.inputs) < _FIRST and table.left_out:

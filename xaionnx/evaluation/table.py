@@ -141,6 +141,17 @@ class ScoreTable:
             groups.setdefault((reason, _BY in name), []).append(name)
         return [(reason, tuple(names)) for (reason, _), names in groups.items()]
 
+    def without_refusals_of_scored(self) -> ScoreTable:
+        """Return the table without the reasons why methods and metrics that have scores have none for later samples.
+
+        The reasons stay with those samples, see :attr:`Scores.reasons`.
+        """
+        scored = {*filter(self.scores.get, self.scores)}
+        scored |= {f"{name}{_BY}{metric}" for name, each in self.scores.items() for metric in each}
+        return dataclasses.replace(
+            self, refused={name: why for name, why in self.refused.items() if name not in scored}
+        )
+
     def to_dict(self) -> Document:
         """The table as JSON values, a list of rows, NaN as None."""
         rows = []
