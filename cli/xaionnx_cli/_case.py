@@ -64,10 +64,12 @@ class Case:
         model, target = self._model_and_target()
         return model, model.read(Path(self.inputs), rows=self.rows), target
 
-    def open_in_parts(self, masks: str | None = None) -> tuple[Model, Inputs | Dataset, Array | None, OptionValue]:
+    def open_in_parts(
+        self, labels: str | None = None, masks: str | None = None
+    ) -> tuple[Model, Inputs | Dataset, Array | None, OptionValue]:
         """Return the model, its inputs, the true places in ``masks`` and the target.
 
-        The inputs are a data set, which is read in parts and has the masks, unless some rows are chosen.
+        The inputs are a data set, which is read in parts and has the labels and masks, unless some rows are chosen.
 
         Raises
         ------
@@ -82,7 +84,10 @@ class Case:
         folder = masks is not None and Path(masks).is_dir()
         places = None if masks is None or folder else read_array(Path(masks)).array
         if self.rows is None:
-            return model, Dataset.of(Path(self.inputs), masks=masks if folder else places), None, target
+            dataset = Dataset.of(Path(self.inputs), labels=labels, masks=masks if folder else places)
+            return model, dataset, None, target
+        if labels is not None:
+            raise UsageError("--labels are of all rows. Leave out --rows.")
         if folder:
             raise UsageError("--rows are of one file, whose masks are an array: --masks FILE.npy.")
         return model, model.read(Path(self.inputs), rows=self.rows), places, target

@@ -43,6 +43,12 @@ _SHOWN: Final = 6
 SAVE_HELP: Final = (
     "The report: .html to read, with .json and .parquet beside it; or one of .json, .csv and .parquet alone."
 )
+labels_option = click.option(
+    "--labels",
+    metavar="FILE|COLUMN",
+    help="The label of each input, of which --target labelled is the class: a CSV file of the columns file and label, "
+    "the column of a table, or the array of an .npz file.  [default: the names of subfolders]",
+)
 no_inputs_option = click.option("--no-inputs", is_flag=True, help="Leave pictures of inputs and maps out of the page.")
 
 
@@ -52,6 +58,7 @@ class ScoringRequest(Case):
 
     methods: str
     metrics: str
+    labels: str | None
     seed: int
     no_inputs: bool
 
@@ -77,6 +84,7 @@ class Request(ScoringRequest):
     help="The true places for metrics of localisation: bool (N, H, W), or a folder of pictures of the same names.",
 )
 @click.option("-o", "--save", "save", metavar="FILE", help=SAVE_HELP)
+@labels_option
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the controls.")
 @no_inputs_option
 @click.option(
@@ -109,8 +117,10 @@ def command(**given: OptionValue) -> int:
 
     request = Request(**given)
     methods, metrics = names_of(request.methods, METHODS), names_of(request.metrics, METRICS, OF_TWO)
-    places = report_places(request.save, (request.model, request.inputs, request.spec, request.masks), request.force)
-    model, inputs, masks, target = request.open_in_parts(request.masks)
+    places = report_places(
+        request.save, (request.model, request.inputs, request.spec, request.masks, request.labels), request.force
+    )
+    model, inputs, masks, target = request.open_in_parts(request.labels, request.masks)
     controls = [name.strip() for name in request.controls.split(",") if name.strip()]
     began = time.perf_counter()
     tables: deque[Callable[[], ScoreTable]] = deque(maxlen=1)

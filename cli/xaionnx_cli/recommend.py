@@ -19,6 +19,7 @@ from xaionnx_cli.evaluate import (
     ScoringRequest,
     check_scored,
     conclude,
+    labels_option,
     names_of,
     no_inputs_option,
     report_places,
@@ -44,6 +45,7 @@ class Request(ScoringRequest):
 @click.option("--methods", default="all", show_default=True, metavar="NAME,...", help="The candidates.")
 @click.option("--metrics", default=USUAL, show_default=True, metavar="NAME,...", help="What they are judged by.")
 @click.option("-o", "--save", "save", metavar="FILE", help=SAVE_HELP)
+@labels_option
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the controls.")
 @no_inputs_option
 @case_options
@@ -68,8 +70,8 @@ def command(**given: OptionValue) -> int:
 
     request = Request(**given)
     methods, metrics = names_of(request.methods, METHODS), names_of(request.metrics, METRICS, OF_TWO)
-    places = report_places(request.save, (request.model, request.inputs, request.spec), request.force)
-    model, inputs, _, target = request.open_in_parts()
+    places = report_places(request.save, (request.model, request.inputs, request.spec, request.labels), request.force)
+    model, inputs, _, target = request.open_in_parts(request.labels)
     recommendations: deque[Callable[[], Recommendation]] = deque(maxlen=1)
 
     def report(found: Recommendation, complete: bool) -> list[Path]:

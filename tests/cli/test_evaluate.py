@@ -38,6 +38,31 @@ def test_methods_are_scored_beside_controls(run, digits, tmp_path):
     assert "deletion, sparseness: input_x_gradient is better than every other method." in found.stdout
 
 
+@pytest.mark.parametrize("given", ["array", "csv", "folders"])
+def test_the_class_of_each_label_is_explained(run, digits, tmp_path, given):
+    x, classes = np.load(digits), np.array([3, 1, 2, 0, 7, 5, 9, 4])
+    known = xaionnx.evaluate(MODEL, x, "saliency", "deletion", classes)
+    place, words = tmp_path / "digits.npz", ["--labels", "classes"]
+    if given == "array":
+        np.savez(place, images=x, classes=classes)
+    else:
+        place, words = tmp_path / "arrays", ["--labels", tmp_path / "labels.csv"] if given == "csv" else []
+        for n, (one, k) in enumerate(zip(x, classes, strict=True)):
+            folder = place if given == "csv" else place / str(k)
+            folder.mkdir(parents=True, exist_ok=True)
+            np.save(folder / f"{n}.npy", one[None])
+        lines = ["file,label", *(f"{n}.npy,{k}" for n, k in enumerate(classes))]
+        (tmp_path / "labels.csv").write_text("\n".join(lines))
+    common = ("--methods", "saliency", "--metrics", "deletion", "--target", "labelled", "--json")
+    found = run("evaluate", MODEL, place, *words, *common)
+    assert found.exit_code == 0, found.stderr
+    [row] = json.loads(found.stdout)["scores"]
+    assert sorted(row["values"]) == pytest.approx(sorted(known.values))
+    refused = run("evaluate", MODEL, digits, *common)
+    assert refused.exit_code == 2
+    assert "there is none. Name the labels: --labels" in refused.stderr
+
+
 def test_what_does_not_apply_is_left_out_with_its_reason(run, digits):
     found = run("evaluate", MODEL, digits, "--methods", "saliency,tree_shap", "--metrics", "focus,entropy", "--json")
     assert found.exit_code == 0, found.stderr

@@ -14,7 +14,7 @@ from sklearn.datasets import load_digits
 
 from models import planted
 from tests import tiny
-from xaionnx import Dataset
+from xaionnx import Dataset, Target
 from xaionnx.errors import DataError, ParameterError, XaionnxError
 from xaionnx.evaluation import evaluate, metrics, recommend, score_table
 from xaionnx.evaluation.joining import Chain
@@ -213,6 +213,53 @@ def test_nothing_that_can_be_read_is_said(tmp_path, model, digits):
         score_table(model, Dataset.of(digits), ["saliency"], ["sparseness"], batch_size=0)
     with pytest.raises(ParameterError, match="masks of its own"):
         score_table(model, Dataset.of(digits), ["saliency"], ["sparseness"], masks=digits > 0)
+
+
+@pytest.mark.parametrize("given", ["array", "labels", "names", "loss"])
+def test_each_sample_has_its_own_class_in_every_part(model, digits, given):
+    classes = np.array([3, 1, 2, 0, 7, 5, 9])
+    labels = [str(one) for one in classes] if given == "names" else classes
+    targets = {"array": classes, "loss": Target.loss(classes)}
+    target = targets.get(given, Target.labelled())
+    whole = evaluate(model, digits, "input_x_gradient", "deletion", targets["loss"] if given == "loss" else classes)
+    data = Dataset.of(digits, labels=labels)
+    same(whole, evaluate(model, data, "input_x_gradient", "deletion", target, batch_size=3))
+    table = score_table(model, data, ["input_x_gradient"], ["deletion"], target, batch_size=2)
+    same(whole, table.scores["input_x_gradient"]["deletion"])
+
+
+@pytest.mark.parametrize(
+    ("labels", "target", "said"),
+    [
+        (None, np.array([3, 1]), "one int per sample. Got 2 for 7 samples"),
+        (None, Target.loss(np.array([3, 1])), "one int per sample. Got 2 for 7 samples"),
+        (None, Target.labelled(), "there is none. Name the labels: --labels, or Dataset"),
+        (["cat"] * COUNT, Target.labelled(), "No label named 'cat'. Known: 0, 1"),
+        ([12] * COUNT, Target.labelled(), r"must be an int in \[0, 9\] for 'logits'. Got 12"),
+        ([0.5] * COUNT, Target.labelled(), "The label 0.5 is no class: it must be a number or a label of"),
+    ],
+)
+def test_classes_that_are_not_those_of_the_samples_are_refused(model, digits, labels, target, said):
+    with pytest.raises(XaionnxError, match=said):
+        evaluate(model, Dataset.of(digits, labels=labels), "saliency", "sparseness", target)
+
+
+def test_a_sample_without_a_label_is_left_out(model, digits):
+    labels = [3, None, *[1] * (COUNT - 2)]
+    found = score_table(
+        model, Dataset.of(digits, labels=labels), ["saliency"], ["sparseness"], Target.labelled(), batch_size=3
+    )
+    assert [one.unit for one in found.left_out] == [1]
+    assert "there is none" in found.left_out[0].reason
+    assert len(found.inputs) == COUNT - 1
+
+
+def test_classes_of_an_iterable_are_those_of_its_labels(model, digits):
+    pairs = list(zip(digits, [3, 1, 2, 0, 7, 5, 9], strict=True))
+    whole = evaluate(model, digits, "saliency", "deletion", np.array([one for _, one in pairs]))
+    same(whole, evaluate(model, Dataset.of(iter(pairs)), "saliency", "deletion", Target.labelled(), batch_size=3))
+    with pytest.raises(ParameterError, match="Got 7 for an unknown number of samples"):
+        evaluate(model, Dataset.of(iter(pairs)), "saliency", "deletion", np.arange(7))
 
 
 def test_duplicates_and_shuffled_samples_have_the_scores_of_their_content(model, digits):

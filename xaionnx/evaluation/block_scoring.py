@@ -28,6 +28,7 @@ from xaionnx.request import Request
 from xaionnx.runtime import progress
 from xaionnx.runtime.model import Model
 from xaionnx.targets.resolve import FixedTerms
+from xaionnx.targets.target import Target
 from xaionnx.typing import Document, TargetLike
 
 OnTable = Callable[[Callable[[], ScoreTable]], object]
@@ -270,7 +271,8 @@ class BlockScoring:
     def _asked(self, block: Block) -> Request:
         """The request of the samples of a block, whose target is resolved."""
         assert block.inputs is not None  # others are not asked for
-        asked = Request(self._model, block.inputs, self._target)
+        target = Target.of_block(self._target, block, self._samples.samples.count)
+        asked = Request(self._model, block.inputs, target)
         if asked.several:
             raise ParameterError("A metric judges one target at a time. Got a list of targets instead.")
         _ = asked.resolved

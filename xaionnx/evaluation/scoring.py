@@ -22,6 +22,7 @@ from xaionnx.explainer import Explainer
 from xaionnx.explanation import Explanation
 from xaionnx.runtime import progress
 from xaionnx.runtime.model import Model
+from xaionnx.targets.target import Target
 from xaionnx.typing import Array, InputLike, ModelLike, TargetLike
 
 
@@ -108,7 +109,8 @@ def evaluate(  # noqa: PLR0913 - options of a public function, by keyword
 
         def scored(some: Block) -> Scores:
             assert some.inputs is not None  # others are not scored
-            evidence = evidence_of(opened, some.inputs, explainer, target, some.masks)
+            asked = Target.of_block(target, some, blocks.samples.count)
+            evidence = evidence_of(opened, some.inputs, explainer, asked, some.masks)
             return with_controls(judge, evidence, controls, seed)
 
         return scores_in_parts(blocks, scored)

@@ -23,6 +23,7 @@ from xaionnx.targets.selection import TargetTerm
 from xaionnx.typing import Array, Feeds, TargetLike
 
 if TYPE_CHECKING:
+    from xaionnx.data.block import Block
     from xaionnx.targets.in_graph import Aim
 
 
@@ -87,6 +88,24 @@ class Target(ABC):
         )
 
     @classmethod
+    def of_block(cls, given: TargetLike, block: Block, count: int | None) -> TargetLike:
+        """Return what is explained of a block of the ``count`` units of a data set, None if that is not known.
+
+        Raises
+        ------
+        ParameterError
+            The target is of another number of samples.
+        """
+        if given is None:
+            return None
+        # Of several rows that are one sample together the unit counts once.
+        first = [at for at, unit in enumerate(block.units) if at == 0 or unit != block.units[at - 1]]
+        units, labels = [block.units[at] for at in first], [block.labels[at] for at in first if block.labels]
+        targets, several = cls.of(given)
+        found = [target.of_units(units, labels, count) for target in targets]
+        return [*found] if several else found[0]
+
+    @classmethod
     def read(cls, text: str, model: Model, output: str | None = None) -> Target:
         """Return the target for a text of the command line: a form such as ``margin:281,207``, a number or a label.
 
@@ -135,6 +154,18 @@ class Target(ABC):
             The model has no such target.
         """
         del model, feeds
+        return self
+
+    @hook
+    def of_units(self, units: Sequence[int], labels: Sequence[str | int | float | None], count: int | None) -> Target:
+        """Return the target of some units of a data set of ``count``, which have these labels, if there are any.
+
+        Raises
+        ------
+        ParameterError
+            It is of another number of samples.
+        """
+        del units, labels, count
         return self
 
     @hook
@@ -200,6 +231,13 @@ class Target(ABC):
         from xaionnx.targets.kinds.index import Index
 
         return Index(name, output=output)
+
+    @staticmethod
+    def labelled(*, output: str | None = None) -> Target:
+        """The class of the label that each sample of a :class:`xaionnx.Dataset` has."""
+        from xaionnx.targets.kinds.labelled import Labelled
+
+        return Labelled(output)
 
     @staticmethod
     def top(k: int = 1, *, output: str | None = None) -> Target:

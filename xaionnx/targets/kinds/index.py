@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import ClassVar, final
 
 import numpy as np
@@ -38,6 +39,19 @@ def indices(text: str) -> list[int]:
     return [int(part) for part in text.split(",")]
 
 
+def check_one_each(classes: int, samples: int | None) -> None:
+    """Check that as many classes are given as there are samples, whose number may be unknown.
+
+    Raises
+    ------
+    ParameterError
+        They are others.
+    """
+    if classes != samples:
+        many = "an unknown number of" if samples is None else samples
+        raise ParameterError(f"The 'target' parameter must have one int per sample. Got {classes} for {many} samples.")
+
+
 @final
 @dataclass(frozen=True)
 class Index(Target):
@@ -61,16 +75,19 @@ class Index(Target):
     def of_classes(self) -> bool:
         return self.each or not isinstance(self.k, tuple)
 
+    def of_units(self, units: Sequence[int], labels: Sequence[object], count: int | None) -> Target:
+        if not (self.each and isinstance(self.k, tuple)):
+            return self
+        check_one_each(len(self.k), count)
+        return replace(self, k=tuple(self.k[unit] for unit in units))
+
     def terms(self, output: Array, model: Model) -> list[TargetTerm]:
         tensor = self.tensor(model)
         if isinstance(self.k, tuple) and not self.each:
             return [self._element(self.k, output, tensor)]
         count = class_scores(output, tensor).shape[1]
         classes = self.k if isinstance(self.k, tuple) else (self.k,) * len(output)
-        if len(classes) != len(output):
-            raise ParameterError(
-                f"The 'target' parameter must have one int per sample. Got {len(classes)} for {len(output)} samples."
-            )
+        check_one_each(len(classes), len(output))
         chosen = [class_number(k, count, tensor, model) for k in classes]
         activation = to_probability(output, tensor, model) if self.as_probability else "identity"
         return [single(tensor, activation, chosen, class_names(chosen, count, tensor, model, self.as_probability))]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import ClassVar, final
 
 import numpy as np
@@ -12,7 +13,7 @@ from xaionnx.registry import Form
 from xaionnx.runtime.model import Model
 from xaionnx.short_repr import short_repr
 from xaionnx.targets.in_graph import Aim, one_each
-from xaionnx.targets.kinds.index import Index
+from xaionnx.targets.kinds.index import Index, check_one_each
 from xaionnx.targets.scores import flat, shape_words, to_probability
 from xaionnx.targets.selection import TargetTerm
 from xaionnx.targets.target import Target
@@ -35,6 +36,12 @@ class Loss(Target):
     output: str | None = None
 
     __repr__ = short_repr
+
+    def of_units(self, units: Sequence[int], labels: Sequence[object], count: int | None) -> Target:
+        if self.kind != "cross_entropy" or self.labels.ndim != 1:
+            return self
+        check_one_each(len(self.labels), count)
+        return replace(self, labels=self.labels[[*units]])
 
     def terms(self, output: Array, model: Model) -> list[TargetTerm]:
         tensor = self.tensor(model)
