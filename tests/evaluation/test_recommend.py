@@ -170,6 +170,20 @@ def test_methods_left_behind_are_named_if_those_judged_longest_are_not_to_be_tru
     assert found.distrusted == {"poor": "worse than random values by deletion"}
 
 
+def test_each_price_keeps_its_method_where_the_time_ends_within_a_round():
+    table = ScoreTable(
+        {
+            "left_behind": scores("deletion", "lower", [0.3, 0.31]),
+            "cheap": scores("deletion", "lower", [0.1, 0.2, 0.1, 0.2]),
+            "dear": scores("deletion", "lower", [0.2, 0.25] * 4),
+            "dear_and_worse": scores("deletion", "lower", [0.1, 0.15] * 2),
+        },
+        seconds={"left_behind": 0.0003, "cheap": 0.003, "dear": 0.05, "dear_and_worse": 0.03},
+    )
+    found = recommended(table, ["deletion"])
+    assert [(choice.method, choice.samples) for choice in found.choices] == [("cheap", 4), ("dear", 8)]
+
+
 def test_a_method_that_ignores_the_model_ranks_below_those_that_are_unfaithful():
     same = Scores("parameter_randomisation", "edges", np.full(8, 0.99), "lower", (-1, 1))
     edges = {**scores("deletion", "lower", CLEAR * 2), "parameter_randomisation": same}

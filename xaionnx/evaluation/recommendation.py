@@ -76,7 +76,7 @@ class Recommendation:
     Attributes
     ----------
     choices : tuple of Choice
-        By rising price; each ranks better than all cheaper ones.
+        The best at each price, within a factor of ten, by rising price; each ranks better than all cheaper ones.
     distrusted : dict of str
         Methods that are not recommended whatever their rank, and why.
     table : ScoreTable
@@ -237,8 +237,8 @@ def _same(table: ScoreTable) -> ScoreTable:
     return table
 
 
-def mean_ranks(table: ScoreTable, methods: Sequence[str]) -> dict[str, float]:
-    """Return the mean rank of each method over metrics and samples, from 0 for the best to 1.
+def mean_ranks(table: ScoreTable, methods: Sequence[str], samples: int | None = None) -> dict[str, float]:
+    """Return the mean rank of each method over metrics and the first samples, or all, from 0 for the best to 1.
 
     A sample without a score, and a metric that does not apply, give the last rank.
     """
@@ -249,10 +249,11 @@ def mean_ranks(table: ScoreTable, methods: Sequence[str]) -> dict[str, float]:
         known = {name: table.scores[name][metric] for name in methods if metric in table.scores[name]}
         if not known:
             continue
-        values = np.full((len(methods), max(len(one.values) for one in known.values())), -np.inf)
+        count = samples or max(len(one.values) for one in known.values())
+        values = np.full((len(methods), count), -np.inf)
         for row, name in zip(values, methods, strict=True):
             if name in known:
-                found = turned(known[name])
+                found = turned(known[name])[:count]
                 row[: len(found)] = np.where(np.isfinite(found), found, -np.inf)
         ranks.append(rankdata(-values, axis=0).mean(axis=1))
     if len(methods) == 1 or not ranks:
@@ -267,14 +268,19 @@ def _better_halves(
     """Of the methods of each price that were judged on all samples so far, the better half, those to trust first."""
     judged = [name for name in running if _samples(table, name) == len(table.inputs)]
     distrusted = recommended(table, faithfulness).distrusted
-    by_price: dict[int, list[str]] = {}
-    for name in judged:
-        by_price.setdefault(math.floor(math.log10(max(table.seconds[name], 1e-6))), []).append(name)
     kept = set[str]()
-    for names in by_price.values():
+    for names in _by_price(table, judged):
         ranks = mean_ranks(table, names)
         kept |= set(sorted(names, key=lambda name: (name in distrusted, ranks[name]))[: math.ceil(len(names) / 2)])
     return {name: one for name, one in running.items() if name in kept}
+
+
+def _by_price(table: ScoreTable, names: Sequence[str]) -> list[list[str]]:
+    """The methods in groups of about the same price, within a factor of ten, the cheapest first."""
+    groups: dict[int, list[str]] = {}
+    for name in names:
+        groups.setdefault(math.floor(math.log10(max(table.seconds[name], 1e-6))), []).append(name)
+    return [groups[power] for power in sorted(groups)]
 
 
 def _samples(table: ScoreTable, name: str) -> int:
@@ -282,7 +288,9 @@ def _samples(table: ScoreTable, name: str) -> int:
 
 
 def recommended(table: ScoreTable, faithfulness: Sequence[str]) -> Recommendation:
-    """Return the recommendation that scores lead to: of the methods to trust, those judged on most samples.
+    """Return the recommendation that scores lead to: at each price, of the methods to trust, that of the best rank.
+
+    Those that were judged on fewer than half of the samples of the longest judged were left behind.
 
     Parameters
     ----------
@@ -295,12 +303,16 @@ def recommended(table: ScoreTable, faithfulness: Sequence[str]) -> Recommendatio
     distrusted = unfaithful | ignoring
     # A method without scores is not known to be trustworthy, whatever was asked for.
     trusted = [name for name in table.methods if table.scores[name] and name not in distrusted]
-    most = max((_samples(table, name) for name in trusted), default=0)
-    ranks = mean_ranks(table, [name for name in table.methods if _samples(table, name) == most])
+    counts = {name: _samples(table, name) for name in table.methods}
+    most = max((counts[name] for name in trusted), default=0)
+    # The time may end within a round: what it did not reach was judged on half as many samples.
+    judged = [name for name in table.methods if 0 < most <= 2 * counts[name]]
+    ranks = mean_ranks(table, judged, min((counts[name] for name in judged), default=0))
     choices = list[Choice]()
-    for name in sorted(set(trusted) & set(ranks), key=lambda name: table.seconds[name]):
-        if not choices or ranks[name] < choices[-1].rank:
-            choices.append(Choice(name, table.seconds[name], ranks[name], most))
+    for names in _by_price(table, [name for name in judged if name in trusted]):
+        best = min(names, key=lambda name: (-counts[name], ranks[name]))
+        if not choices or ranks[best] < choices[-1].rank:
+            choices.append(Choice(best, table.seconds[best], ranks[best], counts[best]))
     return Recommendation(tuple(choices), distrusted, table, _ranking(table, distrusted, ignoring))
 
 
