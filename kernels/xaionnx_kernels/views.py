@@ -5,6 +5,7 @@ The pixel (i, j) of a view, counted from its middle, lies at ``affine @ (i, j, 1
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator
 
@@ -21,7 +22,7 @@ _WORK = 12
 
 
 def crop_planes(
-    planes: Floats, affine: npt.NDArray[np.float64], size: tuple[int, int], beyond: float | None = None
+    planes: Floats, affine: npt.NDArray[np.float64], size: tuple[int, int], *, reflect: bool = True
 ) -> Floats:
     """Return a view of each plane.
 
@@ -31,8 +32,8 @@ def crop_planes(
     affine : (2, 3) float64
     size : (int, int)
         Rows h and columns w of the view.
-    beyond : float, optional
-        What lies beyond the border of a plane; its mirror image if None.
+    reflect : bool
+        Whether what lies beyond the border of a plane is its mirror image; 0 if not.
 
     Returns
     -------
@@ -43,24 +44,20 @@ def crop_planes(
     >>> beside = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.5]])
     >>> crop_planes(np.float32([[[2, 4]]]), beside, (1, 2)).tolist()
     [[[3.0, 3.0]]]
-    >>> crop_planes(np.float32([[[2, 4]]]), beside, (1, 2), beyond=0).tolist()
+    >>> crop_planes(np.float32([[[2, 4]]]), beside, (1, 2), reflect=False).tolist()
     [[[3.0, 2.0]]]
     """
     planes = np.ascontiguousarray(planes, np.float32)
-    out = np.empty((len(planes), *size), np.float32)
-    if compiled_pays(_WORK * out.size):
+    canvas, flat = planes.shape[1:], planes.reshape(len(planes), -1)
+    if compiled_pays(_WORK * len(planes) * math.prod(size)):
         from xaionnx_kernels import _view_loops  # loads Numba
 
-        at = np.ascontiguousarray(affine, np.float64)
-        flat = planes.reshape(len(planes), -1)
-        _view_loops.crop(flat, at, planes.shape[1:], beyond is None, np.float32(beyond or 0), out)
+        out = np.empty((len(planes), *size), np.float32)
+        _view_loops.crop(flat, np.ascontiguousarray(affine, np.float64), canvas, reflect, out)
         return out
-    flat, crops = planes.reshape(len(planes), -1), out.reshape(len(out), -1)
-    crops[:] = 0
-    for places, weights, inside in _taps(affine, size, planes.shape[1:], beyond is None):
-        read = flat[:, places]
-        crops += weights * (read if beyond is None else np.where(inside, read, np.float32(beyond)))
-    return out
+    shares = (weights * flat[:, places] for places, weights in _taps(affine, size, canvas, reflect))
+    # Without a sum's 0 at the start, so that -0 stays -0.
+    return functools.reduce(np.add, shares).reshape(len(planes), *size)
 
 
 def crop_planes_back(
@@ -75,7 +72,7 @@ def crop_planes_back(
     canvas : (int, int)
         Rows H and columns W of the planes.
     reflect : bool
-        Whether what lies beyond the border of a plane is its mirror image.
+        Whether what lies beyond the border of a plane is its mirror image; 0 if not.
 
     Returns
     -------
@@ -97,33 +94,41 @@ def crop_planes_back(
         at = np.ascontiguousarray(affine, np.float64)
         _view_loops.crop_back(values, at, canvas, reflect, out.reshape(len(out), -1))
         return out
-    taps = list(_taps(affine, values.shape[1:], canvas, reflect))
     # Pixel by pixel, in the order of the compiled loop.
-    places = np.stack([each for each, _, _ in taps], axis=1).reshape(-1)
-    weights = np.stack([w if reflect else w * inside for _, w, inside in taps], axis=1)
+    taps = list(_taps(affine, values.shape[1:], canvas, reflect))
+    places, weights = (np.stack([tap[n] for tap in taps], axis=1) for n in range(2))
     for plane, row in zip(out.reshape(len(out), -1), values.reshape(len(values), -1), strict=True):
-        np.add.at(plane, places, (weights * row[:, None]).reshape(-1))
+        np.add.at(plane, places.reshape(-1), (weights * row[:, None]).reshape(-1))
     return out
 
 
 def _taps(
     affine: npt.NDArray[np.float64], size: tuple[int, ...], canvas: tuple[int, ...], reflect: bool
-) -> Iterator[tuple[npt.NDArray[np.int64], Floats, npt.NDArray[np.bool_]]]:
-    """For each of the four neighbours of each pixel (h w,): its place, its weight, and whether it is on the canvas."""
+) -> Iterator[tuple[npt.NDArray[np.int64], Floats]]:
+    """For each of the four neighbours of each pixel (h w,): its place, and its weight."""
     rows, columns = np.meshgrid(*(np.arange(n) - (n - 1) / 2 for n in size), indexing="ij")
-    axes: list[list[tuple[npt.NDArray[np.int64], Floats, npt.NDArray[np.bool_]]]] = []
+    axes = []
     for turn, length in zip(affine, canvas, strict=True):
-        at = ((turn[0] * rows + turn[1] * columns) + (turn[2] + (length - 1) / 2)).reshape(-1)
-        low = np.floor(at)
-        first, share = low.astype(np.int64), (at - low).astype(np.float32)
-        near = (first, np.float32(1) - share), (first + 1, share)
-        axes.append([(_folded(p, length), w, (p >= 0) & (p < length)) for p, w in near])
-    for (row, below, high), (column, beside, wide) in ((a, b) for a in axes[0] for b in axes[1]):
-        yield row * math.prod(canvas[1:]) + column, below * beside, reflect | (high & wide)
+        at = (turn[0] * rows + turn[1] * columns) + (turn[2] + (length - 1) / 2)
+        axes.append(_cells(at.reshape(-1), length, reflect))
+    for row, high in axes[0]:
+        for column, wide in axes[1]:
+            yield row * canvas[1] + column, high * wide
 
 
-def _folded(position: npt.NDArray[np.int64], length: int) -> npt.NDArray[np.int64]:
-    """Positions along an axis, reflected at its ends."""
-    turn = max(2 * (length - 1), 1)
-    inside = np.abs(position) % turn
-    return np.minimum(inside, turn - inside) if length > 1 else np.zeros_like(position)
+def _cells(
+    at: npt.NDArray[np.float64], length: int, reflect: bool
+) -> tuple[tuple[npt.NDArray[np.int64], Floats], tuple[npt.NDArray[np.int64], Floats]]:
+    """Two neighbours on the canvas of positions along an axis, each with its weights."""
+    end = length - 1.0
+    if reflect:
+        turn = max(2 * end, 1.0)
+        at = np.abs(at)
+        at = at - turn * np.floor(at * (1 / turn))
+        at = np.minimum(np.minimum(at, turn - at), end)
+    at = np.clip(at, -1.0, length)
+    first = np.clip(np.floor(at), 0.0, max(end - 1, 0.0))
+    share, one = (at - first).astype(np.float32), np.float32(1)
+    place = first.astype(np.int64)
+    near, far = np.maximum(one - np.abs(share), 0), np.maximum(one - np.abs(share - one), 0)
+    return (place, near), ((place + 1, far) if length > 1 else (place, np.zeros_like(far)))

@@ -12,7 +12,7 @@ from xaionnx.short_repr import short_repr
 from xaionnx.typing import Array
 
 # Of what lies beyond a border that is not reflected.
-_GRAY: Final = 0.5
+_GRAY: Final = np.float32(0.5)
 
 
 @final
@@ -98,7 +98,10 @@ class View:
     def crops(self, pictures: Array) -> Array:
         """Return the crops of pictures."""
         planes = pictures.reshape(-1, *self.canvas)
-        found = crop_planes(planes, self.affine, self.size, None if self.reflect else _GRAY)
+        if self.reflect:
+            found = crop_planes(planes, self.affine, self.size)
+        else:
+            found = crop_planes(planes - _GRAY, self.affine, self.size, reflect=False) + _GRAY
         return found.reshape(*pictures.shape[:2], *self.size)
 
     def back(self, gradient: Array) -> Array:
