@@ -3,7 +3,8 @@
 The loops are serial on purpose. One core fills a batch of 16 pictures of 3x224x224 in under a millisecond, a hundredth
 of the model's time for that batch. A parallel kernel would take longer to load, compete with the session for cores
 and, with Numba's ``workqueue`` layer, rule out threaded callers. All loops release the GIL. None uses fast-math,
-because the numpy versions in the public modules must agree bit for bit.
+because the numpy versions in the public modules must agree bit for bit. They divide by 0 as numpy does: checks would
+keep divisions from being vectorised.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ import numpy as np
 def _compile(function: Callable[..., None]) -> Callable[..., None]:
     compiled: Callable[..., None]
     try:
-        compiled = numba.njit(cache=True, nogil=True)(function)
+        compiled = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
     except RuntimeError:  # no folder for the cache is writable: compile in each process
-        compiled = numba.njit(nogil=True)(function)
+        compiled = numba.njit(nogil=True, error_model="numpy")(function)
     return compiled
 
 

@@ -96,9 +96,10 @@ def crop_planes_back(
         return out
     # Pixel by pixel, in the order of the compiled loop.
     taps = list(_taps(affine, values.shape[1:], canvas, reflect))
-    places, weights = (np.stack([tap[n] for tap in taps], axis=1) for n in range(2))
+    places = np.stack([place for place, _ in taps], axis=1).reshape(-1)
+    weights = np.stack([weight for _, weight in taps], axis=1)
     for plane, row in zip(out.reshape(len(out), -1), values.reshape(len(values), -1), strict=True):
-        np.add.at(plane, places.reshape(-1), (weights * row[:, None]).reshape(-1))
+        np.add.at(plane, places, (weights * row[:, None]).reshape(-1))
     return out
 
 

@@ -14,7 +14,14 @@ HERE = Path(__file__).parent
 def test_the_kernels_hold_without_the_compiler():
     files = [
         str(HERE / name)
-        for name in ("test_fills.py", "test_masks.py", "test_counter.py", "test_selections.py", "test_views.py")
+        for name in (
+            "test_fills.py",
+            "test_masks.py",
+            "test_counter.py",
+            "test_selections.py",
+            "test_views.py",
+            "test_moments.py",
+        )
     ]
     files.append(f"{HERE / 'test_trees.py'}::test_by_hand")
     result = subprocess.run(

@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from typing import ClassVar, final
 
 import numpy as np
+from xaionnx_kernels.moments import adam_step
 
 from xaionnx.optimisers import Optimiser, learning_rate
 from xaionnx.parameters import real
 from xaionnx.registry import Form
 from xaionnx.typing import Array
-
-_EPSILON = 1e-8
 
 
 @final
@@ -37,22 +36,11 @@ class Adam(Optimiser):
 
     def step(self, state: dict[str, Array], gradient: Array, value: Array | None = None) -> Array:
         del value
-        zero = np.zeros((), dtype=gradient.dtype)
         steps = int(state.get("steps", 0)) + 1
-        mean = _towards(state.get("mean", zero), gradient, self.beta1)
-        square = _towards(state.get("square", zero), gradient * gradient, self.beta2)
+        moments = (state["mean"], state["square"]) if state else (np.zeros_like(gradient), np.zeros_like(gradient))
+        rate = self.learning_rate / (1 - self.beta1**steps)
+        mean, square, change = adam_step(
+            gradient, moments, (1 - self.beta1, 1 - self.beta2), 1 - self.beta2**steps, rate
+        )
         state |= {"mean": mean, "square": square, "steps": np.array(steps)}
-        size = square / np.float32(1 - self.beta2**steps)
-        np.sqrt(size, out=size)
-        size += np.float32(_EPSILON)
-        np.divide(mean, size, out=size)
-        size *= np.float32(self.learning_rate / (1 - self.beta1**steps))
-        return size
-
-
-def _towards(mean: Array, new: Array, kept: float) -> Array:
-    """Return a running mean, of which a share is kept."""
-    moved = new - mean
-    moved *= np.float32(1 - kept)
-    moved += mean
-    return np.asarray(moved)
+        return change

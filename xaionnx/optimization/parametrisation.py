@@ -106,7 +106,8 @@ def _mixed(matrix: Array, x: Array) -> Array:
 
 def logistic(z: Array) -> Array:
     """Return 1 / (1 + exp(-z)), without overflow."""
-    found = np.tanh(z / 2)
+    found = z / 2
+    np.tanh(found, out=found)
     found += 1
     found /= 2
     return np.asarray(found)
@@ -116,7 +117,8 @@ def logistic_back(s: Array, gradient: Array) -> Array:
     """Return the gradient with respect to z, of one with respect to s = logistic(z), float32."""
     slope = 1 - s
     slope *= s
-    return np.asarray(slope * gradient, dtype=np.float32)
+    slope *= gradient
+    return np.asarray(slope, dtype=np.float32)
 
 
 def logit(s: Array, margin: float = 0.01) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Final, final
 
 import numpy as np
@@ -162,21 +163,27 @@ class Scene:
         wide = np.pad(pictures, ((0, 0), (0, 0), (down, down), (right, right)), mode="reflect")
         return np.repeat(wide, self.canvas.count, axis=0).astype(np.float32)
 
-    def _tensor(self, crops: Array) -> Array:
-        """Pictures from 0 to 1, (B, C, h, w), as the model reads them."""
+    @cached_property
+    def _scaling(self) -> tuple[Array, Array]:
+        """Factors and offsets that make the numbers that the model reads of pictures from 0 to 1, (C or 1, 1, 1)."""
         spec = self.model.input_spec
-        mean, scale = (np.asarray(a, dtype=np.float32).reshape(1, -1, 1, 1) for a in (spec.mean, spec.scale))
-        ordered = crops[:, ::-1] if spec.color == "BGR" else crops
-        numbers = ordered * (255 / scale)
-        numbers -= mean / scale
+        mean, scale = (np.asarray(each, dtype=np.float32).reshape(-1, 1, 1) for each in (spec.mean, spec.scale))
+        return 255 / scale, mean / scale
+
+    def _tensor(self, crops: Array) -> Array:
+        """Pictures from 0 to 1, (B, C, h, w), as the model reads them; it may be the same array."""
+        spec, (factor, offset) = self.model.input_spec, self._scaling
+        numbers = crops[:, ::-1] if spec.color == "BGR" else crops
+        numbers *= factor
+        numbers -= offset
         tensor = np.moveaxis(numbers, 1, spec.channel_axis)
         return np.ascontiguousarray(tensor, dtype=self.model.input().dtype)
 
     def _from_tensor(self, slopes: Array) -> Array:
-        """The transpose of the linear part of :meth:`_tensor`."""
-        spec = self.model.input_spec
-        scale = np.asarray(spec.scale, dtype=np.float32).reshape(1, -1, 1, 1)
-        planes: Array = np.moveaxis(slopes, spec.channel_axis, 1) * (255 / scale)
+        """The transpose of the linear part of :meth:`_tensor`; it may be the same array."""
+        spec, (factor, _) = self.model.input_spec, self._scaling
+        planes: Array = np.moveaxis(np.asarray(slopes, dtype=np.float32), spec.channel_axis, 1)
+        planes *= factor
         return np.ascontiguousarray(planes[:, ::-1] if spec.color == "BGR" else planes, dtype=np.float32)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Final, final
 
@@ -153,7 +154,7 @@ class Search:
             The objective does not fit the model; see :class:`xaionnx.optimization.Objective`.
         """
         began = time.perf_counter()
-        parametrisation = _parametrisation(self.parametrisation)
+        parametrisation, _ = self._parts
         scene = Scene.of(model, objective, self.count, parametrisation)
         told = Told(
             {name: recorded_value(getattr(self, name)) for name in parameters.declared(Search)},
@@ -180,8 +181,12 @@ class Search:
             raise SearchInterrupted(self._result(scene, now, told, time.perf_counter() - began)) from stop
         return self._result(scene, now, told, time.perf_counter() - began)
 
+    @cached_property
+    def _parts(self) -> tuple[Parametrisation, Optimiser]:
+        return _parametrisation(self.parametrisation), _optimiser(self.optimiser)
+
     def _start(self, scene: Scene, objective: Objective, rng: np.random.Generator, start: Given | None) -> Array:
-        parametrisation, canvas = _parametrisation(self.parametrisation), scene.canvas
+        (parametrisation, _), canvas = self._parts, scene.canvas
         if start is not None:
             return parametrisation.from_pictures(canvas, scene.read(start))
         if any(part.same_start for part in objective.parts()):
@@ -190,7 +195,7 @@ class Search:
 
     def _stepped(self, scene: Scene, objective: Objective, now: SearchState, step: int) -> SearchState:
         """The state after one more step; the one before stays as it is, so that a stop leaves it whole."""
-        parametrisation, optimiser = _parametrisation(self.parametrisation), _optimiser(self.optimiser)
+        parametrisation, optimiser = self._parts
         pictures = parametrisation.pictures(scene.canvas, now.parameters)
         views, redirected = self._views(scene, step, optimiser.compares), now.redirected
         value, slope, length = _mean_gradient(scene, views, pictures)
@@ -236,7 +241,7 @@ class Search:
         return View.random(scene.size_of_canvas, scene.size, rng, moves)
 
     def _result(self, scene: Scene, now: SearchState, told: Told, seconds: float) -> Visualization:
-        pictures = _parametrisation(self.parametrisation).pictures(scene.canvas, now.parameters)
+        pictures = self._parts[0].pictures(scene.canvas, now.parameters)
         middle = scene.middle()
         unseen = np.mean([scene.value(view, pictures) for view in self.unseen_views(scene)], axis=0)
         value, shown = scene.value(middle, pictures), scene.shown(middle, pictures)

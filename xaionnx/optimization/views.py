@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, final
 
@@ -74,10 +76,10 @@ class View:
         moves: Moves,
     ) -> View:
         """Return a random view within the limits of ``moves``."""
-        angle = np.deg2rad(rng.uniform(-moves.rotation, moves.rotation))
-        scale = np.exp(rng.uniform(-1, 1) * np.log(moves.zoom))
-        shift = rng.uniform(-1, 1, 2) * moves.jitter * min(size) / moves.fit
-        return cls.at(canvas, size, angle, scale * moves.fit, shift, reflect=moves.reflect)
+        turn, enlarged, *shift = rng.uniform(-1, 1, 4)
+        most = moves.jitter * min(size) / moves.fit
+        angle, zoom = math.radians(turn * moves.rotation), moves.zoom**enlarged * moves.fit
+        return cls.at(canvas, size, angle, zoom, (shift[0] * most, shift[1] * most), reflect=moves.reflect)
 
     @classmethod
     def at(
@@ -86,13 +88,13 @@ class View:
         size: tuple[int, int],
         angle: float = 0.0,
         zoom: float = 1.0,
-        shift: Array | float = 0.0,
+        shift: Sequence[float] | Array = (0.0, 0.0),
         *,
         reflect: bool = True,
     ) -> View:
         """Return the view of the middle, turned by an angle in radians, enlarged and moved by pixels (down, right)."""
-        down, right = np.broadcast_to(np.asarray(shift, dtype=np.float64), 2)
-        cosine, sine = np.cos(angle) / zoom, np.sin(angle) / zoom
+        down, right = shift
+        cosine, sine = math.cos(angle) / zoom, math.sin(angle) / zoom
         return cls(np.array([[cosine, sine, down], [-sine, cosine, right]]), canvas, size, reflect)
 
     def crops(self, pictures: Array) -> Array:

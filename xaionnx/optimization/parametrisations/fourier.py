@@ -66,7 +66,9 @@ class Fourier(Parametrisation):
     def back(self, canvas: Canvas, parameters: Array, pictures: Array, gradient: Array) -> Array:
         del parameters
         inner = decorrelated_back(logistic_back(pictures, gradient))
-        return _parts(fft.rfft2(inner)) * _scales_back(canvas.height, canvas.width, self.decay)
+        found = _parts(fft.rfft2(inner))
+        found *= _scales_back(canvas.height, canvas.width, self.decay)
+        return found
 
 
 def _parts(spectrum: Array) -> Array:
