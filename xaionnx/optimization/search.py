@@ -206,7 +206,7 @@ class Search:
         _check_length(length, objective, step)
         length = np.maximum(length, 1e-30)
         scale = length if now.scale is None or not optimiser.compares else now.scale
-        slope = slope / scale.reshape(-1, 1, 1, 1)
+        slope /= scale.reshape(-1, 1, 1, 1)
         gain = value / scale
         if self.blur:
             slope = blurred(slope, self.blur)
