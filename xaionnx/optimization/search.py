@@ -327,8 +327,8 @@ def _mean_gradient(
 ) -> tuple[Array, Array, Array]:
     """The means over views of the objective (B,) and of its gradient, whose lengths (B,) come last."""
     found = [scene.gradient(view, pictures, rules) for view in views]
-    slope = np.mean([one for _, one in found], axis=0) if len(found) > 1 else found[0][1]
-    return np.mean([one for one, _ in found], axis=0), slope, np.linalg.norm(slope.reshape(len(slope), -1), axis=1)
+    value, slope = found[0] if len(found) == 1 else (np.mean(each, axis=0) for each in zip(*found, strict=True))
+    return value, slope, np.linalg.norm(slope.reshape(len(slope), -1), axis=1)
 
 
 def _check_length(length: Array, objective: Objective, step: int) -> None:
