@@ -13,6 +13,7 @@ from models import planted
 from tests.counting import rows_run
 from tests.tiny import loaded, trained
 from xaionnx import Features, InputSpec
+from xaionnx.discovery import METHODS
 from xaionnx.errors import DataError, InputMismatchError, ParameterError
 from xaionnx.evaluation import Scores, metrics, score_table
 from xaionnx.evaluation.controls.edges import Edges
@@ -21,6 +22,7 @@ from xaionnx.explainers.expected_gradients import ExpectedGradients
 from xaionnx.explainers.integrated_gradients import IntegratedGradients
 from xaionnx.explainers.kernel_shap import KernelShap
 from xaionnx.metrics._randomised import randomised
+from xaionnx.metrics.faithfulness import mu_fidelity
 from xaionnx.render import verdict
 
 REPORTS = tomllib.loads(Path(__file__).with_name("metrics.toml").read_text(encoding="utf-8"))["report"]
@@ -397,3 +399,51 @@ def test_channels_may_come_last():
             for model, given_x in ((first, x), (last, np.ascontiguousarray(x.transpose(0, 2, 3, 1))))
         ]
         np.testing.assert_allclose(found[1], found[0], rtol=1e-4, err_msg=metric)
+
+
+@pytest.mark.parametrize(("method", "metric"), [("smooth_grad", "mu_fidelity"), ("sobol", "infidelity")])
+def test_the_size_of_a_batch_bounds_every_run(monkeypatch, method, metric):
+    model, rows = xaionnx.Model.load("models/mnist_cnn.onnx", batch_size=3), rows_run(monkeypatch)
+    settings = {"smooth_grad": {"draws": 7}, "sobol": {"features": "grid:2x2", "budget": 48}}[method]
+    score(model, digits_of(5), METHODS.configured(method, settings), metric, features="grid:4x4")
+    xaionnx.explain(model, digits_of(1), "kernel_shap", features="grid:3x3", budget=60)
+    assert max(rows) == 3
+    assert len(rows) > 20
+
+
+def test_the_share_of_removed_features_is_that_of_a_table_too(monkeypatch):
+    w, sizes = np.arange(1, 11, dtype=np.float32), []
+    model, x = planted.load(planted.linear([w])), np.ones((1, 10), np.float32)
+    monkeypatch.setattr(mu_fidelity, "drops", lambda game, removed: sizes.append(removed.sum(axis=1)) or removed @ w)
+    for share in (0.1, 0.5, 0.9):
+        assert score(model, x, given(model, x, w), "mu_fidelity", share=share)[0] == pytest.approx(1)
+    assert [{*one.tolist()} for one in sizes] == [{1}, {5}, {9}]
+
+
+@pytest.mark.parametrize("draws", [1, 10])
+def test_infidelity_without_a_target_is_that_of_the_top_class(draws):
+    model, x = trained("mnist_cnn"), digits_of(2)
+    top = model.run({"pixels": x})["logits"].argmax(axis=1)
+    found, stated = (
+        xaionnx.evaluate(model, x, "saliency", "infidelity", target, controls=(), draws=draws).values
+        for target in (None, top)
+    )
+    assert np.isfinite(found).all()
+    np.testing.assert_array_equal(found, stated)
+
+
+def test_one_metric_twice_is_refused(linear):
+    judges = [METRICS.configured("mu_fidelity", {"subsets": count}) for count in (20, 200)]
+    with pytest.raises(ParameterError, match=r"'mu_fidelity' is named twice.*Score each in a table of its own"):
+        score_table(linear, X, ["saliency"], judges)
+
+
+@pytest.mark.parametrize("name", [name for name in metrics() if METRICS.find(name).category() == "faithfulness"])
+def test_metrics_of_faithfulness_apply_to_regressions(linear, name):
+    x = np.random.default_rng(0).uniform(1, 2, (6, 4)).astype(np.float32)
+    if name == "road":
+        with pytest.raises(InputMismatchError, match="needs a picture"):
+            score(linear, x, "input_x_gradient", name)
+        return
+    found = xaionnx.evaluate(linear, x, "input_x_gradient", name, controls=())
+    assert np.isfinite(found.values).all() or "a probability below 1 is needed" in found.reasons[0]

@@ -14,7 +14,9 @@ from PIL import Image
 
 import xaionnx
 from tests.tiny import trained
-from xaionnx import Dataset, Run
+from xaionnx import Dataset, Run, Target
+from xaionnx.data.files import expand
+from xaionnx.errors import UnknownNameError
 from xaionnx.evaluation import evaluate, score_table
 from xaionnx.runs import plan
 
@@ -170,3 +172,46 @@ def test_what_is_written_is_never_changed(tmp_path, model, digits):
     before = {part.path: (part.path.stat().st_ino, part.path.read_bytes()) for part in jobs_done.parts}
     xaionnx.explain_all(model, digits, "grad_cam", to=tmp_path / "run", shard=(2, 2))
     assert {path: (path.stat().st_ino, path.read_bytes()) for path in before} == before
+
+
+def test_folders_of_splits_are_no_classes(tmp_path, model, digits):
+    pictures(tmp_path / "data", digits, [f"train/{n % 3}/{n}.png" for n in range(6)])
+    with pytest.raises(UnknownNameError, match=r"No label named 'train'\. Known: 0, 1, 2"):
+        evaluate(model, Dataset.of(tmp_path / "data"), "saliency", "sparseness", Target.labelled())
+    split = Dataset.of(tmp_path / "data" / "train")
+    found = score_table(model, split, ["saliency"], ["sparseness"], Target.labelled())
+    assert len(found.inputs) == 6
+    assert list(split.labels_given) == ["0", "0", "1", "1", "2", "2"]
+
+
+@pytest.mark.parametrize("titles", ["file_name,label,caption", "label,caption,file_name", "image,label"])
+def test_a_table_of_labels_lies_among_the_pictures(tmp_path, model, digits, titles):
+    folder = pictures(tmp_path / "data", digits, [f"{n}.png" for n in range(6)])
+    rows = [{"file_name": f"{n}.png", "image": f"{n}.png", "label": 9 - n, "caption": "a digit"} for n in range(6)]
+    lines = [titles, *(",".join(str(row[title]) for title in titles.split(",")) for row in rows)]
+    (folder / "metadata.csv").write_text("\n".join(lines))
+    data = Dataset.of(folder, labels=folder / "metadata.csv")
+    assert data.count == 6
+    assert [int(label) for label in data.labels_given] == [9, 8, 7, 6, 5, 4]
+    found = evaluate(model, data, "saliency", "deletion", Target.labelled(), steps=4)
+    whole = evaluate(model, Dataset.of(folder / f"{n}.png" for n in range(6)), "saliency", "deletion", 9, steps=4)
+    assert found.values[0] == whole.values[0]
+
+
+def test_files_that_systems_keep_beside_pictures_are_no_inputs(tmp_path, digits):
+    folder = pictures(tmp_path / "data", digits, [f"{n % 2}/{n}.png" for n in range(6)])
+    pictures(folder, digits[:1], ["__MACOSX/0/._0.png"])
+    for name in ("Thumbs.db", "0/Thumbs.db", "1/desktop.ini", ".DS_Store"):
+        (folder / name).write_bytes(b"\xd0\xcf")
+    assert {Path(file).suffix for file in Dataset.of(folder).units.files} == {".png"}
+    assert Dataset.of(folder).count == 6
+    assert {file.suffix for file in expand(folder / "0")} == {".png"}
+
+
+def test_pictures_of_different_sizes_are_scored_together(tmp_path, model, digits):
+    for n, (digit, size) in enumerate(zip(digits, (28, 40, 28, 64, 17, 28), strict=True)):
+        Image.fromarray((255 * digit[0]).astype(np.uint8)).resize((size, size + n)).save(tmp_path / f"{n}.png")
+    found = evaluate(model, Dataset.of(tmp_path), "saliency", "deletion", steps=4)
+    for n in range(6):
+        alone = evaluate(model, Dataset.of([tmp_path / f"{n}.png"]), "saliency", "deletion", steps=4)
+        assert alone.values[0] == found.values[n]

@@ -95,8 +95,8 @@ class Dataset:
             are single samples, arrays without the batch axis, pictures, paths or texts, or pairs of these with a label.
         labels : str, path, sequence or array, optional
             One for each unit; the column of a table or the array of an .npz file that holds them, which the model then
-            does not see; or, for files, a CSV file of the columns ``file`` and ``label``. The subfolders of a folder
-            are its labels if this is None.
+            does not see; or, for files, a CSV file with a column of their names and one called ``label``, or no
+            other. The subfolders of a folder are its labels if this is None.
         masks : path or array of bool (N, ...), optional
             The true places: for files a folder with a picture of the same name for each, white where the place is.
         array : str, optional
@@ -126,7 +126,9 @@ class Dataset:
         if beside:
             if not isinstance(units, FileUnits):
                 raise ParameterError("A CSV file of labels belongs to a folder of files. Name the column instead.")
-            own = labels_from_file(Path(os.fspath(labels)), units.files)  # type: ignore[arg-type]  # as beside says
+            path = Path(os.fspath(labels))  # type: ignore[arg-type]  # as beside says
+            units = units.without(path)
+            own = labels_from_file(path, units.files)
         elif labels is not None and named is None:
             own = check_labels(labels, units.count)
         places = Path(masks) if isinstance(masks, str | os.PathLike) else masks if masks is None else np.asarray(masks)

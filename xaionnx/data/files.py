@@ -13,6 +13,8 @@ from typing import Final
 from xaionnx.errors import DataError, ParameterError
 
 MAX_TEXT_BYTES: Final = 16 * 2**20
+# Files and folders that systems keep beside pictures, and hide.
+_OF_BROWSERS: Final = ("thumbs.db", "desktop.ini", "__macosx")
 LFS_POINTER: Final = b"version https://git-lfs.github.com/spec/"
 
 
@@ -146,6 +148,17 @@ def is_text(data: bytes) -> bool:
     return all(character.isprintable() or character in "\t\r\n\f\ufeff" for character in text)
 
 
+def is_hidden(name: str) -> bool:
+    """Whether a file browser hides a file or folder of this name, on the system that made it.
+
+    Examples
+    --------
+    >>> [is_hidden(name) for name in (".DS_Store", "Thumbs.db", "cat.png")]
+    [True, True, False]
+    """
+    return name.startswith(".") or name.lower() in _OF_BROWSERS
+
+
 def expand(paths: str | Path | Iterable[str | Path]) -> list[Path]:
     """Return a list of files, in the given order; a folder is replaced by the files directly in it, sorted by name.
 
@@ -175,7 +188,7 @@ def expand(paths: str | Path | Iterable[str | Path]) -> list[Path]:
             if not path.is_dir():
                 listed.append(path)
                 continue
-            inside = sorted(p for p in path.iterdir() if not p.name.startswith(".") and not p.is_dir())
+            inside = sorted(p for p in path.iterdir() if not is_hidden(p.name) and not p.is_dir())
         except OSError as cause:
             raise DataError(
                 f"'{path}' cannot be read ({cause.strerror}). Check the path and its permissions."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,7 +14,7 @@ from xaionnx.counting import counted
 from xaionnx.data.array_rows import ArrayRows
 from xaionnx.data.arrays import SUFFIXES, archived, read_array, read_arrays
 from xaionnx.data.csv_rows import CsvRows
-from xaionnx.data.files import read_bytes
+from xaionnx.data.files import is_hidden, read_bytes
 from xaionnx.data.frames import frame_cells, is_frame
 from xaionnx.data.parquet_files import PARQUET, parquet_starts, read_parquet
 from xaionnx.data.table_files import read_cells
@@ -212,7 +212,7 @@ def _list(folder: str, files: list[str], sizes: list[int]) -> list[str]:
     folders: list[str] = []
     with os.scandir(folder) as entries:
         for entry in entries:
-            if entry.name.startswith("."):
+            if is_hidden(entry.name):
                 continue
             if entry.is_dir():
                 folders.append(entry.path)
@@ -233,7 +233,7 @@ def _size(file: Path | os.DirEntry[str]) -> int:
 
 
 def labels_from_file(path: Path, files: Sequence[str]) -> list[Label | None]:
-    """Return the labels of files from a CSV file, which names them in its first column or one called ``file``.
+    """Return the labels of files from a CSV file, which names them in one of its columns.
 
     A name is the end of a path: ``cats/1.png``, or ``1.png`` if no other file has that name. Files that it does not
     name have no label.
@@ -246,24 +246,38 @@ def labels_from_file(path: Path, files: Sequence[str]) -> list[Label | None]:
     """
     cells = read_cells(path)
     titles = list(cells.columns)
-    name = "file" if "file" in titles else titles[0]
+    listed = [_ends(file) for file in files]
+    name = _column_of_files(cells, {end for ends in listed for end in ends})
+    if name is None:
+        first = next(iter(cells.columns[titles[0]].values.tolist()), "")
+        raise DataError(f"'{path}' names none of the files. Its first is '{first}'.")
     rest = [title for title in titles if title != name]
     label = "label" if "label" in rest else rest[0] if len(rest) == 1 else None
     if label is None:
         raise DataError(f"'{path}' has the columns {', '.join(titles)}. Name those of files and labels: file,label.")
     known: dict[str, Label | None] = {}
     for file, value in zip(cells.columns[name].values.tolist(), _label_column(cells, label), strict=True):
-        end = str(file).replace("\\", "/")
+        end = _end(file)
         if known.setdefault(end, value) != value:
             raise DataError(f"'{path}' has two labels for '{file}', {known[end]} and {value}. Keep one.")
-    ends = [next((end for end in _ends(file) if end in known), None) for file in files]
-    if all(end is None for end in ends):
-        raise DataError(f"'{path}' names none of the files. Its first is '{next(iter(known), '')}'.")
+    ends = [next((end for end in own if end in known), None) for own in listed]
     for shared, count in Counter(ends).items():
         if shared is not None and count > 1:
             one, other = [file for file, own in zip(files, ends, strict=True) if own == shared][:2]
             raise DataError(f"'{shared}' in '{path}' may be '{one}' or '{other}'. Name files with their folders.")
     return [None if end is None else known[end] for end in ends]
+
+
+def _column_of_files(cells: Cells, ends: Set[str]) -> str | None:
+    """The first column with the name of a file."""
+    for title, column in cells.columns.items():
+        if any(_end(file) in ends for file in column.values.tolist()):
+            return title
+    return None
+
+
+def _end(file: object) -> str:
+    return str(file).replace("\\", "/")
 
 
 def _ends(file: str) -> list[str]:

@@ -90,6 +90,18 @@ class FileUnits(Units):
             digest.update(f"{file.removeprefix(self.root)}\0{size}\n".encode("utf-8", "surrogateescape"))
         return digest.hexdigest()
 
+    def without(self, path: Path) -> FileUnits:
+        """Return the files but one, which says something of them, if it lies beside them."""
+        places = [
+            at
+            for at, file in enumerate(self.files)
+            if file.endswith(path.name) and Path(file).resolve() == path.resolve()
+        ]
+        if not places:
+            return self
+        kept = [at for at in range(len(self.files)) if at not in places]
+        return replace(self, files=tuple(self.files[at] for at in kept), sizes=tuple(self.sizes[at] for at in kept))
+
     def given(self, start: int, stop: int, shared: frozenset[str]) -> Path:
         assert stop == start + 1  # each is read by itself
         return Path(self.files[start])
