@@ -74,7 +74,7 @@ def any_size(folder):
     text = """<ir_version: 8, opset_import: ["" : 17]>
         g (float[N,3,h,w] x) => (float[N,2] y)
         <float[6] w0 = {1, 0, 0, 0, 1, -1}, int64[2] s = {0, -1}, int64[2] k = {3, 2}>
-        { p = GlobalAveragePool(x) f = Reshape(p, s) m = Reshape(w0, k) y = MatMul(f, m) }"""
+        { r = Relu(x) p = GlobalAveragePool(r) f = Reshape(p, s) m = Reshape(w0, k) y = MatMul(f, m) }"""
     onnx.save(onnx.parser.parse_model(text), folder / "free.onnx")
     return folder / "free.onnx"
 
@@ -83,13 +83,29 @@ def test_a_model_of_any_size_needs_a_size(tmp_path):
     path = any_size(tmp_path)
     spec = {"kind": "picture", "name": "x", "layout": "NCHW", "color": "RGB", "mean": 0.0, "scale": 255.0}
     free = xaionnx.Model.load(path, spec=InputSpec(**spec))
-    with pytest.raises(UnsupportedModelError, match=r"takes pictures of any size\. Give its \.toml file a 'size'"):
+    with pytest.raises(UnsupportedModelError, match=r"takes pictures of any size\. Give a 'size', such as 224"):
         xaionnx.visualize(free, "class_score", label=0, steps=2)
     sized = xaionnx.Model.load(path, spec=InputSpec(**spec, size=(40, 24)))
     found = xaionnx.visualize(sized, "class_score", label=0, steps=4)
     assert found.pictures.shape == (1, 40, 24, 3)
     # The class is the mean of red.
     assert found.unseen[0] > found.trace[0, 0]
+    same = xaionnx.visualize(free, "class_score", label=0, steps=4, size=(40, 24))
+    np.testing.assert_array_equal(same.pictures, found.pictures)
+    for wrong, words in (((40, 24, 3), "a height and a width"), (0, "positive int")):
+        with pytest.raises(ParameterError, match=words):
+            xaionnx.visualize(free, "class_score", label=0, steps=4, size=wrong)
+    with pytest.raises(ParameterError, match=r"size = \[32, 32\], but input 'pixels' is \(N, 1, 28, 28\)"):
+        xaionnx.visualize(trained("mnist_cnn"), "class_score", label=0, steps=4, size=32)
+
+
+def test_a_model_of_any_size_reads_given_pictures_and_dreams_in_its_size(tmp_path):
+    free = xaionnx.Model.load(any_size(tmp_path))
+    photo = np.random.default_rng(0).integers(0, 255, (60, 50, 3), dtype=np.uint8)
+    found = xaionnx.visualize(free, "class_score", label=0, steps=2, size=36, start=photo)
+    assert found.pictures.shape == (1, 36, 36, 3)
+    dream = xaionnx.dream(free, photo, layer="r", octaves=1, steps=2, size=(20, 24))
+    assert dream.pictures.shape == (1, 60, 50, 3)
 
 
 def test_noise_is_told_from_forms():

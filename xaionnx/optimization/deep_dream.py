@@ -15,11 +15,11 @@ from xaionnx import parameters
 from xaionnx.data.images import picture_of, read_picture
 from xaionnx.errors import DataError, OutputError, ParameterError, ZeroGradientError
 from xaionnx.optimization.objective import OBJECTIVES, Objective
-from xaionnx.optimization.scene import Scene
+from xaionnx.optimization.scene import SIZE, Scene, sized
 from xaionnx.optimization.search import blurred
 from xaionnx.optimization.views import View
 from xaionnx.optimization.visualization import Visualization, high_frequencies
-from xaionnx.parameters import integer, random_seed, real
+from xaionnx.parameters import integer, random_seed, real, size
 from xaionnx.record import recorded_value
 from xaionnx.runtime import progress
 from xaionnx.runtime.model import Model
@@ -59,6 +59,8 @@ class Dream:
     scale : float
     steps : int
     rate : float
+    size : int or (int, int), optional
+        Height and width of a tile, for a model that reads pictures of any size; those of its spec if None.
     blur : float
         Deviation of a blur of the gradient, in pixels, which leaves less grain.
     seed : int
@@ -75,6 +77,7 @@ class Dream:
     rate: float = real(
         0.01, "mean change of a pixel in a step, as a share of the range of colours", low=0, low_open=True
     )
+    size: int | tuple[int, ...] | None = size(None, SIZE, optional=True)
     blur: float = real(1.0, "deviation of a blur of the gradient, in pixels: less grain", low=0, high=100)
     seed: int = random_seed("seed of the places of the tiles")
 
@@ -98,14 +101,14 @@ class Dream:
         DataError
             The photograph cannot be read.
         ParameterError
-            The smallest size is less than 16 pixels wide or high.
+            The smallest size is less than 16 pixels wide or high, or the model reads pictures of another size.
         OutputError
             The gradient is not finite.
         ZeroGradientError
             The gradient is 0 in all sizes.
         """
         began = time.perf_counter()
-        scene = Scene.of(model, objective, 1)
+        scene = Scene.of(sized(model, self.size), objective, 1)
         whole = _read(photo, scene.canvas.channels)
         sizes = self._sizes(whole.shape[2:])
         tiles = [_Tiles.over(size, scene.size) for size in sizes]
@@ -113,9 +116,9 @@ class Dream:
         progress.expect(runs)
         added = np.zeros((1, whole.shape[1], *sizes[0]), dtype=np.float32)
         trace, has_slope = [], False
-        for octave, (size, over) in enumerate(zip(sizes, tiles, strict=True)):
-            base = _resized(whole, size)
-            picture = np.clip(base + _resized(added, size), 0, 1)
+        for octave, (shape, over) in enumerate(zip(sizes, tiles, strict=True)):
+            base = _resized(whole, shape)
+            picture = np.clip(base + _resized(added, shape), 0, 1)
             for step in range(self.steps):
                 rng = np.random.default_rng([self.seed, _STEPS, octave, step])
                 value, slope = over.gradient(scene, picture, rng)

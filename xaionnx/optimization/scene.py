@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, final
 
@@ -12,7 +12,7 @@ from xaionnx.autodiff import Gradient, gradient
 from xaionnx.autodiff.rule import Table
 from xaionnx.data.inputs import Given
 from xaionnx.data.sample import Sample
-from xaionnx.errors import UnsupportedModelError
+from xaionnx.errors import ParameterError, UnsupportedModelError
 from xaionnx.optimization.objective import Objective, ObjectiveGraph
 from xaionnx.optimization.parametrisation import Canvas, Parametrisation
 from xaionnx.optimization.views import View
@@ -24,6 +24,7 @@ from xaionnx.typing import Array, Feeds
 if TYPE_CHECKING:
     import onnx
 
+SIZE: Final = "height and width, for a model that reads pictures of any size"
 VALUE: Final = "xaionnx_objective"
 # Pixels of the canvas around what the model reads, so that views may move.
 _MARGIN: Final = 16
@@ -187,6 +188,24 @@ class Scene:
         return np.ascontiguousarray(planes[:, ::-1] if spec.color == "BGR" else planes, dtype=np.float32)
 
 
+def sized(model: Model, size: int | tuple[int, ...] | None) -> Model:
+    """Return the model for pictures of a height and width, or as it is if None.
+
+    Raises
+    ------
+    ParameterError
+        The model reads pictures of another size, or these are not two numbers.
+    """
+    if size is None:
+        return model
+    sides = (size, size) if isinstance(size, int) else size
+    if len(sides) != 2:
+        raise ParameterError(f"'size' must be a height and a width, or one int for both. Got {size} instead.")
+    spec = replace(model.input_spec, size=sides)
+    spec.check_size(model.input().shape, model.input().name)
+    return replace(model, spec=spec)
+
+
 def _blank(model: Model) -> dict[str, Array]:
     """One input of a model that reads a picture."""
     info, spec = model.input(), model.input_spec
@@ -202,7 +221,7 @@ def _blank(model: Model) -> dict[str, Array]:
     size = [side for side in sides if isinstance(side, int)]
     if len(size) < len(sides):
         raise UnsupportedModelError(
-            f"Input '{info.name}' of {model.name} takes pictures of any size. Give its .toml file a 'size'."
+            f"Input '{info.name}' of {model.name} takes pictures of any size. Give a 'size', such as 224."
         )
     shape = (1, spec.channels, *size) if spec.layout == "NCHW" else (1, *size, spec.channels)
     return model.check({info.name: np.zeros(shape, dtype=info.dtype)})

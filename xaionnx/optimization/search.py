@@ -19,11 +19,11 @@ from xaionnx.errors import OutputError, ZeroGradientError
 from xaionnx.optimisers import OPTIMISERS, SHORT_OPTIMISERS, Optimiser
 from xaionnx.optimization.objective import OBJECTIVES, Objective
 from xaionnx.optimization.parametrisation import PARAMETRISATIONS, SHORT_PARAMETRISATIONS, Parametrisation
-from xaionnx.optimization.scene import Scene
+from xaionnx.optimization.scene import SIZE, Scene, sized
 from xaionnx.optimization.search_state import SearchState, StepsInterrupted, Told
 from xaionnx.optimization.views import Moves, View
 from xaionnx.optimization.visualization import Visualization, high_frequencies
-from xaionnx.parameters import choice, free, integer, random_seed, real
+from xaionnx.parameters import choice, free, integer, random_seed, real, size
 from xaionnx.record import recorded_value
 from xaionnx.runtime import progress
 from xaionnx.runtime.model import Model
@@ -73,6 +73,8 @@ class Search:
     ----------
     count : int
         B pictures, from different starts.
+    size : int or (int, int), optional
+        Height and width of the pictures, for a model that reads any; those of its spec if None.
     steps : int
     parametrisation, optimiser : str or object
         Their names, or they themselves with their parameters.
@@ -92,6 +94,7 @@ class Search:
     """
 
     count: int = integer(1, "number of pictures", low=1, high=64)
+    size: int | tuple[int, ...] | None = size(None, SIZE, optional=True)
     steps: int = integer(128, "number of steps", low=1)
     parametrisation: str | Parametrisation = free(
         "fourier",
@@ -147,7 +150,7 @@ class Search:
         ZeroGradientError
             The gradient is 0 at the start.
         ParameterError
-            The earlier result is one of another search.
+            The earlier result is one of another search, or the model reads pictures of another size.
         SearchInterrupted
             Ctrl-C was pressed; it holds what was found so far.
         XaionnxError
@@ -155,6 +158,7 @@ class Search:
         """
         began = time.perf_counter()
         parametrisation, _ = self._parts
+        model = sized(model, self.size)
         scene = Scene.of(model, objective, self.count, parametrisation)
         told = Told(
             {name: recorded_value(getattr(self, name)) for name in parameters.declared(Search)},
