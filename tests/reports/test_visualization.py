@@ -203,3 +203,14 @@ def test_searches_for_pictures_refuse_series():
     )
     with pytest.raises(UnsupportedModelError, match=r"not a picture of floats\. Searches make pictures"):
         xaionnx.visualize(model, "class_score", label=1, steps=2)
+
+
+def test_a_size_that_a_model_does_not_take_is_named():
+    text = """g (float[N,3,h,w] x) => (float[N,3,h,w] y) {
+        p = MaxPool <kernel_shape = [2, 2], strides = [2, 2]> (x)
+        u = Resize <mode = "nearest"> (p, , s)
+        y = Add(x, u) }"""
+    model = loaded(text, s=np.float32([1, 1, 2, 2]))
+    assert xaionnx.visualize(model, "channel", layer="y", steps=2, size=24).pictures.shape == (1, 24, 24, 3)
+    with pytest.raises(UnsupportedModelError, match="try sides that are multiples of 32"):
+        xaionnx.visualize(model, "channel", layer="y", steps=2, size=25)

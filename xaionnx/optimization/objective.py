@@ -89,6 +89,7 @@ class ObjectiveGraph:
         one = {key: x if key in self.sample.shared else x[None] for key, x in self.sample.x.items()}
         shape = tensor_shapes(self.model, one).get(name)
         if shape is None or any(size is None for size in shape[1:]):
+            self.model.run(one)  # a model that does not take this size says so
             raise UnsupportedModelError(f"The sizes of layer '{name}' of {self.model.name} are not known.")
         return tuple(int(size or 0) for size in shape[1:])
 
