@@ -9,9 +9,11 @@ from sklearn.datasets import load_digits
 import xaionnx
 from models import planted
 from tests import tiny
+from tests.counting import Heard
 from xaionnx.errors import DataError, InputMismatchError, ParameterError, UnknownNameError
 from xaionnx.evaluation import Scores, metrics
 from xaionnx.evaluation.metric import METRICS
+from xaionnx.runtime import progress
 
 CATEGORIES = {"agreement", "axiomatic", "complexity", "faithfulness", "localisation", "randomisation", "robustness"}
 
@@ -61,6 +63,15 @@ def test_scores_are_repeatable_and_do_not_depend_on_the_batch(case, name):
         return
     alone = [judged(case, name, slice(n, n + 1), controls=()).values[0] for n in range(3)]
     np.testing.assert_allclose(alone, batch.values, rtol=2e-4, atol=2e-5)
+
+
+@pytest.mark.parametrize("name", metrics())
+def test_evaluations_of_every_metric_are_progress_so_that_a_budget_can_stop_it(case, name):
+    heard = Heard()
+    with progress.listening(heard):
+        scores = judged(case, name, controls=())
+    # The method itself evaluates each of the samples once.
+    assert (heard.done > 3) == bool(np.any(scores.diagnostics["evaluations"]))
 
 
 @pytest.mark.parametrize("name", metrics())

@@ -12,6 +12,7 @@ from xaionnx.errors import InputMismatchError
 from xaionnx.evaluation.evidence import Evidence
 from xaionnx.evaluation.metric import Measure, Metric, SampleMeasure, measured, undefined
 from xaionnx.metrics._removal import quantity_parameter
+from xaionnx.runtime import progress
 from xaionnx.typing import Array
 
 
@@ -37,8 +38,10 @@ class ByMaskedInput(Metric):
                 )
             maps = np.stack([unit_map(evidence, n, name) for n in range(len(evidence.samples))])
             masked[name] = (feeds[name] * maps).astype(feeds[name].dtype)
+        progress.expect(len(evidence.samples))
         outputs = resolved.model.run({**feeds, **masked}, resolved.selection.tensors)
         evidence.request.evaluations.add(np.arange(len(evidence.samples)))
+        progress.advance(len(evidence.samples))
         after = resolved.selection.select(outputs)[:, 0]
         each = []
         for before, one in zip(resolved.prediction[0], after, strict=True):

@@ -16,6 +16,7 @@ from xaionnx.evaluation.scores import Direction
 from xaionnx.metrics._curves import NO_ORDER
 from xaionnx.metrics._removal import quantity_parameter
 from xaionnx.parameters import integer, random_seed, real
+from xaionnx.runtime import progress
 from xaionnx.targets.resolve import ResolvedTargets
 from xaionnx.typing import Array
 
@@ -114,8 +115,10 @@ class Road(Metric):
             key: array if key in evidence.model.shared else array[rows] for key, array in evidence.request.feeds.items()
         }
         feeds[name] = inputs
+        progress.expect(len(rows))
         outputs = resolved.model.run(feeds, resolved.selection.tensors)
         evidence.request.evaluations.add(rows)
+        progress.advance(len(rows))
         return resolved.selection.select(outputs, rows)[:, 0]
 
 
