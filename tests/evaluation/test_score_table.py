@@ -4,13 +4,14 @@ import dataclasses
 
 import numpy as np
 import pytest
+from scipy.stats import rankdata, wilcoxon
 from sklearn.datasets import load_digits
 
 from tests import tiny
 from tests.counting import Heard
 from xaionnx.errors import ParameterError
 from xaionnx.evaluation import Scores, ScoreTable, evaluate, score_table
-from xaionnx.evaluation.table import fewest_samples, holm
+from xaionnx.evaluation.table import fewest_samples, holm, p_of_signed_ranks
 from xaionnx.explainers.saliency import Saliency
 from xaionnx.metrics.faithfulness.deletion import Deletion
 from xaionnx.render import verdict
@@ -174,3 +175,25 @@ def test_what_has_scores_is_not_said_to_have_none():
     reasons = {"lime": "late", "lime by deletion": "late", "lime by road": "late", "lrp": "no rule"}
     kept = ScoreTable(known, reasons).without_refusals_of_scored()
     assert kept.refused == {"lime by road": "late", "lrp": "no rule"}
+
+
+@pytest.mark.parametrize("kind", ["ties", "zeros", "neither"])
+@pytest.mark.parametrize("count", [6, 9, 12, 60])
+def test_signed_ranks_have_the_p_values_of_scipy(kind, count):
+    """Which tries all signs of up to 13 differences with ties."""
+    draw = np.random.default_rng(count)
+    found = draw.normal(0.3, 1, count)
+    found = {"ties": np.round(found, 1), "zeros": np.where(np.arange(count) < 2, 0, found), "neither": found}[kind]
+    assert p_of_signed_ranks(found) == pytest.approx(
+        wilcoxon(found, zero_method="zsplit", alternative="greater").pvalue
+    )
+
+
+@pytest.mark.parametrize("count", [20, 40])
+def test_signed_ranks_are_exact_with_ties_of_many_differences(count):
+    draw = np.random.default_rng(0)
+    found = np.round(draw.normal(0.3, 1, count), 1)
+    ranks = rankdata(np.abs(found))
+    positive = (draw.random((200_000, count)) < 0.5)[:, found != 0] @ ranks[found != 0]
+    share = (positive >= ranks[found > 0].sum()).mean()
+    assert p_of_signed_ranks(found) == pytest.approx(share, abs=4 * np.sqrt(share * (1 - share) / 200_000))

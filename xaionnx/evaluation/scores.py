@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final, Literal, final
 
 import numpy as np
@@ -78,7 +79,7 @@ class Scores:
         """The mean over the samples with a score; NaN if there is none."""
         return float(np.nanmean(self.values)) if self.count else float("nan")
 
-    @property
+    @cached_property
     def interval(self) -> tuple[float, float]:
         """The 95 % interval of the mean over samples, by the bias-corrected bootstrap; NaN for fewer than two."""
         return bootstrap_interval(self.values[np.isfinite(self.values)])
