@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 import click
 
@@ -14,10 +15,15 @@ from xaionnx_cli._options import FilePath, timeout_option
 from xaionnx_cli._overwriting import Kind
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from xaionnx import Model
     from xaionnx.optimization.search_state import StepsInterrupted
+    from xaionnx.typing import Document
 
 
+SUFFIXES: Final = (".png", ".npz")
+"""Of what :func:`conclude` writes."""
 # What files of a suffix are; others are pictures.
 _KINDS: Final[dict[str, Kind]] = {".npz": "record", ".onnx": "masker"}
 
@@ -61,6 +67,45 @@ def stopped(stop: StepsInterrupted, place: Path | None) -> KeyboardInterrupt:
     before = stop.__cause__ if isinstance(stop.__cause__, KeyboardInterrupt) else KeyboardInterrupt()
     before.args = (stop.args[0] + ("" if place is None else f" and saved in {place}"),)
     return before
+
+
+class Found(Protocol):
+    """What a command has found: a record, of which a picture is drawn."""
+
+    def to_dict(self) -> Document: ...
+    def save(self, path: str | Path) -> Path: ...
+
+
+FoundT = TypeVar("FoundT", bound=Found)
+
+
+def conclude(
+    request: SearchRequest,
+    place: Path | None,
+    found: FoundT,
+    draw: Callable[[FoundT], Image.Image],
+    lines: Sequence[str],
+) -> None:
+    """Save the picture of what was found, or its record if ``place`` is an .npz file, and print the record or lines."""
+    from xaionnx.render import save
+    from xaionnx_cli._ending import write_and_report
+    from xaionnx_cli._messages import write_lines
+    from xaionnx_cli._report import dump_json
+
+    def write(at: Path) -> None:
+        if at.suffix.lower() == ".npz":
+            found.save(at)
+        else:
+            save(draw(found), at)
+
+    def report(written: list[Path]) -> None:
+        saved = str(written[0]) if written else None
+        if request.as_json:
+            sys.stdout.write(dump_json({**found.to_dict(), "saved": saved}) + "\n")
+        else:
+            write_lines([*lines, f"saved {saved}" if saved else "nothing was saved: -o NAME.png draws it"])
+
+    write_and_report([] if place is None else [(place, write)], report)
 
 
 def common_options() -> list[click.Parameter]:

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import click
 
 from xaionnx_cli._method_group import MethodGroup
 from xaionnx_cli._options import FilePath, OptionValue
-from xaionnx_cli._searches import SearchRequest, search_command
+from xaionnx_cli._searches import SUFFIXES, SearchRequest, conclude, search_command
 
 if TYPE_CHECKING:
     from xaionnx.activations import ActivationView, Row
-
-_SUFFIXES: Final = (".png", ".npz")
 
 
 class Views(MethodGroup):
@@ -61,29 +58,18 @@ def command() -> None:
 
 def _show(kind: type[ActivationView], **given: OptionValue) -> int:
     from xaionnx import parameters, show_activations
-    from xaionnx.render import activation_sheet, save
-    from xaionnx_cli import _report
+    from xaionnx.render import activation_sheet
     from xaionnx_cli._deadline import time_limit_between_runs
-    from xaionnx_cli._messages import write_lines
     from xaionnx_cli._progress import progress_bar
 
     view = kind(**{name: given.pop(name) for name in parameters.declared(kind)})
     request = Request(**given)
-    place = request.place(_SUFFIXES, [request.inputs])
+    place = request.place(SUFFIXES, [request.inputs])
     model = request.open()
     inputs = None if request.inputs is None else Path(request.inputs)
     with progress_bar() as bar, time_limit_between_runs(request.timeout, "A view", bar):
         sheet = show_activations(model, view, inputs)
-    if place is not None:
-        if place.suffix.lower() == ".npz":
-            sheet.save(place)
-        else:
-            save(activation_sheet(sheet), place)
-    if request.as_json:
-        sys.stdout.write(_report.dump_json({**sheet.to_dict(), "saved": request.save}) + "\n")
-    else:
-        saved = f"saved {request.save}" if place else "nothing was saved: -o NAME.png draws it"
-        write_lines([sheet.title, *_lines(sheet.rows), sheet.reading, saved])
+    conclude(request, place, sheet, activation_sheet, [sheet.title, *_lines(sheet.rows), sheet.reading])
     return 0
 
 

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import click
 
 from xaionnx_cli._options import FilePath, OptionValue
-from xaionnx_cli._searches import FieldsCommand, SearchRequest, common_options
+from xaionnx_cli._searches import SUFFIXES, FieldsCommand, SearchRequest, common_options, conclude
 
 if TYPE_CHECKING:
-    from xaionnx.optimization import Dream, Visualization
-
-_SUFFIXES: Final = (".png", ".npz")
+    from xaionnx.optimization import Dream
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,14 +34,12 @@ def _dream(**given: OptionValue) -> int:
     """
     from xaionnx import parameters
     from xaionnx.optimization import OBJECTIVES, Dream
-    from xaionnx_cli import _report
     from xaionnx_cli._deadline import time_limit_between_runs
-    from xaionnx_cli._messages import write_lines
     from xaionnx_cli._progress import progress_bar
 
     how = Dream(**{name: given.pop(name) for name in parameters.declared(Dream)})
     request = Request(**given)
-    place = request.place(_SUFFIXES, [request.photo])
+    place = request.place(SUFFIXES, [request.photo])
     settings: dict[str, object] = {"layer": request.layer}
     if request.channel is not None:
         settings["channel"] = request.channel
@@ -53,24 +47,10 @@ def _dream(**given: OptionValue) -> int:
     model = request.open()
     with progress_bar() as bar, time_limit_between_runs(request.timeout, "A dream", bar):
         found = how.run(model, objective, request.photo)
-    if place is not None:
-        _save(found, place)
-    if request.as_json:
-        sys.stdout.write(_report.dump_json({**found.to_dict(), "saved": request.save}) + "\n")
-        return 0
     height, width = found.pictures.shape[1:3]
-    said = f"saved {request.save}" if place else "nothing was saved: -o NAME.png draws it"
-    write_lines([f"{width} x {height}: {found.trace[0, 0]:.4g} at first, {found.value[0]:.4g} in the dream", said])
+    said = f"{width} x {height}: {found.trace[0, 0]:.4g} at first, {found.value[0]:.4g} in the dream"
+    conclude(request, place, found, lambda dreamt: dreamt.image, [said])
     return 0
-
-
-def _save(found: Visualization, place: Path) -> None:
-    from xaionnx.render import save
-
-    if place.suffix.lower() == ".npz":
-        found.save(place)
-    else:
-        save(found.image, place)
 
 
 def _dreams() -> type[Dream]:

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import click
 
 from xaionnx_cli._method_group import MethodGroup
 from xaionnx_cli._options import FilePath, OptionValue
-from xaionnx_cli._searches import SearchRequest, search_command, stopped
+from xaionnx_cli._searches import SUFFIXES, SearchRequest, conclude, search_command, stopped
 
 if TYPE_CHECKING:
     from xaionnx.optimization import Objective, Visualization
-
-_SUFFIXES: Final = (".png", ".npz")
 
 
 class Objectives(MethodGroup):
@@ -71,13 +68,14 @@ def command() -> None:
 def _visualize(kind: type[Objective], **given: OptionValue) -> int:
     from xaionnx import parameters
     from xaionnx.optimization import Search, SearchInterrupted
+    from xaionnx.render import found_pictures
     from xaionnx_cli._deadline import time_limit_between_runs
     from xaionnx_cli._progress import progress_bar
 
     objective = kind(**{name: given.pop(name) for name in parameters.declared(kind)})
     search = Search(**{name: given.pop(name) for name in parameters.declared(Search)})
     request = Request(**given)
-    place = request.place(_SUFFIXES, [request.start])
+    place = request.place(SUFFIXES, [request.start])
     model = request.open()
     start = None if request.start is None else Path(request.start)
     wanted = -objective if request.negative else objective
@@ -85,33 +83,10 @@ def _visualize(kind: type[Objective], **given: OptionValue) -> int:
         with progress_bar() as bar, time_limit_between_runs(request.timeout, "A search", bar):
             found = search.run(model, wanted, start, request.resume)
     except SearchInterrupted as stop:
-        _conclude(stop.found, request, place)
+        conclude(request, place, stop.found, found_pictures, _lines(stop.found))
         raise stopped(stop, place) from None
-    _conclude(found, request, place)
+    conclude(request, place, found, found_pictures, _lines(found))
     return 0
-
-
-def _conclude(found: Visualization, request: Request, place: Path | None) -> None:
-    """Save and print what was found."""
-    from xaionnx.render import found_pictures, save
-    from xaionnx_cli import _report
-    from xaionnx_cli._ending import write_and_report
-    from xaionnx_cli._messages import write_lines
-
-    def write(at: Path) -> None:
-        if at.suffix.lower() == ".npz":
-            found.save(at)
-        else:
-            save(found_pictures(found), at)
-
-    def report(written: list[Path]) -> None:
-        saved = str(written[0]) if written else None
-        if request.as_json:
-            sys.stdout.write(_report.dump_json({**found.to_dict(), "saved": saved}) + "\n")
-        else:
-            write_lines([*_lines(found), f"saved {saved}" if saved else "nothing was saved: -o NAME.png draws it"])
-
-    write_and_report([] if place is None else [(place, write)], report)
 
 
 def _lines(found: Visualization) -> list[str]:

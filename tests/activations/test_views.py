@@ -205,7 +205,7 @@ def test_entries_are_parts_of_the_layer(by, model, digits):
 
 
 def test_a_spectrum_goes_from_the_smallest_to_the_largest(model, digits):
-    sheet = xaionnx.show_activations(model, "spectrum", digits, layer=LAYER, channels=(5,), inputs=5, steps=24)
+    sheet = xaionnx.show_activations(model, "spectrum", digits, layer=LAYER, channels=(5,), count=5, steps=24)
     means = model.with_outputs([LAYER]).run({model.input().name: digits}, [LAYER])[LAYER][:, 5].mean(axis=(1, 2))
     np.testing.assert_allclose(sheet.numbers["means"][:, 0], means, rtol=1e-5)
     captions = [float(tile.caption.removeprefix("searched ")) for tile in sheet.rows[0].tiles]
@@ -214,6 +214,20 @@ def test_a_spectrum_goes_from_the_smallest_to_the_largest(model, digits):
     assert captions[-2] == pytest.approx(means.max(), rel=1e-2)
     low, high = sheet.numbers["searched"][0]
     assert low < high
+
+
+def test_a_spectrum_has_no_searched_end_where_noise_is_the_end(model, digits):
+    channel = next(
+        k
+        for k in range(32)
+        if not model.with_outputs([LAYER]).run({"pixels": np.full_like(digits[:1], 0.5)}, [LAYER])[LAYER][0, k].any()
+    )
+    sheet = xaionnx.show_activations(model, "spectrum", digits, layer=LAYER, channels=(channel,), count=3, steps=8)
+    low, high = sheet.numbers["searched"][0]
+    assert np.isnan(low)
+    assert high > 0
+    assert [tile.caption.startswith("searched") for tile in sheet.rows[0].tiles] == [False, False, False, True]
+    assert "nothing leads from noise to it" in sheet.reading
 
 
 def test_an_atlas_holds_every_vector_once_and_says_what_the_model_does(model, digits):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
+import click
 import pytest
+from xaionnx_cli.app import main
 
 import xaionnx
 
@@ -21,6 +24,28 @@ def test_help_where_a_command_is_missing(run, words):
     result = run(*words)
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr.startswith("Usage: xaionnx")
+
+
+def commands(group, context):
+    """Every command and every method of one, each with its words."""
+    for name in group.list_commands(context):
+        found = group.get_command(context, name)
+        inner = click.Context(found, parent=context, info_name=name)
+        if isinstance(found, click.Group):
+            yield from commands(found, inner)
+        else:
+            yield inner.command_path, found.get_params(inner)
+
+
+def test_no_two_parameters_of_a_command_have_one_name():
+    """One would overwrite what was given for the other."""
+    every = dict(commands(main, click.Context(main, info_name="xaionnx")))
+    assert {"xaionnx activations spectrum", "xaionnx explain lime", "xaionnx merge"} <= every.keys()
+    for words, params in every.items():
+        # Flags may be ways to set one value.
+        names = Counter(param.name for param in params if not getattr(param, "is_flag", False))
+        options = Counter(word for param in params if isinstance(param, click.Option) for word in param.opts)
+        assert [name for each in (names, options) for name, count in each.items() if count > 1] == [], words
 
 
 def test_help_lists_every_command(run):

@@ -156,6 +156,11 @@ def test_refused_loans_need_few_changes(loans):
     assert np.median([len(one.changes) for one in found]) <= 2
     assert np.median([one.distance for one in found]) < np.median([one.distance for one in nearest]) / 2
     assert all(one.plausibility == 0 for one in nearest)
+    # The row itself is in the data too, and is no evidence that the changes occur.
+    space = RowSpace.of(rows, model.input_spec)
+    for number, one in zip(refused[:12], found, strict=True):
+        others = np.delete(rows, number, axis=0)
+        assert one.plausibility == pytest.approx(space.distance(others, one.row).min())
 
 
 def test_a_forest_has_counterfactuals_without_a_gradient():

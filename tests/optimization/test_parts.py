@@ -385,6 +385,12 @@ def test_models_that_read_no_pictures_are_refused():
         Search(steps=1).run(trained("german_credit_mlp"), ClassScore(label=0))
 
 
+def test_sums_are_said_as_sums():
+    a, b = ClassScore(label=3), ClassScore(label=8)
+    assert repr(-a) == f"- {a!r}"
+    assert repr(a - 0.5 * b + 2 * (a - b)) == f"({a!r} - (0.5 * {b!r})) + (2 * ({a!r} - {b!r}))"
+
+
 def test_a_unit_without_gradient_is_said():
     """The first layer's bias may keep a unit silent for every gray picture: then nothing points uphill."""
     silent = Channel(layer=LAYER, channel=0) * 0.0

@@ -44,7 +44,7 @@ class Counterfactual:
     distance : float
         Changes of numbers in median absolute deviations, plus one a changed category.
     plausibility : float
-        The distance to the nearest row of data; that of the nearest such row is 0.
+        The distance to the nearest row of data other than the original; infinite if there is none.
     score : float
         The output of the wanted class less the highest other one.
     others : tuple of Counterfactual
@@ -252,6 +252,8 @@ def _of_row(
 def _recorded(case: Case, end: Array, provenance: Mapping[str, object]) -> Counterfactual:
     row, space = case.row, case.space
     score = float(case.judge.scores(end[None])[0])
+    # Near the original there is always a row, itself, which says nothing of the changes.
+    apart = space.distance(space.background, row) > 0
     changed = sorted(space.changed(end, row), key=lambda one: -_size(one, end, row))
     return Counterfactual(
         end,
@@ -259,7 +261,7 @@ def _recorded(case: Case, end: Array, provenance: Mapping[str, object]) -> Count
         [Change(one.name, _words(one, row), _words(one, end)) for one in changed],
         score >= case.judge.goal,
         float(space.distance(end[None], row)[0]),
-        float(space.distance(space.background, end).min()),
+        float(space.distance(space.background[apart], end).min(initial=np.inf)),
         score,
         diagnostics={"variables": len(space.variables)},
         provenance=provenance,

@@ -228,6 +228,10 @@ class Weighted(Objective):
 
     terms: tuple[tuple[float, Objective], ...] = parameters.free((), "pairs", "weights and objectives", optional=False)
 
+    def __repr__(self) -> str:
+        words = [f"{'-' if weight < 0 else '+'} {_factor(weight)}{_within(each)}" for weight, each in self.terms]
+        return " ".join(words).removeprefix("+ ")
+
     def emit(self, graph: ObjectiveGraph) -> ir.Value:
         return graph.g.op("Concat", *(objective.emit(graph) for _, objective in self.terms), axis=1)
 
@@ -236,6 +240,14 @@ class Weighted(Objective):
 
     def parts(self) -> tuple[Objective, ...]:
         return tuple(part for _, each in self.terms for part in each.parts())
+
+
+def _factor(weight: float) -> str:
+    return "" if abs(weight) == 1 else f"{abs(weight):g} * "
+
+
+def _within(term: Objective) -> str:
+    return f"({term!r})" if isinstance(term, Weighted) else repr(term)
 
 
 def one_channel(graph: ObjectiveGraph, layer: str | None, channel: int) -> tuple[ir.Value, tuple[int, int]]:

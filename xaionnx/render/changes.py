@@ -117,5 +117,5 @@ def _filled(style: Style, block: Image.Image, width: int) -> Image.Image:
 def _caption(one: Counterfactual) -> str:
     return (
         f"{one.provenance['search']} of {one.provenance['model']}: distance {one.distance:.3g}, {one.plausibility:.3g} "
-        "from the nearest row of the data."
+        "from the nearest other row of the data."
     )

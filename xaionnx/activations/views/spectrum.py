@@ -15,7 +15,7 @@ from xaionnx.activations.sheet import ActivationSheet, Row, Tile
 from xaionnx.activations.strongest import maps_of, sample_of
 from xaionnx.activations.view import ActivationView, channel_numbers
 from xaionnx.data.dataset import Dataset
-from xaionnx.errors import ParameterError
+from xaionnx.errors import ParameterError, ZeroGradientError
 from xaionnx.optimization import Search
 from xaionnx.optimization.objectives.channel import Channel
 from xaionnx.parameters import integer, name, random_seed
@@ -42,7 +42,7 @@ class Spectrum(ActivationView):
 
     layer: str | None = name("tensor inside the model; that of class activation maps if none is named")
     channels: tuple[int, ...] | None = channel_numbers("channels to show")
-    inputs: int = integer(7, "inputs from the smallest to the largest mean", low=2, high=100)
+    count: int = integer(7, "inputs from the smallest to the largest mean", low=2, high=100)
     steps: int = integer(128, "steps of each of the two searches", low=1)
     seed: int = random_seed("seed of the searches")
 
@@ -60,21 +60,26 @@ class Spectrum(ActivationView):
         rows, ends = [], []
         for channel, values in zip(self.channels, mean.T, strict=True):
             order = np.argsort(values, kind="stable")
-            chosen = order[_even(len(order), self.inputs)]
+            chosen = order[_even(len(order), self.count)]
             searched = [self._searched(model, maps.name, channel, sign) for sign in (-1, 1)]
-            ends.append([value for _, value in searched])
+            ends.append([np.nan if one is None else one[1] for one in searched])
             tiles = [_tile(self._picture(model, data, where[n]), values[n]) for n in chosen]
-            low, high = (_tile(picture, value, "searched ") for picture, value in searched)
-            rows.append(Row(f"channel {channel}", (low, *tiles, high)))
+            low, high = ([] if one is None else [_tile(*one, "searched ")] for one in searched)
+            rows.append(Row(f"channel {channel}", (*low, *tiles, *high)))
+        lacking = " There is none where nothing leads from noise to it." if np.isnan(ends).any() else ""
         reading = (
             f"At the ends pictures that a search found for the smallest and the largest mean of the channel, between "
-            f"them inputs of the data set at even steps in the order of their means, {len(mean):,} in all."
+            f"them inputs of the data set at even steps in the order of their means, {len(mean):,} in all.{lacking}"
         )
         numbers = {"channels": np.array(self.channels), "means": mean, "searched": np.array(ends)}
         return self.sheet(model, f"Spectra of {maps.name}", rows, reading, numbers)
 
-    def _searched(self, model: Model, layer: str, channel: int, sign: int) -> tuple[NDArray[np.uint8], float]:
-        found = Search(steps=self.steps, seed=self.seed).run(model, sign * Channel(layer=layer, channel=channel))
+    def _searched(self, model: Model, layer: str, channel: int, sign: int) -> tuple[NDArray[np.uint8], float] | None:
+        try:
+            found = Search(steps=self.steps, seed=self.seed).run(model, sign * Channel(layer=layer, channel=channel))
+        except ZeroGradientError:
+            # Noise leaves a rectified channel at 0, which is the least that there is.
+            return None
         return found.pictures[0], sign * float(found.unseen[0])
 
     def _picture(self, model: Model, data: Dataset, place: Sequence[int]) -> NDArray[np.uint8]:
