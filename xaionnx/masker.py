@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, Self, final
 
 import numpy as np
 
+from xaionnx.data.block import Refused
 from xaionnx.data.sample import Positions, Sample
 from xaionnx.errors import DataError, InputMismatchError, ParameterError, UnsupportedModelError
 from xaionnx.runtime.model import Model
@@ -27,6 +28,8 @@ CLASS: Final = "class"
 """The input of a masker with one-hot rows (N, K) of the classes."""
 MASK: Final = "mask"
 """The output of a masker, (N, H, W)."""
+PRESENT: Final = "present"
+"""The logit (N, 1), by a masker, of the class being there at all, which opens the mask."""
 ABOUT: Final = "xaionnx_masker"
 """The entry of the file's metadata that says what the masker explains, and how it was trained."""
 
@@ -48,12 +51,15 @@ class Masker:
         The objective of each step of its training, which is a mean over the inputs of the step.
     training : dict
         The settings of the training, and the number and the hash of its inputs.
+    refused : tuple of Refused
+        Inputs that its training left out, since they could not be read.
     """
 
     model: Model
     of: str
     objective: Sequence[float] = field(default=(), repr=False, metadata={"recorded": False})
     training: Document = field(default_factory=dict, repr=False, metadata={"recorded": False})
+    refused: tuple[Refused, ...] = field(default=(), repr=False, metadata={"recorded": False})
 
     __repr__ = short_repr
 

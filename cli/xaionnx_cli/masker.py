@@ -40,7 +40,8 @@ def _train(**given: OptionValue) -> int:
     xaionnx explain masker MODEL PHOTO --masker FILE.onnx -o mask.png
 
     INPUTS is a folder, or a file of several inputs, like those that will be explained; thousands are better. Labels are
-    not needed. Ctrl-C keeps what is trained so far, and --resume FILE.onnx goes on from there.
+    not needed. They are read when they are drawn, so that they may be more than fit into memory. Ctrl-C keeps what is
+    trained so far, and --resume FILE.onnx goes on from there.
     """
     from xaionnx import parameters
     from xaionnx.optimization import TrainingInterrupted
@@ -61,17 +62,20 @@ def _train(**given: OptionValue) -> int:
     except TrainingInterrupted as stop:
         _report(stop.found, request, model)
         raise stopped(stop, place) from None
-    _report(found, request, model)
-    return 0
+    return _report(found, request, model)
 
 
-def _report(found: Masker, request: Request, model: Model) -> None:
-    """Print what was trained."""
+def _report(found: Masker, request: Request, model: Model) -> int:
+    """Print what was trained, and return the exit code."""
     import numpy as np
 
     from xaionnx_cli._messages import write_lines
+    from xaionnx_cli._printer import Printer
+    from xaionnx_cli._refusals import refusals_of
     from xaionnx_cli._report import dump_json
 
+    refused = refusals_of(found.refused)
+    used = found.training["inputs"] - len(found.refused)
     steps = len(found.objective)
     tenth = max(1, steps // 10)
     first, last = (round(float(np.mean(part)), 4) for part in (found.objective[:tenth], found.objective[-tenth:]))
@@ -79,18 +83,22 @@ def _report(found: Masker, request: Request, model: Model) -> None:
         facts = {
             "file": request.save, "model": model.name, "model_sha256": found.of, "sha256": found.sha256,
             "steps": steps, "objective": [first, last], "training": found.training,
+            "refused": refused.entries,
         }  # fmt: skip
         sys.stdout.write(dump_json(facts) + "\n")
-        return
+        return refused.exit_code(used)
+    for line in refused.lines(used):
+        Printer.error(line)
     write_lines(
         [
-            f"{request.save}: a masker of {model.name}, trained on {found.training['inputs']:,} inputs",
+            f"{request.save}: a masker of {model.name}, trained on {used:,} inputs",
             f"  the objective fell from {first:.4g} to {last:.4g}, means of {tenth} of {steps} steps each"
             if last < first
             else f"  the objective did not fall: {first:.4g} at first, {last:.4g} at last, means of {tenth} of {steps} "
             "steps each",
         ]
     )
+    return refused.exit_code(used)
 
 
 command = FieldsCommand(

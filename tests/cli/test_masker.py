@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from xaionnx import Explanation
 from xaionnx.masker import Masker
@@ -40,10 +41,10 @@ def test_ctrl_c_keeps_what_is_trained_and_it_goes_on(run, digits, monkeypatch):
     assert run("masker", MODEL, digits, "-o", "whole.onnx", *SHORT).exit_code == 0
     whole = MaskerTraining._stepped
 
-    def stepped(self, graphs, classifier, now, step):
+    def stepped(self, graphs, classifier, now, step, x):
         if step == 2:
             raise KeyboardInterrupt
-        return whole(self, graphs, classifier, now, step)
+        return whole(self, graphs, classifier, now, step, x)
 
     with monkeypatch.context() as patch:
         patch.setattr(MaskerTraining, "_stepped", stepped)
@@ -57,6 +58,20 @@ def test_ctrl_c_keeps_what_is_trained_and_it_goes_on(run, digits, monkeypatch):
     went_on = run("masker", MODEL, digits, "-o", "m.onnx", *SHORT, "--resume", "m.onnx")
     assert went_on.exit_code == 0, went_on.stderr
     assert Path("m.onnx").read_bytes() == Path("whole.onnx").read_bytes()
+
+
+def test_what_cannot_be_read_is_left_out_and_listed(run, digits):
+    Path("folder").mkdir()
+    for n, digit in enumerate(np.load(digits)):
+        Image.fromarray(digit).save(f"folder/{n}.png")
+    Path("folder/notes.txt").write_text("no picture")
+    made = run("masker", MODEL, "folder", "-o", "m.onnx", *SHORT)
+    assert made.exit_code == 4
+    assert made.stderr.startswith("xaionnx: 1 of 7 inputs refused:\n")
+    assert "notes.txt" in made.stderr
+    assert "trained on 6 inputs" in made.stdout
+    told = json.loads(run("masker", MODEL, "folder", "-o", "m.onnx", *SHORT, "--json").stdout)
+    assert [Path(one["input"]).name for one in told["refused"]] == ["notes.txt"]
 
 
 def test_a_step_that_takes_too_long_ends_in_a_sentence(run, digits):

@@ -7,7 +7,7 @@ import onnx
 import pytest
 
 from models import planted
-from tests.tiny import trained
+from tests.tiny import loaded, trained
 from xaionnx import Model
 from xaionnx.errors import DataError, InputMismatchError, ParameterError, UnknownNameError, UnsupportedModelError
 from xaionnx.masker import Masker
@@ -56,23 +56,22 @@ def test_the_objective_and_its_slope():
     classifier = Classifier.of(model, DIGITS[:4])
     rng = np.random.default_rng(0)
     masks = rng.uniform(0.2, 0.8, (4, 28, 28)).astype(np.float32)
-    b, real_ones = classifier.baselines(["blur:2"], np.arange(4), rng), np.array([True, True, False, True])
-    given = classifier, classifier.x, b, masks, classifier.top, real_ones
-    expected = slow_objective(training, model, DIGITS[:4], b, masks, classifier.top, real_ones)
-    value, slope = training.objective(*given)
+    x, top = DIGITS[:4], classifier.top(DIGITS[:4])
+    b, real_ones = classifier.baselines(["blur:2"], x, rng), np.array([True, True, False, True])
+    expected = slow_objective(training, model, x, b, masks, top, real_ones)
+    value, slope = training.objective(classifier, x, b, masks, top, real_ones)
     np.testing.assert_allclose(value, expected, rtol=1e-4)
     direction = slope / np.linalg.norm(slope)
     above, below = (
-        training.objective(classifier, classifier.x, b, masks + sign * 1e-2 * direction, classifier.top, real_ones)[0]
-        for sign in (1, -1)
+        training.objective(classifier, x, b, masks + sign * 1e-2 * direction, top, real_ones)[0] for sign in (1, -1)
     )
     np.testing.assert_allclose((above - below) / 2e-2, np.linalg.norm(slope), rtol=0.05)
 
 
 def test_each_input_has_one_of_the_baselines():
     classifier = Classifier.of(trained("mnist_cnn"), DIGITS[:8])
-    rows = np.tile(np.arange(8), 4)
-    found = classifier.baselines(["zero", "constant:0.5", "noise"], rows, np.random.default_rng(0))
+    x = np.tile(DIGITS[:8], (4, 1, 1, 1))
+    found = classifier.baselines(["zero", "constant:0.5", "noise"], x, np.random.default_rng(0))
     kinds = [0 if not b.any() else 1 if (b == 0.5).all() else 2 for b in found]
     assert set(kinds) == {0, 1, 2}
     noise = [b for b, kind in zip(found, kinds, strict=True) if kind == 2]
@@ -119,10 +118,10 @@ def stopped_after(monkeypatch, steps):
     """Let a training be stopped by Ctrl-C after some steps."""
     whole = MaskerTraining._stepped
 
-    def stepped(self, graphs, classifier, now, step):
+    def stepped(self, graphs, classifier, now, step, x):
         if step == steps:
             raise KeyboardInterrupt
-        return whole(self, graphs, classifier, now, step)
+        return whole(self, graphs, classifier, now, step, x)
 
     monkeypatch.setattr(MaskerTraining, "_stepped", stepped)
 
@@ -178,9 +177,10 @@ def test_probabilities_are_taken_as_they_are():
     proto.graph.output[0].name = "probabilities"
     proto.graph.node.append(onnx.helper.make_node("Softmax", ["y"], ["probabilities"], axis=1))
     model = planted.load(proto, axes="N C H W", device="cpu")
-    classifier = Classifier.of(model, np.random.default_rng(0).uniform(0, 1, (3, 1, 12, 12)).astype(np.float32))
+    some = np.random.default_rng(0).uniform(0, 1, (3, 1, 12, 12)).astype(np.float32)
+    classifier = Classifier.of(model, some)
     assert not classifier.logits
-    np.testing.assert_allclose(classifier.probabilities(classifier.scores(classifier.x)).sum(axis=1), 1, rtol=1e-5)
+    np.testing.assert_allclose(classifier.probabilities(classifier.scores(some)).sum(axis=1), 1, rtol=1e-5)
 
 
 def test_refusals(tmp_path):
@@ -201,6 +201,14 @@ def test_refusals(tmp_path):
     with pytest.raises(InputMismatchError, match=r"must be numbers in \[0, 10\)"):
         masker.masks(DIGITS[:1], np.array([10]))
     assert isinstance(masker.model, Model)
+
+
+def test_rows_that_are_not_those_of_the_pictures_are_no_classes():
+    """As of readers of text, which return the characters of all pictures one after another."""
+    model = loaded("""g (float[N, 1, 8, 8] x) => (float[M, 4] y) <int64[2] rows = {-1, 4}> {
+        p = AveragePool<kernel_shape = [2, 2], strides = [2, 2]>(x) y = Reshape(p, rows) }""")
+    with pytest.raises(UnsupportedModelError, match="Masks are learned for models of one picture"):
+        Classifier.of(model, np.random.default_rng(0).uniform(0, 1, (3, 1, 8, 8)).astype(np.float32))
 
 
 def test_a_single_score_is_no_class():

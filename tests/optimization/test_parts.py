@@ -8,7 +8,7 @@ from scipy import ndimage, optimize
 
 from tests.tiny import loaded, trained
 from tests.tolerances import Tolerance, assert_close
-from xaionnx import Model
+from xaionnx import InputSpec, Model
 from xaionnx.errors import OutputError, ParameterError, UnknownNameError, UnsupportedModelError, ZeroGradientError
 from xaionnx.optimisers import SHORT_OPTIMISERS
 from xaionnx.optimisers.adam import Adam
@@ -383,6 +383,23 @@ def test_what_does_not_fit_is_refused(objective, settings, error, words):
 def test_models_that_read_no_pictures_are_refused():
     with pytest.raises(UnsupportedModelError, match="not a picture"):
         Search(steps=1).run(trained("german_credit_mlp"), ClassScore(label=0))
+
+
+def test_a_class_whose_name_is_a_number_is_found_by_its_name():
+    spec = InputSpec(kind="picture", name="x", layout="NCHW", size=(8, 8), labels=("0", "180", "90"))
+    assert [spec.class_number(given) for given in ("180", "90", 2, "2", "0")] == [1, 2, 2, 2, 0]
+
+
+@pytest.mark.parametrize(
+    "end", ["y = Softmax(z)", "p = Softmax(z) y = Identity(p)", "p = Sigmoid(z) q = Identity(p) y = Identity(q)"]
+)
+def test_the_score_of_a_class_is_ahead_of_the_activation_at_the_end(end):
+    """Some exports end in an Identity that gives the output its name."""
+    model = loaded(f"""g (float[N, 1, 8, 8] x) => (float[N, 2] y) <float three = {{3}}> {{
+        m = GlobalAveragePool(x)  a = Flatten(m)  b = Mul(a, three)  z = Concat<axis = 1>(a, b) {end} }}""")
+    scene = Scene.of(model, ClassScore(label=1), 1)
+    pictures = np.full((1, 1, *scene.size_of_canvas), 0.5, np.float32)
+    np.testing.assert_allclose(scene.value(scene.middle(), pictures), 1.5, rtol=1e-5)
 
 
 def test_sums_are_said_as_sums():

@@ -377,6 +377,17 @@ class InputSpec:
         """
         return find_label(self.labels, label)
 
+    def class_number(self, given: int | str) -> int:
+        """Return the number of a class given by its name as in :meth:`index`, or by its number, also as text.
+
+        Raises
+        ------
+        UnknownNameError
+            No label matches, or several do.
+        """
+        is_name = isinstance(given, str) and (given in self.labels or not given.isdecimal())
+        return self.index(str(given)) if is_name else int(given)
+
     def check_outputs(self, count: int) -> None:
         """Check that the number of labels is that of the model's classes.
 

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import Final, final
 
 import numpy as np
 
 from xaionnx.autodiff.gradient import gradient
+from xaionnx.data.dataset import Dataset
 from xaionnx.data.sample import Positions
 from xaionnx.errors import UnsupportedModelError
 from xaionnx.masker import picture_positions
+from xaionnx.optimization.input_pool import InputPool
 from xaionnx.perturb.baseline import Baseline
 from xaionnx.runtime.model import Model
 from xaionnx.short_repr import short_repr
 from xaionnx.targets.scores import default_output, flat
 from xaionnx.typing import Array, BaselineLike, InputLike
+
+# Inputs whose outputs tell logits from probabilities.
+_SOME: Final = 32
 
 
 @final
@@ -31,9 +35,8 @@ class Classifier:
     out : str
         The tensor of logits or probabilities.
     logits : bool
-    x : array (M, C, H, W), or (M, H, W, C)
-    top : array of int (M,)
-        The class that the model sees in each.
+    inputs : InputPool
+        Drawn as x (N, C, H, W), or (N, H, W, C).
     classes : int
     positions : Positions
         The rows and columns of the picture.
@@ -42,8 +45,7 @@ class Classifier:
     model: Model
     out: str
     logits: bool
-    x: Array
-    top: Array
+    inputs: InputPool
     classes: int
     positions: Positions
 
@@ -60,22 +62,19 @@ class Classifier:
         DataError
             Inputs cannot be read, or do not fit the model.
         """
-        feeds, out = model.read(x).arrays, default_output(model)
-        positions = picture_positions(model, model.samples(feeds)[0])
-        scores = flat(model.with_outputs([out]).run(feeds, [out])[out])
-        if scores.shape[1] < 2:
+        inputs, out, name = InputPool.of(model, Dataset.of(x)), default_output(model), model.input().name
+        some = {name: inputs.drawn(_SOME, np.random.default_rng(0))}
+        positions = picture_positions(model, model.samples(some)[0])
+        scores = flat(model.with_outputs([out]).run(some, [out])[out])
+        if len(scores) != _SOME or scores.shape[1] < 2:
+            returned = "one score" if len(scores) == _SOME else f"{len(scores)} rows for {_SOME} pictures"
             raise UnsupportedModelError(
                 "Masks are learned for models of one picture that return a score for each class. "
-                f"{model.name} returns one score."
+                f"{model.name} returns {returned}."
             )
         activation = "none" if model.spec is None else model.spec.activation
         logits = activation == "logits" or not np.allclose(scores.sum(axis=1), 1, atol=0.05) or bool((scores < 0).any())
-        return cls(model, out, logits, feeds[model.input().name], scores.argmax(axis=1), scores.shape[1], positions)
-
-    @property
-    def inputs_sha256(self) -> str:
-        """Hash of the inputs."""
-        return hashlib.sha256(np.ascontiguousarray(self.x).tobytes()).hexdigest()
+        return cls(model, out, logits, inputs, scores.shape[1], positions)
 
     def over(self, masks: Array) -> Array:
         """Return masks (N, H, W) with an axis of length 1 for the channels."""
@@ -85,13 +84,17 @@ class Classifier:
         """Return slopes (N, H, W) of masks from those of the inputs: what :meth:`over` repeats is summed."""
         return np.asarray(slopes.sum(axis=tuple(axis + 1 for axis in self.positions.values)))
 
-    def baselines(self, given: Sequence[BaselineLike], rows: Array, rng: np.random.Generator) -> Array:
+    def baselines(self, given: Sequence[BaselineLike], x: Array, rng: np.random.Generator) -> Array:
         """Return a baseline (N, C, H, W) of each of some inputs, drawn from the given ones."""
         name, kinds = self.model.input().name, [Baseline.of(one) for one in given]
-        samples = self.model.samples({name: self.x[rows]})
+        samples = self.model.samples({name: x})
         drawn = [kinds[k].draws(sample, (name,), int(rng.integers(2**31)))[name]
-                 for k, sample in zip(rng.integers(len(kinds), size=len(rows)), samples, strict=True)]  # fmt: skip
+                 for k, sample in zip(rng.integers(len(kinds), size=len(x)), samples, strict=True)]  # fmt: skip
         return np.stack([several[rng.integers(len(several))] for several in drawn])
+
+    def top(self, x: Array) -> Array:
+        """Return the class (N,) that the model sees in each of some inputs."""
+        return np.asarray(flat(self.scores(x)).argmax(axis=1))
 
     def scores(self, z: Array) -> Array:
         """Return the logits or probabilities of inputs, (N, K), or with axes of length 1 as the model has them."""

@@ -90,10 +90,9 @@ class Judge:
             self.goal, self.aim = 0.0, _SHARE * abs(float(to) - float(found[0, 0]))
 
     def _number_of(self, to: int | str | float) -> int:
-        spec = self.model.input_spec
         if isinstance(to, float) and not to.is_integer():
             raise UnknownNameError(f"Classes of {self.model.name} are whole numbers or labels. Got {to} instead.")
-        number = spec.index(to) if isinstance(to, str) and not to.isdigit() else int(to)
+        number = self.model.input_spec.class_number(to if isinstance(to, str) else int(to))
         if not 0 <= number < self._classes:
             raise UnknownNameError(f"{self.model.name} has {self._classes} classes, from 0. Got {to}.")
         return number

@@ -7,7 +7,7 @@ import io
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import ClassVar, Final, final
@@ -16,9 +16,10 @@ import numpy as np
 import onnx
 
 from xaionnx.autodiff.gradient import Gradient, gradient, with_fed_weights
+from xaionnx.data.dataset import ahead
 from xaionnx.data.storage import write_whole
 from xaionnx.errors import DataError, ParameterError
-from xaionnx.masker import ABOUT, CLASS, INPUT, MASK, Masker
+from xaionnx.masker import ABOUT, CLASS, INPUT, MASK, PRESENT, Masker
 from xaionnx.optimisers.adam import Adam
 from xaionnx.optimization.classifier import Classifier
 from xaionnx.optimization.masker_network import WEIGHT, masker_network
@@ -34,6 +35,7 @@ from xaionnx.typing import Array, BaselineLike, Document, InputLike, ModelLike
 
 # The entry of the file's metadata with what a training goes on from, if it was stopped.
 _STATE: Final = "xaionnx_masker_state"
+_BOTH: Final = "mask and present"
 # Added to probabilities before their logarithms and powers.
 _LEAST: Final = 1e-6
 
@@ -110,8 +112,11 @@ class MaskerTraining:
     What the mask keeps is to be the class by itself, and what it leaves is not. b is drawn anew for each input from
     ``baselines``, so that the mask cannot rely on one way to remove. Gradients come from two graphs: of the model with
     respect to z, and of the U-Net with respect to its weights, with the former as cotangent. Of each batch a share
-    ``fake`` gets a class that the model does not see; their masks are to be empty, which makes the masker look at the
-    class. The encoder of the paper is a trained ResNet; here it is trained with the rest.
+    ``fake`` gets a class that the model does not see; their masks are to be empty, and ``selector`` is the weight of
+    the cross-entropy by which the network learns to tell them from the others. The encoder of the paper is a trained
+    ResNet; here it is trained with the rest.
+
+    Inputs are drawn at random and read when they are drawn, so that a data set may be larger than the memory.
 
     Parameters
     ----------
@@ -145,7 +150,8 @@ class MaskerTraining:
     total_variation: float = real(2.0, "weight of the mean squared difference of neighbours", low=0)
     destroy: float = real(5.0, "weight of the class where the mask is removed", low=0)
     power: float = real(0.3, "power of its probability", low=0, low_open=True)
-    fake: float = real(0.2, "share of a batch with a class that is not there", low=0, high=1)
+    fake: float = real(0.3, "share of a batch with a class that is not there", low=0, high=1)
+    selector: float = real(1.0, "weight of telling these from the others", low=0)
     learning_rate: float = real(0.003, "size of the first step of Adam; it falls to 0", low=0, low_open=True)
     baselines: Sequence[BaselineLike] = free(
         ("zero", "rise_blur"),
@@ -171,7 +177,7 @@ class MaskerTraining:
         ----------
         model : Model or path
             A classifier of pictures, whose output are logits or probabilities.
-        x : array (M, C, H, W), folder, or anything else that the model reads
+        x : Dataset, array (M, C, H, W), folder, or anything else that has samples
             Inputs like those that will be explained; thousands are better. Labels are not needed.
         path : path
         resume : path, optional
@@ -182,7 +188,7 @@ class MaskerTraining:
         UnsupportedModelError
             The model is no classifier of pictures.
         DataError
-            Inputs cannot be read, or the file to resume is none of a training that was stopped.
+            No input can be read, or the file to resume is none of a training that was stopped.
         ParameterError
             That training had other settings, inputs or another model.
         TrainingInterrupted
@@ -190,6 +196,7 @@ class MaskerTraining:
         """
         loaded = model if isinstance(model, Model) else Model.load(model)
         classifier = Classifier.of(loaded, x)
+        inputs = classifier.inputs
         about = {"of": loaded.sha256, "training": self._settings(classifier)}
         proto, now = self._start(classifier) if resume is None else self._resumed(Path(resume), about)
         with TemporaryDirectory() as folder:
@@ -198,20 +205,24 @@ class MaskerTraining:
             graphs = _Graphs.of(Model.load(first, loaded.settings.device), now.weights)
         left = self.steps - len(now.objective)
         progress.expect(left * self.batch)
+        steps = range(len(now.objective), self.steps)
+        drawn = ahead(lambda step: inputs.drawn(self.batch, np.random.default_rng([self.seed, 2, step])), steps)
         try:
-            for step in range(len(now.objective), self.steps):
-                now = self._stepped(graphs, classifier, now, step)
+            for step, some in zip(steps, drawn, strict=True):
+                now = self._stepped(graphs, classifier, now, step, some)
                 progress.phase(f"objective {now.objective[-1]:.3g}")
                 progress.advance(self.batch)
         except KeyboardInterrupt as stop:
             if not now.objective:
                 raise
-            raise TrainingInterrupted(_written(proto, now, about, Path(path), loaded, done=False), self.steps) from stop
-        return _written(proto, now, about, Path(path), loaded, done=True)
+            written = _written(proto, now, about, Path(path), loaded, done=False)
+            raise TrainingInterrupted(replace(written, refused=inputs.left_out), self.steps) from stop
+        return replace(_written(proto, now, about, Path(path), loaded, done=True), refused=inputs.left_out)
 
     def _settings(self, classifier: Classifier) -> Document:
         own = {name: recorded_value(getattr(self, name)) for name in declared(type(self))}
-        return {**own, "inputs": len(classifier.x), "inputs_sha256": classifier.inputs_sha256}
+        data = classifier.inputs.data
+        return {**own, "inputs": len(data), "inputs_sha256": data.units.key}
 
     def _start(self, classifier: Classifier) -> tuple[onnx.ModelProto, _State]:
         rng = np.random.default_rng([self.seed, 0])
@@ -239,23 +250,23 @@ class MaskerTraining:
         weights = _weights(proto)
         return proto, _State(weights, _State.unpacked(entries[_STATE]), tuple(masker.objective))
 
-    def _stepped(self, graphs: _Graphs, classifier: Classifier, now: _State, step: int) -> _State:
+    def _stepped(self, graphs: _Graphs, classifier: Classifier, now: _State, step: int, x: Array) -> _State:
         """The state after one more step; the one before stays as it is, so that a stop leaves it whole."""
         rng = np.random.default_rng([self.seed, 1, step])
-        rows = rng.integers(len(classifier.x), size=self.batch)
-        real_ones = rng.random(self.batch) >= self.fake
-        other = (classifier.top[rows] + rng.integers(1, classifier.classes, self.batch)) % classifier.classes
-        wanted = np.where(real_ones, classifier.top[rows], other)
-        x, b = classifier.x[rows], classifier.baselines(self.baselines, rows, rng)
+        top, real_ones = classifier.top(x), rng.random(self.batch) >= self.fake
+        other = (top + rng.integers(1, classifier.classes, self.batch)) % classifier.classes
+        wanted = np.where(real_ones, top, other)
+        b = classifier.baselines(self.baselines, x, rng)
         feeds = {INPUT: x, CLASS: np.eye(classifier.classes, dtype=np.float32)[wanted], **now.weights}
-        masks = graphs.forward.run_once(feeds, [MASK])[MASK]
-        objective, slope = self.objective(classifier, x, b, masks, wanted, real_ones)
-        _, slopes = graphs.backward.run(feeds, slope)
+        found = graphs.forward.run_once(feeds, [MASK, PRESENT])
+        value, slope = self.objective(classifier, x, b, found[MASK], wanted, real_ones)
+        missed, turn = self.selection(found[PRESENT], real_ones)
+        _, slopes = graphs.backward.run(feeds, np.concatenate([slope.reshape(self.batch, -1), turn], axis=1))
         # Steps become smaller, down to nothing at the end, so that the last batches do not undo what all agree on.
         adam = Adam(learning_rate=self.learning_rate * (1 - step / self.steps))
         states = {name: {key: array.copy() for key, array in own.items()} for name, own in now.optimiser.items()}
         moved = {name: weight + adam.step(states[name], -slopes[name]) for name, weight in now.weights.items()}
-        return _State(moved, states, (*now.objective, round(objective, 6)))
+        return _State(moved, states, (*now.objective, round(value + missed, 6)))
 
     def objective(
         self, classifier: Classifier, x: Array, b: Array, masks: Array, wanted: Array, real_ones: Array
@@ -277,6 +288,13 @@ class MaskerTraining:
         slope += real_ones[:, None, None] * classifier.under((rise - fall) * way)
         return float(value.mean()), np.asarray(slope / len(masks), dtype=np.float32)
 
+    def selection(self, present: Array, real_ones: Array) -> tuple[float, Array]:
+        """Return the cross-entropy of logits (N, 1) of a class being there, times its weight, and its slope."""
+        sign = np.where(real_ones, 1.0, -1.0)[:, None]
+        value = np.logaddexp(0, -sign * present)
+        slope = -sign / (1 + np.exp(sign * present.astype(np.float64)))
+        return self.selector * float(value.mean()), np.asarray(self.selector * slope / len(sign), dtype=np.float32)
+
 
 @final
 @dataclass(frozen=True, eq=False)
@@ -290,8 +308,17 @@ class _Graphs:
 
     @classmethod
     def of(cls, network: Model, weights: Mapping[str, Array]) -> _Graphs:
-        names = list(weights)
-        return cls(with_fed_weights(network, names)[0], gradient(network, MASK, names))
+        names, joined = list(weights), network.rewritten(_joined)
+        return cls(with_fed_weights(network, names)[0], gradient(joined, _BOTH, names))
+
+
+def _joined(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """A network with its outputs as one, so that one cotangent reaches both."""
+    flat = onnx.helper.make_node("Flatten", [MASK], [f"{MASK}/flat"], axis=1)
+    joined = onnx.helper.make_node("Concat", [*flat.output, PRESENT], [_BOTH], axis=1)
+    proto.graph.node.extend([flat, joined])
+    proto.graph.output.append(onnx.helper.make_tensor_value_info(_BOTH, onnx.TensorProto.FLOAT, ["N", None]))
+    return proto
 
 
 def _weights(proto: onnx.ModelProto) -> dict[str, Array]:

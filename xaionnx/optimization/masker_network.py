@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, final
 import numpy as np
 
 from xaionnx.data.sample import Positions
-from xaionnx.masker import CLASS, INPUT, MASK
+from xaionnx.masker import CLASS, INPUT, MASK, PRESENT
 from xaionnx.short_repr import short_repr
 from xaionnx.typing import Array
 
@@ -31,7 +31,8 @@ def masker_network(positions: Positions, classes: int, width: int, rng: np.rando
 
     Each of its levels halves the picture and has twice as many channels as the one before, ``width`` at first. At the
     coarsest one, each place is multiplied by the sigmoid of its product with a direction of the class, as in the paper;
-    here so is the end, since what the decoder takes from the encoder bypasses that choice.
+    here the end is multiplied by the sigmoid of the mean of these products, the second output, since what the decoder
+    takes from the encoder bypasses that choice.
     """
     import onnx_ir as ir
 
@@ -55,18 +56,20 @@ def masker_network(positions: Positions, classes: int, width: int, rng: np.rando
     direction = layers.weight(rng.normal(0, 1 / math.sqrt(widths[-1]), (classes, widths[-1])))
     column = g.reshape(g.op("MatMul", chosen, direction), np.array([0, widths[-1], 1, 1]))
     match = g.op("ReduceSum", g.op("Mul", value, column), np.array([1]), keepdims=1)
-    gate = g.op("Sigmoid", match)
-    value = g.op("Mul", value, gate)
+    present = g.reshape(g.op("GlobalAveragePool", match), np.array([0, 1]))
+    value = g.op("Mul", value, g.op("Sigmoid", match))
     for level in reversed(range(_LEVELS - 1)):
         value = g.op("Resize", value, None, None, np.array(sizes[level]), axes=[2, 3], mode="nearest")
         joined = g.op("Concat", value, skips[level], axis=1)
         value = layers.conv(joined, widths[level + 1] + widths[level], widths[level])
-    gate = g.op("Resize", gate, None, None, np.array(sizes[0]), axes=[2, 3], mode="linear")
-    logit = layers.conv(g.op("Mul", value, gate), widths[0], 1, rectified=False)
+    opened = g.op("Mul", value, g.reshape(g.op("Sigmoid", present), np.array([0, 1, 1, 1])))
+    logit = layers.conv(opened, widths[0], 1, rectified=False)
     # Without evidence for the class the mask is empty.
     mask = g.op("Sigmoid", g.op("Sub", logit, _EMPTY))
     g.output(g.reshape(mask, np.array([0, *positions.extent])), MASK)
     g.graph.outputs[0].shape = ir.Shape(["N", *positions.extent])
+    g.output(present, PRESENT)
+    g.graph.outputs[1].shape = ir.Shape(["N", 1])
     proto: onnx.ModelProto = ir.to_proto(g.model)
     return proto
 
