@@ -127,9 +127,16 @@ def _raise_unknown_command(given: str, known: list[str]) -> NoReturn:
 
 @contextlib.contextmanager
 def _safe_streams() -> Iterator[None]:
-    """Check what is written, and print each warning on one line."""
+    """Check what is written, and print each warning on one line, once, though each part of the inputs may give it."""
+    printed = set[str]()
+
+    def show(message: Warning | str, *_: object) -> None:
+        if str(message) not in printed:
+            printed.add(str(message))
+            click.echo(f"xaionnx: warning: {sentence(str(message))}", err=True)
+
     with checked_streams(), warnings.catch_warnings():
-        warnings.showwarning = lambda message, *_: click.echo(f"xaionnx: warning: {sentence(str(message))}", err=True)
+        warnings.showwarning = show  # type: ignore[assignment]  # *_ is where it was given
         yield
 
 

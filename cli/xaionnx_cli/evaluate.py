@@ -190,9 +190,12 @@ def check_scored(table: ScoreTable) -> None:
         It says what the first reason is.
     """
     from xaionnx.errors import DataError
+    from xaionnx.evaluation.metric import METRICS
 
     if not any(table.scores.values()):
-        name, reason = next(iter(table.refused.items()), ("no method", "none was reached"))
+        # A metric may be without scores for its own reason, whatever the methods.
+        reasons = sorted(table.refused.items(), key=lambda one: one[0] in METRICS.names())
+        name, reason = next(iter(reasons), ("no method", "none was reached"))
         raise DataError(f"Nothing has a score. {name}: {reason}")
 
 

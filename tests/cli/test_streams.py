@@ -5,9 +5,11 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 
 import numpy as np
 import pytest
+from xaionnx_cli import app
 
 from tests.cli.conftest import ROOT
 
@@ -71,3 +73,16 @@ def test_long_text_is_whole_if_a_signal_arrives_while_the_reader_of_a_pipe_is_sl
         time.sleep(0.05)
         process.send_signal(signal.SIGUSR1)
     assert (first + process.communicate(timeout=30)[0]).decode() == "".join(f"{n:07d}" for n in range(50000))
+
+
+def test_a_warning_of_every_part_is_printed_once(capsys):
+    with app._safe_streams():
+        # Python forgets what it has shown whenever filters change, as they do while a model is read.
+        warnings.simplefilter("always")
+        for _ in range(3):
+            warnings.warn("the spec was guessed", stacklevel=1)
+        warnings.warn("another", stacklevel=1)
+    assert capsys.readouterr().err.splitlines() == [
+        "xaionnx: warning: the spec was guessed",
+        "xaionnx: warning: another",
+    ]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gc
 import re
+import shutil
 import tomllib
 import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
+import skimage.data
 from PIL import Image
 
 import xaionnx
@@ -215,3 +217,23 @@ def test_pictures_of_different_sizes_are_scored_together(tmp_path, model, digits
     for n in range(6):
         alone = evaluate(model, Dataset.of([tmp_path / f"{n}.png"]), "saliency", "deletion", steps=4)
         assert alone.values[0] == found.values[n]
+
+
+def test_a_folder_of_a_package_is_explained_but_for_what_is_no_picture(tmp_path, model):
+    """The pictures of scikit-image, in colour, gray, with alpha and of several pages, beside arrays and texts."""
+    folder = tmp_path / "data"
+    shutil.copytree(Path(skimage.data.__file__).parent, folder, ignore=shutil.ignore_patterns("*.py*", "__pycache__"))
+    data = Dataset.of(folder)
+    run = xaionnx.explain_all(model, data, "grad_cam", to=tmp_path / "run")
+    left_out = {Path(one.name).name: one.reason for one in run.refused}
+    assert len(run) + len(left_out) == data.count
+    assert {Path(name).suffix for name in left_out} <= {".txt", ".xml", ".npy", ".npz", ".tif"}
+    assert all(name in reason for name, reason in left_out.items())
+    found = score_table(model, Dataset.of(folder), ["saliency"], ["deletion"])
+    assert {Path(one.name).name for one in found.left_out} == left_out.keys()
+    assert len(found.inputs) == len(run)
+    names = [Path(row.provenance["inputs"][0]).name for row in run]
+    assert [Path(name).name for name in found.inputs] == names
+    for name in ("chelsea.png", "camera.png", "logo.png", "retina.jpg"):
+        row = run[names.index(name)]
+        np.testing.assert_array_equal(row.values, xaionnx.explain(model, folder / name, "grad_cam").values)
