@@ -66,13 +66,10 @@ def crop_back(values, affine, canvas, reflect, out):  # type: ignore[no-untyped-
     places, weights = np.empty(size, np.uint32), np.empty((4, size), np.float32)
     for i in range(values.shape[1]):
         _row(affine, canvas, reflect, i - (values.shape[1] - 1) / 2, places, weights)
-        for j in range(size):
-            p = places[j]
-            first, second, third, fourth = weights[0, j], weights[1, j], weights[2, j], weights[3, j]
-            # Planes in the inner loop: neighbouring pixels of one plane wait for each other.
-            for k in range(values.shape[0]):
-                value = values[k, i, j]
-                out[k, p] += first * value
-                out[k, p + right] += second * value
-                out[k, p + down] += third * value
-                out[k, p + down + right] += fourth * value
+        for k in range(values.shape[0]):
+            for j in range(size):
+                p, value = places[j], values[k, i, j]
+                out[k, p] += weights[0, j] * value
+                out[k, p + right] += weights[1, j] * value
+                out[k, p + down] += weights[2, j] * value
+                out[k, p + down + right] += weights[3, j] * value
