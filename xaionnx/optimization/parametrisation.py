@@ -104,13 +104,14 @@ def _mixed(matrix: Array, x: Array) -> Array:
     return x if x.shape[1] == 1 else np.matmul(matrix, x.reshape(*x.shape[:2], -1)).reshape(x.shape)
 
 
-def logistic(z: Array) -> Array:
-    """Return 1 / (1 + exp(-z)), without overflow."""
-    found = z / 2
+def logistic(z: Array, out: Array | None = None) -> Array:
+    """Return 1 / (1 + exp(-z)), without overflow, written to ``out`` if it is given."""
+    half = np.float32(0.5)
+    found: Array = np.multiply(z, half, out=out)
     np.tanh(found, out=found)
     found += 1
-    found /= 2
-    return np.asarray(found)
+    found *= half
+    return found
 
 
 def logistic_back(s: Array, gradient: Array) -> Array:

@@ -332,7 +332,7 @@ def _mean_gradient(
     """The means over views of the objective (B,) and of its gradient, whose lengths (B,) come last."""
     found = [scene.gradient(view, pictures, rules) for view in views]
     value, slope = found[0] if len(found) == 1 else (np.mean(each, axis=0) for each in zip(*found, strict=True))
-    return value, slope, np.linalg.norm(slope.reshape(len(slope), -1), axis=1)
+    return value, slope, np.sqrt(np.einsum("bchw,bchw->b", slope, slope))
 
 
 def _check_length(length: Array, objective: Objective, step: int) -> None:

@@ -61,7 +61,10 @@ class Fourier(Parametrisation):
 
     def pictures(self, canvas: Canvas, parameters: Array) -> Array:
         spectrum = (parameters * _scales(canvas.height, canvas.width, self.decay)).view(np.complex64)[..., 0]
-        return logistic(decorrelated(fft.irfft2(spectrum, s=(canvas.height, canvas.width), overwrite_x=True)))
+        # Axis by axis, as irfft2 takes a copy of the spectrum.
+        columns = fft.ifft(spectrum, axis=2, overwrite_x=True)
+        planes = decorrelated(fft.irfft(columns, n=canvas.width, overwrite_x=True))
+        return logistic(planes, out=planes)
 
     def back(self, canvas: Canvas, parameters: Array, pictures: Array, gradient: Array) -> Array:
         del parameters
