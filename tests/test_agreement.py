@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
+import xaionnx
+from tests.tiny import trained
 from xaionnx.agreement import importance, rank_agreement
+from xaionnx.data.display import Display
 from xaionnx.errors import DataError, ParameterError
 from xaionnx.explanation import Explanation
 
@@ -58,3 +61,22 @@ def test_samples_of_different_features_have_no_mean():
     with pytest.raises(DataError, match="different features"):
         importance(padded)
     assert importance(padded, 1).tolist() == [1, 2, 3]
+
+
+def test_texts_are_compared_one_by_one():
+    """Their words are not those of each other, and one has more than another."""
+    model, texts = trained("spam"), ["free money now", "lunch at noon with the team", "hello you"]
+    found = [xaionnx.explain(model, texts, name) for name in ("occlusion", "kernel_shap")]
+    alone = [rank_agreement(found, n)[0, 1] for n in range(3)]
+    for n, text in enumerate(texts):
+        assert importance(found[0], n).shape == (len(text.split()),)
+        single = [xaionnx.explain(model, [text], one.method) for one in found]
+        assert rank_agreement(single, 0)[0, 1] == pytest.approx(alone[n])
+    assert rank_agreement(found)[0, 1] == pytest.approx(np.mean(alone))
+    with pytest.raises(DataError, match="different features"):
+        importance(found[0])
+
+
+def test_an_agreement_that_one_sample_lacks_is_that_of_the_others():
+    flat = [of([[2, 2], [1, 3]], display={"x": Display("picture", np.zeros((2, 1, 2, 3), np.uint8))}) for _ in range(2)]
+    assert rank_agreement(flat)[0, 1] == pytest.approx(1)

@@ -47,10 +47,15 @@ def importance(explanation: Explanation, sample: int | None = None, target: int 
             raise ParameterError(f"The '{name}' parameter must be an int in [0, {count - 1}]. Got {index!r} instead.")
     record = explanation.samples_first()
     numbers = range(record.samples) if sample is None else [sample]
-    sizes = np.stack([np.abs(_values(record, n, target)) for n in numbers]).mean(axis=0)
-    if not np.isfinite(sizes).all():
+    each = [np.abs(_values(record, n, target)) for n in numbers]
+    if len({len(sizes) for sizes in each}) > 1 or not np.isfinite(np.concatenate(each)).all():
         raise DataError(f"The values of {explanation.method} are not finite, or its samples have different features.")
-    return np.asarray(sizes)
+    return np.asarray(np.mean(each, axis=0))
+
+
+def shares_features(explanation: Explanation) -> bool:
+    """Return whether all samples have the same features, as rows of a table have, but no texts and pictures."""
+    return all(one.kind == "row" for one in explanation.display.values())
 
 
 def rank_agreement(explanations: Sequence[Explanation], sample: int | None = None, target: int = 0) -> Floats:
@@ -64,7 +69,8 @@ def rank_agreement(explanations: Sequence[Explanation], sample: int | None = Non
     explanations : sequence of Explanation
         M explanations of the same samples, with the same P features.
     sample, target : int, optional
-        As in :func:`importance`: of one sample, or of the mean over all.
+        As in :func:`importance`: of one sample, or of the mean over all rows of a table. Samples that do not share
+        their features, such as texts, are compared one by one, for the mean of their correlations.
 
     Raises
     ------
@@ -88,6 +94,11 @@ def rank_agreement(explanations: Sequence[Explanation], sample: int | None = Non
     """
     from scipy.stats import rankdata
 
+    if sample is None and not all(map(shares_features, explanations)):
+        each_sample = np.stack([rank_agreement(explanations, n, target) for n in range(explanations[0].samples)])
+        known = np.isfinite(each_sample)
+        sums = np.where(known, each_sample, 0).sum(axis=0)
+        return np.where(known.any(axis=0), sums / np.maximum(1, known.sum(axis=0)), np.nan)
     sizes = [importance(one, sample, target) for one in explanations]
     each = ", ".join(f"{one.method} {len(size)}" for one, size in zip(explanations, sizes, strict=True))
     if len({len(size) for size in sizes}) != 1:
@@ -103,9 +114,18 @@ def rank_agreement(explanations: Sequence[Explanation], sample: int | None = Non
 
 def _values(record: Explanation, n: int, target: int) -> Floats:
     """The values of one sample and target: of its features, or of all elements of its inputs."""
-    if record.feature_values is not None:
-        arrays = [record.feature_values]
-    else:
-        arrays = [*record.values.values()] if isinstance(record.values, dict) else [record.values]
     lead = (target, n) if record.several_targets else (n,)
+    if record.feature_values is not None:
+        # The longest of several texts has more than the others.
+        return np.asarray(record.feature_values[lead], dtype=np.float64)[: _count(record, n)]
+    arrays = [*record.values.values()] if isinstance(record.values, dict) else [record.values]
     return np.concatenate([np.asarray(array[lead], dtype=np.float64).reshape(-1) for array in arrays])
+
+
+def _count(record: Explanation, n: int) -> int | None:
+    """The number of features of a sample; None if nothing says which parts of it they are."""
+    if record.features is None:
+        return None
+    arrays = [*record.features.values()] if isinstance(record.features, dict) else [record.features]
+    # They may be those of all samples, once.
+    return 1 + max(int(array[n % len(array)].max()) for array in arrays)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import click
 
 from xaionnx_cli import _overwriting
+from xaionnx_cli._input_options import INPUT_OPTIONS, InputOptions, read_axes
 from xaionnx_cli._options import TIMEOUT_HELP, FilePath, OptionValue, RowsOption, Seconds
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ _OPTIONS: Final = (
     click.option("-t", "--target", "target", metavar="TARGET", help="What is explained.  [default: the top class]"),
     click.option("--rows", type=RowsOption(), metavar="ROWS", help="Rows of a table, from 0: 17 or 17,20-30."),
     click.option("--device", default="auto", metavar="NAME", help="The device: auto, cpu, cuda, ...  [default: auto]"),
-    click.option("--spec", metavar="FILE", help="The InputSpec to use instead of the .toml file beside the model."),
+    *(click.option(*names, **settings) for names, settings in INPUT_OPTIONS),
     click.option("--timeout", type=Seconds(), metavar="SECONDS", help=TIMEOUT_HELP),
     click.option("--force", is_flag=True, help=_overwriting.HELP),
     click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout and nothing else."),
@@ -39,7 +40,7 @@ _OPTIONS: Final = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Case:
+class Case(InputOptions):
     """A model, the inputs that it explains, and where results go."""
 
     model: str
@@ -48,7 +49,6 @@ class Case:
     target: str | None
     rows: RowNumbers | None
     device: str
-    spec: str | None
     timeout: float | None
     force: bool
     as_json: bool
@@ -62,7 +62,7 @@ class Case:
             One of them cannot be read.
         """
         model, target = self._model_and_target()
-        return model, model.read(Path(self.inputs), rows=self.rows), target
+        return model, self._read(model), target
 
     def open_in_parts(
         self, labels: str | None = None, masks: str | None = None
@@ -84,13 +84,17 @@ class Case:
         folder = masks is not None and Path(masks).is_dir()
         places = None if masks is None or folder else read_array(Path(masks)).array
         if self.rows is None:
-            dataset = Dataset.of(Path(self.inputs), labels=labels, masks=masks if folder else places)
+            given = masks if folder else places
+            dataset = Dataset.of(Path(self.inputs), labels=labels, masks=given, exif=self.exif, text=self.text)
             return model, dataset, None, target
         if labels is not None:
             raise UsageError("--labels are of all rows. Leave out --rows.")
         if folder:
             raise UsageError("--rows are of one file, whose masks are an array: --masks FILE.npy.")
-        return model, model.read(Path(self.inputs), rows=self.rows), places, target
+        return model, self._read(model), places, target
+
+    def _read(self, model: Model) -> Inputs:
+        return model.read(Path(self.inputs), rows=self.rows, exif=self.exif, text=self.text)
 
     def _model_and_target(self) -> tuple[Model, OptionValue]:
         from xaionnx import InputSpec, Model
@@ -99,7 +103,14 @@ class Case:
 
         spec = None if self.spec is None else InputSpec.read(self.spec)
         with time_limit(self.timeout, f"Opening {self.model}"):
-            model = Model.load(self.model, self.device, timeout_s=self.timeout, spec=spec)
+            model = Model.load(
+                self.model,
+                self.device,
+                timeout_s=self.timeout,
+                spec=spec,
+                axes=read_axes(self.axes),
+                rows=self.rows_are,
+            )
             return model, _targets.read_targets((self.target,) if self.target else (), None, model)
 
 

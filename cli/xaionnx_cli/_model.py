@@ -5,7 +5,8 @@ from __future__ import annotations
 from xaionnx.data.spec import InputSpec
 from xaionnx.runtime.model import Model
 from xaionnx_cli._deadline import time_limit
-from xaionnx_cli._options import Options, read_axes
+from xaionnx_cli._input_options import read_axes
+from xaionnx_cli._options import Options
 
 
 def open_model(options: Options) -> Model:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import click
 
+from xaionnx_cli._input_options import InputOptions
+
 if TYPE_CHECKING:
     from xaionnx.data.row_numbers import RowNumbers
     from xaionnx.data.texts import TextOptions
-    from xaionnx.runtime.axes import RowsMode
 
 # Any: click passes a value of the type that its option declares.
 OptionValue: TypeAlias = Any
@@ -109,8 +109,8 @@ def timeout_option() -> click.Option:
     return click.Option(["--timeout"], type=Seconds(), metavar="SECONDS", help=TIMEOUT_HELP)
 
 
-@dataclass(frozen=True)
-class Options:
+@dataclass(frozen=True, kw_only=True)
+class Options(InputOptions):
     """The options of ``xaionnx explain`` that are common to all methods."""
 
     model: str
@@ -122,13 +122,7 @@ class Options:
     threads: int | None
     batch_size: int | None
     timeout: float | None
-    spec: str | None
-    axes: tuple[str, ...]
     rows: RowNumbers | None
-    rows_are: RowsMode | None
-    exif: bool
-    lines: bool
-    text_column: tuple[str, ...]
     continuation: str | None
     next_token: str | None
     allow_random: bool
@@ -156,19 +150,4 @@ class Options:
     @property
     def text(self) -> TextOptions:
         """How texts are read."""
-        from xaionnx.data.texts import TextOptions
-
-        return TextOptions(self.lines, self.text_column, self.continuation or "")
-
-
-def read_axes(given: Sequence[str]) -> str | dict[str, str] | None:
-    """Return the axes that are stated as ``N,T,F`` for the explained input, or as ``NAME=N,T,F``.
-
-    Examples
-    --------
-    >>> read_axes(["N,T,F"]), read_axes(["x=N,T,F", "h=layer,N,F"])
-    ('N,T,F', {'x': 'N,T,F', 'h': 'layer,N,F'})
-    """
-    if len(given) == 1 and "=" not in given[0]:
-        return given[0]
-    return {name: roles for name, _, roles in (text.rpartition("=") for text in given)} or None
+        return replace(super().text, ending=self.continuation or "")

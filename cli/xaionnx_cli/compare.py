@@ -138,7 +138,7 @@ def _conclude(
     complete: bool,
 ) -> list[Path]:
     """Draw, print the agreement of the methods that are done, and return the files that were written."""
-    from xaionnx.agreement import rank_agreement
+    from xaionnx.agreement import rank_agreement, shares_features
     from xaionnx_cli import _report
     from xaionnx_cli._ending import write_and_report
     from xaionnx_cli._messages import write_lines
@@ -159,7 +159,8 @@ def _conclude(
             document |= {"complete": complete, "failed": failed.entries, "saved": str(written[0]) if written else None}
             sys.stdout.write(_report.dump_json(document) + "\n")
         else:
-            write_lines([*_lines(request, results, agreement), *(f"saved {each}" for each in written)])
+            of_first = "" if all(map(shares_features, results)) or results[0].samples == 1 else ", of the first input"
+            write_lines([*_lines(request, results, agreement), *(f"saved {each}{of_first}" for each in written)])
 
     return write_and_report([] if place is None else [(place, write)], report)
 
@@ -196,9 +197,12 @@ def _place(request: Request) -> Path | None:
 
 
 def _sheet(results: Sequence[Explanation], inputs: Inputs, top: int) -> Image.Image:
-    """Photographs as maps side by side, anything else as bars side by side."""
+    """Photographs as maps side by side, anything else as bars side by side; of texts and photographs the first."""
     from xaionnx import render
+    from xaionnx.agreement import shares_features
 
+    if not all(map(shares_features, results)):
+        results = [one[0] for one in results]
     shown = next(iter(results[0].display.values()), None)
     if shown is not None and shown.kind == "picture" and results[0].samples == 1:
         return render.sheet(results, inputs.displays[0] if inputs.displays else shown.picture())
@@ -217,11 +221,14 @@ def _document(request: Request, results: Sequence[Explanation], agreement: Float
 
 def _lines(request: Request, results: Sequence[Explanation], agreement: Floats) -> list[str]:
     """The table of agreements, with the mean of each method's agreements with the others."""
+    from xaionnx.agreement import shares_features
+
     names = [result.method for result in results]
     wide = max(map(len, names))
     count = max(one.diagnostics.get("samples", one.samples) for one in results)
     samples = f"{count:,} sample{'' if count == 1 else 's'}"
-    lines = [f"{request.inputs}: {samples}, rank agreement (Spearman) of the sizes of values"]
+    over = "" if all(map(shares_features, results)) or count == 1 else ", mean over the samples"
+    lines = [f"{request.inputs}: {samples}, rank agreement (Spearman) of the sizes of values{over}"]
     lines.append(f"  {'':{wide}}  " + "  ".join(f"{number + 1:>5}" for number in range(len(names))) + "   mean")
     for number, (name, row) in enumerate(zip(names, agreement, strict=True)):
         others = [value for column, value in enumerate(row) if column != number and value == value]

@@ -10,6 +10,7 @@ import click
 if TYPE_CHECKING:
     from xaionnx.explainer import Explainer
 
+from xaionnx_cli._input_options import INPUT_OPTIONS
 from xaionnx_cli._method_group import MethodGroup
 from xaionnx_cli._options import MANY, MOST, FilePath, RowsOption, ShareOption, TopOption, timeout_option
 from xaionnx_cli.app import help_instead
@@ -158,36 +159,13 @@ def _common() -> list[click.Parameter]:
             ["--each"], is_flag=True, help="Draw each row of a table in a picture of its own, rather than all in one."
         ),
         click.Option(
-            ["--spec"], metavar="FILE", help="The InputSpec to use instead of the .toml file beside the model."
-        ),
-        click.Option(
-            ["--axes"],
-            multiple=True,
-            metavar="[NAME=]ROLES",
-            help="What the axes of the explained input mean, or of the input or output NAME: N,C,H,W or N,T,F or "
-            "sample,time,feature. Found from names of dimensions and the graph if not given.",
-        ),
-        click.Option(
             ["--rows"],
             type=RowsOption(),
             metavar="NUMBERS",
             help="The rows to explain of tables and arrays: 17, or 17,20-30, counted from 0 below the header, as in "
             "the names of the results. Messages add the line of the file.  [default: all]",
         ),
-        click.Option(
-            ["--rows-are"],
-            type=click.Choice(["alone", "joint"]),
-            help="Whether the rows of an input are samples, each alone, or one sample whose rows may see each other, "
-            "such as the points of a set.",
-        ),
-        click.Option(["--lines"], is_flag=True, help="Take each line of a text file as a text."),
-        click.Option(
-            ["--text-column"],
-            multiple=True,
-            metavar="NAME",
-            help="The column of a .csv, .tsv or .parquet file that holds the text; twice for pairs of texts, such as a "
-            "question and its context.",
-        ),
+        *(click.Option(names, **settings) for names, settings in INPUT_OPTIONS),
         click.Option(
             ["--continuation"],
             metavar="TEXT",
@@ -200,7 +178,6 @@ def _common() -> list[click.Parameter]:
             help="Explain the log probability that a language model writes this token next (default: the most probable "
             "one). Begin it with the space before it, if there is one.",
         ),
-        click.Option(["--exif"], is_flag=True, help="Rotate pictures by their EXIF orientation."),
         _overwriting.option(),
         click.Option(
             ["--resume/--no-resume"],

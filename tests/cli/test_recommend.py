@@ -31,3 +31,17 @@ def test_times_have_units(run, tmp_path):
     found = run("recommend", "models/digits_cnn.onnx", tmp_path / "none.npy", "--budget", "10x")
     assert found.exit_code == 2
     assert "10x" in found.stderr
+
+
+def test_each_line_of_a_text_is_an_input(run, tmp_path):
+    mails = tmp_path / "mails.txt"
+    mails.write_text("Claim your free prize now\nLunch tomorrow at noon?\nYou won money, click here\n")
+    words = ("models/spam.onnx", mails, "--methods", "occlusion,feature_ablation")
+    for command in (("recommend", *words, "--metrics", "deletion", "--budget", "1m"), ("compare", *words)):
+        found = run(*command, "--lines", "--json")
+        assert found.exit_code == 0, found.stderr
+        inputs = json.loads(found.stdout)["inputs"]
+        assert inputs == (str(mails) if command[0] == "compare" else [f"{mails}[{n}]" for n in range(3)])
+    found = run("recommend", *words)
+    assert found.exit_code == 2
+    assert "needs two samples" in found.stderr

@@ -61,10 +61,21 @@ class Samples:
         if isinstance(x, Dataset):
             if masks is not None:
                 raise ParameterError("A data set has masks of its own. Give them to it: Dataset.of(x, masks=masks).")
-            return cls(model, None, x)
+            return cls._of_one_file(model, x) or cls(model, None, x)
         inputs = x if isinstance(x, Inputs) else model.read(x)
         block = numbered(Block(0, 0, inputs, masks=masks), inputs, model, len(model.samples(inputs.arrays)))
         return cls(model, block)
+
+    @classmethod
+    def _of_one_file(cls, model: Model, dataset: Dataset) -> Samples | None:
+        """The samples of a single file, which is read at once; None if the data set is more, or some are left out."""
+        if not dataset.units.alone or dataset.count != 1:
+            return None
+        blocks = dataset.read(model, 0, 1)
+        inputs = blocks[0].inputs
+        if len(blocks) > 1 or inputs is None or blocks[0].refused:
+            return None
+        return cls(model, numbered(blocks[0], inputs, model, len(model.samples(inputs.arrays))))
 
     @property
     def count(self) -> int | None:

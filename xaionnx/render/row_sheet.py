@@ -185,7 +185,7 @@ def _draw_agreement(style: Style, titles: Sequence[str], agreement: Floats) -> I
     """The matrix of correlations as shaded numbers, with the numbers of the methods above."""
     wide, tall = _CELL
     names = [f"{charts.shortened(title, _LABEL)}  {number + 1}" for number, title in enumerate(titles)]
-    left = max(map(charts.text_width, [*names, "rank agreement"])) + 16
+    left = max(charts.text_width("rank agreement", bold=True), *map(charts.text_width, names)) + 16
     figure = charts.blank(style, _TITLE + tall * len(names), left + wide * len(names) + 8)
     charts.write(style, figure, "rank agreement", left - 12, _TITLE - 16, bold=True, align="right")
     axes = charts.plot(style, figure, left, _TITLE, wide * len(names), tall * len(names))
