@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import click
 
 from xaionnx_cli import _overwriting
-from xaionnx_cli._input_options import INPUT_OPTIONS, InputOptions, read_axes
+from xaionnx_cli._input_options import INPUT_OPTIONS, read_axes
 from xaionnx_cli._options import TIMEOUT_HELP, FilePath, OptionValue, RowsOption, Seconds
 
 if TYPE_CHECKING:
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from xaionnx.data.dataset import Dataset
     from xaionnx.data.inputs import Inputs
     from xaionnx.data.row_numbers import RowNumbers
+    from xaionnx.data.texts import TextOptions
     from xaionnx.evaluation import ScoreTable
+    from xaionnx.runtime.axes import RowsMode
     from xaionnx.typing import Array
 
 # Any command.
@@ -40,18 +42,31 @@ _OPTIONS: Final = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Case(InputOptions):
+class Case:
     """A model, the inputs that it explains, and where results go."""
 
     model: str
     inputs: str
     save: str | None
     target: str | None
-    rows: RowNumbers | None
     device: str
+    spec: str | None
+    axes: tuple[str, ...]
+    rows: RowNumbers | None
+    rows_are: RowsMode | None
+    exif: bool
+    lines: bool
+    text_column: tuple[str, ...]
     timeout: float | None
     force: bool
     as_json: bool
+
+    @property
+    def text(self) -> TextOptions:
+        """How texts are read."""
+        from xaionnx.data.texts import TextOptions
+
+        return TextOptions(self.lines, self.text_column)
 
     def open(self) -> tuple[Model, Inputs, OptionValue]:
         """Return the model, its inputs and the target.

@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import click
-
-if TYPE_CHECKING:
-    from xaionnx.data.texts import TextOptions
-    from xaionnx.runtime.axes import RowsMode
 
 # The names of each option and its settings, of which commands make it.
 INPUT_OPTIONS: Final[tuple[tuple[Sequence[str], dict[str, Any]], ...]] = (  # Any: as click takes
@@ -44,25 +39,6 @@ INPUT_OPTIONS: Final[tuple[tuple[Sequence[str], dict[str, Any]], ...]] = (  # An
     ),
     (["--exif"], {"is_flag": True, "help": "Rotate pictures by their EXIF orientation."}),
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class InputOptions:
-    """What inputs are, and how they are read."""
-
-    spec: str | None
-    axes: tuple[str, ...]
-    rows_are: RowsMode | None
-    lines: bool
-    text_column: tuple[str, ...]
-    exif: bool
-
-    @property
-    def text(self) -> TextOptions:
-        """How texts are read."""
-        from xaionnx.data.texts import TextOptions
-
-        return TextOptions(self.lines, self.text_column)
 
 
 def read_axes(given: Sequence[str]) -> str | dict[str, str] | None:

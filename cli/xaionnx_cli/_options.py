@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import click
 
-from xaionnx_cli._input_options import InputOptions
-
 if TYPE_CHECKING:
     from xaionnx.data.row_numbers import RowNumbers
     from xaionnx.data.texts import TextOptions
+    from xaionnx.runtime.axes import RowsMode
 
 # Any: click passes a value of the type that its option declares.
 OptionValue: TypeAlias = Any
@@ -110,7 +109,7 @@ def timeout_option() -> click.Option:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(InputOptions):
+class Options:
     """The options of ``xaionnx explain`` that are common to all methods."""
 
     model: str
@@ -122,7 +121,13 @@ class Options(InputOptions):
     threads: int | None
     batch_size: int | None
     timeout: float | None
+    spec: str | None
+    axes: tuple[str, ...]
     rows: RowNumbers | None
+    rows_are: RowsMode | None
+    exif: bool
+    lines: bool
+    text_column: tuple[str, ...]
     continuation: str | None
     next_token: str | None
     allow_random: bool
@@ -150,4 +155,6 @@ class Options(InputOptions):
     @property
     def text(self) -> TextOptions:
         """How texts are read."""
-        return replace(super().text, ending=self.continuation or "")
+        from xaionnx.data.texts import TextOptions
+
+        return TextOptions(self.lines, self.text_column, self.continuation or "")
