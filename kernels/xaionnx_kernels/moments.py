@@ -11,7 +11,7 @@ from xaionnx_kernels._tier import compiled_pays
 
 __all__ = ["adam_step"]
 
-Floats = npt.NDArray[np.floating[Any]]
+Floats = npt.NDArray[np.floating[Any]]  # Any: of either precision
 # Arrays that numpy writes beyond the compiled loop.
 _WORK = 6
 
