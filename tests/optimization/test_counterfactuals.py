@@ -108,6 +108,49 @@ def test_the_nearest_point_of_a_logistic_model():
     assert np.linalg.norm(near) == pytest.approx(0.4472, abs=0.01)
 
 
+def letters(worth):
+    """A model that adds what the letters of each column are worth, and its columns: categories alone."""
+    columns = [np.float32(each) for each in worth]
+    terms = "".join(f" i{k} = Gather<axis = 1>(c, at{k})  w{k} = Gather(worth{k}, i{k})" for k in range(len(columns)))
+    names = ", ".join(f"w{k}" for k in range(len(columns)))
+    model = loaded(
+        f"g (float[N,{len(columns)}] x) => (float[N,1] y) {{ c = Cast<to = 7>(x) {terms} y = Sum({names}) }}",
+        **{f"at{k}": np.array([k], np.int64) for k in range(len(columns))},
+        **{f"worth{k}": each for k, each in enumerate(columns)},
+    )
+    options = [np.arange(len(each), dtype=np.float32)[:, None] for each in columns]
+    return model, [Variable(f"x{k}", (k,), "category", 0, len(each) - 1, 1, each) for k, each in enumerate(options)]
+
+
+@pytest.mark.parametrize(("goal", "changed"), [(3.0, 1), (4.5, 2), (5.5, 3), (9.0, None)])
+def test_growing_spheres_of_categories_alone_change_as_few_as_it_takes(goal, changed):
+    """Columns are worth up to 3, 1.5 and 1 more than their first letter; a letter of one option stays."""
+    model, columns = letters([[0, 1, 3], [0, 1.5], [0, 0.5, 1], [0]])
+    case = case_of(model, np.zeros(4, np.float32), goal, (), whole=(), categories=columns)
+    found = COUNTERFACTUALS.configured("growing_spheres", {}).find(case)
+    if changed is None:
+        assert found is None
+    else:
+        assert (found != 0).sum() == changed
+        assert case.judge.valid(found[None])[0]
+
+
+def test_growing_spheres_reach_a_row_by_numbers_and_a_category_together():
+    """x0 is worth at most 1 in its range, a letter 1.5, and 2 are needed."""
+    model = loaded(
+        "g (float[N,2] x) => (float[N,1] y) { i = Cast<to = 7>(x)  c = Gather<axis = 1>(i, one)  w = Gather(worth, c)"
+        " n = Gather<axis = 1>(x, zero)  y = Add(n, w) }",
+        one=np.array([1], np.int64),
+        zero=np.array([0], np.int64),
+        worth=np.float32([0, 1.5]),
+    )
+    letter = Variable("letter", (1,), "category", 0, 1, 1, np.float32([[0], [1]]))
+    case = case_of(model, np.float32([0, 0]), 2.0, (1,), low=-1.0, high=1.0, whole=(False,), categories=(letter,))
+    found = COUNTERFACTUALS.configured("growing_spheres", {}).find(case)
+    assert found[1] == 1
+    assert 0.5 <= found[0] < 0.6
+
+
 @pytest.fixture(scope="module")
 def loans():
     model = trained("german_credit_mlp")
@@ -161,6 +204,26 @@ def test_refused_loans_need_few_changes(loans):
     for number, one in zip(refused[:12], found, strict=True):
         others = np.delete(rows, number, axis=0)
         assert one.plausibility == pytest.approx(space.distance(others, one.row).min())
+
+
+def test_growing_spheres_find_loans_by_categories_alone(loans):
+    model, rows, refused = loans
+    numbers = [name for name in model.spec.columns if name not in model.spec.categories]
+    settings = {"to": "good", "background": rows, "immutable": [*numbers, "foreign_worker"]}
+    found = counterfactual(model, rows[refused[:20]], "growing_spheres", **settings)
+    nearest = counterfactual(model, rows[refused[:20]], "wachter", **settings)
+    places = [list(model.spec.columns).index(name) for name in settings["immutable"]]
+    for one, least in zip(found, nearest, strict=True):
+        assert one.valid
+        assert one.distance <= least.distance + 1
+        np.testing.assert_array_equal(one.row[places], one.original[places])
+
+
+def test_growing_spheres_of_all_columns_are_nearly_as_near_as_wachter(loans):
+    model, rows, refused = loans
+    found = counterfactual(model, rows[refused[:30]], "growing_spheres", to="good", background=rows)
+    assert all(one.valid for one in found)
+    assert np.median([one.distance for one in found]) < 1.3
 
 
 def test_a_forest_has_counterfactuals_without_a_gradient():
