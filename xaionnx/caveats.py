@@ -404,11 +404,10 @@ def _gap_advice(one: Explanation) -> str:
             "The model rounds to integers, whose steps slopes do not see, so no number of steps need close the gap. "
             "Compare with a method that removes parts of the input, such as occlusion."
         )
-    smoothed, gap = number(one, "smoothing_gap"), number(one, "completeness_gap")
-    if smoothed is not None and gap is not None and abs(gap - smoothed) < abs(gap) / 2:
+    if one.provenance.get("second_derivatives") == "secants" and parameters.get("softplus"):
         return (
-            f"It is what softplus in the place of ReLU changes: raise softplus (now {parameters.get('softplus'):g}), "
-            "and steps with it, or choose a baseline nearer to the input."
+            f"Raise softplus (now {parameters['softplus']:g}), whose slope takes the place of that of ReLU, and steps "
+            f"(now {parameters['steps']}), until they do."
         )
     advice = _raise_advice(one, *(("max_steps",) if parameters.get("tolerance") else ()), "steps", "draws")
     if rounding := one.provenance.get("steps", {}).get("rounding"):

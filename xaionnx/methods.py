@@ -1058,7 +1058,7 @@ def integrated_hessians(
     seed: int = 0,
     features: FeaturesLike = None,
     steps: int = 64,
-    softplus: float | None = 10.0,
+    softplus: float | None = 100.0,
 ) -> Explanation:
     """Interactions of pairs of players: integrated gradients of the integrated gradients of each player.
 

@@ -1,5 +1,7 @@
 """Integrated Hessians against closed forms, completeness, and integrated gradients."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -99,38 +101,152 @@ def loans(count):
     return model.read("models/data/german_credit.csv").arrays["features"][:count]
 
 
-def test_softplus_takes_the_place_of_relu_and_what_that_changes_is_reported():
-    found = xaionnx.explain(trained("german_credit_mlp"), loans(3), "integrated_hessians", 1, softplus=1.0)
-    gaps = found.diagnostics
-    assert np.abs(gaps["smoothing_gap"]).min() > 0.1
-    # The matrix adds up to the change of the network with softplus.
-    np.testing.assert_allclose(gaps["completeness_gap"], gaps["smoothing_gap"], atol=1e-5)
-    assert found.provenance["smoothed"] == 4
-    sharper = xaionnx.explain(trained("german_credit_mlp"), loans(3), "integrated_hessians", 1, softplus=10.0)
-    assert np.abs(sharper.diagnostics["smoothing_gap"]).max() < np.abs(gaps["smoothing_gap"]).max() / 2
+def rectified(rng, sizes):
+    """A network of ReLU as weights and biases, and as a model."""
+    layers = [
+        ((rng.normal(size=(m, n)) * np.sqrt(2 / m)).astype(np.float32), (rng.normal(size=n) * 0.3).astype(np.float32))
+        for m, n in pairwise(sizes)
+    ]
+    steps, before = "", "x"
+    for k in range(len(layers)):
+        steps += f" m{k} = MatMul({before}, w{k})  z{k} = Add(m{k}, b{k})  r{k} = Relu(z{k})"
+        before = f"r{k}"
+    weights = {f"{name}{k}": each for k, layer in enumerate(layers) for name, each in zip("wb", layer, strict=True)}
+    form = f"g (float[N,{sizes[0]}] x) => (float[N,1] y) {{ {steps.rsplit('  r', 1)[0]}  y = Identity(z{k}) }}"
+    return layers, loaded(form, **weights)
 
 
-def test_a_gap_that_softplus_makes_is_not_blamed_on_the_steps():
-    found = xaionnx.explain(trained("german_credit_mlp"), loans(1), "integrated_hessians", 1, softplus=1.0)
-    assert any("raise softplus (now 1)" in words for words in found.warnings)
+def jumps(layers, start, way):
+    """The shares of the path where the slopes of a network of ReLU jump, and the slopes before each and at the end."""
+    share, found = 0.0, []
+    while share < 1:
+        value, rate, slopes, nearest = start + share * way, way, np.diag(way), 1 - share
+        for number, (weights, bias) in enumerate(layers):
+            value, rate, slopes = value @ weights + bias, rate @ weights, slopes @ weights
+            if number < len(layers) - 1:
+                on = np.where(abs(value) < 1e-10, rate > 0, value > 0)
+                away = np.divide(-value, rate, out=np.full_like(value, np.inf), where=abs(value) >= 1e-10)
+                nearest = min([nearest, *away[away > 1e-11]])
+                value, rate, slopes = value * on, rate * on, slopes * on
+        share = min(1.0, share + nearest)
+        found.append((share, slopes[:, 0]))
+    return found
 
 
-def test_without_softplus_a_rectifier_network_has_no_interactions():
-    found = matrix(trained("german_credit_mlp"), loans(1), softplus=None, steps=8)[0]
-    assert np.abs(found - np.diag(np.diag(found))).max() == 0
+def exact(layers, start, way):
+    """The matrix of integrated Hessians of a network of ReLU, jump by jump."""
+    before = 0.0
+    matrix, found = np.zeros((len(way), len(way))), jumps(layers, start, way)
+    for number, (share, slopes) in enumerate(found):
+        here = share - share * np.log(share)
+        matrix += np.diag(slopes) * (here - before)
+        before = here
+        if number + 1 < len(found):
+            jump = found[number + 1][1] - slopes
+            if np.abs(jump).max() > 1e-12:
+                matrix -= share * np.log(share) * np.outer(jump, jump) / jump.sum()
+    return matrix
 
 
-def test_softplus_of_a_size_is_that_of_two_rectifiers():
-    model = loaded("g (float[N,2] x) => (float[N,2] y) { a = Abs(x)  y = Relu(a) }")
-    from xaionnx.graph.softplus import with_softplus
+@pytest.mark.parametrize("sizes", [(8, 16, 1), (8, 32, 32, 1)])
+def test_networks_of_relu_approach_the_sum_over_their_jumps(sizes):
+    """The median of seven: where the path all but touches a kink, a matrix needs more cells."""
+    rng, errors = np.random.default_rng(0), []
+    for _ in range(7):
+        layers, model = rectified(rng, sizes)
+        start, x = (rng.normal(size=sizes[0]).astype(np.float32) * np.float32(scale) for scale in (0.3, 1.0))
+        layers = [(weights.astype(float), bias.astype(float)) for weights, bias in layers]
+        expected = exact(layers, start.astype(float), x.astype(float) - start)
+        change = float(model.run({"x": x[None]})["y"][0, 0] - model.run({"x": start[None]})["y"][0, 0])
+        assert expected.sum() == pytest.approx(change, abs=1e-5)
+        found = [matrix(model, x[None], baseline=start, softplus=None, steps=steps)[0] for steps in (16, 256)]
+        errors.append([np.linalg.norm(each - expected) / np.linalg.norm(expected) for each in found])
+    few, many = np.median(errors, axis=0)
+    assert many < 0.03
+    assert many < few / 3
 
-    smooth = model.derived("smooth", lambda proto: with_softplus(proto, model.view.types, 2.0))
-    x = np.float32([[-1.5, 0.25]])
 
-    def softplus(z):
-        return np.log1p(np.exp(2 * z)) / 2
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ("s = ReduceSum<keepdims = 1>(x, axis)  t = Sub(s, one)  y = Relu(t)", (1, 1)),
+        (
+            "s = ReduceSum<keepdims = 1>(x, axis)  t = Sub(s, one)  u = Relu(t)  h = Mul(u, two)  y = LeakyRelu(h)",
+            (2, 2),
+        ),
+        ("s = ReduceSum<keepdims = 1>(x, axis)  t = Sub(one, s)  u = Clip(t, , zero)  y = Neg(u)", (1, 1)),
+        ("s = ReduceSum<keepdims = 1>(x, axis)  y = Max(s, one)", (1, 1)),
+        ("s = ReduceSum<keepdims = 1>(x, axis)  n = Neg(s)  o = Neg(one)  m = Min(n, o)  y = Neg(m)", (1, 1)),
+        (
+            "s = ReduceSum<keepdims = 1>(x, axis)  j = Expand(one, ends)  c = Concat<axis = 1>(s, j)"
+            " y = ReduceMax<keepdims = 1, axes = [1]>(c)",
+            (1, 1),
+        ),
+    ],
+)
+def test_a_kink_is_one_jump_whatever_writes_it(body, expected):
+    """Of max(x0 + x1, 1) from 0 to (1, 2): a jump by (1, 2) at s = 1/3, after which the slope is the sum of x."""
+    ends = "" if "Expand" not in body else " k = Shape<end = 1>(x)  ends = Concat<axis = 0>(k, wide) "
+    model = loaded(
+        f"g (float[N,2] x) => (float[N,1] y) {{{ends}{body} }}",
+        axis=np.array([1], np.int64),
+        one=np.float32(1),
+        two=np.float32(2),
+        zero=np.float32(0),
+        wide=np.array([1], np.int64),
+    )
+    scale, way, share = expected[0], np.array([1.0, 2.0]), 1 / 3
+    jump = scale * np.outer(way, way) / 3 * -share * np.log(share)
+    slopes = scale * way * (1 - (share - share * np.log(share)))
+    found = matrix(model, np.float32([[1, 2]]), softplus=None, steps=64)[0]
+    np.testing.assert_allclose(found, jump + np.diag(slopes), atol=0.02)
 
-    np.testing.assert_allclose(smooth.run({"x": x})["y"], softplus(softplus(x) + softplus(-x)), rtol=1e-6)
+
+def test_max_pooling_in_any_window_is_complete():
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(1, 2, 9, 9)).astype(np.float32)
+    for options in (
+        "kernel_shape = [3, 3], strides = [2, 2], pads = [1, 1, 1, 1]",
+        "kernel_shape = [2, 2]",
+        "kernel_shape = [3, 2], strides = [2, 3], ceil_mode = 1",
+        "kernel_shape = [2, 2], dilations = [2, 2]",
+    ):
+        model = loaded(
+            f"g (float[N,2,9,9] x) => (float[N,1] y) {{ p = MaxPool<{options}>(x)  q = Mul(p, p)"
+            " y0 = ReduceSum<keepdims = 0>(q, axes)  y = Unsqueeze(y0, one) }",
+            axes=np.array([1, 2, 3], np.int64),
+            one=np.array([1], np.int64),
+        )
+        found = xaionnx.explain(
+            model, x, "integrated_hessians", 0, baseline=0.5, features="grid:3", softplus=None, steps=128
+        )
+        assert found.diagnostics["relative_gap"][0] < 0.02
+
+
+def test_trained_networks_are_complete_and_stable_between_step_counts():
+    mnist = trained("mnist_cnn")
+    digits = mnist.read(np.load("models/data/mnist_sample.npz")["images"][:1, 0]).arrays[mnist.input().name]
+    for model, x, settings, near in (
+        (trained("german_credit_mlp"), loans(20), {}, 0.1),
+        (mnist, digits, {"features": "grid:14"}, 0.05),
+    ):
+        coarse, fine = (xaionnx.explain(model, x, "integrated_hessians", steps=n, **settings) for n in (32, 64))
+        change = np.abs(fine.prediction - fine.baseline_prediction)
+        assert np.abs(fine.diagnostics["completeness_gap"]).sum() < 0.05 * change.sum()
+        assert fine.provenance["second_derivatives"] == "secants"
+        pairs = [found.maps["interactions"] for found in (coarse, fine)]
+        assert np.linalg.norm(pairs[0] - pairs[1]) < near * np.linalg.norm(pairs[1])
+
+
+def test_a_gap_that_softplus_makes_is_not_blamed_on_the_steps_alone():
+    found = xaionnx.explain(trained("german_credit_mlp"), loans(20), "integrated_hessians", 1, softplus=10.0)
+    assert any("Raise softplus (now 10), whose slope" in words for words in found.warnings)
+
+
+def test_a_model_without_kinks_takes_second_derivatives_at_points():
+    model = planted.load(planted.polynomial(2, {(0, 1): 1.0}))
+    found = xaionnx.explain(model, np.float32([[2, 4]]), "integrated_hessians", 0, steps=2)
+    assert found.provenance["second_derivatives"] == "points"
 
 
 def test_words_are_players_by_their_embeddings():
@@ -141,7 +257,7 @@ def test_words_are_players_by_their_embeddings():
     assert found.feature_names == ("free", "prize", "call", "now")
     assert pairs.shape == (4, 4)
     np.testing.assert_allclose(
-        pairs.sum() - found.diagnostics["smoothing_gap"][0],
+        pairs.sum(),
         (found.prediction - found.baseline_prediction)[0],
         atol=2e-3 * abs((found.prediction - found.baseline_prediction)[0]),
     )

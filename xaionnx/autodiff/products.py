@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import TYPE_CHECKING, final
 
 import numpy as np
 import onnx
@@ -21,6 +21,9 @@ from xaionnx.runtime.model import Model
 from xaionnx.runtime.tensors import TensorInfo
 from xaionnx.short_repr import short_repr
 from xaionnx.typing import Array, Feeds
+
+if TYPE_CHECKING:
+    from xaionnx.autodiff.rule import Table
 
 # Names of the input for the cotangent of the first gradient, and of the gradient as one row a sample.
 _WEIGHTS = "xaionnx_weights"
@@ -100,7 +103,7 @@ class HessianProduct:
         return self._row.model.input(_WEIGHTS)
 
     def run(
-        self, feeds: Feeds, weights: Array, directions: Mapping[str, Array]
+        self, feeds: Feeds, weights: Array, directions: Mapping[str, Array], starts: Feeds | None = None
     ) -> tuple[dict[str, Array], dict[str, Array]]:
         """Return the gradients of ``sum(weights * out)``, and the products of its Hessian with directions.
 
@@ -113,6 +116,8 @@ class HessianProduct:
         directions : mapping of str to array
             For each tensor of ``wrt`` a direction in its shape; (N, U, ...) with ``several``, and so are the products.
             A tensor that is left out has the direction 0.
+        starts : mapping, optional
+            Of a secant, where it starts: each tensor of ``wrt``.
 
         Returns
         -------
@@ -120,13 +125,15 @@ class HessianProduct:
             For each tensor of ``wrt``, in its shape.
         products : dict of str to array
             For each tensor of ``wrt`` its rows of the Hessian times the directions. It is 0 for a tensor on which the
-            gradient does not depend, as everywhere in a net of piecewise linear layers.
+            gradient does not depend, as everywhere in a net of piecewise linear layers, but not of a secant.
         """
+        from xaionnx.autodiff.reference import baseline_name
+
         flat = _joined(self._sizes, directions, several=self._row.several)
         fed = {**feeds, _WEIGHTS: weights, self._row.cotangent: flat}
+        fed |= {baseline_name(name): starts[name] for name in self.wrt} if starts is not None else {}
         found = self._row.model.run(fed, [_FLAT, *self._row.names.values()])
-        gradients = _split(self._sizes, found[_FLAT])
-        return gradients, {name: found[output] for name, output in self._row.names.items()}
+        return _split(self._sizes, found[_FLAT]), {name: found[output] for name, output in self._row.names.items()}
 
 
 def jacobian_product(
@@ -175,7 +182,14 @@ def jacobian_product(
 
 
 def hessian_product(
-    model: Model, out: str, wrt: Sequence[str], sample: Feeds | None = None, *, several: bool = False
+    model: Model,
+    out: str,
+    wrt: Sequence[str],
+    sample: Feeds | None = None,
+    *,
+    several: bool = False,
+    secant: bool = False,
+    softplus: float | None = None,
 ) -> HessianProduct:
     """Return the products of a Hessian with directions, as a model.
 
@@ -185,6 +199,13 @@ def hessian_product(
         As of :func:`xaionnx.autodiff.gradient`.
     several : bool
         Take several directions for each sample in one run: the forward part and the gradient run once.
+    secant : bool
+        Take differences of the gradient from a start in the place of its derivatives, op by op, by the rules of
+        :mod:`xaionnx.autodiff.rescale`: the products with x - start sum to the change of the gradient, as far as these
+        rules are complete. The slope of a ReLU has no derivative that is not 0, but may differ between two points.
+    softplus : float, optional
+        Of a secant, the sharpness of a softplus, ``log(1 + exp(softplus x)) / softplus``, whose slope takes the place
+        of that of ReLU and other kinks; values stay those of the model.
 
     Returns
     -------
@@ -212,14 +233,18 @@ def hessian_product(
     >>> gradients["x"], products["x"]
     (array([[15., 10.]], dtype=float32), array([[0., 5.]], dtype=float32))
     """
+    from xaionnx.autodiff.deep_lift import TABLES
+    from xaionnx.autodiff.slopes import slope_table
+
     wrt = tuple(dict.fromkeys(wrt))
-    form, sizes, first = _gradient_as_row(model, out, wrt, sample)
-    twice = gradient(form, _FLAT, wrt, sample=first, several=several, independent=True)
+    once, again = (slope_table(softplus), TABLES["rescale"]) if secant else (None, None)
+    form, sizes, first = _gradient_as_row(model, out, wrt, sample, once)
+    twice = gradient(form, _FLAT, wrt, again, first, several=several, independent=True)
     return HessianProduct(wrt, twice.approximations, twice, sizes)
 
 
 def _gradient_as_row(
-    model: Model, out: str, wrt: Sequence[str], sample: Feeds | None
+    model: Model, out: str, wrt: Sequence[str], sample: Feeds | None, rules: Table | None = None
 ) -> tuple[Model, dict[str, tuple[int, ...]], dict[str, Array]]:
     """The model that returns the gradients of all of ``wrt`` as one row (N, D), their sizes, and a row of its inputs.
 
@@ -229,9 +254,11 @@ def _gradient_as_row(
     found: dict[str, tuple[int, ...]] = {}
 
     def built(_: onnx.ModelProto) -> onnx.ModelProto:
-        return _with_row(gradient_graph(model, out, wrt, None, first), wrt)
+        return _with_row(gradient_graph(model, out, wrt, rules, first), wrt)
 
-    form = model.derived(("gradient as row", out, tuple(wrt), sizes_key(first)), built)
+    form = model.derived(
+        ("gradient as row", out, tuple(wrt), sizes_key(first), frozenset((rules or {}).items())), built
+    )
     info = form.input(_WEIGHTS)
     weights = np.ones((1, *(size for size in info.shape[1:] if isinstance(size, int))), dtype=info.dtype)
     for name in wrt:

@@ -84,13 +84,16 @@ def difference_quotient(g: GradientBuilder, low: ir.Node, high: ir.Node, signal:
     assert a is not None
     assert b is not None
 
-    def derivative(node: ir.Node) -> Gradient:
+    def derivative(node: ir.Node, dy: ir.Value) -> Gradient:
         needed = [True] + [False] * (len(node.inputs) - 1)
-        return STANDARD[op](g, node, [signal] + [None] * (len(node.outputs) - 1), needed)[0]
+        return STANDARD[op](g, node, [dy] + [None] * (len(node.outputs) - 1), needed)[0]
 
-    return stable_quotient(
-        g, op, (a, b), (fa, fb), signal, derivative(high), None if find_op(op).straight else derivative(low)
-    )
+    if not find_op(op).straight:
+        return stable_quotient(g, op, (a, b), (fa, fb), signal, derivative(high, signal), derivative(low, signal))
+    # It does not depend on the signal, so that it is computed once for several.
+    run, slope = g.op("Sub", b, a), derivative(high, g.constant(1.0, signal.dtype))
+    quotient = g.op("Div", g.op("Sub", fb, fa), run)
+    return g.op("Mul", signal, g.op("Where", g.op("Equal", run, 0.0), 0.0 if slope is None else slope, quotient))
 
 
 def stable_quotient(
@@ -105,8 +108,6 @@ def stable_quotient(
     """Return ``signal`` times the difference quotient; for small denominators times the slope, or the mean of both."""
     run = g.op("Sub", x[1], x[0])
     steep = g.op("Mul", signal, g.op("Div", g.op("Sub", y[1], y[0]), run))
-    if find_op(op).straight:
-        return g.op("Where", g.op("Equal", run, 0.0), 0.0 if slope is None else slope, steep)
     least: float | ir.Value = _smallest_difference(g, x[0])
     if find_op(op).scale_free:
         least = g.op("Mul", g.op("Abs", g.op("Add", x[0], x[1])), least / 2)

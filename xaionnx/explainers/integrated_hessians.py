@@ -14,8 +14,8 @@ from xaionnx.errors import ParameterError
 from xaionnx.explainers._games.game import pad_maps, pad_players
 from xaionnx.explainers._games.interaction_indices import matrix_facts
 from xaionnx.explainers._gradients.gradient import AtLayer, GradientExplainer, Points
-from xaionnx.explainers._gradients.logarithmic_rule import logarithmic_rule
-from xaionnx.explainers._gradients.path_players import PathPlayers, members
+from xaionnx.explainers._gradients.path_hessians import by_points, by_secants
+from xaionnx.explainers._gradients.path_players import PathPlayers
 from xaionnx.explainers._gradients.paths import FromBaseline, Paths, completeness
 from xaionnx.explanation import ValueKind
 from xaionnx.gradients.choice import validate_source
@@ -23,8 +23,7 @@ from xaionnx.gradients.target_gradients import TargetGradients
 from xaionnx.gradients.target_hessians import TargetHessians
 from xaionnx.parameters import integer, real
 from xaionnx.perturb import features as partitions
-from xaionnx.perturb.players import Players
-from xaionnx.typing import Array, FeaturesLike
+from xaionnx.typing import FeaturesLike
 
 if TYPE_CHECKING:
     from xaionnx.layers.dry_run import DryRun
@@ -44,30 +43,40 @@ class IntegratedHessians(FromBaseline, AtLayer, GradientExplainer):
     of each pair is on either side of the diagonal, the main effects are on it. Each row sums to phi of its player, its
     value, and the whole matrix to f(x) - f(b).
 
-    The product of a and c has the density -ln s, so that the two integrals are one, whose Gauss rule has ``steps``
-    points: it is exact for polynomials f up to degree 2 ``steps``. At each point the Hessian is multiplied with x - b
-    at the elements of each player, all players in one run.
+    The product s of a and c has the density -ln s, so that the two integrals are one. Where all functions of the model
+    are smooth, its Gauss rule has ``steps`` points: it is exact for polynomials f up to degree 2 ``steps``. At each
+    point the Hessian is multiplied with x - b at the elements of each player, all players in one run.
 
-    A rectifier has no second derivative where it has a slope, and its kinks hold all interactions. As in the paper
-    ReLU is therefore replaced by softplus, ``log(1 + exp(softplus x)) / softplus``, and with it Abs, LeakyRelu and Clip
-    (ReLU6), which are sums of ReLU: the larger the number, the nearer to ReLU, and the more points the integral needs.
-    Other kinks, as of max-pooling, stay, and what they hold is missing. The diagnostic ``completeness_gap`` is the sum
-    of the matrix minus f(x) - f(b); ``smoothing_gap``, a part of it, is the change of the softplus network minus that
-    of f. ``provenance["smoothed"]`` counts the replaced nodes.
+    Kinks, as of ReLU and max-pooling, have no second derivative, and hold all interactions of a network of them: there
+    the gradient g jumps, and the integral over a jump by D is that of a delta function::
+
+        pair_i_j = sum over jumps of -s ln s * (D_i D_j) / sum over k of D_k
+        D_i      = sum over k in i of (x_k - b_k) * jump of df/dx_k
+
+    No point hits a jump. For such models the path has ``steps`` cells, and over each of them derivatives of the
+    gradient are replaced op by op by its differences between the ends, by the rescale rules of DeepLIFT, which are
+    complete: the row of a player sums to the change of its slope over the cell, whatever the number of kinks in it.
+    With ``softplus=None`` the matrix approaches these jumps as the cells shrink; a kink that the path all but touches
+    has a large one, so that many cells are needed. As in the paper, the slope of ReLU is therefore replaced by that of
+    softplus, ``1 / (1 + exp(-softplus z))``, and likewise those of all kinks, while values and slopes of the players
+    stay those of the model: the larger the number, the nearer to ReLU, and the more cells the integral needs.
+
+    The diagnostic ``completeness_gap`` is the sum of the matrix minus f(x) - f(b), of which ``relative_gap`` is the
+    share in f(x) - f(b). ``provenance["second_derivatives"]`` is ``points`` or ``secants``.
 
     Notes
     -----
     When to use: Differentiable models, to see which columns or words act together; it costs a run for each point of the
-    path, whatever the number of players, where interactions of games need many.
+    path and player, where interactions of games need many more.
 
-    When not to use: Trees and other models without gradients, for which ``shapley_interactions`` is made. Networks
-    whose kinks are not ReLU. Networks of dozens of layers: where softplus is sharp enough to be near to ReLU, their
-    second derivatives are peaks between the points, and ``completeness_gap`` does not fall with more of them.
+    When not to use: Trees and other models without gradients, for which ``shapley_interactions`` is made. Models that
+    compare, sort or round, whose jumps are not seen.
 
     References
     ----------
     Janizek, Sturmfels and Lee, Explaining explanations: axiomatic feature interactions for deep networks, JMLR 22,
-    2021, arXiv:2002.04138, equations 4 to 7 and section 4.
+    2021, arXiv:2002.04138, equations 4 to 7 and section 4; Shrikumar, Greenside and Kundaje, Learning important
+    features through propagating activation differences, ICML 2017, arXiv:1704.02685 (rescale rule).
 
     Examples
     --------
@@ -86,10 +95,10 @@ class IntegratedHessians(FromBaseline, AtLayer, GradientExplainer):
     features: FeaturesLike = partitions.parameter(
         "who the players are", "superpixels of pictures, segments of series and elements of other inputs,"
     )
-    steps: int = integer(64, "number of points on the path", low=1, high=256)
+    steps: int = integer(64, "number of points on the path, or of secants", low=1, high=256)
     softplus: float | None = real(
-        10.0,
-        "sharpness of the softplus in the place of ReLU, which is kept with none",
+        100.0,
+        "sharpness of the softplus whose slope takes the place of that of ReLU, which is kept with none",
         low=0,
         low_open=True,
         optional=True,
@@ -118,7 +127,11 @@ class IntegratedHessians(FromBaseline, AtLayer, GradientExplainer):
         # Elements of no player stay as they are.
         paths = dataclasses.replace(whole, starts=parts.held(whole))
         baseline = paths.baseline_targets(np.arange(paths.draws))
-        matrices = [self._matrices(hessians, paths, n, each) for n, each in enumerate(players)]
+        found = (
+            (by_secants if hessians.secant else by_points)(hessians, paths, n, each, self.steps)
+            for n, each in enumerate(players)
+        )
+        matrices = [(matrix + matrix.swapaxes(1, 2)) / 2 for matrix in found]
         sums = pad_players([matrix.sum(axis=-1)[:, None] for matrix in matrices])
         total = np.stack([matrix.sum(axis=(1, 2)) for matrix in matrices], axis=1)
         change = points.values - baseline
@@ -135,47 +148,12 @@ class IntegratedHessians(FromBaseline, AtLayer, GradientExplainer):
             maps={"interactions": pad_maps([matrix[:, None] for matrix in matrices])},
             diagnostics={
                 **completeness(total, change),
-                "smoothing_gap": self._smooth_change(hessians, paths) - change if hessians.smoothed else 0 * change,
                 "players": [one.count for one in players],
             },
             parameters={"features": players[0].features},
             facts={
                 **matrix_facts("integrated_hessians"),
-                "smoothed": hessians.smoothed,
+                "second_derivatives": "secants" if hessians.secant else "points",
                 **parts.facts,
             },
         )
-
-    @staticmethod
-    def _smooth_change(hessians: TargetHessians, paths: Paths) -> Array:
-        """The changes (T, N) of the targets with softplus, from the baselines to the samples."""
-        sample, draws = paths.points.sample, paths.draws
-        starts = {name: each.reshape(-1, *each.shape[2:]) for name, each in paths.starts.items()}
-        before = hessians.values(np.repeat(sample, draws), lambda rows: {n: a[rows] for n, a in starts.items()})
-        after = hessians.values(sample, lambda rows: {n: a[rows] for n, a in paths.points.x.items()})
-        return np.asarray(after - before.reshape(len(before), -1, draws).mean(axis=2))
-
-    def _matrices(self, hessians: TargetHessians, paths: Paths, n: int, players: Players) -> Array:
-        """The interactions of the players of one sample, (T, P, P), averaged over the baselines."""
-        shares, weights = logarithmic_rule(self.steps)
-        count = players.count
-        found = np.zeros((hessians.targets, count, count))
-        for draw in range(paths.draws):
-            start = {name: each[n, draw] for name, each in paths.starts.items()}
-            way = {name: paths.points.x[name][n] - each for name, each in start.items()}
-            points = {name: start[name] + _column(shares, way[name]) * way[name] for name in way}
-            moves = {name: members(players, name, each.shape) * each for name, each in way.items()}
-            for t, places, some, gradients, products in hessians.at(n, points, moves):
-                weight = weights[places] / paths.draws
-                for name in products:
-                    flat = moves[name].reshape(count, -1).astype(np.float64)
-                    curved = np.tensordot(weight * shares[places], products[name].astype(np.float64), 1)
-                    found[t, some] += curved.reshape(-1, flat.shape[1]) @ flat.T
-                    if some.start == 0:
-                        sloped = np.tensordot(weight, gradients[name].astype(np.float64), 1)
-                        found[t][np.diag_indices(count)] += flat @ sloped.reshape(-1)
-        return (found + found.swapaxes(1, 2)) / 2
-
-
-def _column(shares: Array, way: Array) -> Array:
-    return shares.reshape(-1, *(1,) * way.ndim).astype(way.dtype)

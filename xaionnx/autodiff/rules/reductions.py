@@ -18,7 +18,7 @@ def _x(node: ir.Node) -> ir.Value:
     return value
 
 
-def _axes(g: GradientBuilder, node: ir.Node) -> list[int]:
+def reduced_axes(g: GradientBuilder, node: ir.Node) -> list[int]:
     """The reduced axes; empty if the op returns its input."""
     rank = g.rank(_x(node))
     given = g.constant_input(node, 1)
@@ -27,7 +27,7 @@ def _axes(g: GradientBuilder, node: ir.Node) -> list[int]:
     return sorted(int(axis) % rank for axis in given)
 
 
-def _with_reduced_axes(g: GradientBuilder, node: ir.Node, value: ir.Value, axes: Sequence[int]) -> ir.Value:
+def with_reduced_axes(g: GradientBuilder, node: ir.Node, value: ir.Value, axes: Sequence[int]) -> ir.Value:
     """An output or its cotangent with the reduced axes kept as axes of size 1."""
     if node.attributes.get_int("keepdims", 1) or not axes:
         return value
@@ -36,31 +36,31 @@ def _with_reduced_axes(g: GradientBuilder, node: ir.Node, value: ir.Value, axes:
 
 @unary("ReduceSum")
 def reduce_sum(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
-    return g.expand_like(_with_reduced_axes(g, node, dy, _axes(g, node)), _x(node))
+    return g.expand_like(with_reduced_axes(g, node, dy, reduced_axes(g, node)), _x(node))
 
 
 @unary("ReduceMean")
 def reduce_mean(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
-    x, axes = _x(node), _axes(g, node)
+    x, axes = _x(node), reduced_axes(g, node)
     count = math.prod(g.size(x, axis) for axis in axes)
-    return g.expand_like(g.op("Mul", _with_reduced_axes(g, node, dy, axes), 1.0 / count), x)
+    return g.expand_like(g.op("Mul", with_reduced_axes(g, node, dy, axes), 1.0 / count), x)
 
 
 @unary("ReduceMax", "ReduceMin")
 def reduce_extreme(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
-    x, axes = _x(node), _axes(g, node)
-    y = _with_reduced_axes(g, node, node.outputs[0], axes)
+    x, axes = _x(node), reduced_axes(g, node)
+    y = with_reduced_axes(g, node, node.outputs[0], axes)
     chosen = g.op("Cast", g.op("Equal", x, y), to=x.dtype or ir.DataType.FLOAT)
     if not axes:
         return dy
     # Ties share the derivative.
     count = g.op("ReduceSum", chosen, g.ints(*axes), keepdims=1)
-    return g.op("Mul", chosen, g.op("Div", _with_reduced_axes(g, node, dy, axes), count))
+    return g.op("Mul", chosen, g.op("Div", with_reduced_axes(g, node, dy, axes), count))
 
 
 @unary("ReduceProd")
 def reduce_prod(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
-    x, axes = _x(node), _axes(g, node)
+    x, axes = _x(node), reduced_axes(g, node)
     if not axes:
         return dy
     # The product of the other entries: with a single zero, only that of the zero is not 0.
@@ -72,41 +72,41 @@ def reduce_prod(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
     count = g.op("ReduceSum", zeros, g.ints(*axes), keepdims=1)
     alone = g.op("Cast", g.op("Equal", g.op("Sub", count, zeros), 0.0), to=kind)
     others = g.op("Mul", g.op("Div", product, ones), alone)
-    return g.op("Mul", _with_reduced_axes(g, node, dy, axes), others)
+    return g.op("Mul", with_reduced_axes(g, node, dy, axes), others)
 
 
 @unary("ReduceL1")
 def reduce_l1(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
-    return g.op("Mul", g.op("Sign", _x(node)), _with_reduced_axes(g, node, dy, _axes(g, node)))
+    return g.op("Mul", g.op("Sign", _x(node)), with_reduced_axes(g, node, dy, reduced_axes(g, node)))
 
 
 @unary("ReduceL2")
 def reduce_l2(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
-    axes = _axes(g, node)
-    y = _with_reduced_axes(g, node, node.outputs[0], axes)
+    axes = reduced_axes(g, node)
+    y = with_reduced_axes(g, node, node.outputs[0], axes)
     # At the origin the norm has no derivative; 0 is the subgradient of least norm.
-    scale = g.op("Where", g.op("Greater", y, 0.0), g.op("Div", _with_reduced_axes(g, node, dy, axes), y), 0.0)
+    scale = g.op("Where", g.op("Greater", y, 0.0), g.op("Div", with_reduced_axes(g, node, dy, axes), y), 0.0)
     return g.op("Mul", _x(node), scale)
 
 
 @unary("ReduceSumSquare")
 def reduce_sum_square(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
-    return g.op("Mul", g.op("Mul", _x(node), 2.0), _with_reduced_axes(g, node, dy, _axes(g, node)))
+    return g.op("Mul", g.op("Mul", _x(node), 2.0), with_reduced_axes(g, node, dy, reduced_axes(g, node)))
 
 
 @unary("ReduceLogSum")
 def reduce_log_sum(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
-    axes = _axes(g, node)
-    total = g.op("Exp", _with_reduced_axes(g, node, node.outputs[0], axes))
-    wide = _with_reduced_axes(g, node, dy, axes)
+    axes = reduced_axes(g, node)
+    total = g.op("Exp", with_reduced_axes(g, node, node.outputs[0], axes))
+    wide = with_reduced_axes(g, node, dy, axes)
     return g.expand_like(keep_zeros(g, wide, g.op("Div", wide, total)), _x(node))
 
 
 @unary("ReduceLogSumExp")
 def reduce_log_sum_exp(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
-    axes = _axes(g, node)
-    share = g.op("Exp", g.op("Sub", _x(node), _with_reduced_axes(g, node, node.outputs[0], axes)))
-    return g.op("Mul", share, _with_reduced_axes(g, node, dy, axes))
+    axes = reduced_axes(g, node)
+    share = g.op("Exp", g.op("Sub", _x(node), with_reduced_axes(g, node, node.outputs[0], axes)))
+    return g.op("Mul", share, with_reduced_axes(g, node, dy, axes))
 
 
 @unary("Softmax")

@@ -18,7 +18,7 @@ OPS = (
     Op("HardSwish", _A, rectifies=True),
     Op("Shrink", _A, straight=True),
     Op("Sigmoid", _A, not_negative=True, gate=2),
-    Op("HardSigmoid", _A, not_negative=True, gate=2),
+    Op("HardSigmoid", _A, straight=True, not_negative=True, gate=2),
     Op("Tanh", _A, gate=1),
     Op("Erf", _A, gate=1),
     Op("Softplus", _A, not_negative=True),
