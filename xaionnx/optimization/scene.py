@@ -119,12 +119,14 @@ class Scene:
 
     def gradient(self, view: View, pictures: Array, rules: Table | None = None) -> tuple[Array, Array]:
         """The objective (B,) in a view of the pictures, and its gradient with respect to them."""
-        name = self.name
-        feeds = {key: x if key in self.sample.shared else x[None] for key, x in self.sample.x.items()}
-        slope = self.slope if rules is None else gradient(self.judged, VALUE, [name], rules, feeds)
+        name, slope = self.name, self.slope if rules is None else self._slope_by(rules)
         feeds = {name: self._tensor(view.crops(pictures)), slope.cotangent: self.weights}
         found = self._run(slope.model, feeds, [slope.out, slope.names[name]])
         return self._total(found[slope.out]), view.back(self._from_tensor(found[slope.names[name]]))
+
+    def _slope_by(self, rules: Table) -> Gradient:
+        feeds = {key: x if key in self.sample.shared else x[None] for key, x in self.sample.x.items()}
+        return gradient(self.judged, VALUE, [self.name], rules, feeds)
 
     def value(self, view: View, pictures: Array) -> Array:
         """The objective (B,) in a view of the pictures."""

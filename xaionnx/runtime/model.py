@@ -518,7 +518,7 @@ class Model:
             for name, array in feeds.items()
         }
 
-    @property
+    @cached_property
     def input_spec(self) -> InputSpec:
         """The spec, or one guessed from the shape of the explained input and the metadata of the file."""
         info = self.input()
