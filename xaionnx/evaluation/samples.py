@@ -199,7 +199,7 @@ def check_in_parts(one: Explainer | Metric, blocks: Blocks) -> None:
     if blocks.several and one.compares_samples:
         raise ParameterError(
             f"{one.name()} compares all samples with each other, and they are scored in parts of {blocks.size:,}. "
-            "Raise batch_size to their number, or score fewer."
+            "Score fewer, or in Python raise batch_size to their number."
         )
 
 
