@@ -21,8 +21,8 @@ from xaionnx.typing import Array, InputLike
 T = TypeVar("T")
 NamedT = TypeVar("NamedT", bound=Explainer | Metric)
 
-# Files that are scored at once; rows are small, and as many as make up this many bytes are, but no more than these: their
-# neighbours and maps take a hundred times their memory.
+# Files that are scored at once; rows are small, and as many as make up this many bytes are, but no more than these:
+# their neighbours and maps take a hundred times their memory.
 _FILES: Final = 64
 _BYTES: Final = 2**24
 _ROWS: Final = 1024
