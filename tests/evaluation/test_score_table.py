@@ -7,8 +7,10 @@ import pytest
 from scipy.stats import rankdata, wilcoxon
 from sklearn.datasets import load_digits
 
+from models import planted
 from tests import tiny
 from tests.counting import Heard
+from xaionnx import Target
 from xaionnx.errors import ParameterError
 from xaionnx.evaluation import Scores, ScoreTable, evaluate, score_table
 from xaionnx.evaluation.table import fewest_samples, holm, p_of_signed_ranks
@@ -197,3 +199,18 @@ def test_signed_ranks_are_exact_with_ties_of_many_differences(count):
     positive = (draw.random((200_000, count)) < 0.5)[:, found != 0] @ ranks[found != 0]
     share = (positive >= ranks[found > 0].sum()).mean()
     assert p_of_signed_ranks(found) == pytest.approx(share, abs=4 * np.sqrt(share * (1 - share) / 200_000))
+
+
+@pytest.mark.parametrize("target", [None, Target.box(), Target.detection()], ids=["next token", "box", "detection"])
+def test_targets_that_add_tensors_are_scored_in_tables_as_alone(target):
+    if target is None:
+        model, x = tiny.trained("tiny_gpt"), ["The cat sat on the", "Once upon a time"]
+    else:
+        model = planted.load(planted.detector())
+        x = np.random.default_rng(0).random((3, 1, 16, 16), np.float32)
+    metrics = ["deletion", "parameter_randomisation"]
+    found = score_table(model, x, ["occlusion"], metrics, target)
+    assert not found.refused
+    for metric in metrics:
+        alone = evaluate(model, x, "occlusion", metric, target)
+        np.testing.assert_allclose(found.scores["occlusion"][metric].values, alone.values, rtol=1e-6, atol=1e-9)

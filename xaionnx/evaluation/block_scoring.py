@@ -310,7 +310,7 @@ class BlockScoring:
             assert some.inputs is not None  # each part has samples
             fixed = FixedTerms.of_rows(asked.resolved, np.unique(some.units))[0]
             with share.of(2).limit():
-                found = evidence_of(self._model, some.inputs, self._running[name], fixed, some.masks)
+                found = evidence_of(asked.model, some.inputs, self._running[name], fixed, some.masks)
             found.check_of_inputs()
             return found
 
