@@ -25,7 +25,7 @@ def pictures_in(pixels: NDArray[np.uint8], color: str, name: str = "the array") 
 
     Parameters
     ----------
-    pixels : uint8 array, (H, W), (H, W, C), (N, H, W) or (N, H, W, C)
+    pixels : uint8 array, (H, W), (H, W, C), (N, H, W), (N, H, W, C) or (N, C, H, W)
     color : {"RGB", "BGR", "L"}
         Colour mode of the model's input. Three gray pictures and one with channels first have the same shape; it is
         read as the former only for a gray model.
@@ -35,7 +35,7 @@ def pictures_in(pixels: NDArray[np.uint8], color: str, name: str = "the array") 
     Raises
     ------
     InputMismatchError
-        The channels are not on the last axis, or too many.
+        There are too many channels, or it cannot be known which axis is theirs.
 
     Examples
     --------
@@ -55,7 +55,7 @@ def pictures_in(pixels: NDArray[np.uint8], color: str, name: str = "the array") 
     if pixels.ndim == 4 and shape[3] in _CHANNELS:
         return list(pixels)
     if pixels.ndim == 4 and shape[1] in _CHANNELS:
-        raise InputMismatchError(f"{name} is {shape} uint8, pixels with channels first. Give x.transpose(0, 2, 3, 1).")
+        return list(np.moveaxis(pixels, 1, 3))
     raise _not_a_picture(shape, name)
 
 
@@ -65,7 +65,7 @@ def picture_in(pixels: NDArray[np.uint8], name: str = "the array") -> Picture:
     Raises
     ------
     InputMismatchError
-        It is not (H, W) or (H, W, C) with 1, 3 or 4 channels.
+        It is not (H, W), (H, W, C) or (C, H, W) with 1, 3 or 4 channels.
 
     Examples
     --------
@@ -78,12 +78,12 @@ def picture_in(pixels: NDArray[np.uint8], name: str = "the array") -> Picture:
     if pixels.ndim == 2 or (pixels.ndim == 3 and shape[2] in _CHANNELS):
         return Picture(pixels[..., 0] if pixels.ndim == 3 and shape[2] == 1 else pixels, (), None)
     if pixels.ndim == 3 and shape[0] in _CHANNELS:
-        raise InputMismatchError(f"{name} is {shape} uint8, a picture with channels first. Give x.transpose(1, 2, 0).")
+        return picture_in(np.moveaxis(pixels, 0, 2), name)
     raise _not_a_picture(shape, name)
 
 
 def _not_a_picture(shape: tuple[int, ...], name: str) -> InputMismatchError:
     return InputMismatchError(
-        f"{name} is {shape} uint8, which is not a picture. Pixels are (H, W) or (H, W, C), or several (N, H, W) or "
-        "(N, H, W, C), with 1, 3 or 4 channels C; input tensors of the model are floating-point."
+        f"{name} is {shape} uint8, which is not a picture. Pixels are (H, W) or (H, W, C), or several (N, H, W), "
+        "(N, H, W, C) or (N, C, H, W), with 1, 3 or 4 channels C; input tensors of the model are floating-point."
     )

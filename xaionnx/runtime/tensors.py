@@ -198,6 +198,7 @@ def check_inputs(
         wrong += [f"it has no {', '.join(unknown)}"] if unknown else []
         raise InputMismatchError(
             f"{model} has the inputs {', '.join(infos)}: {', and '.join(wrong)}. Pass a dict with all of them by name."
+            + (" Name an array of labels apart, as in --labels NAME or Dataset.of(x, labels=NAME)." if unknown else "")
         )
     checked = {}
     # In the order of the file, so that features are numbered alike however the inputs are listed.
