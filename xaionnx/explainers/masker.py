@@ -56,7 +56,7 @@ class LearnedMask(Explainer):
 
     The values are what the network has learned to give for inputs like those of its training; no search checks them at
     the input. All of a target's forms, such as a class's probability and its logit, have the same mask. How far masks
-    of classes differ depends on the training, see its ``fake``.
+    of classes differ depends on the training, see its ``fake`` and ``selector``.
 
     Diagnostics: ``area``, the mean of the mask.
 

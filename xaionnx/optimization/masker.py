@@ -143,15 +143,15 @@ class MaskerTraining:
 
     reference: ClassVar[str] = "Dabkowski and Gal 2017, arXiv:1705.07857"
 
-    steps: int = integer(1200, "batches of the training", low=1)
+    steps: int = integer(1600, "batches of the training", low=1)
     batch: int = integer(32, "inputs of a batch", low=2)
-    width: int = integer(8, "channels of the first level", low=1)
+    width: int = integer(12, "channels of the first level", low=1)
     area: float = real(2.0, "weight of the mean of the mask", low=0)
     total_variation: float = real(2.0, "weight of the mean squared difference of neighbours", low=0)
     destroy: float = real(5.0, "weight of the class where the mask is removed", low=0)
     power: float = real(0.3, "power of its probability", low=0, low_open=True)
-    fake: float = real(0.3, "share of a batch with a class that is not there", low=0, high=1)
-    selector: float = real(1.0, "weight of telling these from the others", low=0)
+    fake: float = real(0.25, "share of a batch with a class that is not there", low=0, high=1)
+    selector: float = real(0.5, "weight of telling these from the others", low=0)
     learning_rate: float = real(0.003, "size of the first step of Adam; it falls to 0", low=0, low_open=True)
     baselines: Sequence[BaselineLike] = free(
         ("zero", "rise_blur"),
@@ -275,18 +275,24 @@ class MaskerTraining:
 
         ``wanted`` are the classes (N,), and ``real_ones`` those that the model sees.
         """
-        count, way, over = masks[0].size, x - b, classifier.over(masks)
-        rough, slope = total_variation(masks, (1, 2), 2)
+        count, rough, slope = masks[0].size, *total_variation(masks, (1, 2), 2)
         value = (self.total_variation * rough + self.area * masks.sum(axis=(1, 2), dtype=np.float64)) / count
         slope = (self.total_variation * slope + self.area) / count
+        if real_ones.any():
+            lost, turn = self._lost(classifier, *(each[real_ones] for each in (x, b, masks, wanted)))
+            value[real_ones] += lost
+            slope[real_ones] += turn
+        return float(value.mean()), np.asarray(slope / len(masks), dtype=np.float32)
+
+    def _lost(self, classifier: Classifier, x: Array, b: Array, masks: Array, wanted: Array) -> tuple[Array, Array]:
+        """What masks (N, H, W) lose of the classes and leave of them, (N,), and its slope."""
+        way, over = x - b, classifier.over(masks)
         kept, rise = classifier.slope(b + over * way, wanted, lambda p: -1 / (p + _LEAST))
         left, fall = classifier.slope(
             x - over * way, wanted, lambda p: self.destroy * self.power * (p + _LEAST) ** (self.power - 1)
         )
-        each = -np.log(kept + _LEAST) + self.destroy * (left + _LEAST) ** self.power
-        value += np.where(real_ones, each, 0)
-        slope += real_ones[:, None, None] * classifier.under((rise - fall) * way)
-        return float(value.mean()), np.asarray(slope / len(masks), dtype=np.float32)
+        value = -np.log(kept + _LEAST) + self.destroy * (left + _LEAST) ** self.power
+        return value, classifier.under((rise - fall) * way)
 
     def selection(self, present: Array, real_ones: Array) -> tuple[float, Array]:
         """Return the cross-entropy of logits (N, 1) of a class being there, times its weight, and its slope."""
