@@ -15,7 +15,7 @@ from xaionnx_cli.app import main
 import xaionnx
 from tests.reports.shipped import FILES
 from xaionnx import Target
-from xaionnx.errors import InputMismatchError, ParameterError
+from xaionnx.errors import InputMismatchError, ParameterError, UnsupportedModelError
 
 FOLDER = os.environ.get("XAIONNX_SHIPPED")
 PHOTO = Path("models/photos/astronaut.jpg")
@@ -146,3 +146,60 @@ def test_a_detector_of_seizures_whose_output_has_its_time_first():
         step[0][place] = 0.03
         up, down = (bare.run(["logits"], {"x": each})[0][59, 0, 1] for each in (x + step, x - step))
         assert found.values[0][place] == pytest.approx((up - down) / 0.06, rel=0.01)
+
+
+def lines():
+    """Strokes, dark on white, as of a scanned line."""
+    line = np.full((48, 192, 3), 255, np.uint8)
+    line[18:30, 20:80:9] = 0
+    line[14:34, 90:170:6] = 40
+    return line
+
+
+@pytest.mark.parametrize(
+    ("name", "objective", "settings"),
+    [
+        ("open-nsfw.onnx", "class_score", {"label": 1}),
+        ("turned.onnx", "class_score", {"label": 1, "size": 64}),
+        ("nude.onnx", "channel", {"layer": "/model.0/conv/Conv_output_0", "channel": 3, "size": 64}),
+    ],
+)
+def test_pictures_that_excite_a_unit_of_a_shipped_model(name, objective, settings):
+    found = xaionnx.visualize(opened(name), objective, steps=8, **settings)
+    assert np.isfinite(found.pictures).all()
+    assert found.value[0] > found.trace[0, 0]
+
+
+@pytest.mark.parametrize("name", ["turned.onnx", "nude.onnx"])
+def test_a_size_that_is_free_is_asked_for(name):
+    with pytest.raises(UnsupportedModelError, match=r"takes pictures of any size\. Give a 'size', such as 224"):
+        xaionnx.visualize(opened(name), "channel", layer="x", channel=0)
+
+
+@pytest.mark.parametrize(("search", "settings"), [("adversarial_distance", {"steps": 20}), ("cem", {"steps": 10})])
+def test_another_answer_of_a_classifier_of_text_lines(search, settings):
+    model = opened("turned.onnx")
+    found = xaionnx.counterfactual(model, lines(), search, **settings)
+    for one in found if isinstance(found, list) else [found]:
+        assert one.valid
+        assert one.distance < 50
+
+
+def test_a_detector_has_no_other_answer():
+    with pytest.raises(UnsupportedModelError, match="not one score a class or one number"):
+        xaionnx.counterfactual(opened("nude.onnx"), np.asarray(Image.open(PHOTO).resize((128, 128))), "cem")
+
+
+@pytest.mark.parametrize("name", ["open-nsfw.onnx", "turned.onnx"])
+def test_masks_of_shipped_classifiers(name):
+    found = xaionnx.explain(opened(name), PHOTO if name == "open-nsfw.onnx" else lines(), "extremal_masks", steps=6)
+    values = found.values[0]
+    assert values.min() >= 0
+    assert values.max() > values.min()
+
+
+def test_a_mask_for_the_best_box_of_a_class_of_a_detector():
+    with Image.open(PHOTO) as image:
+        small = np.asarray(image.convert("RGB").resize((128, 128)))
+    found = xaionnx.explain(opened("nude.onnx"), small, "extremal_masks", Target.boxes(1, 5), steps=4)
+    assert np.isfinite(found.values).all()
