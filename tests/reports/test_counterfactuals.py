@@ -228,3 +228,28 @@ def test_trees_have_counterfactuals_without_gradients_or_prototypes():
         found = counterfactual(model, refused, search, to=1, background=rows, **settings)
         assert found.valid
         assert model.run({name: found.row[None]})[model.output().name].argmax() == 1
+
+
+@pytest.mark.parametrize(("search", "settings"), [("wachter", {}), ("growing_spheres", {}), ("nearest_row", {})])
+def test_changes_start_from_the_row_that_was_given(loans, columns, search, settings):
+    model, rows, refused = loans
+    row = rows[refused[:1]].copy()
+    row[0, columns["credit_amount"]] = 12345
+    found = counterfactual(model, row, search, to="good", background=rows, **settings)
+    np.testing.assert_array_equal(found.original, row[0])
+    for change in found.changes:
+        if change.name == "credit_amount":
+            assert "12,345" in change.before or "12345" in change.before
+
+
+def test_several_rows_with_categories_are_bred(loans, columns):
+    model, rows, refused = loans
+    settings = {"by": "genetic", "count": 2, "steps": 5, "population": 20}
+    found = counterfactual(model, rows[refused[:3]], "diverse", to="good", background=rows, **settings)
+    for one in (each for row in found for each in (row, *row.others)):
+        assert one.valid
+        for change in one.changes:
+            words = model.spec.categories.get(change.name)
+            assert words is None or {change.before, change.after} <= {word.replace("_", " ") for word in words} | set(
+                words
+            )

@@ -11,7 +11,7 @@ import xaionnx
 from models import planted
 from tests.oracles import games
 from tests.oracles.owen import owen
-from tests.tiny import loaded
+from tests.tiny import loaded, trained
 from xaionnx.errors import BudgetError, OutputError, ParameterError
 
 REPORTS = tomllib.loads(Path(__file__).with_name("games.toml").read_text(encoding="utf-8"))["report"]
@@ -307,3 +307,24 @@ def test_there_are_as_many_values_as_features(curved, method):
     np.testing.assert_allclose(
         found.feature_values.sum() + found.baseline_prediction[0], found.prediction[0], rtol=1e-4, atol=1e-5
     )
+
+
+@pytest.fixture(scope="module")
+def loan():
+    model = trained("german_credit_mlp")
+    return model, model.read("models/data/german_credit.csv").arrays["features"][:1]
+
+
+def test_interactions_of_a_network_of_relu_add_up(loan):
+    found = xaionnx.explain(*loan, "integrated_hessians", 1)
+    change = float((found.prediction - found.baseline_prediction)[0])
+    pairs = found.maps["interactions"][0]
+    assert pairs.sum() == pytest.approx(change, rel=0.05)
+    assert np.abs(pairs - np.diag(np.diag(pairs))).max() > 0.01
+
+
+def test_a_row_of_interactions_explains_the_value_of_a_feature(loan):
+    found = xaionnx.explain(*loan, "integrated_hessians", 1)
+    np.testing.assert_allclose(found.maps["interactions"][0].sum(axis=1), found.feature_values[0], atol=1e-6)
+    plain = xaionnx.explain(*loan, "integrated_gradients", 1)
+    assert np.abs(found.feature_values - plain.values).max() < 0.1 * np.abs(plain.values).max()

@@ -214,3 +214,22 @@ def test_a_size_that_a_model_does_not_take_is_named():
     assert xaionnx.visualize(model, "channel", layer="y", steps=2, size=24).pictures.shape == (1, 24, 24, 3)
     with pytest.raises(UnsupportedModelError, match="try sides that are multiples of 32"):
         xaionnx.visualize(model, "channel", layer="y", steps=2, size=25)
+
+
+@pytest.mark.parametrize("channel", [0, 3])
+def test_neurons_that_the_start_does_not_excite(channel):
+    found = xaionnx.visualize(trained("mnist_cnn"), "neuron", layer="/3/MaxPool_output_0", channel=channel, steps=12)
+    assert found.trace[0, 0] == 0
+    assert found.value[0] > 0.1
+    assert found.pictures.std() > 10
+
+
+@pytest.mark.parametrize("channels", [2, 4, 7])
+def test_inputs_of_other_channels_are_refused_by_their_number(channels):
+    model = loaded(
+        f"g (float[N,{channels},16,16] x) => (float[N,3] y) {{ c = Conv(x, w)  r = Relu(c)  p = GlobalAveragePool(r)"
+        " y = Flatten(p) }",
+        w=np.ones((3, channels, 3, 3), np.float32),
+    )
+    with pytest.raises(UnsupportedModelError, match=f"{channels} channels, and pictures have 1 or 3"):
+        xaionnx.visualize(model, "class_score", label=1, steps=2)

@@ -212,9 +212,13 @@ def _blank(model: Model) -> dict[str, Array]:
     """One input of a model that reads a picture."""
     info, spec = model.input(), model.input_spec
     if spec.kind != "picture" or info.dtype.kind != "f":
-        raise UnsupportedModelError(
-            f"Input '{info.name}' of {model.name} is {info}, not a picture of floats. Searches make pictures."
+        planes = info.shape[1] if len(info.shape) == 4 else None
+        reason = (
+            f", of {planes} channels, and pictures have 1 or 3"
+            if isinstance(planes, int) and info.dtype.kind == "f"
+            else ", not a picture of floats"
         )
+        raise UnsupportedModelError(f"Input '{info.name}' of {model.name} is {info}{reason}. Searches make pictures.")
     if len(model.inputs) > 1:
         raise UnsupportedModelError(
             f"{model.name} has {len(model.inputs)} inputs, and a search makes one. Cut the model at a layer."
