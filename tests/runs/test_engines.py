@@ -341,3 +341,26 @@ def test_parts_outlive_a_damaged_document(tmp_path, whole, damage):
 def test_settings_of_a_file_have_the_hash_that_they_had(tmp_path):
     settings = {"parameters": {"seed": 0, "share": 0.1}, "words": {10: "a", 9: "b"}, "shape": (1, 2)}
     assert fingerprint(json.loads(json.dumps(settings))) == fingerprint(settings)
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_each_row_has_the_target_of_its_label(tmp_path, name):
+    labels = (np.arange(jobs.ROWS) * 7 % 10).tolist()
+    given = jobs.explain(tmp_path / "given", name=name, target=np.array(labels))
+    data = xaionnx.Dataset.of(jobs.digits(), labels=labels)
+    labelled = jobs.explain(tmp_path / "labelled", data, name, target=xaionnx.Target.labelled())
+    for n, (one, other) in enumerate(zip(given, labelled, strict=True)):
+        assert one.target.tolist() == other.target.tolist() == [f"{labels[n]} ({labels[n]})"]
+        np.testing.assert_array_equal(one.values, other.values)
+
+
+def test_a_run_without_results_is_begun_anew(tmp_path):
+    """Such as one that ended in an error, after which its settings were mended."""
+    folder = tmp_path / "run"
+    with pytest.raises(DataError):
+        jobs.explain(folder, np.zeros((5, 3, 28, 28), np.float32))
+    assert (folder / "run.json").exists()
+    made = jobs.explain(folder)
+    assert made.complete
+    with pytest.raises(UsageError, match="is another one"):
+        jobs.explain(folder, window=14)

@@ -19,6 +19,7 @@ from xaionnx.runs.failures import OF_ROWS, Failures, translated
 from xaionnx.runs.part import Part
 from xaionnx.runtime.model import Model
 from xaionnx.short_repr import short_repr
+from xaionnx.targets.target import Target
 from xaionnx.typing import TargetLike
 
 Recorder = Callable[[], Explanation]
@@ -156,7 +157,8 @@ class Job:
         return Outcome(explained.shard, stop, rows, refused, explained.seconds, size)
 
     def _attributed(self, block: Block) -> Recorder:
-        request = self.bound.request(self.model, block.inputs, self.target)
+        target = Target.of_block(self.target, block, self.dataset.count)
+        request = self.bound.request(self.model, block.inputs, target)
         attribution = self.bound.attribution_of(request)
         request.close()
         return partial(record, self.bound, request, attribution)

@@ -14,6 +14,7 @@ from typing import Any, Final, final
 
 import numpy as np
 
+from xaionnx.counting import counted
 from xaionnx.data.block import Refused
 from xaionnx.data.files import MAX_TEXT_BYTES, read_bytes
 from xaionnx.data.storage import write_whole
@@ -112,8 +113,8 @@ class Run:
     def __repr__(self) -> str:
         """What was explained by what, and how much of it is done."""
         return (
-            f"Run {self.folder}: {self.settings['method']} of {self.model}, {len(self):,} rows in "
-            f"{len(self.parts):,} parts\n  {self.coverage}"
+            f"Run {self.folder}: {self.settings['method']} of {self.model}, {counted(len(self), 'row')} in "
+            f"{counted(len(self.parts), 'part')}\n  {self.coverage}"
         )
 
     def __len__(self) -> int:

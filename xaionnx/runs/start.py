@@ -167,7 +167,7 @@ def _held(parts: Path) -> Iterator[None]:
 
 
 def _opened(folder: Path, model: str, settings: Document, dataset: Dataset, resume: bool) -> Document:
-    """Return the document of the run in a folder, which is written if there is none.
+    """Return the document of the run in a folder, which is written if there is none, or none of whose rows is done.
 
     Raises
     ------
@@ -179,15 +179,22 @@ def _opened(folder: Path, model: str, settings: Document, dataset: Dataset, resu
     document = {"format": FORMAT, "model": model, "fingerprint": fingerprint(settings), "settings": settings}
     if os.path.lexists(folder / RUN) and resume:
         earlier = read_run(folder)
-        if earlier["fingerprint"] != document["fingerprint"]:
+        if earlier["fingerprint"] != document["fingerprint"] and _has_parts(folder):
             raise UsageError(
                 f"The run in {folder} is another one: {differences(earlier['settings'], settings)}. Choose another "
                 "folder, or compute it anew without resuming."
             )
-        return earlier
+        if earlier["fingerprint"] == document["fingerprint"]:
+            return earlier
     text = json.dumps(document, indent=2, default=str).encode()
     write_whole(folder / RUN, lambda stream: stream.write(text))
     return document
+
+
+def _has_parts(folder: Path) -> bool:
+    """Whether a run has results, or several processes that make them."""
+    groups = list((folder / PARTS).iterdir())
+    return len(groups) > 1 or any(not file.name.startswith(".") for file in groups[0].iterdir())
 
 
 def _remove_parts(parts: Path) -> None:
