@@ -228,7 +228,7 @@ def test_trained_networks_are_complete_and_stable_between_step_counts():
     digits = mnist.read(np.load("models/data/mnist_sample.npz")["images"][:1, 0]).arrays[mnist.input().name]
     for model, x, settings, near in (
         (trained("german_credit_mlp"), loans(20), {}, 0.1),
-        (mnist, digits, {"features": "grid:14"}, 0.05),
+        (mnist, digits, {"features": "grid:4"}, 0.05),
     ):
         coarse, fine = (xaionnx.explain(model, x, "integrated_hessians", steps=n, **settings) for n in (32, 64))
         change = np.abs(fine.prediction - fine.baseline_prediction)
