@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from itertools import count
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import click
@@ -22,11 +23,15 @@ if TYPE_CHECKING:
     from xaionnx.data.row_numbers import RowNumbers
     from xaionnx.data.texts import TextOptions
     from xaionnx.evaluation import ScoreTable
+    from xaionnx.registry import Registry
     from xaionnx.runtime.axes import RowsMode
-    from xaionnx.typing import Array
+    from xaionnx.typing import Array, Document, Facts
 
 # Any command.
 Command = TypeVar("Command", bound=Callable[..., object])
+KindT = TypeVar("KindT")
+
+_NO_SETTINGS: Final[Mapping[str, Facts]] = MappingProxyType({})
 
 _OPTIONS: Final = (
     click.argument("model", type=FilePath()),
@@ -34,6 +39,8 @@ _OPTIONS: Final = (
     click.option("-t", "--target", "target", metavar="TARGET", help="What is explained.  [default: the top class]"),
     click.option("--rows", type=RowsOption(), metavar="ROWS", help="Rows of a table, from 0: 17 or 17,20-30."),
     click.option("--device", default="auto", metavar="NAME", help="The device: auto, cpu, cuda, ...  [default: auto]"),
+    click.option("--background", type=FilePath(), metavar="FILE", help="Rows of data that replace what is removed."),
+    click.option("--background-size", type=click.IntRange(1), metavar="INT", help="How many of these rows are used."),
     *(click.option(*names, **settings) for names, settings in INPUT_OPTIONS),
     click.option("--timeout", type=Seconds(), metavar="SECONDS", help=TIMEOUT_HELP),
     click.option("--force", is_flag=True, help=_overwriting.HELP),
@@ -50,6 +57,9 @@ class Case:
     save: str | None
     target: str | None
     device: str
+    background: str | None
+    background_size: int | None
+    labels: str | None
     spec: str | None
     axes: tuple[str, ...]
     rows: RowNumbers | None
@@ -60,6 +70,11 @@ class Case:
     timeout: float | None
     force: bool
     as_json: bool
+
+    @property
+    def files(self) -> tuple[str | None, ...]:
+        """The files that are read, which nothing is written to."""
+        return self.model, self.inputs, self.spec, self.background, self.labels
 
     @property
     def text(self) -> TextOptions:
@@ -79,9 +94,29 @@ class Case:
         model, target = self._model_and_target()
         return model, self._read(model), target
 
-    def open_in_parts(
-        self, labels: str | None = None, masks: str | None = None
-    ) -> tuple[Model, Inputs | Dataset, Array | None, OptionValue]:
+    def replacement(self, model: Model) -> Document:
+        """Return the parameters ``background`` and ``background_size`` that are given, with the rows of the file.
+
+        The column of labels is no input, also where the rows are those of the inputs.
+
+        Raises
+        ------
+        XaionnxError
+            The rows cannot be read, or do not fit the model.
+        """
+        from xaionnx.data.table_files import read_cells
+        from xaionnx.data.table_inputs import is_table_file
+        from xaionnx.data.units import without_column
+        from xaionnx.perturb.rows import read_rows
+
+        found: Document = {} if self.background_size is None else {"background_size": self.background_size}
+        if self.background is None:
+            return found
+        path = Path(self.background)
+        rows = without_column(read_cells(path), self.labels) if is_table_file(path) else path
+        return {"background": read_rows(rows, model), **found}
+
+    def open_in_parts(self, masks: str | None = None) -> tuple[Model, Inputs | Dataset, Array | None, OptionValue]:
         """Return the model, its inputs, the true places in ``masks`` and the target.
 
         The inputs are a data set, which is read in parts and has the labels and masks, unless some rows are chosen.
@@ -100,9 +135,9 @@ class Case:
         places = None if masks is None or folder else read_array(Path(masks)).array
         if self.rows is None:
             given = masks if folder else places
-            dataset = Dataset.of(Path(self.inputs), labels=labels, masks=given, exif=self.exif, text=self.text)
+            dataset = Dataset.of(Path(self.inputs), labels=self.labels, masks=given, exif=self.exif, text=self.text)
             return model, dataset, None, target
-        if labels is not None:
+        if self.labels is not None:
             raise UsageError("--labels are of all rows. Leave out --rows.")
         if folder:
             raise UsageError("--rows are of one file, whose masks are an array: --masks FILE.npy.")
@@ -127,6 +162,26 @@ class Case:
                 rows=self.rows_are,
             )
             return model, _targets.read_targets((self.target,) if self.target else (), None, model)
+
+
+def configured(
+    registry: Registry[KindT], names: Sequence[str], settings: Facts, own: Mapping[str, Facts] = _NO_SETTINGS
+) -> list[KindT]:
+    """Return methods or metrics with those of the settings that they have as parameters, and each its ``own``.
+
+    Raises
+    ------
+    UnknownNameError, ParameterError
+        There is no such name, or a parameter is invalid.
+    """
+    from xaionnx import parameters
+
+    found = []
+    for name in names:
+        known = parameters.declared(registry.find(name))
+        taken = {key: value for key, value in settings.items() if key in known}
+        found.append(registry.configured(name, {**own.get(name, {}), **taken}))
+    return found
 
 
 def first_picture(inputs: Inputs | Dataset, table: ScoreTable, model: Model) -> Array | None:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from xaionnx_cli import _overwriting
-from xaionnx_cli._case import Case, case_options
-from xaionnx_cli._options import FilePath, OptionValue
+from xaionnx_cli._case import Case, case_options, configured
+from xaionnx_cli._options import OptionValue
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from xaionnx_cli._refusals import Refusals
 
 # Options that are passed on to each method that has a parameter of this name.
-_PASSED_ON: Final = ("background", "background_size", "budget", "seed", "metric", "labels")
+_PASSED_ON: Final = ("budget", "seed", "metric", "labels")
 _SUFFIXES: Final = (".png", ".jpg", ".jpeg")
 
 
@@ -33,20 +33,15 @@ class Request(Case):
     """The options of ``xaionnx compare``."""
 
     methods: str
-    background: str | None
-    background_size: int | None
     budget: int | None
     seed: int | None
     metric: str | None
-    labels: str | None
     top: int
 
 
 @click.command(no_args_is_help=False)
 @click.option("--methods", required=True, metavar="NAME,NAME,...", help="The methods, two or more.")
 @click.option("-o", "--save", "save", metavar="FILE", help="The picture to write, with all methods side by side.")
-@click.option("--background", type=FilePath(), metavar="FILE", help="Rows of data that replace what is removed.")
-@click.option("--background-size", type=click.IntRange(1), metavar="INT", help="How many of these rows are used.")
 @click.option("--budget", type=click.IntRange(1), metavar="INT", help="Maximum number of model evaluations per sample.")
 @click.option("--seed", type=click.IntRange(0), metavar="INT", help="Seed of all random draws.")
 @click.option("--metric", metavar="NAME", help="What feature_permutation explains, such as roc_auc; needs --labels.")
@@ -71,15 +66,17 @@ def command(**given: OptionValue) -> int:
     are the defaults. If a method fails or the command is stopped, those that were done before and after are
     compared.
     """
-    from xaionnx import discovery
+    from xaionnx.discovery import METHODS
     from xaionnx_cli._ending import kept_if_stopped, saved_in
     from xaionnx_cli._refusals import Refusals
 
     request = Request(**given)
     names = _method_names(request.methods)
-    methods = [discovery.configured(name, _settings(name, request)) for name in names]
+    settings = {name: getattr(request, name) for name in _PASSED_ON if getattr(request, name) is not None}
+    configured(METHODS, names, settings)  # ahead of the model, whose opening may take long
     place = _place(request)
     model, inputs, target = request.open()
+    methods = configured(METHODS, names, {**settings, **request.replacement(model)})
     results: list[Explanation] = []
     failed = Refusals("methods")
 
@@ -181,19 +178,9 @@ def _method_names(given: str) -> list[str]:
     return names
 
 
-def _settings(name: str, request: Request) -> Document:
-    """The options of the command that the method has as parameters."""
-    from xaionnx import discovery, parameters
-
-    known = parameters.declared(discovery.method(name))
-    chosen = {option: getattr(request, option) for option in _PASSED_ON if getattr(request, option) is not None}
-    return {option: value for option, value in chosen.items() if option in known}
-
-
 def _place(request: Request) -> Path | None:
     """The picture to write, if it may be written."""
-    read = (request.model, request.inputs, request.spec, request.background)
-    return _overwriting.file_to_write(request.save, _SUFFIXES, ".png or .jpg", "picture", read, request.force)
+    return _overwriting.file_to_write(request.save, _SUFFIXES, ".png or .jpg", "picture", request.files, request.force)
 
 
 def _sheet(results: Sequence[Explanation], inputs: Inputs, top: int) -> Image.Image:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from xaionnx_cli import _overwriting
-from xaionnx_cli._case import Case, case_options, first_picture, left_out_lines
+from xaionnx_cli._case import Case, case_options, configured, first_picture, left_out_lines
 from xaionnx_cli._options import OptionValue, Seconds
 from xaionnx_cli._printer import Printer
 
@@ -58,7 +58,6 @@ class ScoringRequest(Case):
 
     methods: str
     metrics: str
-    labels: str | None
     seed: int
     no_inputs: bool
 
@@ -117,10 +116,9 @@ def command(**given: OptionValue) -> int:
 
     request = Request(**given)
     methods, metrics = names_of(request.methods, METHODS), names_of(request.metrics, METRICS, OF_TWO)
-    places = report_places(
-        request.save, (request.model, request.inputs, request.spec, request.masks, request.labels), request.force
-    )
-    model, inputs, masks, target = request.open_in_parts(request.labels, request.masks)
+    places = report_places(request.save, (*request.files, request.masks), request.force)
+    model, inputs, masks, target = request.open_in_parts(request.masks)
+    settings = request.replacement(model)
     controls = [name.strip() for name in request.controls.split(",") if name.strip()]
     began = time.perf_counter()
     tables: deque[Callable[[], ScoreTable]] = deque(maxlen=1)
@@ -153,8 +151,8 @@ def command(**given: OptionValue) -> int:
         table = score_table(
             model,
             inputs,
-            methods,
-            metrics,
+            configured(METHODS, methods, settings),
+            configured(METRICS, metrics, settings),
             target,
             masks=masks,
             controls=controls,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from xaionnx_cli._case import case_options, first_picture, left_out_lines
+from xaionnx_cli._case import case_options, configured, first_picture, left_out_lines
 from xaionnx_cli._options import OptionValue, Seconds
 from xaionnx_cli.evaluate import (
     OF_TWO,
@@ -64,14 +64,16 @@ def command(**given: OptionValue) -> int:
     from xaionnx.discovery import METHODS
     from xaionnx.evaluation import recommend
     from xaionnx.evaluation.metric import METRICS
+    from xaionnx.evaluation.recommendation import COARSE
     from xaionnx_cli._deadline import time_limit_between_runs
     from xaionnx_cli._ending import kept_if_stopped, saved_in
     from xaionnx_cli._progress import progress_bar
 
     request = Request(**given)
     methods, metrics = names_of(request.methods, METHODS), names_of(request.metrics, METRICS, OF_TWO)
-    places = report_places(request.save, (request.model, request.inputs, request.spec, request.labels), request.force)
-    model, inputs, _, target = request.open_in_parts(request.labels)
+    places = report_places(request.save, request.files, request.force)
+    model, inputs, _, target = request.open_in_parts()
+    settings = request.replacement(model)
     recommendations: deque[Callable[[], Recommendation]] = deque(maxlen=1)
 
     def report(found: Recommendation, complete: bool) -> list[Path]:
@@ -100,8 +102,8 @@ def command(**given: OptionValue) -> int:
             model,
             inputs,
             budget_s=request.budget,
-            methods=methods,
-            metrics=metrics,
+            methods=configured(METHODS, methods, settings),
+            metrics=configured(METRICS, metrics, settings, COARSE),
             target=target,
             seed=request.seed,
             on_progress=recommendations.append,

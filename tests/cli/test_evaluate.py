@@ -12,6 +12,7 @@ from sklearn.datasets import load_digits
 from xaionnx_cli.evaluate import without_scores_lines
 
 import xaionnx
+from models import planted
 from xaionnx.evaluation import ScoreTable
 
 MODEL = "models/digits_cnn.onnx"
@@ -210,3 +211,29 @@ def test_what_is_scored_is_kept_when_the_command_is_stopped(run, digits, folder,
     assert "6 inputs are scored" in found.stderr
     known = xaionnx.evaluate(MODEL, np.load(digits)[:6], "saliency", "sparseness")
     assert json.loads(place.read_text())["scores"][0]["values"] == known.values.tolist()
+
+
+def test_a_background_replaces_what_methods_and_metrics_remove(run, tmp_path):
+    """Also if its rows are those of the inputs, whose column of labels the model does not read."""
+    rows = np.random.default_rng(0).normal(size=(12, 3)).astype(np.float32)
+    model, table = planted.load(planted.linear([[1.0, 2.0, -3.0], [0.0, 1.0, 1.0]])), tmp_path / "rows.csv"
+    (tmp_path / "linear.onnx").write_bytes(model.file.proto.SerializeToString())
+    (tmp_path / "linear.toml").write_text('[input]\nkind = "table"\ncolumns = ["a", "b", "c"]')
+    lines = ["a,b,c,kind", *(",".join([*map(str, row), str(n % 2)]) for n, row in enumerate(rows.tolist()))]
+    table.write_text("\n".join(lines))
+    words = ("--methods", "feature_ablation", "--metrics", "deletion", "-t", "0", "--labels", "kind", "--json")
+    common = (tmp_path / "linear.onnx", table, *words, "--background", table, "--background-size", "5")
+    settings = {"background": rows, "background_size": 5}
+    method = xaionnx.discovery.configured("feature_ablation", settings)
+    for command in (("evaluate", *common), ("recommend", *common, "--budget", "1m")):
+        found = run(*command)
+        assert found.exit_code == 0, found.stderr
+        document = json.loads(found.stdout)
+        steps = {"steps": 16} if command[0] == "recommend" else {}
+        known = xaionnx.evaluate(model, rows, method, "deletion", 0, **settings, **steps)
+        [row] = document["scores"]
+        assert row["values"] == pytest.approx(known.values)
+        for kind, name in (("methods", "feature_ablation"), ("metrics", "deletion")):
+            recorded = document["provenance"][kind][name]
+            assert recorded["background_size"] == 5
+            assert [one["shape"] for one in recorded["background"].values()] == [[12, 3]]

@@ -20,6 +20,7 @@ from xaionnx.errors import DataError, ParameterError, TimeLimitError
 from xaionnx.evaluation.block_scoring import table_of
 from xaionnx.evaluation.joining import joined
 from xaionnx.evaluation.metric import METRICS as METRICS_OF_ALL
+from xaionnx.evaluation.metric import Metric
 from xaionnx.evaluation.samples import Samples, by_name
 from xaionnx.evaluation.scores import Scores
 from xaionnx.evaluation.table import IGNORES_MODEL, ScoreTable, turned
@@ -36,14 +37,14 @@ _FIRST: Final = 2
 _NOT_JUDGED: Final = "no metric of faithfulness judged it: the time was too short, or none applies"
 _IGNORING: Final = "the maps hardly change when the weights of the model are randomised, so that they say little of it"
 _CONTROLS: Final = ("random",)
-# Settings of metrics that tell methods apart at a tenth of the cost: all methods share the time.
-_COARSE: Final[Mapping[str, Facts]] = {
+COARSE: Final[Mapping[str, Facts]] = {
     "deletion": {"steps": 16},
     "insertion": {"steps": 16},
     "road": {"steps": 3},
     "max_sensitivity": {"draws": 4},
     "parameter_randomisation": {"steps": 3},
 }
+"""Settings of metrics that tell methods apart at a tenth of the cost: all methods share the time."""
 
 
 @final
@@ -108,7 +109,7 @@ def recommend(  # noqa: PLR0913 - options of a public function, by keyword
     *,
     budget_s: float = 600.0,
     methods: Sequence[str | Explainer] | None = None,
-    metrics: Sequence[str] = METRICS,
+    metrics: Sequence[str | Metric] = METRICS,
     target: TargetLike = None,
     seed: int = 0,
     clock: Callable[[], float] = time.perf_counter,
@@ -142,9 +143,9 @@ def recommend(  # noqa: PLR0913 - options of a public function, by keyword
         longer has no scores by some metrics, which give the last rank.
     methods : sequence of str or Explainer, optional
         The candidates; all methods if None.
-    metrics : sequence of str
-        What they are judged by: deletion and insertion in 16 steps, ROAD in 3, max-sensitivity by 4 neighbours and
-        parameter randomisation at 3 layers, and others by their defaults.
+    metrics : sequence of str or Metric
+        What they are judged by. Of those that are named, deletion and insertion take 16 steps, ROAD 3, max-sensitivity
+        4 neighbours and parameter randomisation 3 layers, and others their defaults.
     clock : callable
         Returns the time in seconds.
     on_progress : callable, optional
@@ -181,7 +182,10 @@ def recommend(  # noqa: PLR0913 - options of a public function, by keyword
         )
     names = discovery.methods() if methods is None else methods
     running = by_name(discovery.configured(name, {}) for name in names)
-    judges = [METRICS_OF_ALL.configured(name, dict(_COARSE.get(name, {}))) for name in metrics]
+    judges = [
+        METRICS_OF_ALL.configured(metric, COARSE.get(metric, {}) if isinstance(metric, str) else {})
+        for metric in metrics
+    ]
     time_left, read, table = TimeShare.starting(budget_s, clock), 0, ScoreTable({})
     faithfulness = [judge.name() for judge in judges if judge.category() == "faithfulness"]
 
