@@ -305,8 +305,12 @@ def test_strings_are_replaced_by_strings(tmp_path):
     found = xaionnx.explain(model, feeds, "feature_ablation", 0, baseline={"word": np.array("a"), "x": 1})
     assert found.values["word"].tolist() == [[4], [0]]
     assert found.values["x"].tolist() == [[1], [2]]
-    with pytest.raises(InputMismatchError, match="Input 'word' contains strings, so its baseline must too"):
+    with pytest.raises(ParameterError, match="Input 'word' contains strings, so its baseline must too"):
         xaionnx.explain(model, feeds, "feature_ablation", 0)
+    # Every row of a run would meet it.
+    with pytest.raises(ParameterError, match="Input 'word' contains strings"):
+        xaionnx.explain_all(model, feeds, "feature_ablation", 0, to=tmp_path / "run")
+    assert len(xaionnx.Run.open(tmp_path / "run").parts) == 0
     with pytest.raises(InputMismatchError, match=r"Input 'x' has type float32\. Its baseline must be a number"):
         xaionnx.explain(model, feeds, "feature_ablation", 0, baseline=np.array("a"))
 

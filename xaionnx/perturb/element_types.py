@@ -93,8 +93,8 @@ def numbers(sample: Sample, name: str) -> Array:
     return x.astype(np.float64)
 
 
-def no_strings(name: str) -> InputMismatchError:
-    return InputMismatchError(
+def no_strings(name: str) -> ParameterError:
+    return ParameterError(
         f"Input '{name}' contains strings, so its baseline must too: give rows of data, as in background='rows.csv', "
         f"or one by name, as in baseline={{'{name}': np.array('unknown')}}."
     )
