@@ -21,6 +21,7 @@ from xaionnx.graph.parts import parts_of
 from xaionnx.graph.roles import Role
 from xaionnx.graph.view import GraphView
 from xaionnx.layers.dry_run import DryRun
+from xaionnx.loading import declared_inputs
 from xaionnx.runtime.model import Model
 from xaionnx.runtime.tensors import TensorInfo
 from xaionnx.runtime.token_inputs import reads_text
@@ -164,7 +165,10 @@ def target_text(model: Model) -> str:
 
 
 def layer_facts(proto: onnx.ModelProto) -> list[Document]:
-    """The tensors computed by nodes of the main graph, in order, with their shapes if they can be inferred."""
+    """The tensors that nodes of the main graph compute from the inputs, in order, with their shapes if inferred.
+
+    Constants and sizes, also those that nodes compute, do not change with the values of an input, and are no layers.
+    """
     found: dict[str, list[int | str | None]] = {}
     if proto.ByteSize() < _INFERRED_BYTES:
         try:
@@ -174,11 +178,12 @@ def layer_facts(proto: onnx.ModelProto) -> list[Document]:
         for value in (*graph.value_info, *graph.output):
             if value.type.tensor_type.HasField("shape"):
                 found[value.name] = [_size(dim) for dim in value.type.tensor_type.shape.dim]
+    moving = GraphView(proto).data_descendants(value.name for value in declared_inputs(proto))
     return [
         {"name": name, "op": node.op_type, "shape": found.get(name)}
         for node in proto.graph.node
         for name in node.output
-        if name
+        if name in moving
     ]
 
 

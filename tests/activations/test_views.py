@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 
 import numpy as np
 import onnx
@@ -305,3 +306,4 @@ def test_each_entry_has_an_icon_of_its_own(model, digits):
     sheet = xaionnx.show_activations(model, "dictionary", digits[4:5], layer=LAYER, count=3, steps=12)
     icons = [row.tiles[0].pixels for row in sheet.rows]
     assert not any(np.array_equal(a, b) for a, b in itertools.combinations(icons, 2))
+    assert re.search(r"what it adds to the score of \d and of \d, by the gradient", sheet.reading)

@@ -103,6 +103,17 @@ def test_text_lists_some_layers_or_all(run, digits):
     assert "  /1/Relu_output_0     Relu (N, 16, 8, 8)  8 x 8 over pixels 8 x 8, 16 channels; depth 17 %\n" in every
 
 
+def test_constants_and_sizes_are_no_layers(run, tmp_path):
+    made = onnx.parser.parse_model(
+        """<ir_version: 8, opset_import: ["" : 17]>
+        g (float[N, 4] x) => (float[N, 4] y) <float[4] b = {1, 2, 3, 4}> {
+            two = Constant<value_float = 2.0>()  c = Mul(b, two)  s = Shape(x)  h = Add(x, c)  y = Reshape(h, s) }"""
+    )
+    onnx.save(made, tmp_path / "m.onnx")
+    facts = json.loads(run("inspect", tmp_path / "m.onnx", "--json", "--limit", "0").stdout)
+    assert [layer["name"] for layer in facts["layers"]] == ["h", "y"]
+
+
 # Of sums and trees that the graph shows, and of networks whose spec names concepts.
 OF_KNOWN_FORM = {"additive_shap", "linear_shap", "senn", "tree_shap"}
 REFUSED = sorted(OF_KNOWN_FORM | {"cam"})

@@ -87,7 +87,7 @@ def test_16_bit_gray_is_rounded_not_saturated(save):
     wide = noise((9, 7), dtype=np.uint16)
     picture = read_picture(save(png(wide, 16, 0)))
     assert np.array_equal(picture.array[..., 0], np.rint(wide / 65535 * 255).astype(np.uint8))
-    assert picture.notes == ("16-bit gray is rounded to 8 bits and repeated to RGB",)
+    assert picture.notes == ("16-bit gray is rounded to 8 bits", "gray is repeated to RGB")
     tiff = read_picture(save(encoded(wide, "TIFF")))
     assert np.array_equal(tiff.array, picture.array)
 

@@ -112,7 +112,6 @@ def test_the_record_tells_the_file_and_what_was_converted(digits, tmp_path):
         "file_sha256": [hashlib.sha256((tmp_path / "gray.png").read_bytes()).hexdigest(), None],
         "conversions": [
             "pixels are converted to NCHW, 8 x 8, L, black is 0 and white is 1, resized by stretch",
-            "gray.png: gray is repeated to RGB",
             "x[1]: a palette is converted to RGB",
         ],
     }
@@ -158,13 +157,13 @@ def run_explain(tmp_path):
 
 
 def test_several_files_of_the_command_line(run_explain, tmp_path):
-    Image.new("L", (9, 9), 90).save(tmp_path / "gray.png")
-    told = run_explain(PHOTO, tmp_path / "gray.png")
-    assert told.provenance["inputs"] == [str(PHOTO), str(tmp_path / "gray.png")]
+    Image.new("P", (9, 9)).save(tmp_path / "palette.png")
+    told = run_explain(PHOTO, tmp_path / "palette.png")
+    assert told.provenance["inputs"] == [str(PHOTO), str(tmp_path / "palette.png")]
     assert told.provenance["file_sha256"] == [
-        hashlib.sha256(path.read_bytes()).hexdigest() for path in (PHOTO, tmp_path / "gray.png")
+        hashlib.sha256(path.read_bytes()).hexdigest() for path in (PHOTO, tmp_path / "palette.png")
     ]
-    assert told.provenance["conversions"][1:] == ["gray.png: gray is repeated to RGB"]
+    assert told.provenance["conversions"][1:] == ["palette.png: a palette is converted to RGB"]
 
 
 def test_a_table_from_its_file():

@@ -318,6 +318,15 @@ def test_a_folder_becomes_a_batch_and_names_what_it_leaves_out(tmp_path):
     assert np.array_equal(batch.x[:1], SPEC.to_tensor([noise((20, 30, 3), 0)]))
 
 
+def test_gray_is_repeated_only_for_models_of_colour(tmp_path):
+    for name, mode in (("gray", "L"), ("wide", "I;16"), ("black", "1")):
+        Image.new(mode, (8, 8)).save(tmp_path / f"{name}.png")
+    for color, repeated in (("RGB", True), ("BGR", True), ("L", False)):
+        notes = read_inputs(tmp_path, InputSpec(size=(8, 8), color=color))[0].notes
+        assert any("repeated" in note for note in notes) == repeated
+        assert "wide.png: 16-bit gray is rounded to 8 bits" in notes
+
+
 def test_notes_of_several_files_are_counted(tmp_path):
     for i in range(5):
         Image.fromarray(noise((8, 8))).save(tmp_path / f"{i}.png")

@@ -134,6 +134,7 @@ def test_a_contrast_is_of_the_models_answer_alone(logits):
         ContrastCam(contrast=4).attribute(logits, X[:1])
     found = ContrastCam(contrast=other).attribute(logits, X[:1])
     assert found.diagnostics["against"] == [f"y[{other}]"]
+    np.testing.assert_array_equal(ContrastCam(contrast=str(other)).attribute(logits, X[:1]).values, found.values)
 
 
 def test_what_is_causal_never_exceeds_what_grad_cam_shows(logits):

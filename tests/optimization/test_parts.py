@@ -387,7 +387,7 @@ def test_models_that_read_no_pictures_are_refused():
 
 def test_a_class_whose_name_is_a_number_is_found_by_its_name():
     spec = InputSpec(kind="picture", name="x", layout="NCHW", size=(8, 8), labels=("0", "180", "90"))
-    assert [spec.class_number(given) for given in ("180", "90", 2, "2", "0")] == [1, 2, 2, 2, 0]
+    assert [spec.class_number(given) for given in ("180", "90", 2, "2", "0", " 90 ")] == [1, 2, 2, 2, 0, 2]
 
 
 @pytest.mark.parametrize(

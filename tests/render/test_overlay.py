@@ -284,7 +284,7 @@ def test_what_is_no_picture_is_refused(picture):
 def test_another_number_of_pictures_is_refused(photo):
     with pytest.raises(DataError) as caught:
         render.overlay(planted(), np.stack([photo, photo]))
-    assert str(caught.value) == "There are 2 pictures for an explanation of 1 samples. Give one picture per sample."
+    assert str(caught.value) == "There are 2 pictures for an explanation of 1 sample. Give one picture per sample."
 
 
 def test_of_several_inputs_the_one_that_fits_is_drawn(photo):

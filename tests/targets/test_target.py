@@ -35,6 +35,36 @@ def test_a_class_by_number_label_and_one_a_sample(model, scores):
     assert words(each, model, scores) == [["crane (5)", "tabby (0)", "Egyptian cat (2)"]]
 
 
+@pytest.mark.parametrize(
+    ("text", "target"),
+    [
+        ("180", Target.label("180")),
+        ("90", Target.label("90")),
+        # The class of number 1 is named 180, and 1 is no name.
+        ("1", Target.index(1)),
+        # Its number is written as an element where it is another class's name.
+        ("2", Target.label("2")),
+        ("element:2", Target.index([2])),
+        ("margin:180,1", Target.margin("180", 1)),
+        ("probability:90", Target.probability("90")),
+        ("segment:180", Target.segment("180")),
+        ("box:180", Target.box("180")),
+        ("detection:180", Target.detection("180")),
+        ("keypoint:180,x", Target.keypoint("180", "x")),
+        ("keypoint:180", Target.keypoint("180")),
+    ],
+)
+def test_a_number_that_is_a_label_is_that_label(tmp_path, text, target):
+    model = shown(tmp_path, [4], spec=InputSpec(kind="table", labels=("2", "180", "90", "0")))
+    assert Target.read(text, model) == target
+
+
+def test_the_label_of_a_sample_may_be_a_number(tmp_path):
+    model = shown(tmp_path, [3], spec=InputSpec(kind="table", labels=("0", "180", "90")))
+    target = Target.labelled().of_units(range(4), ["180", "90", "1", 2], 4)
+    assert words(target, model, np.zeros((4, 3), np.float32)) == [["180 (1)", "90 (2)", "180 (1)", "90 (2)"]]
+
+
 def test_the_top_classes_of_each_sample(model, scores):
     ordered = np.sort(scores, axis=1)[:, ::-1]
     assert_close(both_faces(None, model, scores)[0], ordered[:, 0], Tolerance.SIGNED_SUMS)

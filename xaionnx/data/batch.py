@@ -259,7 +259,7 @@ def _picture_in_memory(source: Image.Image | NDArray[np.uint8], name: Path, spec
 
 def _picture_part(picture: Picture, name: str, spec: InputSpec, dtype: DType, side: int | None) -> _Part:
     x, displays = _tensor_and_displays([picture.array], spec, dtype, side)
-    return _Part(name, x, displays, [name], picture.notes, picture.sha256, converted=True)
+    return _Part(name, x, displays, [name], picture.notes_for(spec.color), picture.sha256, converted=True)
 
 
 def _array_part(path: Path, reading: _Reading, file: ArrayFile, first: int = 0) -> tuple[_Part, list[Refusal]]:
@@ -289,7 +289,7 @@ def _array_part(path: Path, reading: _Reading, file: ArrayFile, first: int = 0) 
                 # The rows of an array of one picture are not samples.
                 kept = np.arange(len(pictures))
             pixels = True
-            notes += tuple(dict.fromkeys(note for picture in pictures for note in picture.notes))
+            notes += tuple(dict.fromkeys(note for picture in pictures for note in picture.notes_for(spec.color)))
             x, displays = _tensor_and_displays([picture.array for picture in pictures], spec, dtype, reading.side)
         elif x.dtype.kind == "f":
             displays = list(spec.to_pictures(x)) if x.ndim == 4 and x.shape[spec.channel_axis] == spec.channels else []

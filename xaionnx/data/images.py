@@ -36,9 +36,9 @@ _MAGIC: Final = {
     b"GIF89a": "GIF",
 }
 _MODES: Final = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "I", "I;16", "I;16B", "I;16L")
+_REPEATED: Final = {"1": "black and white is repeated to RGB", "L": "gray is repeated to RGB"}
 _CONVERSIONS: Final = {
-    "1": "black and white is repeated to RGB",
-    "L": "gray is repeated to RGB",
+    **_REPEATED,
     "P": "a palette is converted to RGB",
     "CMYK": "CMYK is converted to RGB without a colour profile",
 }
@@ -90,6 +90,10 @@ class Picture:
     sha256: str | None
 
     __repr__ = short_repr
+
+    def notes_for(self, color: str) -> tuple[str, ...]:
+        """Return the notes that matter to a model of a colour mode: gray is repeated only on the way to one of gray."""
+        return tuple(note for note in self.notes if color != "L" or note not in _REPEATED.values())
 
 
 def seen_box(size: tuple[int, int], aspect: tuple[int, int]) -> tuple[float, float, float, float]:
@@ -315,7 +319,7 @@ def _to_rgb(image: Image.Image, deep: bool, notes: list[str]) -> Image.Image:
     if mode.startswith("I"):
         wide = np.asarray(image).astype(np.int64)
         gray = Image.fromarray(((wide * 255 + 32767) // 65535).astype(np.uint8))
-        notes.append("16-bit gray is rounded to 8 bits and repeated to RGB")
+        notes += ["16-bit gray is rounded to 8 bits", _REPEATED["L"]]
         return gray.convert("RGB")
     if deep:
         notes.append("16 bits per channel are reduced to the upper 8")

@@ -56,6 +56,23 @@ def read_labels(folder: Path, name: str) -> list[str]:
     return labels
 
 
+def class_word(text: str, labels: Sequence[str] = ()) -> int | str:
+    """Return what a text says of a class: its name, also if that is a number, else a number or a part of the name.
+
+    Examples
+    --------
+    >>> class_word("90", ["0", "180", "90"]), class_word("1", ["0", "180", "90"]), class_word(" cat ")
+    ('90', 1, 'cat')
+    """
+    word = text.strip()
+    if word in labels:
+        return word
+    try:
+        return int(word)
+    except ValueError:
+        return word
+
+
 def find_label(labels: Sequence[str], text: str) -> int:
     """Return the index of the class that ``text`` names.
 

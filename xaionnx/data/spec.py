@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from xaionnx.counting import counted
 from xaionnx.data.images import Resize
-from xaionnx.data.labels import find_label
+from xaionnx.data.labels import class_word, find_label
 from xaionnx.data.pixel_format import PixelFormat
 from xaionnx.data.spec_fields import Activation, Color, Kind, Layout, checked_fields, read_fields
 from xaionnx.data.spec_guess import guessed_fields
@@ -380,13 +380,15 @@ class InputSpec:
     def class_number(self, given: int | str) -> int:
         """Return the number of a class given by its name as in :meth:`index`, or by its number, also as text.
 
+        A text that is both is the name.
+
         Raises
         ------
         UnknownNameError
             No label matches, or several do.
         """
-        is_name = isinstance(given, str) and (given in self.labels or not given.isdecimal())
-        return self.index(str(given)) if is_name else int(given)
+        word = class_word(given, self.labels) if isinstance(given, str) else given
+        return self.index(word) if isinstance(word, str) else int(word)
 
     def check_outputs(self, count: int) -> None:
         """Check that the number of labels is that of the model's classes.

@@ -7,6 +7,7 @@ from typing import ClassVar, final
 
 import numpy as np
 
+from xaionnx.data.labels import class_word
 from xaionnx.errors import ParameterError
 from xaionnx.explainers._cams.cam import CamExplainer
 from xaionnx.explainers._cams.classes import ByClassScores, class_names, one_hot, softmax
@@ -16,10 +17,6 @@ from xaionnx.parameters import free
 from xaionnx.runtime.model import Model
 from xaionnx.targets.scores import class_number, default_output
 from xaionnx.typing import Array
-
-
-def _class(text: str) -> int | str:
-    return int(text) if text.lstrip("-").isdigit() else text
 
 
 @final
@@ -61,7 +58,7 @@ class ContrastCam(ByClassScores, ByLayerGradient, CamExplainer):
     reference: ClassVar[str] = "Prabhushankar et al. 2020, arXiv:2008.00178"
 
     contrast: int | str | None = free(
-        None, "a class by number or label", "the class Q; the highest-scoring other class if not given", reader=_class
+        None, "a class by number or label", "the class Q; the highest-scoring other class if not given"
     )
 
     def others(self, model: Model, scores: Array, classes: Array) -> Array:
@@ -70,9 +67,9 @@ class ContrastCam(ByClassScores, ByLayerGradient, CamExplainer):
         if self.contrast is None:
             choose_layer = np.where(one_hot(classes, count) > 0, -np.inf, scores).argmax(axis=1)
         else:
-            choose_layer = np.full(
-                len(scores), class_number(self.contrast, count, default_output(model), model, "contrast")
-            )
+            named = self.contrast
+            word = class_word(named, model.labels or ()) if isinstance(named, str) else named
+            choose_layer = np.full(len(scores), class_number(word, count, default_output(model), model, "contrast"))
         if (choose_layer == classes).any():
             raise ParameterError(
                 f"The 'contrast' parameter of ContrastCam must be a class other than the target. Got {self.contrast!r}."

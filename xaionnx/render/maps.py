@@ -8,6 +8,7 @@ from typing import Final, Literal, NamedTuple, final
 import numpy as np
 import numpy.typing as npt
 
+from xaionnx.counting import counted
 from xaionnx.errors import DataError, ParameterError, UnknownNameError
 from xaionnx.explanation import Arrays, Explanation
 from xaionnx.render.layers import Layer, layer_of, over_picture
@@ -99,7 +100,8 @@ def one_picture(picture: Array, sample: int, samples: int) -> npt.NDArray[np.uin
         return array
     if len(array) != samples:
         raise DataError(
-            f"There are {len(array)} pictures for an explanation of {samples} samples. Give one picture per sample."
+            f"There are {counted(len(array), 'picture')} for an explanation of {counted(samples, 'sample')}. "
+            "Give one picture per sample."
         )
     one: npt.NDArray[np.uint8] = array[sample]
     return one

@@ -263,14 +263,6 @@ def is_int(value: object) -> TypeGuard[int]:
     return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
 
 
-def class_word(text: str) -> int | str:
-    """Return the number or label that ``text`` stands for."""
-    try:
-        return int(text)
-    except ValueError:
-        return text.strip()
-
-
 def whole(indices: object) -> int | tuple[int, ...]:
     """Return an int, or a tuple of ints for the axes of a tensor; raise ParameterError for anything else."""
     if is_int(indices):

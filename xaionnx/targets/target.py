@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, ClassVar, Final
 import numpy as np
 import numpy.typing as npt
 
+from xaionnx.data.labels import class_word
 from xaionnx.errors import ParameterError
 from xaionnx.hooks import hook
 from xaionnx.registry import Form, Registry, Shorthand
 from xaionnx.runtime.model import Model
-from xaionnx.targets.scores import ahead_of_argmax, class_word, default_output, is_int, whole
+from xaionnx.targets.scores import ahead_of_argmax, default_output, is_int, whole
 from xaionnx.targets.selection import TargetTerm
 from xaionnx.typing import Array, Feeds, TargetLike
 
@@ -107,7 +108,9 @@ class Target(ABC):
 
     @classmethod
     def read(cls, text: str, model: Model, output: str | None = None) -> Target:
-        """Return the target for a text of the command line: a form such as ``margin:281,207``, a number or a label.
+        """Return the target for a text of the command line: a form such as ``margin:281,207``, a label or a number.
+
+        A number that is the label of a class is that class; ``element:2`` is the class of number 2 whatever its label.
 
         Parameters
         ----------
@@ -132,7 +135,7 @@ class Target(ABC):
         form = TARGETS.forms().get(name)
         # A label may have the name of a form.
         if form is None or (colon and not form.pattern) or (not colon and form.pattern.startswith(":")):
-            k = class_word(text)
+            k = class_word(text, model.labels or ())
             return cls.index(k, output=output) if isinstance(k, int) else cls.label(k, output=output)
         return TARGETS.read(text, output, model)
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal, NamedTuple, final
+from typing import ClassVar, Final, Literal, NamedTuple, final
 
 import numpy as np
 
@@ -20,6 +21,9 @@ from xaionnx.parameters import as_names, choice, integer, name, names, random_se
 from xaionnx.runtime.model import Model
 from xaionnx.targets.target import Target
 from xaionnx.typing import Array
+
+# The name of one class, and its number.
+_CLASS: Final = re.compile(r"^([^()]+) \(\d+\)$")
 
 
 class Entry(NamedTuple):
@@ -67,22 +71,20 @@ class Dictionary(ActivationView):
         targets = [Target.read(text, model) for text in chosen] if chosen else Target.top(2)
         slope = Saliency(layer=maps.name, absolute=False).attribute(model, feeds, targets)
         slopes = maps.maps(np.asarray(slope.values)[:, 0])
-        said = [str(word) for word in slope.target.reshape(len(slopes), -1)[:, 0]]
+        said = [_CLASS.sub(r"\1", word) for word in slope.target.reshape(len(slopes), -1)[:, 0]]
         attributions = np.array(
             [[(one.direction @ s.reshape(len(s), -1)) @ one.place.reshape(-1) for s in slopes] for one in entries]
         )
         photo = model.input_spec.to_pictures(feeds[model.input().name])[0]
         search, rows = Search(steps=self.steps, seed=self.seed), []
         for one, values in zip(entries, attributions, strict=True):
-            worth = ", ".join(
-                f"{word.partition(' (')[0]} {value:+.3g}" for word, value in zip(said, values, strict=True)
-            )
+            worth = ", ".join(f"{word} {value:+.3g}" for word, value in zip(said, values, strict=True))
             found = icon(model, maps.name, one.direction, search)
             first = Tile(np.full_like(photo, 128), "no icon: silent") if found is None else Tile(found, "icon")
             rows.append(Row(f"{one.name}: {worth}", (first, Tile(lit(photo, one.place), "where"))))
         reading = (
             f"Parts of {maps.name} at this picture: the icon is what a part looks for, the photo is bright where the "
-            f"part is, and the numbers are what it adds to {' and to '.join(said)}, by the gradient."
+            f"part is, and the numbers are what it adds to the score of {' and of '.join(said)}, by the gradient."
         )
         numbers = {
             "attributions": attributions,

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, ClassVar, Final, final
 
 import numpy as np
 
+from xaionnx.data.labels import class_word
 from xaionnx.errors import AbsentTargetError, ParameterError, UnsupportedModelError
 from xaionnx.registry import Form
 from xaionnx.runtime.model import Model
 from xaionnx.targets.detections import CORNERS, SCORES, distinct, overlaps
 from xaionnx.targets.in_graph import Aim, ElementWeights, one_hot
-from xaionnx.targets.layout import DETECTIONS, SCORES_TENSOR, BoxLayout, find_layout
-from xaionnx.targets.scores import class_word, is_int
+from xaionnx.targets.layout import DETECTIONS, SCORES_TENSOR, BoxLayout, class_labels, find_layout
+from xaionnx.targets.scores import is_int
 from xaionnx.targets.selection import TargetTerm
 from xaionnx.targets.target import Target
 from xaionnx.typing import Array, Feeds
@@ -30,7 +31,7 @@ _DISTINCT: Final = 300
 _CONFIDENT: Final = 0.05
 
 
-def read_box(text: str | None, output: str | None) -> Box:
+def read_box(text: str | None, output: str | None, model: Model) -> Box:
     """Return the box for a text of the command line: a class, X,Y, X0,Y0,X1,Y1, or # and a number."""
     refuse_output(output)
     if text is None:
@@ -47,7 +48,7 @@ def read_box(text: str | None, output: str | None) -> Box:
         return Box(iou=(numbers[0], numbers[1], numbers[2], numbers[3]))
     if not text.strip():
         raise ValueError(text)
-    return Box(class_word(text))
+    return Box(class_word(text, class_labels(model)))
 
 
 @final
@@ -65,9 +66,7 @@ class Box(Target):
         Where the outputs hold the boxes; found when the target is bound to a model.
     """
 
-    forms: ClassVar[tuple[Form[Target], ...]] = (
-        Form("box", lambda text, output, model: read_box(text, output), "[:CLASS|X,Y|X0,Y0,X1,Y1|#N]", "box:dog"),
-    )
+    forms: ClassVar[tuple[Form[Target], ...]] = (Form("box", read_box, "[:CLASS|X,Y|X0,Y0,X1,Y1|#N]", "box:dog"),)
 
     k: int | str | None = None
     near: tuple[float, float] | None = None

@@ -7,12 +7,13 @@ from typing import ClassVar, Final, final
 
 import numpy as np
 
+from xaionnx.data.labels import class_word
 from xaionnx.errors import AbsentTargetError, ParameterError
 from xaionnx.registry import Form
 from xaionnx.runtime.model import Model
 from xaionnx.targets.ctc import Frames
 from xaionnx.targets.kinds._of_frames import OfFrames
-from xaionnx.targets.scores import class_word, flat, is_int
+from xaionnx.targets.scores import flat, is_int
 from xaionnx.targets.selection import TargetTerm, padded_elements
 from xaionnx.targets.target import Target
 from xaionnx.typing import Array

@@ -25,7 +25,7 @@ class Detection(Target):
     forms: ClassVar[tuple[Form[Target], ...]] = (
         Form(
             "detection",
-            lambda text, output, model: Detection(read_box(text, output)),
+            lambda text, output, model: Detection(read_box(text, output, model)),
             "[:CLASS|X,Y|X0,Y0,X1,Y1|#N]",
             "detection:dog",
             "as box",

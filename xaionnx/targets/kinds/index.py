@@ -8,12 +8,13 @@ from typing import ClassVar, final
 
 import numpy as np
 
+from xaionnx.data.labels import class_word
 from xaionnx.errors import ParameterError
 from xaionnx.registry import Form
 from xaionnx.runtime.model import Model
 from xaionnx.short_repr import short_repr
 from xaionnx.targets.in_graph import Aim, of_class, one_each
-from xaionnx.targets.scores import class_names, class_number, class_scores, class_word, flat, to_probability
+from xaionnx.targets.scores import class_names, class_number, class_scores, flat, to_probability
 from xaionnx.targets.selection import TargetTerm
 from xaionnx.targets.target import Target, single
 from xaionnx.typing import Array
@@ -22,7 +23,7 @@ from xaionnx.typing import Array
 def _read_probability(k: str | None, output: str | None, model: Model) -> Target:
     if k == "":
         raise ValueError(k)
-    return Target.probability(None if k is None else class_word(k), output=output)
+    return Target.probability(None if k is None else class_word(k, model.labels or ()), output=output)
 
 
 def neuron(text: str) -> Target:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Final, final
 
+from xaionnx.data.labels import class_word
 from xaionnx.errors import ParameterError
 from xaionnx.registry import Form
 from xaionnx.runtime.model import Model
 from xaionnx.targets.kinds.channel import Channel
 from xaionnx.targets.layout import class_labels
-from xaionnx.targets.scores import class_number, class_word, shape_words
+from xaionnx.targets.scores import class_number, shape_words
 from xaionnx.targets.selection import TargetTerm
 from xaionnx.targets.target import Target, single
 from xaionnx.typing import Array
@@ -19,8 +20,8 @@ _PARTS: Final = ("x", "y", "score")
 
 
 def _read_keypoint(text: str, output: str | None, model: Model) -> Target:
-    k, comma, part = text.rpartition(",")
-    return Keypoint(class_word(k), part.strip(), output) if comma else Keypoint(class_word(text), None, output)
+    labels, (k, comma, part) = class_labels(model), text.rpartition(",")
+    return Keypoint(class_word(k if comma else text, labels), part.strip() if comma else None, output)
 
 
 @final

@@ -8,6 +8,7 @@ from typing import ClassVar, final
 
 import numpy as np
 
+from xaionnx.data.labels import class_word
 from xaionnx.errors import ParameterError
 from xaionnx.registry import Form
 from xaionnx.runtime.model import Model
@@ -54,7 +55,7 @@ class Labelled(Target):
 def _class(label: object, model: Model) -> int | str:
     """The class of a label: names of folders are text, also those that are numbers."""
     if isinstance(label, str):
-        return int(label) if label.isdecimal() and label not in (model.labels or ()) else label
+        return class_word(label, model.labels or ())
     if isinstance(label, int | float | np.number) and int(label) == label:
         return int(label)
     raise ParameterError(f"The label {label!r} is no class: it must be a number or a label of {model.name}.")

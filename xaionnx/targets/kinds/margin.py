@@ -7,10 +7,11 @@ from typing import ClassVar, final
 
 import numpy as np
 
+from xaionnx.data.labels import class_word
 from xaionnx.errors import ParameterError, UnknownNameError
 from xaionnx.registry import Form
 from xaionnx.runtime.model import Model
-from xaionnx.targets.scores import class_name, class_number, class_scores, class_word
+from xaionnx.targets.scores import class_name, class_number, class_scores
 from xaionnx.targets.selection import TargetTerm
 from xaionnx.targets.target import Target
 from xaionnx.typing import Array
@@ -25,7 +26,8 @@ def _read_margin(text: str, output: str | None, model: Model) -> Target:
     if len(splits) != 1 or not all(splits[0]):
         raise ValueError(text)
     p, q = splits[0]
-    return Target.margin(class_word(p), class_word(q), output=output)
+    labels = model.labels or ()
+    return Target.margin(class_word(p, labels), class_word(q, labels), output=output)
 
 
 def _is_class(word: str, model: Model) -> bool:

@@ -7,14 +7,13 @@ from typing import ClassVar, Final, final
 
 import numpy as np
 
-from xaionnx.data.labels import find_label
+from xaionnx.data.labels import class_word, find_label
 from xaionnx.errors import AbsentTargetError, ParameterError
 from xaionnx.registry import Form
 from xaionnx.runtime.model import Model
 from xaionnx.targets.layout import class_labels
 from xaionnx.targets.scores import (
     channel_axis,
-    class_word,
     flat,
     is_int,
     refuse_rows,
@@ -40,7 +39,7 @@ class Segment(Target):
     forms: ClassVar[tuple[Form[Target], ...]] = (
         Form(
             "segment",
-            lambda k, output, model: Segment(None if k is None else class_word(k), output),
+            lambda k, output, model: Segment(None if k is None else class_word(k, class_labels(model)), output),
             "[:CLASS]",
             "segment:cat",
         ),
