@@ -119,6 +119,7 @@ def command(**given: OptionValue) -> int:
     places = report_places(request.save, (*request.files, request.masks), request.force)
     model, inputs, masks, target = request.open_in_parts(request.masks)
     settings = request.replacement(model)
+    explainers, judges = configured(METHODS, methods, settings), configured(METRICS, metrics, settings)
     controls = [name.strip() for name in request.controls.split(",") if name.strip()]
     began = time.perf_counter()
     tables: deque[Callable[[], ScoreTable]] = deque(maxlen=1)
@@ -151,8 +152,8 @@ def command(**given: OptionValue) -> int:
         table = score_table(
             model,
             inputs,
-            configured(METHODS, methods, settings),
-            configured(METRICS, metrics, settings),
+            explainers,
+            judges,
             target,
             masks=masks,
             controls=controls,

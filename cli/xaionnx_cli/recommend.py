@@ -74,6 +74,7 @@ def command(**given: OptionValue) -> int:
     places = report_places(request.save, request.files, request.force)
     model, inputs, _, target = request.open_in_parts()
     settings = request.replacement(model)
+    explainers, judges = configured(METHODS, methods, settings), configured(METRICS, metrics, settings, COARSE)
     recommendations: deque[Callable[[], Recommendation]] = deque(maxlen=1)
 
     def report(found: Recommendation, complete: bool) -> list[Path]:
@@ -102,8 +103,8 @@ def command(**given: OptionValue) -> int:
             model,
             inputs,
             budget_s=request.budget,
-            methods=configured(METHODS, methods, settings),
-            metrics=configured(METRICS, metrics, settings, COARSE),
+            methods=explainers,
+            metrics=judges,
             target=target,
             seed=request.seed,
             on_progress=recommendations.append,
