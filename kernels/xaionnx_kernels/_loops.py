@@ -10,13 +10,16 @@ keep divisions from being vectorised.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeVar
 
 import numba
 import numpy as np
 
+R = TypeVar("R")
 
-def _compile(function: Callable[..., None]) -> Callable[..., None]:
-    compiled: Callable[..., None]
+
+def _compile(function: Callable[..., R]) -> Callable[..., R]:
+    compiled: Callable[..., R]
     try:
         compiled = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
     except RuntimeError:  # no folder for the cache is writable: compile in each process

@@ -47,7 +47,8 @@ def _steps(canvas):  # type: ignore[no-untyped-def]  # as for _cell
 @_compile
 def crop(planes, affine, canvas, reflect, out):  # type: ignore[no-untyped-def]  # as for _cell
     """planes (K, H W), affine (2, 3), out (K, h, w)."""
-    size, right, down = out.shape[2], *_steps(canvas)
+    size = out.shape[2]
+    right, down = _steps(canvas)
     places, weights = np.empty(size, np.uint32), np.empty((4, size), np.float32)
     for i in range(out.shape[1]):
         _row(affine, canvas, reflect, i - (out.shape[1] - 1) / 2, places, weights)
@@ -62,7 +63,8 @@ def crop(planes, affine, canvas, reflect, out):  # type: ignore[no-untyped-def] 
 @_compile
 def crop_back(values, affine, canvas, reflect, out):  # type: ignore[no-untyped-def]  # as for _cell
     """values (K, h, w), affine (2, 3), out (K, H W) of zeros."""
-    size, right, down = values.shape[2], *_steps(canvas)
+    size = values.shape[2]
+    right, down = _steps(canvas)
     places, weights = np.empty(size, np.uint32), np.empty((4, size), np.float32)
     for i in range(values.shape[1]):
         _row(affine, canvas, reflect, i - (values.shape[1] - 1) / 2, places, weights)

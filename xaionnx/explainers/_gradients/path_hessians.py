@@ -119,9 +119,9 @@ def _flat(moves: Array) -> Array:
 
 def _integral(s: Array) -> Array:
     """The integral of - ln from 0."""
-    return s - s * np.log(np.maximum(s, np.finfo(float).tiny))
+    return np.asarray(s - s * np.log(np.maximum(s, np.finfo(float).tiny)))
 
 
 def _first_moment(s: Array) -> Array:
     """The integral of - s ln s from 0."""
-    return s**2 / 4 - s**2 / 2 * np.log(np.maximum(s, np.finfo(float).tiny))
+    return np.asarray(s**2 / 4 - s**2 / 2 * np.log(np.maximum(s, np.finfo(float).tiny)))
