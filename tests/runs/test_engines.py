@@ -161,6 +161,18 @@ def test_workers_that_are_killed_at_any_time_are_replaced(tmp_path, whole, numbe
     assert not list((tmp_path / "run").rglob(".*"))
 
 
+def test_what_a_killed_worker_was_writing_is_removed_at_the_end(tmp_path):
+    def digits():
+        for number, digit in enumerate(jobs.digits()):
+            if number == 30:
+                (tmp_path / "run" / "parts" / "all" / ".xaionnx-0123456789abcdef").write_bytes(b"PK")
+            yield digit
+
+    run = jobs.explain(tmp_path / "run", digits())
+    assert len(run) == jobs.ROWS
+    assert not list((tmp_path / "run").rglob(".*"))
+
+
 FAULTS = (
     [("write", n) for n in (1, 2, 5, 9)] + [("rename", n) for n in (1, 2, 4)] + [("sync", 2), ("run", 1), ("run", 9)]
 )

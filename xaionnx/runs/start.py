@@ -164,6 +164,8 @@ def _held(parts: Path) -> Iterator[None]:
         sweep(parts)
         sweep(parts.parent.parent)
         yield
+        # And what workers left that were killed while they wrote.
+        sweep(parts)
 
 
 def _opened(folder: Path, model: str, settings: Document, dataset: Dataset, resume: bool) -> Document:
