@@ -37,12 +37,12 @@ def _leave_at_once(code: object) -> None:
 
     Such as a run of onnxruntime, or a thread that reads a large table; what was finished is saved.
     """
-    session = sys.modules.get("xaionnx.runtime.session")
-    abandoned = session is not None and session.has_abandoned()
+    worker = sys.modules.get("xaionnx.runtime.worker")
+    abandoned = worker is not None and worker.has_abandoned()
     if not abandoned and not (isinstance(code, int) and code > _SIGNALS):
         return
-    if session is not None:
-        atexit.unregister(session.wait_for_abandoned)
+    if worker is not None:
+        atexit.unregister(worker.wait_for_abandoned)
     # Temporary files are removed.
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):

@@ -164,11 +164,11 @@ def test_explain_is_stopped_between_two_runs(run, monkeypatch, bare_digits, pict
 def test_the_process_ends_with_its_code_while_onnxruntime_goes_on(start):
     code = """
 import sys, threading, time
-from xaionnx.runtime import session
-session._PATIENCE_S = 0.01
+from xaionnx.runtime import worker
+worker._PATIENCE_S = 0.01
 try:
-    session._worker().call(lambda: time.sleep(30), lambda: None, 0.01)
-except session._Expired:
+    worker.current_worker().call(lambda: time.sleep(30), lambda: None, 0.01)
+except worker.Expired:
     pass
 import xaionnx_cli.__main__ as entry, xaionnx_cli.app as app
 def left(prog_name):

@@ -20,7 +20,9 @@ from xaionnx.errors import (
     TimeLimitError,
 )
 from xaionnx.runtime import session as session_module
+from xaionnx.runtime import worker as worker_module
 from xaionnx.runtime.session import Session, SessionSettings, simplified
+from xaionnx.runtime.worker import current_worker
 
 
 def test_a_run_that_does_not_end_is_stopped_by_its_time_limit(tmp_path):
@@ -116,21 +118,21 @@ def test_a_graph_is_simplified_without_a_plan_of_buffers(tmp_path, monkeypatch):
 @pytest.fixture
 def impatient(monkeypatch):
     """No patience with work that was stopped, and no thread left of it."""
-    monkeypatch.setattr(session_module, "_PATIENCE_S", 0.01)
+    monkeypatch.setattr(worker_module, "_PATIENCE_S", 0.01)
     yield
-    session_module.wait_for_abandoned()
-    assert not session_module.has_abandoned()
+    worker_module.wait_for_abandoned()
+    assert not worker_module.has_abandoned()
 
 
 @pytest.mark.usefixtures("impatient")
 def test_work_that_cannot_be_stopped_goes_on_in_its_thread(monkeypatch):
     end, stopped = threading.Event(), []
-    worker = session_module._worker()
-    with pytest.raises(session_module._Expired):
+    worker = current_worker()
+    with pytest.raises(worker_module.Expired):
         worker.call(end.wait, lambda: stopped.append(True), 0.01)
     assert stopped
-    assert session_module.has_abandoned()
-    assert session_module._worker() is not worker
+    assert worker_module.has_abandoned()
+    assert current_worker() is not worker
     end.set()
 
 
@@ -147,7 +149,7 @@ def test_whatever_ends_the_wait_stops_the_work():
     signal.setitimer(signal.ITIMER_REAL, 0.05)
     try:
         with pytest.raises(Ended):
-            session_module._worker().call(lambda: end.wait(20), end.set, 30.0)
+            current_worker().call(lambda: end.wait(20), end.set, 30.0)
     finally:
         signal.signal(signal.SIGALRM, before)
     assert end.is_set()

@@ -83,7 +83,7 @@ def diagnose(file: ModelFile, failure: Exception) -> ModelFileError:
 
     Examples
     --------
-    `xaionnx.runtime.model` opens sessions as follows::
+    `xaionnx.runtime.sessions` opens sessions as follows::
 
         try:
             session = onnxruntime.InferenceSession(...)

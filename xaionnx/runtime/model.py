@@ -5,52 +5,38 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Self, TypedDict, TypeVar, Unpack, cast, final
+from typing import TYPE_CHECKING, Self, TypeVar, Unpack, cast, final
 
 import numpy as np
 
 from xaionnx import loading
-from xaionnx.data.conversion import convert
-from xaionnx.data.files_by_input import read_beside
-from xaionnx.data.inputs import Given, Inputs, Reading
+from xaionnx.data.inputs import Given, Inputs
 from xaionnx.data.row_numbers import RowNumbers
 from xaionnx.data.sample import Samples, split
-from xaionnx.data.series_files import SeriesLayout
 from xaionnx.data.spec import InputSpec
-from xaionnx.data.table_inputs import is_row
 from xaionnx.data.text import Text
 from xaionnx.data.texts import TextOptions
 from xaionnx.data.tokens import TextTokenizer
 from xaionnx.errors import InputMismatchError, ModelFileError, UnsupportedModelError
-from xaionnx.graph.adapt import adapt, fix_batch, free_batch
+from xaionnx.graph.adapt import fix_batch, free_batch
 from xaionnx.graph.batch_first import batch_first
 from xaionnx.graph.branches import branch_points, inline_branches
 from xaionnx.graph.class_columns import class_columns
 from xaionnx.graph.cut import expose
-from xaionnx.graph.embed_once import embed_once
 from xaionnx.graph.input_purposes import InputPurpose, input_purposes, is_data
-from xaionnx.graph.keep_samples import keep_samples
-from xaionnx.graph.missing_values import nan_handling
-from xaionnx.graph.output_shapes import declared_shapes, with_output_shapes, without_output_shape
-from xaionnx.graph.serialize import to_bytes
-from xaionnx.graph.unfuse import unfuse
+from xaionnx.graph.output_shapes import declared_shapes, without_output_shape
 from xaionnx.graph.view import GraphView
-from xaionnx.runtime.axes import (
-    ModelAxes,
-    RowsMode,
-    in_file_order,
-    other_axes,
-    samples_first,
-    stated_ranks,
-    stated_shapes,
-)
+from xaionnx.runtime.axes import ModelAxes, RowsMode, in_file_order, other_axes, stated_ranks
 from xaionnx.runtime.batch_runner import BatchRunner, Feed
 from xaionnx.runtime.first_rows import FirstRows
-from xaionnx.runtime.session import Session, Sessions, SessionSettings, channel_block
+from xaionnx.runtime.input_reading import nan_words, read_inputs
+from xaionnx.runtime.opening import LoadOptions, Shapes, opened_graphs
+from xaionnx.runtime.session import Session, SessionSettings
+from xaionnx.runtime.sessions import Sessions
 from xaionnx.runtime.tensors import TensorInfo, check_inputs, find, listed
-from xaionnx.runtime.token_inputs import open_tokenizer, reads_text, text_reading, texts_of
+from xaionnx.runtime.token_inputs import open_tokenizer, reads_text, texts_of
 from xaionnx.typing import Array, Feeds
 
 if TYPE_CHECKING:
@@ -59,25 +45,6 @@ if TYPE_CHECKING:
     from xaionnx.runtime.joining import PartLike
 
 T = TypeVar("T")
-
-
-class LoadOptions(TypedDict, total=False):
-    """What :meth:`Model.load` takes beside the path."""
-
-    device: str
-    batch_size: int | None
-    threads: int | None
-    timeout_s: float | None
-    spec: InputSpec | None
-    axes: str | Mapping[str, str] | None
-    rows: RowsMode | None
-    allow_random: bool
-
-
-_NAN_WORDS: Mapping[str | None, str] = {
-    "routed": "which the model takes as a missing value",
-    "compared": "which is on the side of false in each comparison of the model",
-}
 
 
 @dataclass
@@ -138,7 +105,7 @@ class Model:
     axes: ModelAxes = field(repr=False)
     is_derived: bool = field(repr=False, default=False)
     # Shapes of outputs that the file declares with other axes, None for a free size.
-    true_shapes: Mapping[str, Sequence[int | None]] = field(repr=False, default_factory=dict)
+    true_shapes: Shapes = field(repr=False, default_factory=dict)
     # The graph with its fused ops, which the model's own sessions run; None if ``graph`` is that graph.
     deployed: onnx.ModelProto | None = field(repr=False, default=None)
     _state: _State = field(repr=False, default_factory=_State)
@@ -222,15 +189,10 @@ class Model:
         return cls._open(file, options, {})
 
     @classmethod
-    def _open(cls, file: loading.ModelFile, options: LoadOptions, shapes: Mapping[str, Sequence[int | None]]) -> Self:
+    def _open(cls, file: loading.ModelFile, options: LoadOptions, shapes: Shapes) -> Model:
         """Return the model of a file; ``shapes`` are those of outputs that the file declares with other axes."""
-        spec = options["spec"]
-        adaptation = adapt(file.proto)
-        kept = keep_samples(adaptation.graph, stated_ranks(options["axes"]))
-        shapes = {**stated_shapes(kept.graph.output, options["axes"]), **shapes}
-        adapted = with_output_shapes(kept, shapes)
-        plain = unfuse(adapted, partial(loading.read_weight, folder=file.path.parent), channel_block)
-        plain = embed_once(plain)
+        spec, axes = options["spec"], options["axes"]
+        graphs = opened_graphs(file, axes, shapes)
         model = cls(
             path=file.path,
             sha256=file.sha256,
@@ -239,22 +201,20 @@ class Model:
             timeout_s=options["timeout_s"],
             allow_random=options["allow_random"],
             spec=spec,
-            labels=tuple(spec.labels) if spec and spec.labels else adaptation.labels,
+            labels=tuple(spec.labels) if spec and spec.labels else graphs.labels,
             inputs=(),
             outputs=(),
             shared=frozenset(),
             file=file,
-            graph=plain,
-            deployed=None if plain is adapted else adapted,
+            graph=graphs.plain,
+            deployed=graphs.deployed,
             axes=ModelAxes.empty(),
         )
         columns = class_columns(model.view) if model.labels is None else None
-        model = model if columns is None else replace(model, labels=columns.labels)
-        session = model._session()
-        inputs, outputs = (tuple(map(TensorInfo.of, values)) for values in (session.inputs, session.outputs))
-        model._check_stated_axes(outputs, stated_ranks(options["axes"]))
-        found = ModelAxes.find(model.view, inputs, outputs, spec, options["axes"], options["rows"], model.name)
-        model = replace(model, inputs=inputs, outputs=outputs, shared=found.shared, axes=found, true_shapes=shapes)
+        model = replace(model, labels=model.labels if columns is None else columns.labels)._with_tensors()
+        model._check_stated_axes(stated_ranks(axes))
+        found = ModelAxes.find(model.view, model.inputs, model.outputs, spec, axes, options["rows"], model.name)
+        model = replace(model, shared=found.shared, axes=found, true_shapes=graphs.shapes)
         if spec is not None:
             spec.check_size(model.input().shape, model.input().name)
         if model.fixed_batch == 0:
@@ -263,7 +223,17 @@ class Model:
             )
         return model._batch_first(found.moved)
 
-    def _check_stated_axes(self, outputs: Sequence[TensorInfo], stated: Mapping[str, int]) -> None:
+    def _with_tensors(self) -> Model:
+        """Return the model with the inputs and outputs that its session has."""
+        session = self._session()
+        inputs, outputs = (tuple(map(TensorInfo.of, values)) for values in (session.inputs, session.outputs))
+        return replace(self, inputs=inputs, outputs=outputs)
+
+    def _over(self, graph: onnx.ModelProto, deployed: onnx.ModelProto | None) -> Model:
+        """Return the model over other graphs for the same file, opened."""
+        return replace(self, graph=graph, deployed=deployed, _state=_State())._with_tensors()
+
+    def _check_stated_axes(self, stated: Mapping[str, int]) -> None:
         """Check that as many axes are stated for outputs as onnxruntime finds in them.
 
         Raises
@@ -272,16 +242,13 @@ class Model:
             Another number is stated.
         """
         # Outputs that cannot have the declared axes are left without a shape.
-        for name in (one.name for one in outputs if not one.shape and one.name in stated):
-            graph = without_output_shape(self.graph, name)
-            session = replace(self, graph=graph, deployed=None, _state=_State())._session()
-            shape = next(TensorInfo.of(one).shape for one in session.outputs if one.name == name)
+        for name in (one.name for one in self.outputs if not one.shape and one.name in stated):
+            free = self._over(without_output_shape(self.graph, name), None)
+            shape = find("output", name, free.outputs).shape
             if shape and len(shape) != stated[name]:
                 raise other_axes(self.name, name, shape, stated[name])
 
-    def reopened(
-        self, *, shapes: Mapping[str, Sequence[int | None]] | None = None, **options: Unpack[LoadOptions]
-    ) -> Self:
+    def reopened(self, *, shapes: Shapes | None = None, **options: Unpack[LoadOptions]) -> Model:
         """Return the model of the same file with some options changed; ``shapes`` replaces :attr:`true_shapes`."""
         changed: LoadOptions = {**self._options(), **options}
         return self._open(self.file, changed, self.true_shapes if shapes is None else shapes)
@@ -301,10 +268,7 @@ class Model:
         ranks = {one.name: len(one.shape) for one in self.outputs}
         graph = batch_first(self.graph, inputs, outputs, ranks)
         deployed = None if self.deployed is None else batch_first(self.deployed, inputs, outputs, ranks)
-        model = replace(self, graph=graph, deployed=deployed, _state=_State())
-        session = model._session()
-        read, made = (tuple(map(TensorInfo.of, values)) for values in (session.inputs, session.outputs))
-        return replace(model, inputs=read, outputs=made)
+        return self._over(graph, deployed)
 
     def in_runs_of(self, batch_size: int) -> Model:
         """Return the model with another number of samples in one run; see :meth:`load`."""
@@ -313,13 +277,9 @@ class Model:
 
     def in_batches_of(self, count: int) -> Model:
         """Return the model as one whose file declares ``count`` samples in each run, as its graph requires."""
-        own = [one.name for one in self.inputs if one.name not in self.shared]
-        graph = fix_batch(self.graph, own, count)
-        deployed = None if self.deployed is None else fix_batch(self.deployed, own, count)
-        model = replace(self, graph=graph, deployed=deployed, _state=_State())
-        session = model._session()
-        read, made = (tuple(map(TensorInfo.of, values)) for values in (session.inputs, session.outputs))
-        return replace(model, inputs=read, outputs=made)
+        graph = fix_batch(self.graph, self._with_rows, count)
+        deployed = None if self.deployed is None else fix_batch(self.deployed, self._with_rows, count)
+        return self._over(graph, deployed)
 
     def stated_by_name(self) -> dict[str, str]:
         """Return the axes that the user states, by the name of the input or output."""
@@ -583,63 +543,13 @@ class Model:
         InputMismatchError
             The data do not fit the model.
         """
-        main = self.input()
-        others = [info for info in self.inputs if info.name != main.name]
-        moved, rank = self.axes.sample_axes(), len(main.shape)
-        axis = None if self.is_derived else moved.get(main.name, 0)
-
-        def batch_first(array: Array) -> Array:
-            return samples_first(array, axis, rank)
-
-        beside = None
-        if isinstance(x, Mapping) and not is_row(x, self.inputs):
-            beside = read_beside(x, main, self.inputs, self.input_spec, self._series_layout, exif)
-            x = beside.arrays
-        reading = Reading(
-            exif,
-            display_side,
-            self.nan_words,
-            batch_first,
-            self._series_layout(main.name),
-            text_reading(self, x, text or TextOptions(), rows),
-            rows,
-        )
-        inputs = convert(x, self.input_spec, main, others, reading, self.name)
-        if beside is not None:
-            inputs = replace(inputs, notes=(*inputs.notes, *beside.notes), columns=inputs.columns | beside.columns)
-        if inputs.refused and not partial:
-            raise inputs.refused[0].error
-        try:
-            checked = replace(inputs, arrays=self.check(inputs.arrays, inputs.samples_first))
-        except InputMismatchError as error:
-            if not isinstance(x, str | os.PathLike):
-                raise
-            raise InputMismatchError(f"'{os.fspath(x)}': {error}") from error
-        # The arrays of all inputs of one file are first checked against each other.
-        return checked if rows is None or inputs.samples_first else self._chosen(checked, rows)
-
-    def _chosen(self, inputs: Inputs, rows: RowNumbers) -> Inputs:
-        """Return some of the samples."""
-        count = len(inputs.arrays[self.input().name])
-        kept = rows.of(count, "The file")
-        arrays = {name: array if name in self.shared else array[kept] for name, array in inputs.arrays.items()}
-        names, sha256s = inputs.names, inputs.sha256s
-        return replace(
-            inputs, arrays=arrays, names=tuple(names[n] for n in kept), sha256s=tuple(sha256s[n] for n in kept)
-        )
-
-    def _series_layout(self, name: str) -> SeriesLayout | None:
-        """How a sample of an input lies, if it is a series."""
-        moved = self.axes.sample_axes().get(name, 0)
-        shape = next(info.shape for info in self.inputs if info.name == name)
-        return SeriesLayout.of([size for axis, size in enumerate(shape) if axis != moved], self.axes.of_sample(name))
+        return read_inputs(self, x, partial, exif, display_side, text or TextOptions(), rows)
 
     def nan_words(self, name: str) -> str:
         """Return what the model does with NaN in an input, in words; empty if it does not take missing values."""
         known = self._state.nan
         if name not in known:
-            handling = nan_handling(self.view, name) if self.input(name).dtype.kind == "f" else None
-            known[name] = _NAN_WORDS.get(handling, "")
+            known[name] = nan_words(self, name)
         return known[name]
 
     def probed(self, feeds: Feeds, outputs: Collection[str]) -> Model:
@@ -829,10 +739,8 @@ class Model:
         self.share_weights()
         graph = rewrite(self.graph)
         state = _State(self._state.sessions.derived(), purposes=dict(self.purposes))
-        model = replace(self, graph=graph, deployed=None, is_derived=True, _state=state)
-        session = model._session()
-        inputs, outputs = (tuple(map(TensorInfo.of, values)) for values in (session.inputs, session.outputs))
-        return replace(model, inputs=inputs, outputs=outputs, shared=self.shared | shared)
+        model = replace(self, graph=graph, deployed=None, is_derived=True, shared=self.shared | shared, _state=state)
+        return model._with_tensors()
 
     def latest(self, key: Hashable, make: Callable[[], T]) -> T:
         """Return ``make()``, kept until another key is asked for; equal keys must mean equal results.
@@ -869,33 +777,19 @@ class Model:
         """Read large external weights in place from now on, and return whether they are: see :class:`Sessions`."""
         return self._state.sessions.share(self.file.external)
 
+    @property
+    def _with_rows(self) -> list[str]:
+        """The names of the inputs with a batch axis."""
+        return [one.name for one in self.inputs if one.name not in self.shared]
+
     def _session(self, kind: str = "own") -> Session:
-        sessions = self._state.sessions.opened
-        if kind not in sessions:
-            graph = self.deployed or self.graph
-            if kind == "free":
-                batched = [i.name for i in self.inputs if i.name not in self.shared]
-                graph = free_batch(graph, batched, 1)
-            is_file = graph is self.file.proto
-            # What is opened must be what the hash in each record stands for.
-            self.file.check_unchanged(weights_alone=not is_file)
-            source = str(self.path) if is_file else to_bytes(graph, self.file)
-            folder, in_place = str(self.path.parent), self._state.sessions.share(())
-            try:
-                sessions[kind] = Session(
-                    source,
-                    self.settings,
-                    folder=folder,
-                    name=self.name,
-                    in_place=in_place,
-                    nodes=len(graph.graph.node),
-                    timeout_s=self.timeout_s,
-                )
-            except Exception as error:
-                if not loading.is_runtime_failure(error):
-                    raise
-                raise loading.diagnose(self.file, error) from error
-        return sessions[kind]
+        """Return the session over the graph of the file, ``"own"``, or over it with a free batch axis, ``"free"``."""
+
+        def graph() -> onnx.ModelProto:
+            own = self.deployed or self.graph
+            return own if kind == "own" else free_batch(own, self._with_rows, 1)
+
+        return self._state.sessions.get(kind, graph, self.file, self.settings, self.timeout_s)
 
 
 def _reload(path: str, sha256: str, options: LoadOptions) -> Model:

@@ -5,21 +5,15 @@ This is the only module that uses onnxruntime.
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import ctypes
 import io
-import os
 import re
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
-from queue import SimpleQueue
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -29,7 +23,7 @@ from xaionnx.graph.waves import MANY_NODES
 from xaionnx.runtime import installation
 from xaionnx.runtime.optimisers import MANY_TO_OPTIMISE, SLOW_OPTIMISERS, TOO_MANY_TO_OPTIMISE
 from xaionnx.runtime.tensors import NodeArg
-from xaionnx.short_repr import short_repr
+from xaionnx.runtime.worker import Expired, current_worker
 from xaionnx.typing import Array
 
 if TYPE_CHECKING:
@@ -37,14 +31,8 @@ if TYPE_CHECKING:
 else:
     ort = installation.runtime()
 
-T = TypeVar("T")
-
 # onnxruntime writes errors that it raises to stderr too.
 _FATAL_ONLY = 4
-# Larger external weights, in bytes, are kept in memory only once per process.
-_LARGE = 1 << 30
-# Time to wait for a run to end after Ctrl-C; a node that takes longer is abandoned.
-_PATIENCE_S = 0.8
 # Limit for opening a session, and for a run, where none is given: far above what a model needs that can be explained.
 DEFAULT_LIMIT_S = 600.0
 
@@ -228,8 +216,8 @@ class Session:
             if brief and timeout_s is None:
                 return job()
             limit_s = timeout_s or DEFAULT_LIMIT_S
-            return _worker().call(job, lambda: setattr(options, "terminate", True), limit_s)
-        except _Expired as error:
+            return current_worker().call(job, lambda: setattr(options, "terminate", True), limit_s)
+        except Expired as error:
             raise TimeLimitError(
                 f"One run of {self.name} took longer than {limit_s:g} s and was stopped. "
                 "Raise timeout_s, or lower the batch size."
@@ -299,132 +287,14 @@ def _is_free_picture(shape: Sequence[object]) -> bool:
     return len(shape) == 4 and sum(not isinstance(size, int) for size in shape[1:]) == 2
 
 
-@dataclass
-class Sessions:
-    """The open sessions of one graph by kind, and whether they read external weights in place.
-
-    Reordered copies of weights make matrix products up to three times faster. If the weights are large and another
-    graph is derived from the first, sessions do without such copies and share the pages of the file.
-    """
-
-    opened: dict[str, Session] = field(default_factory=dict)
-    origin: Sessions | None = None
-    in_place: bool = False
-
-    __repr__ = short_repr
-
-    def derived(self) -> Sessions:
-        """Return the sessions of a derived graph with the same weights."""
-        return Sessions(origin=self.origin or self)
-
-    def share(self, weights: Iterable[Path]) -> bool:
-        """Read ``weights`` in place from now on if they are large, and return whether they are read in place."""
-        first = self.origin or self
-        if not first.in_place and sum(path.stat().st_size for path in weights) > _LARGE:
-            first.in_place = True
-            first.opened.clear()
-        return first.in_place
-
-
-class _Expired(Exception):
-    """A job was stopped by its time limit."""
-
-
-class _Worker:
-    """A thread that runs sessions, so that the caller's thread stays free to receive Ctrl-C.
-
-    onnxruntime releases Python's lock while it computes, but signals are not handled; a new thread for each call would
-    cost 0.3 ms.
-    """
-
-    def __init__(self) -> None:
-        self._jobs: SimpleQueue[Callable[[], None]] = SimpleQueue()
-        self.usable = True
-        self._pid = os.getpid()
-        self._thread = threading.Thread(target=self._loop, name="xaionnx-session", daemon=True)
-        self._thread.start()
-
-    def _loop(self) -> None:
-        while self.usable:
-            self._jobs.get()()
-
-    @property
-    def alive(self) -> bool:
-        # Threads do not survive a fork.
-        return self.usable and self._pid == os.getpid()
-
-    def call(self, job: Callable[[], T], stop: Callable[[], None], timeout_s: float) -> T:
-        done = threading.Lock()
-        done.acquire()
-        result: list[T] = []
-        failure: list[BaseException] = []
-
-        def work() -> None:
-            try:
-                result.append(job())
-            except BaseException as error:  # noqa: BLE001 - passed to the caller's thread, which raises it
-                failure.append(error)
-            finally:
-                done.release()
-
-        self._jobs.put(work)
-        finished = False
-        try:
-            finished = done.acquire(timeout=min(timeout_s, threading.TIMEOUT_MAX))
-        finally:
-            # The time is over, or a handler of Ctrl-C or of another signal has raised.
-            if not finished:
-                self._stop(stop, done)
-        if not finished:
-            raise _Expired
-        if failure:
-            raise failure[0]
-        return result[0]
-
-    def _stop(self, stop: Callable[[], None], done: threading.Lock) -> None:
-        stop()
-        if not done.acquire(timeout=_PATIENCE_S):
-            self.usable = False
-            # If the work has ended just now, the thread waits for another.
-            self._jobs.put(lambda: None)
-            _abandoned.append(self._thread)
-            atexit.unregister(wait_for_abandoned)
-            atexit.register(wait_for_abandoned)
-
-
-_current: list[_Worker] = []
-# Threads that go on with work that was stopped.
-_abandoned: list[threading.Thread] = []
-# Most seconds for which the end of the interpreter waits for them.
-_LAST_WAIT_S = 60.0
-
-
-def has_abandoned() -> bool:
-    """Whether onnxruntime still works on something that was stopped."""
-    return any(thread.is_alive() for thread in _abandoned)
-
-
-def wait_for_abandoned() -> None:
-    """Wait for such work: it would abort a process whose interpreter has ended."""
-    end = time.monotonic() + _LAST_WAIT_S
-    for thread in _abandoned:
-        thread.join(max(0.0, end - time.monotonic()))
-
-
-def _worker() -> _Worker:
-    if not _current or not _current[0].alive:
-        _current[:] = [_Worker()]
-    return _current[0]
-
-
 def _opened(
     make: Callable[[], ort.InferenceSession], options: ort.SessionOptions, name: str, timeout_s: float | None
 ) -> ort.InferenceSession:
     """Open a session in the worker's thread, which the time limit and Ctrl-C stop."""
     limit_s = timeout_s or DEFAULT_LIMIT_S
     try:
-        return _worker().call(make, lambda: _cancel(options), limit_s)
-    except _Expired as error:
+        return current_worker().call(make, lambda: _cancel(options), limit_s)
+    except Expired as error:
         raise TimeLimitError(
             f"Opening {name} took longer than {limit_s:g} s and was stopped. Raise timeout_s, or simplify the model."
         ) from error
