@@ -21,8 +21,8 @@ from xaionnx_cli._deadline import paused, time_limit
 import xaionnx
 from tests.cli.conftest import MODELS, ROOT
 from tests.tiny import parsed
-from xaionnx import record
 from xaionnx.errors import DeviceError, StorageError, TimeLimitError
+from xaionnx.record import values
 from xaionnx.runtime.session import Session
 
 GOOD = [[0, 1, 2], [1, 1, 4], [2, 3, 4]]
@@ -243,7 +243,7 @@ def test_a_disk_that_fails_costs_the_row_that_it_hits(run, lookup, tmp_path, mon
             raise failures.pop()
         return f"{package} 1"
 
-    monkeypatch.setattr(record, "_version", version)
+    monkeypatch.setattr(values, "_version", version)
     result = run("explain", "feature_ablation", lookup, _rows(tmp_path, GOOD), "--json")
     assert result.exit_code == 4
     assert "A file cannot be read or written: [Errno 5] Input/output error." in result.stderr
