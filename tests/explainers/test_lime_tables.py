@@ -14,7 +14,7 @@ from xaionnx.errors import BudgetError, ParameterError
 from xaionnx.explainers._games.conditions import quartile_bins
 from xaionnx.explainers._games.row_sampling import SampledRows
 from xaionnx.explainers.lime import Lime
-from xaionnx.perturb.removal import Select
+from xaionnx.perturb.feature_removal import Select
 
 ROWS = np.random.default_rng(0).normal(size=(400, 3)).astype(np.float32) * [1, 2, 3]
 ROWS = ROWS.astype(np.float32)

@@ -9,8 +9,8 @@ from tests.tiny import node, tensor
 from tests.tolerances import Tolerance, assert_close
 from xaionnx import Baseline, Features, Model, Target
 from xaionnx.data.sample import Sample
+from xaionnx.perturb.feature_removal import Mix, Select
 from xaionnx.perturb.game import Game
-from xaionnx.perturb.removal import Mix, Select
 from xaionnx.perturb.windows import Reveal, SmoothMask, WindowOcclusion
 from xaionnx.targets.resolve import resolve
 

@@ -12,9 +12,9 @@ from tests.tiny import node, tensor
 from tests.tolerances import Tolerance, assert_close
 from xaionnx import Baseline, Features, Model, Target
 from xaionnx.errors import BudgetError, OutputError
+from xaionnx.perturb.feature_removal import Mix, Select
 from xaionnx.perturb.features import Sample
 from xaionnx.perturb.game import Game
-from xaionnx.perturb.removal import Mix, Select
 from xaionnx.runtime import progress
 from xaionnx.targets.resolve import resolve
 

@@ -9,8 +9,8 @@ from models import planted
 from tests.tolerances import Tolerance, assert_close
 from xaionnx import Baseline, Features
 from xaionnx.errors import InputMismatchError, ParameterError
+from xaionnx.perturb.feature_removal import Select
 from xaionnx.perturb.game import Game
-from xaionnx.perturb.removal import Select
 from xaionnx.perturb.windows import WindowOcclusion
 from xaionnx.targets.resolve import resolve
 

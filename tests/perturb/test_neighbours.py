@@ -14,9 +14,9 @@ from tests.oracles import games
 from xaionnx import InputSpec
 from xaionnx.data.sample import Sample
 from xaionnx.errors import ParameterError
+from xaionnx.perturb.feature_removal import Select
 from xaionnx.perturb.features import Features
 from xaionnx.perturb.neighbours import Neighbours
-from xaionnx.perturb.removal import Select
 from xaionnx.render.captions import made_by
 
 X = np.float32([[1.0, 0.5], [-0.5, 0.8]])

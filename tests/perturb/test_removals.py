@@ -9,8 +9,8 @@ import xaionnx
 from models import planted
 from xaionnx import Baseline, Features
 from xaionnx.data.sample import split
+from xaionnx.perturb.feature_removal import Select
 from xaionnx.perturb.players import Players
-from xaionnx.perturb.removal import Select
 from xaionnx.perturb.removals import Removals, SharedRemoval
 
 X = np.round(np.random.default_rng(0).uniform(-1, 1, (9, 4))).astype(np.float32)

@@ -250,8 +250,8 @@ def test_drawn_numbers_do_not_pile_up_at_the_ends_of_bins():
     from xaionnx.data.sample import Sample
     from xaionnx.explainers._games.conditions import divisions_of
     from xaionnx.explainers._games.row_sampling import SampledRows
+    from xaionnx.perturb.feature_removal import Select
     from xaionnx.perturb.features import Features
-    from xaionnx.perturb.removal import Select
 
     rows = np.random.default_rng(0).exponential(size=(500, 1))
     sample = Sample({"x": np.array([0.3])}, "x")

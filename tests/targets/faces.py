@@ -9,9 +9,9 @@ from tests.tiny import node, tensor
 from tests.tolerances import Tolerance, assert_close
 from xaionnx import Model
 from xaionnx.data.sample import Sample
+from xaionnx.perturb.feature_removal import Select
 from xaionnx.perturb.game import Game
 from xaionnx.perturb.players import Players
-from xaionnx.perturb.removal import Select
 from xaionnx.targets.resolve import resolve
 
 

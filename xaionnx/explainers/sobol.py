@@ -17,10 +17,11 @@ from xaionnx.explanation import ValueKind
 from xaionnx.parameters import integer, stopping_tolerance
 from xaionnx.perturb import features as partitions
 from xaionnx.perturb.element_types import check_mixable
+from xaionnx.perturb.feature_removal import Mix
 from xaionnx.perturb.features import DefaultFeatures, Features
 from xaionnx.perturb.game import Game
 from xaionnx.perturb.players import Players
-from xaionnx.perturb.removal import Mix, Removal
+from xaionnx.perturb.removal import Removal
 from xaionnx.perturb.text_removal import text_removal
 from xaionnx.student import student
 from xaionnx.typing import Array, FeaturesLike

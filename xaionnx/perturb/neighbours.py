@@ -8,7 +8,8 @@ import numpy as np
 
 from xaionnx.errors import ParameterError
 from xaionnx.perturb.element_types import is_row
-from xaionnx.perturb.removal import Removal, Select
+from xaionnx.perturb.feature_removal import Select
+from xaionnx.perturb.removal import Removal
 from xaionnx.perturb.windows import WindowOcclusion
 from xaionnx.short_repr import short_repr
 from xaionnx.typing import Array

@@ -13,8 +13,9 @@ from xaionnx.perturb.baselines.by_input import ByInput
 from xaionnx.perturb.baselines.deletion import Deletion
 from xaionnx.perturb.baselines.special_token import SpecialToken
 from xaionnx.perturb.baselines.word import Word
+from xaionnx.perturb.feature_removal import Select
 from xaionnx.perturb.players import Players
-from xaionnx.perturb.removal import Removal, Select
+from xaionnx.perturb.removal import Removal
 from xaionnx.perturb.text_players import text_of
 
 # Captum's tutorials begin paths at padding between the special tokens.

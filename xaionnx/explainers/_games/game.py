@@ -26,11 +26,12 @@ from xaionnx.perturb.background import FromBackground
 from xaionnx.perturb.baseline import Baseline
 from xaionnx.perturb.baselines.background import REDUCTIONS
 from xaionnx.perturb.element_types import check_none_missing
+from xaionnx.perturb.feature_removal import Mix, Select
 from xaionnx.perturb.features import Features
 from xaionnx.perturb.game import BySample, Game
 from xaionnx.perturb.neighbours import EXPECTATIONS
 from xaionnx.perturb.players import Players
-from xaionnx.perturb.removal import Mix, Removal, Select
+from xaionnx.perturb.removal import Removal
 from xaionnx.perturb.removals import Removals, SharedRemoval
 from xaionnx.perturb.short_rows import are_short
 from xaionnx.perturb.text_removal import default_text_baseline, text_removal

@@ -18,9 +18,10 @@ from xaionnx.explainers._games.sampling import HasBudget, HasTolerance, budget_p
 from xaionnx.explanation import ValueKind
 from xaionnx.parameters import choice, real, size, stopping_tolerance
 from xaionnx.perturb.element_types import check_none_missing
+from xaionnx.perturb.feature_removal import Select
 from xaionnx.perturb.game import Game
 from xaionnx.perturb.players import Players
-from xaionnx.perturb.removal import Removal, Select
+from xaionnx.perturb.removal import Removal
 from xaionnx.perturb.windows import Plane, SmoothMask, check_smooth, mask_grid
 from xaionnx.typing import Array
 
