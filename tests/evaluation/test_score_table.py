@@ -67,7 +67,7 @@ def test_fewer_samples_than_can_be_significant_are_not_tested(methods):
         assert all(np.isnan(one.p_control) != tested for one in standings)
         assert all(one.beats_control == tested for one in standings)
         named = f"{methods} method{'s' if methods > 1 else ''}"
-        said = f"too few samples for a test of {named}; at least {enough} are needed"
+        said = f"too few samples have a score for a test of {named}; at least {enough} are needed"
         assert any(said in line for line in verdict(ScoreTable(each))) != tested
 
 
@@ -118,8 +118,46 @@ def test_methods_are_judged_by_all_metrics_of_faithfulness_together():
     )
     said = verdict(table)
     assert said[0] == "Better than the control by all of deletion, road: always."
-    assert said[1] == "Better by none of them: never."
+    assert said[1] == "Better by none of those that scored them: never."
     assert said[2].endswith("so that they say little of the model: never.")
+
+
+def test_a_method_that_a_metric_did_not_score_is_not_better_by_all():
+    """As when its share of the time was too short."""
+
+    def one(metric, value):
+        return dataclasses.replace(
+            scores("m", np.full(8, value), np.full(8, 0.5)), metric=metric, category="faithfulness"
+        )
+
+    metrics = ("deletion", "road", "irof")
+    table = ScoreTable(
+        {
+            "fast": {metric: one(metric, 0.6 if metric == "irof" else 0.1) for metric in metrics},
+            "slow": {"deletion": one("deletion", 0.1)},
+            "poor": {"deletion": one("deletion", 0.6)},
+        }
+    )
+    assert verdict(table)[:3] == [
+        "Better than the control by all of deletion, road, irof: none.",
+        "By most of them, 2 of 3: fast.",
+        "Better by none of those that scored them: poor.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("better", "said"),
+    [
+        (0, "no method is better than the control."),
+        (1, "only m0 is better than the control."),
+        (2, "m2, m3 are no better than the control."),
+        (3, "m3 is no better than the control."),
+    ],
+)
+def test_the_shorter_list_of_methods_is_named(better, said):
+    values = {f"m{n}": np.full(10, 0.1 if n < better else 0.6) for n in range(4)}
+    table = ScoreTable({name: {"deletion": scores(name, each, np.full(10, 0.5))} for name, each in values.items()})
+    assert verdict(table)[-1] == f"deletion: {said}"
 
 
 def test_nothing_is_tried_when_the_time_is_used_up():

@@ -113,11 +113,40 @@ def test_what_holds_for_several_metrics_is_said_once_and_settings_are_stated():
     digits = load_digits().images[:2, None].astype(np.float32)
     table = score_table(tiny.trained("digits_cnn"), digits, [Saliency(absolute=False)], [Deletion(steps=3), "entropy"])
     parsed = Parsed(score_page(table))
-    assert "deletion, entropy: too few samples for a test of 1 method; at least 6 are needed." in parsed.text
+    said = "too few samples have a score for a test of 1 method; at least 6 are needed."
+    assert f"deletion, entropy: {said}" in parsed.text
     assert table.provenance["metrics"]["deletion"]["steps"] == 3
     assert table.provenance["methods"]["saliency"]["absolute"] is False
     assert "steps 3" in parsed.text
     assert "absolute False" in parsed.text
+
+
+def test_what_is_undefined_for_all_samples_has_no_interval():
+    one = Scores("sufficiency", "m", np.full(8, np.nan), "higher", (0, 1), dict.fromkeys(range(8), "all differ"))
+    text = Parsed(score_page(ScoreTable({"m": {"sufficiency": one}}))).text
+    assert "mundefinedundefinedundefined0 of 8" in text
+
+
+def test_metrics_of_a_category_stand_together_with_their_direction():
+    digits = load_digits().images[:2, None].astype(np.float32)
+    table = score_table(tiny.trained("digits_cnn"), digits, ["saliency"], ["deletion", "entropy", "insertion"])
+    text = Parsed(score_page(table)).text
+    assert "faithfulnesscomplexity" in text
+    assert "deletion \u2193insertion \u2191entropy \u2193" in text
+
+
+def test_maps_by_each_metric_stand_below_its_name_and_say_which_weights_are_random():
+    maps = {"the model": np.eye(4), "logits": np.ones((4, 4))}
+
+    def one(metric, order):
+        return scores("m", metric, maps=maps, provenance={"metric": {"order": order}})
+
+    names = {"parameter_randomisation": "top_down", "smooth_parameter_randomisation": "independent"}
+    table = ScoreTable({"m": {name: one(name, order) for name, order in names.items()}})
+    text = Parsed(score_page(table)).text
+    first = "parameter_randomisation: random are the weights of all layers from the output to the one named above."
+    second = "smooth_parameter_randomisation: random are the weights of the layer named above alone."
+    assert text.index(first) < text.index(second)
 
 
 @pytest.mark.slow

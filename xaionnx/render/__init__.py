@@ -15,12 +15,13 @@ from xaionnx.render.photo import overlay
 from xaionnx.render.picture import film, picture
 from xaionnx.render.position_maps import positions
 from xaionnx.render.row_sheet import row_sheet
-from xaionnx.render.score_page import score_page, verdict
+from xaionnx.render.score_page import score_page
 from xaionnx.render.tables import has_rows
 from xaionnx.render.text_page import page as text_page
 from xaionnx.render.text_parts import is_text
 from xaionnx.render.themes import Style, style_of
 from xaionnx.render.time_series import series
+from xaionnx.render.verdict import verdict
 
 __all__ = [
     "Style",

@@ -24,7 +24,7 @@ def document(title: str, body: str, head: str = "") -> str:
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
         '<meta name="viewport" content="width=device-width,initial-scale=1"><meta name="generator" content="xaionnx">'
-        f"{head}<title>{markup.escape(visible(title))}</title></head>\n<body>{body}</body></html>\n"
+        f"{head}<title>{escaped(title)}</title></head>\n<body>{body}</body></html>\n"
     )
 
 
@@ -39,3 +39,14 @@ def visible(text: str) -> str:
     return _HIDDEN.sub(
         lambda found: f"\u27e8U+{ord(found[0]):04X}\u27e9", text.replace("\r\n", "\n").replace("\r", "\n")
     )
+
+
+def escaped(text: str) -> str:
+    """Return a text as HTML, with its hidden characters as signs.
+
+    Examples
+    --------
+    >>> escaped("<b>\\x1b")
+    '&lt;b&gt;⟨U+001B⟩'
+    """
+    return markup.escape(visible(text))

@@ -1,0 +1,89 @@
+"""Verdict: what scores say of methods, in sentences."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from xaionnx.counting import counted
+from xaionnx.evaluation.table import IGNORES_MODEL, fewest_samples
+
+if TYPE_CHECKING:
+    from xaionnx.evaluation.table import ScoreTable, Standing
+
+
+def verdict(table: ScoreTable) -> list[str]:
+    """What the scores say, in sentences: first of the methods by all metrics, then by each.
+
+    A method is better, or the best, only if a paired test that is corrected for the number of methods says so.
+    """
+    standings = {metric: table.standings(metric) for metric in table.metrics}
+    said = dict[str, list[str]]()
+    for metric, each in standings.items():
+        for sentence in _of_metric(each):
+            said.setdefault(sentence, []).append(metric)
+    return [*_of_methods(standings), *(f"{', '.join(metrics)}: {sentence}" for sentence, metrics in said.items())]
+
+
+def _of_methods(standings: Mapping[str, Mapping[str, Standing]]) -> Iterator[str]:
+    """Who is better than the control by all metrics of faithfulness, who by none, and whose maps ignore the model."""
+    better = dict[str, list[bool]]()
+    faithful = list[str]()
+    for metric, each in standings.items():
+        tested = _tested(each)
+        if tested and all(one.scores.category == "faithfulness" for one in tested.values()):
+            faithful.append(metric)
+            for name, one in tested.items():
+                better.setdefault(name, []).append(one.beats_control)
+    if len(faithful) > 1:
+        yield from _of_faithfulness(better, faithful)
+    changes = standings.get("parameter_randomisation", {})
+    same = [name for name, one in changes.items() if one.scores.mean >= IGNORES_MODEL]
+    if same:
+        yield (
+            f"Nearly the same maps when the weights of the model are random, so that they say little of the model: "
+            f"{', '.join(same)}."
+        )
+
+
+def _of_faithfulness(better: Mapping[str, Sequence[bool]], metrics: Sequence[str]) -> Iterator[str]:
+    """Who is better than the control by all metrics, or by the most of them, and who by none."""
+    won = {name: sum(each) for name, each in better.items()}
+    # A method that some metrics did not score is not better by all.
+    always = [name for name, count in won.items() if count == len(metrics)]
+    yield f"Better than the control by all of {', '.join(metrics)}: {', '.join(always) or 'none'}."
+    most = max(won.values())
+    if 0 < most < len(metrics):
+        yield f"By most of them, {most} of {len(metrics)}: {', '.join(name for name in won if won[name] == most)}."
+    never = [name for name, count in won.items() if not count]
+    yield f"Better by none of those that scored them: {', '.join(never) or 'none'}."
+
+
+def _of_metric(standings: Mapping[str, Standing]) -> Iterator[str]:
+    best = next((name for name, one in standings.items() if one.best), None)
+    tested = _tested(standings)
+    lost = [name for name, one in tested.items() if not one.beats_control]
+    if best is not None and best not in lost:
+        yield f"{best} is better than every other method."
+    if lost:
+        yield _against_control(lost, [name for name in tested if name not in lost])
+    if not tested:
+        needed, methods = fewest_samples(len(standings)), counted(len(standings), "method")
+        yield f"too few samples have a score for a test of {methods}; at least {needed} are needed."
+
+
+def _against_control(lost: Sequence[str], better: Sequence[str]) -> str:
+    """Which methods are no better than the control, by the shorter of the two lists of names."""
+    if len(lost) == 1:
+        return f"{lost[0]} is no better than the control."
+    if not better:
+        return "no method is better than the control."
+    if len(better) < len(lost):
+        return f"only {', '.join(better)} {'is' if len(better) == 1 else 'are'} better than the control."
+    return f"{', '.join(lost)} are no better than the control."
+
+
+def _tested(standings: Mapping[str, Standing]) -> dict[str, Standing]:
+    """The methods with enough samples for a test."""
+    return {name: one for name, one in standings.items() if not math.isnan(one.p_control)}
