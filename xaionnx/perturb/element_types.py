@@ -41,14 +41,19 @@ def check_mixable(sample: Sample, name: str, what: str, instead: str) -> None:
     InputMismatchError
         It does not.
     """
-    kind, positions = sample.x[name].dtype.kind, sample.positions(name)
-    is_text = sample.text is not None and name == sample.main
-    measured = not is_text and positions is not None and positions.role in (Role.SPACE, Role.TIME)
-    if kind != "f" and not (kind in "iu" and measured):
+    if not is_mixable(sample, name):
         raise InputMismatchError(
             f"Input '{name}' has type {sample.x[name].dtype}; {what} needs floats, or whole numbers over space or "
             f"time. {instead}"
         )
+
+
+def is_mixable(sample: Sample, name: str) -> bool:
+    """Whether halfway between two numbers of an input is a number; see :func:`check_mixable`."""
+    kind, positions = sample.x[name].dtype.kind, sample.positions(name)
+    is_text = sample.text is not None and name == sample.main
+    measured = not is_text and positions is not None and positions.role in (Role.SPACE, Role.TIME)
+    return kind == "f" or (kind in "iu" and measured)
 
 
 def check_none_missing(*arrays_by_name: Mapping[str, Array]) -> None:
@@ -95,14 +100,28 @@ def numbers(sample: Sample, name: str) -> Array:
 
 def no_strings(name: str) -> ParameterError:
     return ParameterError(
-        f"Input '{name}' contains strings, so its baseline must too: give rows of data, as in background='rows.csv', "
-        f"or one by name, as in baseline={{'{name}': np.array('unknown')}}."
+        f"Input '{name}' contains strings, so its baseline must too: give rows of data, as in background='rows.csv' "
+        "(--background rows.csv), or in Python a string of your own, by the name of the input."
     )
 
 
 def rounded(values: Array, like: Array) -> Array:
     """Return computed values, rounded if the input has integers."""
     return values if like.dtype.kind == "f" else np.rint(values)
+
+
+def nearest_of_type(values: Array, dtype: DType) -> Array:
+    """Return computed numbers in a type, integers rounded and within its range.
+
+    Examples
+    --------
+    >>> nearest_of_type(np.array([-3.0, 1.6, 300.0]), np.dtype(np.uint8)).tolist()
+    [0, 2, 255]
+    """
+    if dtype.kind == "f":
+        return values.astype(dtype)
+    limits = np.iinfo(dtype)
+    return np.clip(np.rint(values), limits.min, limits.max).astype(dtype)
 
 
 def typed(values: Array, dtype: DType, name: str) -> Array:
