@@ -9,14 +9,12 @@ import numpy as np
 
 from xaionnx.evaluation.metric import SampleMeasure, undefined
 from xaionnx.hooks import hook
+from xaionnx.metrics._removal import Coalitions
 from xaionnx.parameters import integer
-from xaionnx.perturb.game import Game
 from xaionnx.typing import Array
 
 # Steps of a curve if none are given; a picture of 224 x 224 pixels then has a line of pixels a step.
 _STEPS: Final = 224
-# Numbers of coalitions that are held at once.
-_NUMBERS: Final = 2**24
 
 NO_ORDER: Final = "all values are equal, so that they give no order"
 """Why a curve is not defined."""
@@ -37,13 +35,26 @@ class RemovalCurve:
     )
 
     @final
-    def score(self, game: Game, values: Array) -> SampleMeasure:
+    def plan(self, values: Array) -> Coalitions | SampleMeasure:
+        if len(values) == 1:
+            return undefined("there is a single feature, so that there is no order: give smaller features")
         if values.min() == values.max():
             return undefined(NO_ORDER)
-        counts = step_counts(game.players, self.steps)
-        curve = removal_curve(game, most_relevant_first(values), counts, inserts=self.inserts)
-        value, reason = self.summary(counts, curve)
-        return SampleMeasure(value, reason, {"share": counts / game.players, "target": curve})
+        rank = np.empty(len(values), dtype=np.int64)
+        rank[most_relevant_first(values)] = np.arange(len(values))
+        counts = step_counts(len(values), self.steps)[:, None]
+
+        def rows(start: int, stop: int) -> Array:
+            return np.asarray((rank < counts[start:stop]) if self.inserts else (rank >= counts[start:stop]))
+
+        return Coalitions(len(counts), rows)
+
+    @final
+    def score(self, values: Array, targets: Array, full: float) -> SampleMeasure:
+        del full
+        counts = step_counts(len(values), self.steps)
+        value, reason = self.summary(counts, targets)
+        return SampleMeasure(value, reason, {"share": counts / len(values), "target": targets})
 
     @hook
     def summary(self, counts: Array, curve: Array) -> tuple[float, str]:
@@ -72,17 +83,6 @@ def most_relevant_first(values: Array) -> Array:
     array([1, 2, 0])
     """
     return np.argsort(-values, kind="stable")
-
-
-def removal_curve(game: Game, order: Array, counts: Array, *, inserts: bool = False) -> Array:
-    """Return the target (K,) with the first ``counts`` players of an order removed, or present alone if ``inserts``."""
-    rank = np.empty(game.players, dtype=np.int64)
-    rank[order] = np.arange(game.players)
-    curve, size = np.empty(len(counts)), max(1, _NUMBERS // game.players)
-    for start in range(0, len(counts), size):
-        some = counts[start : start + size, None]
-        curve[start : start + size] = game.values((rank < some) if inserts else (rank >= some))[:, 0]
-    return curve
 
 
 def area(counts: Array, curve: Array) -> float:

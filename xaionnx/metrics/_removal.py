@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import ClassVar, Final, final
+
+import numpy as np
 
 from xaionnx.data.sample import Sample
 from xaionnx.evaluation.evidence import Evidence
@@ -18,12 +21,47 @@ from xaionnx.perturb.background import FromBackground
 from xaionnx.perturb.features import DefaultFeatures, Features
 from xaionnx.perturb.game import Game
 from xaionnx.perturb.players import Players
+from xaionnx.runtime import progress
 from xaionnx.typing import Array, BaselineLike, FeaturesLike
+
+# Numbers of coalitions that are held at once.
+_NUMBERS: Final = 2**24
 
 
 def quantity_parameter(default: str) -> str:
     """Return a dataclass field for what a metric evaluates."""
     return choice(default, ("target", "probability"), "what is evaluated: the target, or the probability of its class")
+
+
+@final
+@dataclass(frozen=True)
+class Coalitions:
+    """Coalitions of the players of a sample.
+
+    Attributes
+    ----------
+    count : int
+    rows : callable
+        Returns those from ``start`` to ``stop``, bool (stop - start, P), True where a player is present.
+    """
+
+    count: int
+    rows: Callable[[int, int], Array]
+
+    @classmethod
+    def none(cls, players: int) -> Coalitions:
+        """No coalitions."""
+        return cls(0, lambda start, stop: np.zeros((stop - start, players), dtype=bool))
+
+    @classmethod
+    def without(cls, removed: Array) -> Coalitions:
+        """Those without the players that are ``removed``, bool (M, P)."""
+        return cls(len(removed), lambda start, stop: ~removed[start:stop])
+
+    @classmethod
+    def without_one(cls, players: int) -> Coalitions:
+        """All but one player, for each of them."""
+        return cls(players, lambda start, stop: np.arange(start, stop)[:, None] != np.arange(players))
 
 
 @final
@@ -71,11 +109,24 @@ class ByRemoval(FromBackground, Metric):
             background_size=self.background_size,
             seed=self.seed,
         ).bind(evidence.model)
-        each = []
-        for n, sample in enumerate(evidence.samples):
-            game = ablation.game(resolved, sample, evidence.request.evaluations)
-            each.append(self.score(game, self.player_values(evidence, n, game.removal.players)))
+        each = list[SampleMeasure]()
+        for game in ablation.games(resolved, evidence.samples, evidence.request.evaluations):
+            each += self._scores(evidence, game)
         return measured(each)
+
+    def _scores(self, evidence: Evidence, game: Game) -> list[SampleMeasure]:
+        """The scores of the samples of a game."""
+        values = [self.player_values(evidence, removal.sample.number, removal.players) for removal in game.removals]
+        planned = [self.plan(own) for own in values]
+        plans = [Coalitions.none(game.players) if isinstance(one, SampleMeasure) else one for one in planned]
+        progress.expect(sum(one.count for one in plans) * game.removal.draws)
+        targets = (
+            game.values_of_each([one.rows(0, one.count) for one in plans]) if game.is_short else _targets(game, plans)
+        )
+        return [
+            one if isinstance(one, SampleMeasure) else self.score(own, found[:, 0], float(full))
+            for one, own, found, full in zip(planned, values, targets, game.full, strict=True)
+        ]
 
     @hook
     def default_baseline(self, sample: Sample) -> BaselineLike:
@@ -89,5 +140,28 @@ class ByRemoval(FromBackground, Metric):
         return evidence.player_means(n, players)
 
     @abstractmethod
-    def score(self, game: Game, values: Array) -> SampleMeasure:
-        """The score of the values (P,) of the players of one sample."""
+    def plan(self, values: Array) -> Coalitions | SampleMeasure:
+        """The coalitions to evaluate for the values (P,) of the players of a sample, or why it has no score."""
+
+    @abstractmethod
+    def score(self, values: Array, targets: Array, full: float) -> SampleMeasure:
+        """The score of the values (P,) of the players of a sample.
+
+        Parameters
+        ----------
+        values : array (P,)
+        targets : array (M,)
+            The target for each of the planned coalitions.
+        full : float
+            The target at the input.
+        """
+
+
+def _targets(game: Game, plans: Sequence[Coalitions]) -> list[Array]:
+    """The targets (M, 1) of each sample of a game for its coalitions."""
+    if game.is_short:
+        return game.values_of_each([plan.rows(0, plan.count) for plan in plans])
+    # A game of long samples has one, of which only so many coalitions are held at once.
+    (plan,), size = plans, max(1, _NUMBERS // game.players)
+    parts = [game.values(plan.rows(start, min(start + size, plan.count))) for start in range(0, plan.count, size)]
+    return [np.concatenate([np.zeros((0, 1)), *parts])]

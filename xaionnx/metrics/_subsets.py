@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import combinations
 from math import comb
-from typing import ClassVar, Final
+from typing import ClassVar
 
 import numpy as np
 
 from xaionnx.evaluation.evidence import Evidence
 from xaionnx.evaluation.metric import SampleMeasure, undefined
 from xaionnx.evaluation.scores import Direction
-from xaionnx.perturb.game import Game
 from xaionnx.perturb.players import Players
 from xaionnx.typing import Array
-
-# Numbers of coalitions that are held at once.
-_NUMBERS: Final = 2**24
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,18 +32,12 @@ class BySums:
         return evidence.player_sums(n, players)
 
 
-def drops(game: Game, removed: Array) -> Array:
-    """Return the drops (M,) of the target when features are removed, as bool (M, P)."""
-    found, size = np.empty(len(removed)), max(1, _NUMBERS // game.players)
-    for start in range(0, len(removed), size):
-        found[start : start + size] = game.full[0] - game.values(~removed[start : start + size])[:, 0]
-    return found
-
-
+@lru_cache(maxsize=8)
 def subsets_of_size(players: int, size: int, count: int, seed: int) -> Array:
     """Return all subsets of ``size`` players, bool (M, players), or ``count`` random ones if there are more.
 
-    Random subset i depends on (seed, i) alone.
+    Random subset i depends on (seed, i) alone. Samples share them, so that the last ones are kept, and not to be
+    written to.
 
     Examples
     --------
@@ -57,11 +48,17 @@ def subsets_of_size(players: int, size: int, count: int, seed: int) -> Array:
         members = np.array(list(combinations(range(players), size)))
         everyone = np.zeros((len(members), players), dtype=bool)
         np.put_along_axis(everyone, members, True, axis=1)
-        return everyone
+        return read_only(everyone)
     chosen = np.zeros((count, players), dtype=bool)
     for i in range(count):
         chosen[i, np.random.default_rng([seed, i]).choice(players, size, replace=False)] = True
-    return chosen
+    return read_only(chosen)
+
+
+def read_only(array: Array) -> Array:
+    """Return the array, closed for writing."""
+    array.flags.writeable = False
+    return array
 
 
 def correlated(sums: Array, changes: Array, *, ranks: bool = False) -> SampleMeasure:
@@ -76,7 +73,9 @@ def correlated(sums: Array, changes: Array, *, ranks: bool = False) -> SampleMea
         from scipy.stats import rankdata
 
         sums, changes = rankdata(sums), rankdata(changes)
+    if len(sums) < 2:
+        return undefined("there is a single subset, so that there is no correlation: give smaller features")
     for array, what in ((sums, "the sums of the values"), (changes, "the drops of the target")):
-        if len(array) < 2 or np.ptp(array) <= 1e-12 * max(1.0, np.abs(array).max()):
+        if np.ptp(array) <= 1e-12 * max(1.0, np.abs(array).max()):
             return undefined(f"{what} are all equal, so that there is no correlation")
     return SampleMeasure(round(float(np.corrcoef(sums, changes)[0, 1]), 12))

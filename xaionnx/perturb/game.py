@@ -173,6 +173,25 @@ class Game:
         """Return the targets for each coalition, (M, R T); see :meth:`watch`."""
         return self.watch(codes)[0]
 
+    def values_of_each(self, codes: Sequence[Array]) -> list[Array]:
+        """Return the T targets of each of the R samples for codes of its own, R arrays (M, T) for codes (M, ...).
+
+        Raises
+        ------
+        OutputError
+            The model returns NaN or infinity.
+        """
+        if self._rows is None:
+            return [self.values(own) for own in codes]
+        found = []
+        try:
+            for place, values, spent in self._rows.evaluate_each(codes):
+                found.append(values[:, : self._explained])
+                self._spent.add(self._numbers[[place]], spent)
+        except NotFiniteError as error:
+            raise self._not_finite(error.code, error.sample) from None
+        return found
+
     def apart(self, count: int, feed: Feed) -> Array:
         """Return the T targets for inputs that no removal writes, such as a part of the sample; see `watch_apart`."""
         return self.watch_apart(count, feed)[0]

@@ -127,6 +127,34 @@ class ShortRows:
                 spent = which.shape[1] * which.shape[2]
                 yield Block(samples, part, mean_of_draws(values, which, self._weights), spent)
 
+    def evaluate_each(self, codes: Sequence[Array]) -> Iterator[tuple[int, Array, int]]:
+        """Yield each sample, its targets (M, T) and what they cost, for codes (M, ...) of its own.
+
+        Raises
+        ------
+        NotFiniteError
+            A target is NaN or infinite.
+        """
+        elements = self._words.x.shape[1] * self._removal.draws
+        start = 0
+        while start < len(codes):
+            rows, which, owners, count = [], list[Array](), list[Array](), 0
+            while start + len(which) < len(codes) and (not which or count * elements < _ELEMENTS):
+                sample = np.array([start + len(which)])
+                own, numbers = self._inputs(codes[sample[0]], sample)
+                rows.append(own)
+                which.append(numbers + sum(map(len, rows[:-1])))
+                owners.append(np.full(len(own), sample[0]))
+                count += len(codes[sample[0]])
+            spent = sum(numbers.size for numbers in which)
+            every = np.concatenate(rows)
+            values = self._run(every, np.concatenate(owners), spent)
+            self.repeats += spent - len(every)
+            for place, numbers in enumerate(which, start=start):
+                self._check_finite(values, numbers, 0, np.array([place]))
+                yield place, mean_of_draws(values, numbers, self._weights)[0], numbers.size
+            start += len(which)
+
     def _of_near_rows(self, rows: Array, which: Array, codes: Array, part: slice, samples: Array) -> Block:
         """The block of codes for which only the inputs with baselines near the sample are run."""
         weights = np.stack([self._neighbours[sample].weights(codes) for sample in samples.tolist()])

@@ -244,11 +244,14 @@ class GameExplainer(FromBackground, Explainer):
         return replace(found, parameters={**found.parameters, "baseline": self.replacing(samples[0])})
 
     @final
-    def game(self, resolved: ResolvedTargets, sample: Sample, evaluations: Evaluations) -> Game:
-        """The game of one sample with the resolved targets of its batch, without a budget."""
-        removals = Removals.of(self._bound_removal(resolved, sample))
-        _check_mixed(resolved.model, removals)
-        return self._game(resolved, np.array([sample.number]), removals, None, evaluations)
+    def games(self, resolved: ResolvedTargets, samples: Sequence[Sample], evaluations: Evaluations) -> Iterator[Game]:
+        """The games of N samples with the resolved targets, without a budget.
+
+        Short samples that follow each other and have the same players share a game.
+        """
+        for which, removals in self._groups(resolved, samples):
+            _check_mixed(resolved.model, removals)
+            yield self._game(resolved, which, removals, None, evaluations)
 
     def _game(
         self,

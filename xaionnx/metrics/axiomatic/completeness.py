@@ -10,9 +10,8 @@ import numpy as np
 
 from xaionnx.evaluation.metric import SampleMeasure
 from xaionnx.evaluation.scores import Direction
-from xaionnx.metrics._removal import ByRemoval
+from xaionnx.metrics._removal import ByRemoval, Coalitions
 from xaionnx.metrics._subsets import BySums
-from xaionnx.perturb.game import Game
 from xaionnx.typing import Array
 
 
@@ -42,5 +41,8 @@ class Completeness(BySums, ByRemoval):
     bounds: ClassVar[tuple[float, float]] = (0.0, math.inf)
     reference: ClassVar[str] = "Sundararajan et al. 2017, arXiv:1703.01365"
 
-    def score(self, game: Game, values: Array) -> SampleMeasure:
-        return SampleMeasure(float(np.abs(values.sum() - (game.full[0] - game.empty[0]))))
+    def plan(self, values: Array) -> Coalitions:
+        return Coalitions.without(np.ones((1, len(values)), dtype=bool))
+
+    def score(self, values: Array, targets: Array, full: float) -> SampleMeasure:
+        return SampleMeasure(float(np.abs(values.sum() - (full - targets[0]))))

@@ -10,11 +10,10 @@ import numpy as np
 
 from xaionnx.evaluation.metric import SampleMeasure
 from xaionnx.evaluation.scores import Direction
-from xaionnx.metrics._removal import ByRemoval, Cells
-from xaionnx.metrics._subsets import BySums, drops
+from xaionnx.metrics._removal import ByRemoval, Cells, Coalitions
+from xaionnx.metrics._subsets import BySums
 from xaionnx.parameters import real
 from xaionnx.perturb.features import Features
-from xaionnx.perturb.game import Game
 from xaionnx.typing import Array
 
 
@@ -47,7 +46,9 @@ class NonSensitivity(BySums, ByRemoval):
 
     tolerance: float = real(1e-6, "share of the largest value or change that counts as 0", low=0, high=1)
 
-    def score(self, game: Game, values: Array) -> SampleMeasure:
-        sizes, changes = np.abs(values), np.abs(drops(game, np.eye(game.players, dtype=bool)))
-        no_value, no_effect = (a <= self.tolerance * a.max() for a in (sizes, changes))
+    def plan(self, values: Array) -> Coalitions:
+        return Coalitions.without_one(len(values))
+
+    def score(self, values: Array, targets: Array, full: float) -> SampleMeasure:
+        no_value, no_effect = (a <= self.tolerance * a.max() for a in (np.abs(values), np.abs(full - targets)))
         return SampleMeasure(float((no_value ^ no_effect).sum()))

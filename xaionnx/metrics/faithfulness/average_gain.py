@@ -17,7 +17,7 @@ class AverageGain(ByMaskedInput):
 
         max(0, f(x * map) - f(x)) / (1 - f(x))
 
-    It is not defined for targets of 1 or more.
+    It is not defined for targets that are no probability, and where the input has the probability 1 already.
 
     References
     ----------
@@ -39,6 +39,9 @@ class AverageGain(ByMaskedInput):
     reference: ClassVar[str] = "Zhang et al. 2024, arXiv:2301.07002"
 
     def score(self, before: float, after: float) -> SampleMeasure:
-        if before >= 1:
-            return undefined(f"the target is {before:.4g} at the input, and a probability below 1 is needed")
-        return SampleMeasure(min(1.0, max(0.0, after - before) / (1 - before)))
+        for value, where in ((before, "at the input"), (after, "at the input times its map")):
+            if not 0 <= value <= 1:
+                return undefined(f"the target is {value:.4g} {where}, which is no probability")
+        if before == 1:
+            return undefined("the target is 1 at the input, so that there is nothing to gain")
+        return SampleMeasure(max(0.0, after - before) / (1 - before))

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from typing import ClassVar, final
 
 from xaionnx.evaluation.metric import SampleMeasure
-from xaionnx.metrics._removal import ByRemoval
-from xaionnx.metrics._subsets import BySums, correlated, drops, subsets_of_size
+from xaionnx.metrics._removal import ByRemoval, Coalitions
+from xaionnx.metrics._subsets import BySums, correlated, subsets_of_size
 from xaionnx.parameters import integer
-from xaionnx.perturb.game import Game
 from xaionnx.typing import Array
 
 
@@ -41,7 +40,12 @@ class FaithfulnessCorrelation(BySums, ByRemoval):
     )
     subsets: int = integer(100, "largest number of subsets; random ones if there are more", low=2)
 
-    def score(self, game: Game, values: Array) -> SampleMeasure:
-        size = min(game.players, max(1, game.players // 5) if self.size is None else self.size)
-        removed = subsets_of_size(game.players, size, self.subsets, self.seed)
-        return correlated(removed @ values, drops(game, removed))
+    def plan(self, values: Array) -> Coalitions:
+        return Coalitions.without(self._removed(len(values)))
+
+    def score(self, values: Array, targets: Array, full: float) -> SampleMeasure:
+        return correlated(self._removed(len(values)) @ values, full - targets)
+
+    def _removed(self, players: int) -> Array:
+        size = min(players, max(1, players // 5) if self.size is None else self.size)
+        return subsets_of_size(players, size, self.subsets, self.seed)

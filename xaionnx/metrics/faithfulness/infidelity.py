@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar, final
 
 import numpy as np
@@ -11,10 +12,9 @@ import numpy as np
 from xaionnx.errors import ParameterError
 from xaionnx.evaluation.metric import SampleMeasure
 from xaionnx.evaluation.scores import Direction
-from xaionnx.metrics._removal import ByRemoval
-from xaionnx.metrics._subsets import BySums, drops
+from xaionnx.metrics._removal import ByRemoval, Coalitions
+from xaionnx.metrics._subsets import BySums, read_only
 from xaionnx.parameters import choice, flag, integer
-from xaionnx.perturb.game import Game
 from xaionnx.typing import Array
 
 # The most players of which every subset can be evaluated.
@@ -59,21 +59,33 @@ class Infidelity(BySums, ByRemoval):
     draws: int = integer(200, "number of random subsets", low=1)
     scaled: bool = flag(True, "multiply the values by the factor that fits best")
 
-    def score(self, game: Game, values: Array) -> SampleMeasure:
-        removed = self._removed(game.players)
-        sums, changes = removed @ values, drops(game, removed)
-        square = float(np.square(sums).mean())
+    def plan(self, values: Array) -> Coalitions:
+        players = len(values)
+        return (
+            Coalitions.without_one(players) if self.subsets == "single" else Coalitions.without(self._removed(players))
+        )
+
+    def score(self, values: Array, targets: Array, full: float) -> SampleMeasure:
+        sums = values if self.subsets == "single" else self._removed(len(values)) @ values
+        changes, square = full - targets, float(np.square(sums).mean())
         scale = float((sums * changes).mean()) / square if self.scaled and square > 0 else 1.0
         return SampleMeasure(float(np.square(scale * sums - changes).mean()))
 
     def _removed(self, players: int) -> Array:
-        if self.subsets == "single":
-            return np.eye(players, dtype=bool)
-        if self.subsets == "all":
-            if players > _ALL:
-                raise ParameterError(
-                    f"The 'subsets' parameter of Infidelity can be 'all' for at most {_ALL} features, and there are "
-                    f"{players}. Use 'random', or fewer features, such as features='grid:3'."
-                )
-            return (np.arange(1, 2**players)[:, None] >> np.arange(players) & 1).astype(bool)
-        return np.stack([np.random.default_rng([self.seed, i]).random(players) < 1 / 2 for i in range(self.draws)])
+        if self.subsets == "random":
+            return random_subsets(players, self.draws, self.seed)
+        if players > _ALL:
+            raise ParameterError(
+                f"The 'subsets' parameter of Infidelity can be 'all' for at most {_ALL} features, and there are "
+                f"{players}. Use 'random', or fewer features, such as features='grid:3'."
+            )
+        return (np.arange(1, 2**players)[:, None] >> np.arange(players) & 1).astype(bool)
+
+
+@lru_cache(maxsize=2)
+def random_subsets(players: int, draws: int, seed: int) -> Array:
+    """Return subsets of players, bool (draws, players), each with probability one half, not to be written to.
+
+    Subset i depends on (seed, i) alone.
+    """
+    return read_only(np.stack([np.random.default_rng([seed, i]).random(players) < 1 / 2 for i in range(draws)]))

@@ -8,11 +8,10 @@ from typing import ClassVar, final
 import numpy as np
 
 from xaionnx.evaluation.metric import SampleMeasure
-from xaionnx.metrics._removal import ByRemoval, Cells
-from xaionnx.metrics._subsets import BySums, correlated, drops
+from xaionnx.metrics._removal import ByRemoval, Cells, Coalitions
+from xaionnx.metrics._subsets import BySums, correlated
 from xaionnx.perturb import features as partitions
 from xaionnx.perturb.features import Features
-from xaionnx.perturb.game import Game
 from xaionnx.typing import Array, FeaturesLike
 
 
@@ -44,6 +43,8 @@ class MonotonicityCorrelation(BySums, ByRemoval):
 
     features: FeaturesLike = partitions.parameter("the features", "7 x 7 cells of pictures, elements of other inputs,")
 
-    def score(self, game: Game, values: Array) -> SampleMeasure:
-        squares = np.square(drops(game, np.eye(game.players, dtype=bool)))
-        return correlated(np.abs(values), squares, ranks=True)
+    def plan(self, values: Array) -> Coalitions:
+        return Coalitions.without_one(len(values))
+
+    def score(self, values: Array, targets: Array, full: float) -> SampleMeasure:
+        return correlated(np.abs(values), np.square(full - targets), ranks=True)

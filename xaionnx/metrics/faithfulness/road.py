@@ -13,9 +13,10 @@ from xaionnx.errors import InputMismatchError
 from xaionnx.evaluation.evidence import Evidence
 from xaionnx.evaluation.metric import Measure, Metric, SampleMeasure, measured, undefined
 from xaionnx.evaluation.scores import Direction
-from xaionnx.metrics._curves import NO_ORDER
+from xaionnx.metrics._curves import NO_ORDER, most_relevant_first
 from xaionnx.metrics._removal import quantity_parameter
 from xaionnx.parameters import integer, random_seed, real
+from xaionnx.perturb.element_types import nearest_of_type
 from xaionnx.runtime import progress
 from xaionnx.targets.resolve import ResolvedTargets
 from xaionnx.typing import Array
@@ -29,6 +30,9 @@ _NEIGHBOURS: Final = tuple(
     if down or right
 )
 
+# Numbers of imputed inputs that are held at once.
+_NUMBERS: Final = 2**24
+
 
 @final
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +45,8 @@ class Road(Metric):
     its neighbours inside the picture, 1/6 for the four at its sides and 1/12 for those at its corners, which is one
     sparse system of linear equations for all removed pixels of a channel, and noise of the standard deviation ``noise``
     is added. So the form of the removed region tells little, as it does where pixels become black. Curves have the
-    target in both orders. Pixels with equal values are removed in their order.
+    target in both orders. Pixels with equal values are removed in their order. Where pixels are integers, imputed ones
+    are rounded, which leaves nothing of the default noise.
 
     References
     ----------
@@ -73,31 +78,53 @@ class Road(Metric):
     seed: int = random_seed("seed of the noise")
 
     def measure(self, evidence: Evidence) -> Measure:
-        resolved = evidence.targets(self.quantity)
-        return measured([self._score(evidence, resolved, n) for n in range(len(evidence.samples))])
+        resolved, count = evidence.targets(self.quantity), len(evidence.samples)
+        size = max(1, _NUMBERS // (2 * self.steps * evidence.samples[0].array.size))
+        each = list[SampleMeasure]()
+        for start in range(0, count, size):
+            each += self._scores(evidence, resolved, range(start, min(start + size, count)))
+        return measured(each)
 
-    def _score(self, evidence: Evidence, resolved: ResolvedTargets, n: int) -> SampleMeasure:
+    def _scores(self, evidence: Evidence, resolved: ResolvedTargets, rows: range) -> list[SampleMeasure]:
+        """The scores of samples that are run together."""
+        inputs = {n: self._inputs(evidence, n) for n in rows}
+        ordered = {n: array for n, array in inputs.items() if array is not None}
+        if not ordered:
+            return [undefined(NO_ORDER) for _ in rows]
+        found = self._targets(
+            evidence, resolved, np.repeat([*ordered], 2 * self.steps), np.concatenate([*ordered.values()])
+        )
+        halves = dict(zip(ordered, found.reshape(len(ordered), 2, self.steps), strict=True))
+        return [self._score(*halves[n]) if n in halves else undefined(NO_ORDER) for n in rows]
+
+    def _score(self, most: Array, least: Array) -> SampleMeasure:
+        """The score of the targets without the most and without the least relevant pixels, for each share."""
+        curves = {"share": self._shares, "most relevant removed": most, "least relevant removed": least}
+        return SampleMeasure(float((least - most).mean() / 2), "", curves)
+
+    @property
+    def _shares(self) -> Array:
+        return np.linspace(0.1, 0.9, self.steps)
+
+    def _inputs(self, evidence: Evidence, n: int) -> Array | None:
+        """A sample without the most and then without the least relevant pixels; None if its values give no order."""
         sample, values = evidence.samples[n], evidence.place_relevance(n)
-        positions = sample.placed("The metric 'road'")
-        if not positions.is_picture or sample.array.dtype.kind != "f":
+        positions = sample.positions()
+        if positions is None or not sample.is_picture:
             raise InputMismatchError(
-                f"The metric 'road' imputes pixels, and input '{sample.main}' is no picture of a float type. Use "
-                "'deletion' or 'insertion'."
+                f"The metric 'road' imputes pixels, and input '{sample.main}' is no picture. Use 'deletion' or "
+                "'insertion'."
             )
         if values.min() == values.max():
-            return undefined(NO_ORDER)
-        shares = np.linspace(0.1, 0.9, self.steps)
+            return None
         rank = np.empty(values.size, dtype=np.int64)
-        rank[np.argsort(-values.reshape(-1), kind="stable")] = np.arange(values.size)
-        counts = np.round(shares * values.size).astype(int)[:, None]
+        rank[most_relevant_first(values.reshape(-1))] = np.arange(values.size)
+        # Something has to be left to impute from.
+        counts = np.minimum(np.round(self._shares * values.size).astype(int), values.size - 1)[:, None]
         removed = np.concatenate([rank < counts, rank >= values.size - counts])
-        inputs = np.stack(
+        return np.stack(
             [self._imputed(sample, positions, row.reshape(values.shape), k) for k, row in enumerate(removed)]
         )
-        found = self._targets(evidence, resolved, n, inputs)
-        most, least = found[: len(shares)], found[len(shares) :]
-        curves = {"share": shares, "most relevant removed": most, "least relevant removed": least}
-        return SampleMeasure(float((least - most).mean() / 2), "", curves)
 
     def _imputed(self, sample: Sample, positions: Positions, removed: Array, number: int) -> Array:
         """The input with the removed pixels of all channels imputed."""
@@ -106,15 +133,15 @@ class Road(Metric):
         filled = impute(planes.reshape(-1, *removed.shape), removed).reshape(planes.shape)
         rng = np.random.default_rng([self.seed, number])
         filled += self.noise * rng.standard_normal(filled.shape) * removed
-        return np.moveaxis(filled, (-2, -1), axes).astype(sample.array.dtype)
+        return nearest_of_type(np.moveaxis(filled, (-2, -1), axes), sample.array.dtype)
 
     @staticmethod
-    def _targets(evidence: Evidence, resolved: ResolvedTargets, n: int, inputs: Array) -> Array:
-        name, rows = evidence.request.main, np.full(len(inputs), n)
+    def _targets(evidence: Evidence, resolved: ResolvedTargets, rows: Array, inputs: Array) -> Array:
+        """The targets (M,) of inputs that belong to the samples ``rows``."""
         feeds = {
             key: array if key in evidence.model.shared else array[rows] for key, array in evidence.request.feeds.items()
         }
-        feeds[name] = inputs
+        feeds[evidence.request.main] = inputs
         progress.expect(len(rows))
         outputs = resolved.model.run(feeds, resolved.selection.tensors)
         evidence.request.evaluations.add(rows)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar, final
 
 import numpy as np
 
-from xaionnx.evaluation.metric import SampleMeasure, undefined
-from xaionnx.metrics._removal import ByRemoval
-from xaionnx.metrics._subsets import BySums, correlated, drops, subsets_of_size
+from xaionnx.evaluation.metric import SampleMeasure
+from xaionnx.metrics._removal import ByRemoval, Coalitions
+from xaionnx.metrics._subsets import BySums, correlated, subsets_of_size
 from xaionnx.parameters import integer
-from xaionnx.perturb.game import Game
 from xaionnx.typing import Array
 
 
@@ -45,19 +45,25 @@ class SensitivityN(BySums, ByRemoval):
     n: int | None = integer(None, "size of the subsets; six sizes if not given", low=1, optional=True)
     subsets: int = integer(100, "largest number of subsets of each size", low=2)
 
-    def score(self, game: Game, values: Array) -> SampleMeasure:
-        sizes = _sizes(game.players) if self.n is None else [min(self.n, game.players)]
-        each = []
-        for size in sizes:
-            removed = subsets_of_size(game.players, size, self.subsets, self.seed)
-            each.append(correlated(removed @ values, drops(game, removed)))
+    def plan(self, values: Array) -> Coalitions:
+        return Coalitions.without(np.concatenate(self._removed(len(values))))
+
+    def score(self, values: Array, targets: Array, full: float) -> SampleMeasure:
+        removed = self._removed(len(values))
+        changes = np.split(full - targets, np.cumsum([len(some) for some in removed])[:-1])
+        each = [correlated(some @ values, own) for some, own in zip(removed, changes, strict=True)]
         found = np.array([one.value for one in each])
-        curves = {"size": np.array(sizes, dtype=float), "correlation": found}
+        curves = {"size": np.array(self._sizes(len(values)), dtype=float), "correlation": found}
         if not np.isfinite(found).any():
-            return SampleMeasure(undefined("").value, each[0].reason, curves)
+            return SampleMeasure(math.nan, each[0].reason, curves)
         return SampleMeasure(float(np.nanmean(found)), "", curves)
 
+    def _removed(self, players: int) -> list[Array]:
+        """The subsets of each size."""
+        return [subsets_of_size(players, size, self.subsets, self.seed) for size in self._sizes(players)]
 
-def _sizes(players: int) -> list[int]:
-    largest = max(1, players * 4 // 5)
-    return sorted({round(float(size)) for size in np.geomspace(1, largest, 6)})
+    def _sizes(self, players: int) -> list[int]:
+        if self.n is not None:
+            return [min(self.n, players)]
+        largest = max(1, players * 4 // 5)
+        return sorted({round(float(size)) for size in np.geomspace(1, largest, 6)})
