@@ -18,6 +18,9 @@ from xaionnx.typing import Array
 _ATTRIBUTES: Final = ("class_weights", "target_weights", "leaf_weights", "coefficients")
 # Ops whose float constants are bounds, sizes and exponents.
 _NOT_WEIGHED: Final = ("Clip", "Pad", "Pow", "Range", "Resize", "Upsample", "NonMaxSuppression", "Cast", "Where")
+# Ops that add a bias to the product of an op before them, as exporters write layers without a bias of their own.
+_BIASED: Final = ("Add", "Sub")
+_PRODUCTS: Final = ("MatMul", "MatMulInteger", "Conv", "ConvTranspose", "Gemm")
 _KINDS: Final = (
     onnx.TensorProto.FLOAT,
     onnx.TensorProto.FLOAT16,
@@ -31,33 +34,54 @@ _KINDS: Final = (
 @final
 @dataclass(frozen=True)
 class WeightedLayer:
-    """A node with weights.
+    """A node with weights, with the one that adds its bias, if that is apart.
 
     Attributes
     ----------
     output : str
-        Its first output.
+        The first output, with the bias.
     weights : tuple of str
         The constants of more than one number that it reads, and no node nearer to the outputs reads.
+    source : str
+        The tensor that the weights are applied to.
     attributes : bool
         Whether it has weights as attributes, as trees do.
     """
 
     output: str
     weights: tuple[str, ...]
+    source: str
     attributes: bool = False
 
 
 def weighted_layers(view: GraphView) -> list[WeightedLayer]:
     """Return the layers of a graph that have weights, from the outputs to the inputs."""
-    found, seen = [], set[str]()
+    found, seen, biases = [], set[str](), dict[str, tuple[str, tuple[str, ...]]]()
     for node in reversed(view.nodes):
-        names = [] if node.op_type in _NOT_WEIGHED else [n for n in node.input if _is_weight(view, n) and n not in seen]
+        names = tuple(dict.fromkeys(name for name in _weights(view, node) if name not in seen))
         stated = any(attribute.name in _ATTRIBUTES for attribute in node.attribute)
-        if names or stated:
-            found.append(WeightedLayer(node.output[0], tuple(dict.fromkeys(names)), stated))
-            seen.update(names)
+        if not names and not stated:
+            continue
+        seen.update(names)
+        source = next((name for name in node.input if name and name not in view.constants), "")
+        if node.op_type in _BIASED and _is_biased(view, source, seen):
+            biases[source] = (node.output[0], names)
+            continue
+        output, bias = biases.pop(node.output[0], (node.output[0], ()))
+        found.append(WeightedLayer(output, (*bias, *names), source, stated))
     return found
+
+
+def _weights(view: GraphView, node: onnx.NodeProto) -> list[str]:
+    return [] if node.op_type in _NOT_WEIGHED else [name for name in node.input if _is_weight(view, name)]
+
+
+def _is_biased(view: GraphView, name: str, seen: set[str]) -> bool:
+    """Whether a tensor is a product with weights of its own, to which a bias is added, and nothing else reads it."""
+    node = view.producers.get(name)
+    if node is None or node.op_type not in _PRODUCTS or len(view.consumers.get(name, ())) != 1:
+        return False
+    return any(weight not in seen for weight in _weights(view, node))
 
 
 def _is_weight(view: GraphView, name: str) -> bool:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
 
 import numpy as np
 
-from xaionnx.errors import InputMismatchError
 from xaionnx.evaluation.evidence import Evidence
 from xaionnx.evaluation.metric import Measure, Metric, SampleMeasure, measured, undefined
 from xaionnx.metrics._removal import quantity_parameter
+from xaionnx.perturb.element_types import check_mixable, nearest_of_type
 from xaionnx.runtime import progress
-from xaionnx.typing import Array
+from xaionnx.typing import Array, Feeds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,20 +29,12 @@ class ByMaskedInput(Metric):
 
     @final
     def measure(self, evidence: Evidence) -> Measure:
-        resolved = evidence.targets(self.quantity)
-        masked, feeds = {}, evidence.request.feeds
-        for name in evidence.attributions:
-            if feeds[name].dtype.kind != "f":
-                raise InputMismatchError(
-                    f"{type(self).__name__} multiplies the input by its map, and input '{name}' has type "
-                    f"{feeds[name].dtype}. Use a metric that removes features, such as deletion."
-                )
-            maps = np.stack([unit_map(evidence, n, name) for n in range(len(evidence.samples))])
-            masked[name] = (feeds[name] * maps).astype(feeds[name].dtype)
-        progress.expect(len(evidence.samples))
-        outputs = resolved.model.run({**feeds, **masked}, resolved.selection.tensors)
-        evidence.request.evaluations.add(np.arange(len(evidence.samples)))
-        progress.advance(len(evidence.samples))
+        resolved, samples = evidence.targets(self.quantity), range(len(evidence.samples))
+        masked = masked_feeds(evidence, [unit_maps(evidence, n) for n in samples], type(self).__name__)
+        progress.expect(len(samples))
+        outputs = resolved.model.run(masked, resolved.selection.tensors)
+        evidence.request.evaluations.add(np.arange(len(samples)))
+        progress.advance(len(samples))
         after = resolved.selection.select(outputs)[:, 0]
         each = []
         for before, one in zip(resolved.prediction[0], after, strict=True):
@@ -53,17 +46,47 @@ class ByMaskedInput(Metric):
         """The score of the target at the input and at the masked input."""
 
 
-def unit_map(evidence: Evidence, n: int, name: str) -> Array:
-    """Return the values of an input of sample ``n`` over its positions, from 0 to 1, broadcasting to the input.
+def unit_maps(evidence: Evidence, n: int) -> dict[str, Array]:
+    """Return the values of each explained input of sample ``n`` over its positions, from 0 to 1, broadcasting to it.
 
-    A map whose values are all equal is 0 everywhere, so that it shows nothing.
+    Inputs that are parts of one row share a range. A map whose values are all equal is 0 everywhere, so that it shows
+    nothing.
     """
-    sample, array = evidence.samples[n], evidence.relevance[name][n]
-    found = sample.positions(name)
-    others = () if found is None else tuple(axis for axis in range(array.ndim) if axis not in found.axes)
-    mean = np.asarray(array.mean(axis=others, keepdims=True))
-    low, high = mean.min(), mean.max()
-    return (mean - low) / (high - low) if high > low else np.zeros_like(mean)
+    if evidence.row_inputs:
+        unit = _unit(evidence.place_relevance(n))
+        shapes = {name: evidence.relevance[name][n].shape for name in evidence.row_inputs}
+        ends = np.cumsum([int(np.prod(shape)) for shape in shapes.values()])[:-1]
+        parts = zip(shapes.items(), np.split(unit, ends), strict=True)
+        return {name: part.reshape(shape) for (name, shape), part in parts}
+    maps = {}
+    for name, values in evidence.relevance.items():
+        found = evidence.samples[n].positions(name)
+        others = () if found is None else found.values
+        maps[name] = _unit(np.asarray(values[n].mean(axis=others, keepdims=True)))
+    return maps
+
+
+def _unit(values: Array) -> Array:
+    low, high = values.min(), values.max()
+    return np.asarray((values - low) / (high - low) if high > low else np.zeros_like(values))
+
+
+def masked_feeds(evidence: Evidence, maps: Sequence[Mapping[str, Array]], metric: str) -> Feeds:
+    """Return the inputs of all samples, of which the explained ones are multiplied by their maps.
+
+    Raises
+    ------
+    InputMismatchError
+        An explained input holds neither floats nor pixels or sound.
+    """
+    feeds, sample = evidence.request.feeds, evidence.samples[0]
+    masked = {}
+    for name in evidence.attributions:
+        what = f"{metric}, which multiplies the input by its map,"
+        check_mixable(sample, name, what, "Use a metric that removes features, such as deletion.")
+        values = feeds[name] * np.stack([one[name] for one in maps])
+        masked[name] = nearest_of_type(values, feeds[name].dtype)
+    return {**feeds, **masked}
 
 
 def positive(value: float) -> SampleMeasure | None:

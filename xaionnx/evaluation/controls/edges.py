@@ -8,14 +8,18 @@ from typing import ClassVar, final
 import numpy as np
 
 from xaionnx.attribution import Attribution
+from xaionnx.data.sample import Sample
 from xaionnx.evaluation.controls import Control
 from xaionnx.request import Request
+from xaionnx.typing import Array
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
 class Edges(Control):
     """The length of the slope of a picture, a series or a volume, by Sobel filters; of a row the size of each column.
+
+    Words and missing numbers have neither, and the value 0.
 
     Adebayo et al. show that maps of some methods resemble those of an edge detector, which explain no model.
     """
@@ -27,13 +31,20 @@ class Edges(Control):
         return "the input's own edges"
 
     def compute(self, request: Request) -> Attribution:
-        from scipy.ndimage import sobel
+        values = {}
+        for name in request.samples[0].data:
+            each = [_edges(sample, name) for sample in request.samples]
+            values[name] = np.stack(each)[None].astype(np.float32)
+        return Attribution(values)
 
-        name, each = request.main, []
-        for sample in request.samples:
-            x, found = sample.array.astype(np.float64), sample.positions()
-            if found is None:
-                each.append(np.abs(x))
-            else:
-                each.append(np.sqrt(sum(np.square(sobel(x, axis=axis)) for axis in found.axes)))
-        return Attribution({name: np.stack(each)[None].astype(np.float32)})
+
+def _edges(sample: Sample, name: str) -> Array:
+    from scipy.ndimage import sobel
+
+    x, found = sample.x[name], sample.positions(name)
+    if x.dtype.kind not in "fiub":
+        return np.zeros(x.shape)
+    numbers = np.nan_to_num(x.astype(np.float64), nan=0.0)
+    if found is None:
+        return np.abs(numbers)
+    return np.asarray(np.sqrt(sum(np.square(sobel(numbers, axis=axis)) for axis in found.axes)))

@@ -19,7 +19,7 @@ from xaionnx.targets.scores import flat
 @final
 @dataclass(frozen=True, kw_only=True)
 class OtherClass(Control):
-    """The map of the same method for the class with the highest score among the others.
+    """The map of the same method for the class with the highest score among the others, ``other_target`` in the record.
 
     Raises
     ------
@@ -43,7 +43,7 @@ class OtherClass(Control):
         asked = Request(request.model, Inputs(dict(request.feeds)), other)
         attribution = self.judged.compute(asked)
         request.evaluations.add_all(asked.evaluations)
-        return attribution
+        return replace(attribution, facts={**attribution.facts, "other_target": list(other.fixed[0].names)})
 
 
 def next_class(resolved: ResolvedTargets, use: str) -> FixedTerms:

@@ -25,11 +25,13 @@ class Random(Control):
 
     def compute(self, request: Request) -> Attribution:
         values = {}
-        for name in request.samples[0].data:
-            each = [self._drawn(sample.x[name]) for sample in request.samples]
+        for number, name in enumerate(request.samples[0].data):
+            each = [self._drawn(sample.x[name], number) for sample in request.samples]
             values[name] = np.stack(each)[None].astype(np.float32)
         return Attribution(values)
 
-    def _drawn(self, x: Array) -> Array:
+    def _drawn(self, x: Array, number: int) -> Array:
         content = repr(x.tolist()).encode() if x.dtype == object else np.ascontiguousarray(x).tobytes()
-        return np.random.default_rng([self.seed, zlib.crc32(content)]).standard_normal(x.shape)
+        # Two columns that hold the same number have values of their own.
+        seed = [self.seed, zlib.crc32(content), *([number] if number else [])]
+        return np.random.default_rng(seed).standard_normal(x.shape)

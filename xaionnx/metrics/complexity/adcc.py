@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, final
 
 import numpy as np
 
-from xaionnx.errors import InputMismatchError
 from xaionnx.evaluation.evidence import Evidence
 from xaionnx.evaluation.metric import Measure, Metric, SampleMeasure, measured, undefined
 from xaionnx.evaluation.scores import Direction
-from xaionnx.metrics._masked_input import unit_map
+from xaionnx.metrics._masked_input import masked_feeds, positive, unit_maps
 from xaionnx.metrics._removal import quantity_parameter
+from xaionnx.typing import Array
 
 
 @final
@@ -23,7 +24,8 @@ class Adcc(Metric):
         ADCC = 3 / (1 / coherency + 1 / (1 - complexity) + 1 / (1 - drop))
 
     With the map m of a sample, scaled from 0 to 1, the coherency is ``(1 + r) / 2`` for Pearson's correlation r of m
-    with the map of the input times m; the complexity is the mean of m; and the drop is ``average_drop``.
+    with the map of the input times m; the complexity is the mean of m; and the drop is ``average_drop``. It is not
+    defined where a map is constant, or the target not positive.
 
     References
     ----------
@@ -48,21 +50,31 @@ class Adcc(Metric):
     quantity: str = quantity_parameter("probability")
 
     def measure(self, evidence: Evidence) -> Measure:
-        name, feeds = evidence.request.main, evidence.request.feeds
-        if feeds[name].dtype.kind != "f":
-            raise InputMismatchError(f"Input '{name}' has type {feeds[name].dtype}, and is multiplied by its map.")
-        count = len(evidence.samples)
-        maps = np.stack([unit_map(evidence, n, name) for n in range(count)])
-        again = evidence.explain({**feeds, name: (feeds[name] * maps).astype(feeds[name].dtype)}, np.arange(count))
+        rows = range(len(evidence.samples))
+        maps = [unit_maps(evidence, n) for n in rows]
+        again = evidence.explain(masked_feeds(evidence, maps, "ADCC"), np.array(rows))
         before, after = (one.targets(self.quantity).prediction[0] for one in (evidence, again))
-        each = []
-        for n, own in enumerate(maps):
-            other = unit_map(again, n, name)
-            if np.ptp(own) == 0 or np.ptp(other) == 0 or before[n] <= 0:
-                each.append(undefined("a map is constant, or the target is not positive"))
-                continue
-            coherency = (1 + np.corrcoef(own.reshape(-1), other.reshape(-1))[0, 1]) / 2
-            drop = max(0.0, before[n] - after[n]) / before[n]
-            parts = np.clip([coherency, 1 - own.mean(), 1 - drop], 0, 1)
-            each.append(SampleMeasure(0.0 if parts.min() == 0 else float(3 / (1 / parts).sum())))
-        return measured(each)
+        return measured(
+            [
+                _score(_line(own), _line(unit_maps(again, n)), before[n], after[n])
+                for n, own in zip(rows, maps, strict=True)
+            ]
+        )
+
+
+def _line(maps: Mapping[str, Array]) -> Array:
+    return np.concatenate([one.reshape(-1) for one in maps.values()])
+
+
+def _score(own: Array, other: Array, before: float, after: float) -> SampleMeasure:
+    """The score of the map of a sample and that of the masked sample, both from 0 to 1, and of the target at both."""
+    if np.ptp(own) == 0:
+        return undefined("all values are equal")
+    if np.ptp(other) == 0:
+        return undefined("all values of the masked input are equal")
+    if (reason := positive(before)) is not None:
+        return reason
+    coherency = (1 + np.corrcoef(own, other)[0, 1]) / 2
+    drop = max(0.0, before - after) / before
+    parts = np.clip([coherency, 1 - own.mean(), 1 - drop], 0, 1)
+    return SampleMeasure(0.0 if parts.min() == 0 else float(3 / (1 / parts).sum()))
