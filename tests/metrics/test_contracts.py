@@ -174,7 +174,7 @@ def test_what_a_metric_of_randomisation_cannot_compare_is_said_in_its_own_words(
 def test_a_control_without_another_class_says_so():
     with pytest.raises(ParameterError, match=r"^The control 'other_class' .* single number"):
         xaionnx.evaluate(
-            planted.load(planted.linear([[1, 2]])), ROW, "saliency", "sparseness", controls=("other_class",)
+            planted.load(planted.linear([[1, 2]])), ROW, "saliency", "infidelity", controls=("other_class",)
         )
 
 

@@ -14,11 +14,11 @@ from xaionnx.counting import counted
 from xaionnx.data.block import Block, Refused
 from xaionnx.errors import DataError, ParameterError, TimeLimitError, XaionnxError
 from xaionnx.evaluation.evidence import Evidence
-from xaionnx.evaluation.joining import Chain, followed_by, joined, not_measured
+from xaionnx.evaluation.joining import Chain, followed_by, joined
 from xaionnx.evaluation.judging import NO_MASKS, evidence_of, with_known_controls
 from xaionnx.evaluation.metric import Metric
 from xaionnx.evaluation.samples import Blocks, by_name, check_in_parts, name_of, numbered
-from xaionnx.evaluation.scores import Scores
+from xaionnx.evaluation.scores import Scores, not_measured
 from xaionnx.evaluation.table import ScoreTable
 from xaionnx.evaluation.time_share import TimeShare
 from xaionnx.explainer import Explainer

@@ -11,7 +11,7 @@ from typing import Final, Generic, TypeVar, final
 import numpy as np
 
 from xaionnx.consistency import BY_SAMPLE
-from xaionnx.evaluation.scores import Scores
+from xaionnx.evaluation.scores import Scores, not_measured
 from xaionnx.evaluation.table import ScoreTable
 from xaionnx.short_repr import short_repr
 from xaionnx.typing import Array, Document
@@ -19,7 +19,7 @@ from xaionnx.typing import Array, Document
 PartT = TypeVar("PartT")
 
 _NO_TIME: Final = "there was no time"
-_BY_SAMPLE: Final = {*BY_SAMPLE, "target"}
+_BY_SAMPLE: Final = {*BY_SAMPLE, "target", "other_target"}
 
 
 @final
@@ -89,20 +89,6 @@ def joined(table: ScoreTable, found: ScoreTable) -> ScoreTable:
         inputs=(*table.inputs, *found.inputs),
         left_out=(*table.left_out, *found.left_out),
         stopped=found.stopped or table.stopped,
-    )
-
-
-def not_measured(like: Scores, count: int, why: str) -> Scores:
-    """Return the scores, of the kind of others, of samples that have none."""
-    return dataclasses.replace(
-        like,
-        values=np.full(count, np.nan),
-        reasons=dict.fromkeys(range(count), why),
-        curves={},
-        controls={name: not_measured(one, count, why) for name, one in like.controls.items()},
-        diagnostics={"evaluations": [0] * count, "seconds": 0.0},
-        provenance={"target": [""] * count},
-        maps={},
     )
 
 

@@ -13,13 +13,13 @@ from xaionnx import discovery
 from xaionnx.counting import counted
 from xaionnx.data.inputs import Inputs
 from xaionnx.errors import DataError, ParameterError
-from xaionnx.evaluation.controls import CONTROLS
+from xaionnx.evaluation.controls import CONTROLS, Control
 from xaionnx.evaluation.evidence import Evidence
 from xaionnx.evaluation.metric import Measure, Metric
-from xaionnx.evaluation.scores import Scores
+from xaionnx.evaluation.scores import Scores, not_measured
 from xaionnx.explainer import Explainer
 from xaionnx.explanation import Explanation
-from xaionnx.record import recorded_parameters
+from xaionnx.record import recorded_parameters, sample_sha256s
 from xaionnx.request import Request
 from xaionnx.runtime.model import Model
 from xaionnx.typing import Array, InputLike, TargetLike
@@ -33,11 +33,14 @@ def with_controls(judge: Metric, evidence: Evidence, controls: Sequence[str], se
     Raises
     ------
     ParameterError
-        The metric needs the true places, and there are none.
+        The metric needs the true places, and there are none, or a control says nothing of it or cannot be made.
     """
+    kinds = [_kind(name, judge) for name in controls]
     if "masks" in judge.needs and evidence.masks is None:
         raise ParameterError(f"{judge.name()}: {NO_MASKS}")
-    return dataclasses.replace(_scores(judge, evidence), controls=_controls(judge, evidence, controls, seed))
+    scores = _scores(judge, evidence)
+    found = {kind.name(): _control_scores(kind, judge, evidence, seed) for kind in kinds}
+    return dataclasses.replace(scores, controls=found)
 
 
 def with_known_controls(
@@ -45,23 +48,38 @@ def with_known_controls(
 ) -> Scores:
     """Return the scores of one of several metrics, no two of one name, beside those of controls.
 
-    Controls that are the same whatever method is judged are taken from ``known`` or added to it.
+    Controls that are the same whatever method is judged are taken from ``known`` or added to it. One that says nothing
+    of the metric, or that cannot be made, has no scores, with the reason: the scores of methods are not lost with it.
     """
-    scores, metric = _scores(judge, evidence), judge.name()
-    found = {name: known[metric, name] for name in names if (metric, name) in known}
-    found |= _controls(judge, evidence, [name for name in names if name not in found], seed)
-    known |= {(metric, name): found[name] for name in names if not CONTROLS.find(name).follows_method}
-    return dataclasses.replace(scores, controls={name: found[name] for name in names})
-
-
-def _controls(judge: Metric, evidence: Evidence, names: Sequence[str], seed: int) -> dict[str, Scores]:
-    """The scores of the controls with these names."""
-    found = {}
+    scores, metric, found = _scores(judge, evidence), judge.name(), dict[str, Scores]()
     for name in names:
-        control = CONTROLS.find(name)(judged=evidence.explainer, seed=seed)
-        explanation = control.explain(evidence.request).samples_first()
-        found[name] = _scores(judge, dataclasses.replace(evidence, explanation=explanation, explainer=control))
-    return found
+        if (metric, name) in known:
+            found[name] = known[metric, name]
+            continue
+        try:
+            found[name] = _control_scores(_kind(name, judge), judge, evidence, seed)
+        except ParameterError as error:
+            found[name] = dataclasses.replace(not_measured(scores, len(scores.values), str(error)), method=name)
+        if not CONTROLS.find(name).follows_method:
+            known[metric, name] = found[name]
+    return dataclasses.replace(scores, controls=found)
+
+
+def _kind(name: str, judge: Metric) -> type[Control]:
+    """The control of a name, if it says something of a metric."""
+    kind = CONTROLS.find(name)
+    if name not in judge.controls:
+        raise ParameterError(
+            f"The control '{name}' says nothing of the metric '{judge.name()}', which is the same for any target. "
+            f"Choose another control: {', '.join(judge.controls)}."
+        )
+    return kind
+
+
+def _control_scores(kind: type[Control], judge: Metric, evidence: Evidence, seed: int) -> Scores:
+    control = kind(judged=evidence.explainer, seed=seed)
+    explanation = control.explain(evidence.request).samples_first()
+    return _scores(judge, dataclasses.replace(evidence, explanation=explanation, explainer=control))
 
 
 def evidence_of(
@@ -108,6 +126,7 @@ def _check_same(request: Request, explanation: Explanation) -> None:
             raise DataError(
                 f"The values of sample {broken[0]} hold NaN or infinity, which have no order. Explain it again."
             )
+    _check_hashes(request, explanation)
     close = np.isclose(explanation.prediction, request.resolved.prediction[0], rtol=1e-3, atol=1e-5)
     if (explanation.target == request.resolved.names[0]).all() and close.all():
         return
@@ -117,6 +136,23 @@ def _check_same(request: Request, explanation: Explanation) -> None:
         f"of {request.resolved.names[0][n]} = {request.resolved.prediction[0][n]:.4g}. Give the same model, samples "
         "and target."
     )
+
+
+def _check_hashes(request: Request, explanation: Explanation) -> None:
+    """Check that a record is of the model and the samples of a request, as far as it says which it explains."""
+    known = explanation.provenance
+    if known.get("model_sha256", request.model.sha256) != request.model.sha256:
+        raise ParameterError(
+            f"The Explanation is of another model: its SHA-256 is not that of {request.model.name}. Give the model "
+            "that it explains, or explain this one."
+        )
+    own = sample_sha256s(request)
+    for n, (there, here) in enumerate(zip(known.get("input_sha256", own), own, strict=True)):
+        if there != here:
+            raise ParameterError(
+                f"The Explanation is of other inputs: the SHA-256 of sample {n} is another one. Give the samples that "
+                "it explains, in their order and type, or explain these."
+            )
 
 
 def _scores(judge: Metric, evidence: Evidence) -> Scores:

@@ -17,6 +17,9 @@ from xaionnx.registry import Registry
 from xaionnx.short_repr import short_repr, shortened_repr
 from xaionnx.typing import Array, Facts
 
+ANY_TARGET: Final = ("random", "edges")
+"""The controls of a metric that does not look at the target."""
+
 
 @final
 @dataclass(frozen=True, eq=False)
@@ -93,6 +96,9 @@ class Metric(ABC):
         true places.
     compares_samples : bool
         Whether the score of a sample depends on the other samples.
+    controls : tuple of str
+        The names of the controls that say something of its scores, all by default. The map of another class says
+        nothing of a metric that does not look at the target.
     """
 
     direction: ClassVar[Direction]
@@ -100,6 +106,7 @@ class Metric(ABC):
     reference: ClassVar[str]
     needs: ClassVar[tuple[str, ...]] = ()
     compares_samples: ClassVar[bool] = False
+    controls: ClassVar[tuple[str, ...]] = ("random", "edges", "other_class")
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()

@@ -169,6 +169,20 @@ class Blocks:
         return f", inputs from {done + 1:,} on" + ("" if count is None else f" of {count:,}")
 
 
+def check_listed(given: object, parameter: str) -> None:
+    """Check that names are in a list, and not a single one, whose letters are no names.
+
+    Raises
+    ------
+    ParameterError
+        They are not.
+    """
+    if isinstance(given, str):
+        raise ParameterError(
+            f"The '{parameter}' parameter must be a list of names. Got {given!r} instead; [{given!r}] is a list of one."
+        )
+
+
 def by_name(ones: Iterable[NamedT]) -> dict[str, NamedT]:
     """Return methods or metrics by their names, in order.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Final, Literal, final
 
@@ -150,3 +150,17 @@ def bootstrap_interval(values: Floats) -> tuple[float, float]:
         (values,), np.mean, n_resamples=_RESAMPLES, confidence_level=_LEVEL, rng=np.random.default_rng(0)
     ).confidence_interval
     return float(found.low), float(found.high)
+
+
+def not_measured(like: Scores, count: int, why: str) -> Scores:
+    """Return the scores, of the kind of others, of samples that have none."""
+    return replace(
+        like,
+        values=np.full(count, np.nan),
+        reasons=dict.fromkeys(range(count), why),
+        curves={},
+        controls={name: not_measured(one, count, why) for name, one in like.controls.items()},
+        diagnostics={"evaluations": [0] * count, "seconds": 0.0},
+        provenance={"target": [""] * count},
+        maps={},
+    )

@@ -14,7 +14,7 @@ from xaionnx.evaluation.block_scoring import OnTable, scores_in_parts, table_of
 from xaionnx.evaluation.controls import CONTROLS
 from xaionnx.evaluation.judging import evidence_of, with_controls
 from xaionnx.evaluation.metric import METRICS, Metric
-from xaionnx.evaluation.samples import Samples, check_in_parts
+from xaionnx.evaluation.samples import Samples, check_in_parts, check_listed
 from xaionnx.evaluation.scores import Scores
 from xaionnx.evaluation.table import ScoreTable
 from xaionnx.evaluation.time_share import TimeShare
@@ -63,7 +63,8 @@ def evaluate(  # noqa: PLR0913 - options of a public function, by keyword
         The true places, for metrics of localisation: broadcasts to the positions of the explained input. A data set has
         its own.
     controls : sequence of str
-        The controls: ``random`` values, the input's own ``edges``, the map of ``other_class``.
+        The controls: ``random`` values, the input's own ``edges``, the map of ``other_class``. Which of them say
+        something of a metric is in its attribute ``controls``.
     seed : int
         The seed of the controls.
     batch_size : int, optional
@@ -81,8 +82,9 @@ def evaluate(  # noqa: PLR0913 - options of a public function, by keyword
     UnknownNameError
         There is no such method, metric, control or parameter.
     ParameterError
-        A parameter is invalid, several targets are given, the record is of other samples or another target, or what
-        compares all samples is asked of a data set in parts.
+        A parameter is invalid, several targets are given, the record is of another model, other samples or another
+        target, a control says nothing of the metric or does not apply, or what compares all samples is asked of a data
+        set in parts.
     XaionnxError
         See :mod:`xaionnx.errors`.
 
@@ -96,6 +98,7 @@ def evaluate(  # noqa: PLR0913 - options of a public function, by keyword
     ([3.75], [[10.0, 6.0, 3.0, 1.0, 0.0]])
     """
     judge = METRICS.configured(metric, settings)
+    check_listed(controls, "controls")
     opened = model if isinstance(model, Model) else Model.load(model)
     with progress.bar():
         if not isinstance(x, Dataset):
@@ -133,8 +136,9 @@ def score_table(  # noqa: PLR0913 - options of a public function, by keyword
 ) -> ScoreTable:
     """Score several methods by several metrics, for the same samples and the same target.
 
-    A method or metric that does not apply to the model or the inputs is left out, and the table says why. Samples that
-    a method cannot explain have no score of it, and those that cannot be read or run are listed.
+    A method or metric that does not apply to the model or the inputs is left out, and the table says why. A control
+    that does not has NaN. Samples that a method cannot explain have no score of it, and those that cannot be read or
+    run are listed.
 
     Parameters
     ----------
@@ -173,6 +177,8 @@ def score_table(  # noqa: PLR0913 - options of a public function, by keyword
       saliency          infidelity 2.76-, sparseness 0.25-
       input_x_gradient  infidelity ...*, sparseness 0.376*
     """
+    for given, parameter in ((methods, "methods"), (metrics, "metrics"), (controls, "controls")):
+        check_listed(given, parameter)
     opened = model if isinstance(model, Model) else Model.load(model)
     judges = [METRICS.configured(metric, {}) for metric in metrics]
     explainers = [discovery.configured(method, {}) for method in methods]

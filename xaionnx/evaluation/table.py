@@ -183,6 +183,7 @@ class ScoreTable:
                         "direction": one.direction,
                         **{key: None if math.isnan(value) else value for key, value in numbers.items()},
                         "best": standing.best,
+                        "controls": {name: _of_control(one, name) for name in one.controls},
                         "samples": one.count,
                         "values": [None if math.isnan(value) else value for value in one.values.tolist()],
                         "reasons": {str(n): reason for n, reason in one.reasons.items()},
@@ -207,6 +208,14 @@ class ScoreTable:
             cells = [f"{metric} {_cell(each[name])}" for metric, each in standings.items() if name in each]
             lines.append(f"  {name:{wide}}  {', '.join(cells)}")
         return "\n".join(lines)
+
+
+def _of_control(scores: Scores, name: str) -> Document:
+    """The mean of a control, and how much better the scores are, as JSON values."""
+    gain, low, high = scores.gain(name)
+    numbers = {"mean": scores.controls[name].mean, "gain": gain, "low": low, "high": high}
+    reasons = [*dict.fromkeys(scores.controls[name].reasons.values())]
+    return {**{key: None if math.isnan(value) else value for key, value in numbers.items()}, "reasons": reasons}
 
 
 def _cell(standing: Standing) -> str:

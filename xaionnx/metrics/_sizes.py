@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import final
+from typing import ClassVar, final
 
 import numpy as np
 
 from xaionnx.evaluation.evidence import Evidence
-from xaionnx.evaluation.metric import Measure, Metric, SampleMeasure, measured, undefined
+from xaionnx.evaluation.metric import ANY_TARGET, Measure, Metric, SampleMeasure, measured, undefined
 from xaionnx.typing import Array
 
 
 @dataclass(frozen=True, kw_only=True)
 class BySizes(Metric):
     """A metric of the sizes of the values of one sample: of its positions, summed over channels, or its columns."""
+
+    controls: ClassVar[tuple[str, ...]] = ANY_TARGET
 
     @final
     def measure(self, evidence: Evidence) -> Measure:

@@ -2,6 +2,7 @@
 
 from xaionnx.record.building import record
 from xaionnx.record.inputs import without_row
+from xaionnx.record.hashes import sample_sha256s
 from xaionnx.record.values import recorded_parameters, recorded_value, recorded_versions
 
-__all__ = ["record", "recorded_parameters", "recorded_value", "recorded_versions", "without_row"]
+__all__ = ["record", "recorded_parameters", "recorded_value", "recorded_versions", "sample_sha256s", "without_row"]

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import ClassVar, final
 
 import numpy as np
+import onnx
 
 from xaionnx.errors import InputMismatchError
 from xaionnx.evaluation.evidence import Evidence
-from xaionnx.evaluation.metric import Measure, Metric, SampleMeasure, measured, undefined
+from xaionnx.evaluation.metric import ANY_TARGET, Measure, Metric, SampleMeasure, measured, undefined
 from xaionnx.evaluation.scores import Direction
 from xaionnx.gradients.value_ranges import value_ranges
 from xaionnx.graph.shift import with_shifted_input
@@ -49,29 +52,35 @@ class InputInvariance(Metric):
     bounds: ClassVar[tuple[float, float]] = (0.0, math.inf)
     reference: ClassVar[str] = "Kindermans et al. 2017, arXiv:1711.00867"
     needs: ClassVar[tuple[str, ...]] = ("method",)
+    controls: ClassVar[tuple[str, ...]] = ANY_TARGET
 
     shift: float = real(1.0, "size of the shift, as a share of the input's range")
 
     def measure(self, evidence: Evidence) -> Measure:
-        name, feeds = evidence.request.main, evidence.request.feeds
-        if feeds[name].dtype.kind != "f":
-            raise InputMismatchError(f"Input '{name}' has type {feeds[name].dtype}, which cannot be shifted.")
+        feeds, names = evidence.request.feeds, evidence.row_inputs or (evidence.request.main,)
+        for name in names:
+            if feeds[name].dtype.kind != "f":
+                raise InputMismatchError(f"Input '{name}' has type {feeds[name].dtype}, which cannot be shifted.")
         # Pictures of a file share a range, and rows have one each: a sample's shift does not depend on the others.
-        ranges = np.array([np.max(value_ranges(sample, name)) for sample in evidence.samples])
+        ranges = np.array([max(np.max(value_ranges(one, name)) for name in names) for one in evidence.samples])
         each = [undefined("all values are 0")] * len(ranges)
         for size in np.unique(ranges):
             rows = np.flatnonzero(ranges == size)
-            for n, after in zip(rows, self._shifted(evidence, rows, float(size)), strict=True):
+            for n, after in zip(rows, self._shifted(evidence, names, rows, float(size)), strict=True):
                 before = evidence.flat[n]
                 if length := norm(before):
                     each[n] = SampleMeasure(float(norm(after - before) / length))
         return measured(each)
 
-    def _shifted(self, evidence: Evidence, rows: Array, size: float) -> Array:
-        """The values (M, F) of some samples that are shifted together with the model."""
-        name, feeds = evidence.request.main, evidence.request.feeds
-        step = np.asarray(self.shift * size, dtype=feeds[name].dtype)
-        model = evidence.model.rewritten(lambda graph: with_shifted_input(graph, name, step))
+    def _shifted(self, evidence: Evidence, names: Sequence[str], rows: Array, size: float) -> Array:
+        """The values (M, F) of some samples of which these inputs are shifted together with the model."""
+        feeds = evidence.request.feeds
+        steps = {name: np.asarray(self.shift * size, dtype=feeds[name].dtype) for name in names}
+
+        def shifted(graph: onnx.ModelProto) -> onnx.ModelProto:
+            return reduce(lambda made, name: with_shifted_input(made, name, steps[name]), names, graph)
+
+        model = evidence.model.rewritten(shifted)
         some = {key: array if key in model.shared else array[rows] for key, array in feeds.items()}
-        some[name] = some[name] + step
+        some |= {name: some[name] + step for name, step in steps.items()}
         return evidence.explain(some, rows, model).flat

@@ -10,7 +10,7 @@ from typing import ClassVar, final
 import numpy as np
 
 from xaionnx.evaluation.evidence import Evidence
-from xaionnx.evaluation.metric import Measure, Metric, SampleMeasure, measured, undefined
+from xaionnx.evaluation.metric import ANY_TARGET, Measure, Metric, SampleMeasure, measured, undefined
 from xaionnx.evaluation.scores import Direction
 from xaionnx.metrics._randomised import randomised
 from xaionnx.parameters import integer, random_seed
@@ -45,6 +45,7 @@ class EfficientParameterRandomisation(Metric):
     bounds: ClassVar[tuple[float, float]] = (-1.0, math.inf)
     reference: ClassVar[str] = "Hedström et al. 2024, arXiv:2401.06465"
     needs: ClassVar[tuple[str, ...]] = ("method",)
+    controls: ClassVar[tuple[str, ...]] = ANY_TARGET
 
     bins: int = integer(100, "number of bins of the histogram", low=2)
     weights_seed: int = random_seed("seed of the random weights")

@@ -9,7 +9,7 @@ import numpy as np
 
 from xaionnx.errors import ParameterError
 from xaionnx.evaluation.evidence import Evidence
-from xaionnx.evaluation.metric import Measure, Metric, measured
+from xaionnx.evaluation.metric import ANY_TARGET, Measure, Metric, measured
 from xaionnx.evaluation.scores import Direction
 from xaionnx.metrics import _similarity
 from xaionnx.parameters import free
@@ -44,6 +44,7 @@ class LabelRandomisation(Metric):
     bounds: ClassVar[tuple[float, float]] = (-1.0, 1.0)
     reference: ClassVar[str] = "Adebayo et al. 2018, arXiv:1810.03292"
     needs: ClassVar[tuple[str, ...]] = ("method",)
+    controls: ClassVar[tuple[str, ...]] = ANY_TARGET
 
     control_model: ModelLike | None = free(None, "a Model or its file", "the model that was trained on random labels")
     similarity: str = _similarity.parameter()

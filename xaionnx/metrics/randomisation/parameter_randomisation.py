@@ -9,7 +9,7 @@ from typing import ClassVar, final
 import numpy as np
 
 from xaionnx.evaluation.evidence import Evidence
-from xaionnx.evaluation.metric import Measure, Metric, SampleMeasure, measured, undefined
+from xaionnx.evaluation.metric import ANY_TARGET, Measure, Metric, SampleMeasure, measured, undefined
 from xaionnx.evaluation.scores import Direction
 from xaionnx.metrics import _similarity
 from xaionnx.metrics._randomised import ORDERS, randomised_models
@@ -47,6 +47,7 @@ class ParameterRandomisation(Metric):
     bounds: ClassVar[tuple[float, float]] = (-1.0, 1.0)
     reference: ClassVar[str] = "Adebayo et al. 2018, arXiv:1810.03292"
     needs: ClassVar[tuple[str, ...]] = ("method",)
+    controls: ClassVar[tuple[str, ...]] = ANY_TARGET
 
     order: str = choice("top_down", ORDERS, "which layers are randomised: from the outputs, from the inputs, or each")
     steps: int | None = integer(10, "number of layers at which maps are compared", low=1, optional=True)

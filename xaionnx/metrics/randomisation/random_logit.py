@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, final
 
 import numpy as np
 
 from xaionnx.evaluation.controls.other_class import next_class
 from xaionnx.evaluation.evidence import Evidence
-from xaionnx.evaluation.metric import Measure, Metric, measured
+from xaionnx.evaluation.metric import ANY_TARGET, Measure, Metric, measured
 from xaionnx.evaluation.scores import Direction
 from xaionnx.metrics import _similarity
 
@@ -20,7 +20,7 @@ class RandomLogit(Metric):
     """The similarity of the explanation to that of the class with the highest score among the others.
 
     The paper draws the other class at random; the highest is the hardest to tell apart, and needs no seed. Its name for
-    each sample is in the record.
+    each sample is in the record, ``provenance["other_target"]``.
 
     References
     ----------
@@ -40,6 +40,7 @@ class RandomLogit(Metric):
     bounds: ClassVar[tuple[float, float]] = (-1.0, 1.0)
     reference: ClassVar[str] = "Sixt et al. 2020, arXiv:1912.09818"
     needs: ClassVar[tuple[str, ...]] = ("method",)
+    controls: ClassVar[tuple[str, ...]] = ANY_TARGET
 
     similarity: str = _similarity.parameter()
     sign: str = _similarity.sign_parameter()
@@ -48,4 +49,5 @@ class RandomLogit(Metric):
         target = next_class(evidence.resolved, "The metric 'random_logit' compares the maps of two classes")
         rows = np.arange(len(evidence.samples))
         other = evidence.explain(evidence.request.feeds, rows, target=target)
-        return measured(_similarity.similarities(evidence, other, self.similarity, self.sign))
+        measure = measured(_similarity.similarities(evidence, other, self.similarity, self.sign))
+        return replace(measure, facts={"other_target": list(target.fixed[0].names)})

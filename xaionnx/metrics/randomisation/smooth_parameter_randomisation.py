@@ -9,7 +9,7 @@ import numpy as np
 
 from xaionnx.errors import ParameterError
 from xaionnx.evaluation.evidence import Evidence
-from xaionnx.evaluation.metric import Measure, Metric
+from xaionnx.evaluation.metric import ANY_TARGET, Measure, Metric
 from xaionnx.evaluation.scores import Direction
 from xaionnx.explainers.smooth_grad import SmoothGrad
 from xaionnx.metrics import _similarity
@@ -45,6 +45,7 @@ class SmoothParameterRandomisation(Metric):
     bounds: ClassVar[tuple[float, float]] = (-1.0, 1.0)
     reference: ClassVar[str] = "Hedström et al. 2024, arXiv:2401.06465"
     needs: ClassVar[tuple[str, ...]] = ("method",)
+    controls: ClassVar[tuple[str, ...]] = ANY_TARGET
 
     order: str = choice("top_down", ORDERS, "which layers are randomised: from the outputs, from the inputs, or each")
     steps: int | None = integer(10, "number of layers at which maps are compared", low=1, optional=True)

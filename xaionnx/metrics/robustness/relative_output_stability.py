@@ -6,9 +6,11 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar, final
 
+from xaionnx.evaluation.evidence import Evidence
 from xaionnx.evaluation.metric import SampleMeasure
 from xaionnx.evaluation.scores import Direction
 from xaionnx.metrics._neighbours import ByNeighbours, Point, highest_ratio
+from xaionnx.targets.scores import logits_of
 
 
 @final
@@ -18,8 +20,8 @@ class RelativeOutputStability(ByNeighbours):
 
         max over x' of  | (phi - phi') / phi |  /  max(| f(x) - f(x') |, 1e-3)
 
-    The output is the whole tensor that the target is read from, such as all logits; its change is not relative, as in
-    the paper.
+    The output is the whole tensor that the target is read from, or its logits if it is made of them by a softmax or
+    sigmoid at the end of the graph, as in the paper, which does not take the relative change.
 
     References
     ----------
@@ -40,5 +42,8 @@ class RelativeOutputStability(ByNeighbours):
     bounds: ClassVar[tuple[float, float]] = (0.0, math.inf)
     reference: ClassVar[str] = "Agarwal et al. 2022, arXiv:2203.06877"
 
+    def compared_tensor(self, evidence: Evidence) -> str | None:
+        return logits_of(evidence.model, evidence.resolved.terms[0].tensor)
+
     def score(self, here: Point, near: Point) -> SampleMeasure:
-        return highest_ratio(here, near, near.outputs - here.outputs)
+        return highest_ratio(here, near, near.tensor - here.tensor)

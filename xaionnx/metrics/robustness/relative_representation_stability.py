@@ -6,8 +6,6 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar, final
 
-import numpy as np
-
 from xaionnx import parameters
 from xaionnx.errors import UnsupportedModelError
 from xaionnx.evaluation.evidence import Evidence
@@ -16,7 +14,6 @@ from xaionnx.evaluation.scores import Direction
 from xaionnx.graph.random_weights import weighted_layers
 from xaionnx.metrics._neighbours import ByNeighbours, Point, highest_ratio, relative
 from xaionnx.runtime.model import Model
-from xaionnx.typing import Array
 
 
 @final
@@ -50,14 +47,11 @@ class RelativeRepresentationStability(ByNeighbours):
 
     layer: str | None = parameters.name("tensor to compare; the input of the last layer with weights if not given")
 
-    def representation(self, evidence: Evidence) -> Array:
-        model = evidence.model
-        layer = last_representation(model) if self.layer is None else self.layer
-        found = model.with_outputs([layer]).run(evidence.request.feeds, [layer])[layer]
-        return np.asarray(found.reshape(len(evidence.samples), -1), dtype=np.float64)
+    def compared_tensor(self, evidence: Evidence) -> str | None:
+        return last_representation(evidence.model) if self.layer is None else self.layer
 
     def score(self, here: Point, near: Point) -> SampleMeasure:
-        return highest_ratio(here, near, relative(near.representation, here.representation))
+        return highest_ratio(here, near, relative(near.tensor, here.tensor))
 
 
 def last_representation(model: Model) -> str:
@@ -68,7 +62,7 @@ def last_representation(model: Model) -> str:
     UnsupportedModelError
         No layer has weights.
     """
-    for layer in weighted_layers(model.view):
-        node = model.view.producers[layer.output]
-        return str(next(name for name in node.input if name not in model.view.constants))
-    raise UnsupportedModelError(f"No layer of {model.name} has weights. Name the layer to compare.")
+    layers = weighted_layers(model.view)
+    if not layers:
+        raise UnsupportedModelError(f"No layer of {model.name} has weights. Name the layer to compare.")
+    return layers[0].source
