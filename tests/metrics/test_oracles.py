@@ -28,6 +28,7 @@ SETTINGS = {
     "effective_complexity": {"tolerance": 0.05},
     "efficient_parameter_randomisation": {"bins": 7},
     "faithfulness_correlation": {"size": 2, "features": GROUPS},
+    "gaussian_infidelity": {"noise": 0.2, "draws": 12},
     "infidelity": {"subsets": "all", "features": GROUPS},
     "insertion": {"quantity": "probability"},
     "irof": {"quantity": "probability", "features": GROUPS},
@@ -45,7 +46,14 @@ SETTINGS = {
 LOOSE = {"relative_input_stability", "relative_output_stability", "relative_representation_stability"}
 # Metrics that may not tell contributions from their opposite: by sizes, after the best factor, or where the probability
 # of a masked input never rises.
-TIES = {"monotonicity_correlation", "monotonicity", "infidelity", "average_increase", "average_gain"}
+TIES = {
+    "monotonicity_correlation",
+    "monotonicity",
+    "infidelity",
+    "gaussian_infidelity",
+    "average_increase",
+    "average_gain",
+}
 BY_REMOVAL = {name for name in metrics() if "baseline" in METRICS.find(name).__dataclass_fields__}
 # Metrics of values that are given; the values of others are those of the method.
 OF_VALUES = [name for name in metrics() if "method" not in METRICS.find(name).needs and name != "similarity"]

@@ -7,10 +7,12 @@ import pytest
 
 import xaionnx
 from models import planted
+from xaionnx.errors import DataError, InputMismatchError, ParameterError
 from xaionnx.evaluation.metric import METRICS
 from xaionnx.explainers.saliency import Saliency
 from xaionnx.metrics._similarity import similarity
 from xaionnx.metrics.faithfulness.road import impute
+from xaionnx.metrics.randomisation.efficient_parameter_randomisation import histogram_entropy
 
 W = np.float32([4, 3, 2, 1])
 REVERSED = W[::-1]
@@ -227,6 +229,81 @@ def test_infidelity_of_one_perturbation_is_the_square_of_the_completeness_gap():
         model, x, record, "infidelity", 0, controls=(), features=np.array([0, 0]), subsets="single", scaled=False
     )
     assert whole.values == pytest.approx([gap**2])
+
+
+@pytest.mark.parametrize("phi", [2 * W, SWAPPED, W])
+def test_gaussian_infidelity_of_the_linear_model(linear, phi):
+    """Its expectation is s^2 |phi - w|^2, and a square of a normal number has the relative variance 2."""
+    draws, noise = 3000, 0.3
+    values = np.float32([[1, 1, 1, 1]]) * phi
+    found = xaionnx.evaluate(
+        linear, ONES, values, "gaussian_infidelity", noise=noise, draws=draws, scaled=False, controls=()
+    )
+    expected = noise**2 * np.square(phi - W).sum()
+    assert found.values == pytest.approx([expected], rel=4 * np.sqrt(2 / draws), abs=1e-6)
+
+
+def test_gaussian_infidelity_of_integrated_gradients_is_that_of_their_error():
+    """At (3, 1) the target of C has the slopes (1, -1), and integrated gradients are (1.5, -0.5)."""
+    model, x = planted.load(planted.net_c()), np.float32([[3, 1]])
+    small = {"noise": 0.01, "draws": 3000, "scaled": False, "controls": ()}
+    slopes, whole = (
+        xaionnx.evaluate(model, x, method, "gaussian_infidelity", 0, **small).values[0]
+        for method in (Saliency(absolute=False), "integrated_gradients")
+    )
+    assert slopes == pytest.approx(0, abs=1e-9)
+    # The deviations are a hundredth of 3 and 1.
+    assert whole == pytest.approx(0.01**2 * (9 + 1) * 0.25, rel=4 * np.sqrt(2 / 3000))
+    assert whole < 1e-3
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64, np.int64])
+def test_values_of_another_package_are_scored_as_they_are(linear, kind):
+    given = xaionnx.evaluate(linear, ONES, SWAPPED[None].astype(kind), "faithfulness_estimate")
+    assert given.values == pytest.approx([0.8])
+    assert given.method == "given values"
+    assert given.control.count == 1
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (W, r"must be numbers in its shape, \(1, 4\). Got float32 in the shape \(4,\)"),
+        (np.array([list("abcd")]), "must be numbers in its shape"),
+        ({"z": W[None]}, "has no input named 'z', whose values are given. Its inputs are x"),
+    ],
+)
+def test_values_that_do_not_fit_the_input_are_refused(linear, values, said):
+    with pytest.raises(InputMismatchError, match=said):
+        xaionnx.evaluate(linear, ONES, values, "deletion")
+
+
+def test_given_values_need_a_method_where_inputs_are_explained_again(linear):
+    with pytest.raises(ParameterError, match="of given values there is only a record"):
+        xaionnx.evaluate(linear, ONES, W[None], "max_sensitivity")
+    with pytest.raises(DataError, match="values of sample 0 hold NaN"):
+        xaionnx.evaluate(linear, ONES, np.float32([[1, np.nan, 2, 3]]), "deletion")
+
+
+@pytest.mark.parametrize("parameter", ["method", "metric"])
+def test_several_methods_and_metrics_are_for_a_table(linear, parameter):
+    given = {"method": "saliency", "metric": "deletion"} | {parameter: ["saliency", "occlusion"]}
+    with pytest.raises(
+        ParameterError, match=f"'{parameter}' parameter of evaluate must be a single {parameter}.*table"
+    ):
+        xaionnx.evaluate(linear, ONES, **given)
+
+
+def test_masks_of_numbers_are_refused_with_a_way_out(linear):
+    with pytest.raises(DataError, match=r"Got uint8 of the shape .*; masks > 0 is bool"):
+        xaionnx.evaluate(linear, ONES, W[None], "pointing_game", masks=np.uint8([[255, 0, 0, 0]]))
+
+
+def test_rise_of_the_entropy_of_a_histogram():
+    """Of 0, 0, 0, 1 and of 0, 1, 2, 3 in four bins."""
+    before, after = (histogram_entropy(np.array(values), 4) for values in ([0, 0, 0, 1], [0, 1, 2, 3]))
+    assert before == pytest.approx(0.562335, abs=1e-6)
+    assert (after - before) / before == pytest.approx(1.46525, abs=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -220,6 +220,18 @@ def infidelity(case: Case, n: int) -> float:
     return sum((scale * s - d) ** 2 for s, d in found) / len(found)
 
 
+def gaussian_infidelity(case: Case, n: int) -> float:
+    x, k, found = case.x[n], case.classes[n], []
+    ranges = np.maximum(np.abs(x), 1) if x.ndim == 1 else x.max() - x.min()
+    for draw in range(case.settings["draws"]):
+        step = case.settings["noise"] * ranges * np.random.default_rng([0, draw, 0]).standard_normal(x.shape)
+        noisy = (x - step).astype(np.float32).astype(float)
+        change = case.net.outputs(x)[k] - case.net.outputs(noisy)[k]
+        found.append((((x - noisy) * case.values[n]).sum(), change))
+    scale = sum(s * d for s, d in found) / sum(s * s for s, _ in found)
+    return sum((scale * s - d) ** 2 for s, d in found) / len(found)
+
+
 def sufficiency(case: Case, n: int) -> float:
     same = []
     for m, other in enumerate(case.values):
@@ -477,6 +489,7 @@ ORACLES: dict[str, Callable[[Case, int], float]] = {
     "faithfulness_correlation": faithfulness_correlation,
     "faithfulness_estimate": faithfulness_estimate,
     "focus": positive_share,
+    "gaussian_infidelity": gaussian_infidelity,
     "infidelity": infidelity,
     "input_invariance": input_invariance,
     "insertion": insertion,

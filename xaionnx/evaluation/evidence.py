@@ -16,6 +16,7 @@ from xaionnx.explainer import Explainer
 from xaionnx.explanation import Explanation
 from xaionnx.perturb.players import Players
 from xaionnx.request import Request
+from xaionnx.runtime import progress
 from xaionnx.runtime.model import Model
 from xaionnx.short_repr import short_repr
 from xaionnx.targets.resolve import FixedTerms, ResolvedTargets
@@ -196,6 +197,25 @@ class Evidence:
         explanation = self.explainer.explain(request).samples_first()
         np.add.at(self.request.evaluations.rows, rows, request.evaluations.rows)
         return Evidence(request, explanation, self.explainer)
+
+    def targets_of(self, changed: Feeds, rows: Array, quantity: str) -> Array:
+        """The target (M,) of inputs that belong to the samples ``rows``, of which some are changed.
+
+        Parameters
+        ----------
+        changed : dict of arrays (M, ...) by input name
+            The other inputs are those of the samples.
+        rows : array of int (M,)
+        quantity : str
+            As for :meth:`targets`.
+        """
+        resolved, shared = self.targets(quantity), self.model.shared
+        own = {name: array if name in shared else array[rows] for name, array in self.request.feeds.items()}
+        progress.expect(len(rows))
+        outputs = resolved.model.run({**own, **changed}, resolved.selection.tensors)
+        self.request.evaluations.add(rows)
+        progress.advance(len(rows))
+        return np.asarray(resolved.selection.select(outputs, rows)[:, 0])
 
     @property
     def flat(self) -> Array:

@@ -15,6 +15,7 @@ from xaionnx.data.inputs import Inputs
 from xaionnx.errors import DataError, ParameterError
 from xaionnx.evaluation.controls import CONTROLS, Control
 from xaionnx.evaluation.evidence import Evidence
+from xaionnx.evaluation.given_values import explanation_of
 from xaionnx.evaluation.metric import Measure, Metric
 from xaionnx.evaluation.scores import Scores, not_measured
 from xaionnx.explainer import Explainer
@@ -22,7 +23,7 @@ from xaionnx.explanation import Explanation
 from xaionnx.record import recorded_parameters, sample_sha256s
 from xaionnx.request import Request
 from xaionnx.runtime.model import Model
-from xaionnx.typing import Array, InputLike, TargetLike
+from xaionnx.typing import Array, Feeds, InputLike, TargetLike
 
 NO_MASKS: Final = "the metric needs the true places. Give masks, (N, ...) of bool."
 
@@ -85,11 +86,11 @@ def _control_scores(kind: type[Control], judge: Metric, evidence: Evidence, seed
 def evidence_of(
     model: Model,
     x: InputLike | Inputs,
-    method: str | Explainer | Explanation,
+    method: str | Explainer | Explanation | Array | Feeds,
     target: TargetLike,
     masks: Array | None,
 ) -> Evidence:
-    """Return what a metric judges: the samples, their target, and the explanation by a method or from a record.
+    """Return what a metric judges: the samples, their target, and the explanation by a method, from a record or given.
 
     Raises
     ------
@@ -97,7 +98,12 @@ def evidence_of(
         Several targets are given, or the record is of another target.
     DataError
         The record is of another number of samples, or has NaN or infinity among its values.
+    InputMismatchError
+        Values that are given have another shape than the inputs.
     """
+    if isinstance(method, np.ndarray | Mapping):
+        request = Request(model, x, target)
+        return evidence_of(model, request.inputs, explanation_of(request, method), target, masks)
     if isinstance(method, Explanation):
         if method.several_targets:
             raise ParameterError(

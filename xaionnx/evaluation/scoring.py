@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
 
 from xaionnx import discovery
 from xaionnx.data.block import Block
@@ -23,7 +25,7 @@ from xaionnx.explanation import Explanation
 from xaionnx.runtime import progress
 from xaionnx.runtime.model import Model
 from xaionnx.targets.target import Target
-from xaionnx.typing import Array, InputLike, ModelLike, TargetLike
+from xaionnx.typing import Array, Feeds, InputLike, ModelLike, TargetLike
 
 
 def metrics() -> list[str]:
@@ -34,7 +36,7 @@ def metrics() -> list[str]:
 def evaluate(  # noqa: PLR0913 - options of a public function, by keyword
     model: ModelLike,
     x: InputLike | Inputs | Dataset,
-    method: str | Explainer | Explanation,
+    method: str | Explainer | Explanation | Array | Feeds,
     metric: str | Metric,
     target: TargetLike = None,
     *,
@@ -53,8 +55,9 @@ def evaluate(  # noqa: PLR0913 - options of a public function, by keyword
         A data set is read in parts, so that it may be larger than memory. Its samples that cannot be explained have no
         score, and ``reasons`` says why; those that cannot be read are not among the N, and ``provenance["left_out"]``
         lists them.
-    method : str, Explainer or Explanation
-        The method, or its record for the same samples and target.
+    method : str, Explainer, Explanation, array (N, ...) or dict of arrays by input name
+        The method, or its record for the same samples and target; or values of your own in the shape of the input, such
+        as maps of another package, of which positive ones raise the target.
     metric : str or Metric
         The name of a metric, or the metric with its parameters.
     target : optional
@@ -82,9 +85,9 @@ def evaluate(  # noqa: PLR0913 - options of a public function, by keyword
     UnknownNameError
         There is no such method, metric, control or parameter.
     ParameterError
-        A parameter is invalid, several targets are given, the record is of another model, other samples or another
-        target, a control says nothing of the metric or does not apply, or what compares all samples is asked of a data
-        set in parts.
+        A parameter is invalid, several methods, metrics or targets are given, the record is of another model, other
+        samples or another target, a control says nothing of the metric or does not apply, or what compares all samples
+        is asked of a data set in parts.
     XaionnxError
         See :mod:`xaionnx.errors`.
 
@@ -97,14 +100,22 @@ def evaluate(  # noqa: PLR0913 - options of a public function, by keyword
     >>> scores.values.tolist(), scores.curves["target"].tolist()
     ([3.75], [[10.0, 6.0, 3.0, 1.0, 0.0]])
     """
+    for given, parameter in ((method, "method"), (metric, "metric")):
+        if isinstance(given, list | tuple):
+            raise ParameterError(
+                f"The '{parameter}' parameter of evaluate must be a single {parameter}. Got {given!r} instead; "
+                "xaionnx.evaluation.score_table scores several."
+            )
     judge = METRICS.configured(metric, settings)
     check_listed(controls, "controls")
     opened = model if isinstance(model, Model) else Model.load(model)
     with progress.bar():
         if not isinstance(x, Dataset):
             return with_controls(judge, evidence_of(opened, x, method, target, masks), controls, seed)
-        if isinstance(method, Explanation):
-            raise ParameterError("A record is of samples in memory. Give these in place of the data set, or a method.")
+        if isinstance(method, Explanation | np.ndarray | Mapping):
+            raise ParameterError(
+                "A record, or values, are of samples in memory. Give these in place of the data set, or a method."
+            )
         explainer = discovery.configured(method, {}).bind(opened)
         blocks = Samples.of(opened, x, masks).blocks(batch_size)
         for one in (explainer, judge):

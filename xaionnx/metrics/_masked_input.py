@@ -13,7 +13,6 @@ from xaionnx.evaluation.evidence import Evidence
 from xaionnx.evaluation.metric import Measure, Metric, SampleMeasure, measured, undefined
 from xaionnx.metrics._removal import quantity_parameter
 from xaionnx.perturb.element_types import check_mixable, nearest_of_type
-from xaionnx.runtime import progress
 from xaionnx.typing import Array, Feeds
 
 
@@ -29,15 +28,11 @@ class ByMaskedInput(Metric):
 
     @final
     def measure(self, evidence: Evidence) -> Measure:
-        resolved, samples = evidence.targets(self.quantity), range(len(evidence.samples))
-        masked = masked_feeds(evidence, [unit_maps(evidence, n) for n in samples], type(self).__name__)
-        progress.expect(len(samples))
-        outputs = resolved.model.run(masked, resolved.selection.tensors)
-        evidence.request.evaluations.add(np.arange(len(samples)))
-        progress.advance(len(samples))
-        after = resolved.selection.select(outputs)[:, 0]
+        rows = np.arange(len(evidence.samples))
+        masked = masked_inputs(evidence, [unit_maps(evidence, int(n)) for n in rows], type(self).__name__)
+        after = evidence.targets_of(masked, rows, self.quantity)
         each = []
-        for before, one in zip(resolved.prediction[0], after, strict=True):
+        for before, one in zip(evidence.targets(self.quantity).prediction[0], after, strict=True):
             each.append(self.score(float(before), float(one)))
         return measured(each)
 
@@ -71,8 +66,8 @@ def _unit(values: Array) -> Array:
     return np.asarray((values - low) / (high - low) if high > low else np.zeros_like(values))
 
 
-def masked_feeds(evidence: Evidence, maps: Sequence[Mapping[str, Array]], metric: str) -> Feeds:
-    """Return the inputs of all samples, of which the explained ones are multiplied by their maps.
+def masked_inputs(evidence: Evidence, maps: Sequence[Mapping[str, Array]], metric: str) -> Feeds:
+    """Return the explained inputs of all samples, multiplied by their maps.
 
     Raises
     ------
@@ -86,7 +81,7 @@ def masked_feeds(evidence: Evidence, maps: Sequence[Mapping[str, Array]], metric
         check_mixable(sample, name, what, "Use a metric that removes features, such as deletion.")
         values = feeds[name] * np.stack([one[name] for one in maps])
         masked[name] = nearest_of_type(values, feeds[name].dtype)
-    return {**feeds, **masked}
+    return masked
 
 
 def positive(value: float) -> SampleMeasure | None:

@@ -79,3 +79,17 @@ def correlated(sums: Array, changes: Array, *, ranks: bool = False) -> SampleMea
         if np.ptp(array) <= 1e-12 * max(1.0, np.abs(array).max()):
             return undefined(f"{what} are all equal, so that there is no correlation")
     return SampleMeasure(round(float(np.corrcoef(sums, changes)[0, 1]), 12))
+
+
+def mean_squared_error(sums: Array, changes: Array, *, scaled: bool) -> float:
+    """Return the mean squared difference of two arrays (M,), the first times the factor that fits best if ``scaled``.
+
+    Examples
+    --------
+    >>> sums, changes = np.array([8.0, 6, 4, 2]), np.array([4.0, 3, 2, 1])
+    >>> mean_squared_error(sums, changes, scaled=False), mean_squared_error(sums, changes, scaled=True)
+    (7.5, 0.0)
+    """
+    square = float(np.square(sums).mean())
+    factor = float((sums * changes).mean()) / square if scaled and square > 0 else 1.0
+    return float(np.square(factor * sums - changes).mean())

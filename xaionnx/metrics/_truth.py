@@ -52,7 +52,7 @@ def true_places(evidence: Evidence, n: int, shape: tuple[int, ...]) -> Array:
     if masks.dtype.kind != "b" or len(masks) != len(evidence.samples):
         raise DataError(
             f"Masks are arrays of bool with one entry for each of {len(evidence.samples)} samples. Got {masks.dtype} "
-            f"of the shape {masks.shape} instead."
+            f"of the shape {masks.shape} instead{'; masks > 0 is bool' if masks.dtype.kind in 'iuf' else ''}."
         )
     mask = masks[n]
     # Masks of pictures often have an axis for the channel.

@@ -11,7 +11,7 @@ import numpy as np
 from xaionnx.evaluation.evidence import Evidence
 from xaionnx.evaluation.metric import Measure, Metric, SampleMeasure, measured, undefined
 from xaionnx.evaluation.scores import Direction
-from xaionnx.metrics._masked_input import masked_feeds, positive, unit_maps
+from xaionnx.metrics._masked_input import masked_inputs, positive, unit_maps
 from xaionnx.metrics._removal import quantity_parameter
 from xaionnx.typing import Array
 
@@ -52,7 +52,7 @@ class Adcc(Metric):
     def measure(self, evidence: Evidence) -> Measure:
         rows = range(len(evidence.samples))
         maps = [unit_maps(evidence, n) for n in rows]
-        again = evidence.explain(masked_feeds(evidence, maps, "ADCC"), np.array(rows))
+        again = evidence.explain({**evidence.request.feeds, **masked_inputs(evidence, maps, "ADCC")}, np.array(rows))
         before, after = (one.targets(self.quantity).prediction[0] for one in (evidence, again))
         return measured(
             [

@@ -13,7 +13,7 @@ from xaionnx.errors import ParameterError
 from xaionnx.evaluation.metric import SampleMeasure
 from xaionnx.evaluation.scores import Direction
 from xaionnx.metrics._removal import ByRemoval, Coalitions
-from xaionnx.metrics._subsets import BySums, read_only
+from xaionnx.metrics._subsets import BySums, mean_squared_error, read_only
 from xaionnx.parameters import choice, flag, integer
 from xaionnx.typing import Array
 
@@ -67,9 +67,7 @@ class Infidelity(BySums, ByRemoval):
 
     def score(self, values: Array, targets: Array, full: float) -> SampleMeasure:
         sums = values if self.subsets == "single" else self._removed(len(values)) @ values
-        changes, square = full - targets, float(np.square(sums).mean())
-        scale = float((sums * changes).mean()) / square if self.scaled and square > 0 else 1.0
-        return SampleMeasure(float(np.square(scale * sums - changes).mean()))
+        return SampleMeasure(mean_squared_error(sums, full - targets, scaled=self.scaled))
 
     def _removed(self, players: int) -> Array:
         if self.subsets == "random":

@@ -17,8 +17,6 @@ from xaionnx.metrics._curves import NO_ORDER, most_relevant_first
 from xaionnx.metrics._removal import quantity_parameter
 from xaionnx.parameters import integer, random_seed, real
 from xaionnx.perturb.element_types import nearest_of_type
-from xaionnx.runtime import progress
-from xaionnx.targets.resolve import ResolvedTargets
 from xaionnx.typing import Array
 
 # The weight of each neighbour of a pixel, before those outside the picture are left out.
@@ -78,22 +76,21 @@ class Road(Metric):
     seed: int = random_seed("seed of the noise")
 
     def measure(self, evidence: Evidence) -> Measure:
-        resolved, count = evidence.targets(self.quantity), len(evidence.samples)
+        count = len(evidence.samples)
         size = max(1, _NUMBERS // (2 * self.steps * evidence.samples[0].array.size))
         each = list[SampleMeasure]()
         for start in range(0, count, size):
-            each += self._scores(evidence, resolved, range(start, min(start + size, count)))
+            each += self._scores(evidence, range(start, min(start + size, count)))
         return measured(each)
 
-    def _scores(self, evidence: Evidence, resolved: ResolvedTargets, rows: range) -> list[SampleMeasure]:
+    def _scores(self, evidence: Evidence, rows: range) -> list[SampleMeasure]:
         """The scores of samples that are run together."""
         inputs = {n: self._inputs(evidence, n) for n in rows}
         ordered = {n: array for n, array in inputs.items() if array is not None}
         if not ordered:
             return [undefined(NO_ORDER) for _ in rows]
-        found = self._targets(
-            evidence, resolved, np.repeat([*ordered], 2 * self.steps), np.concatenate([*ordered.values()])
-        )
+        changed = {evidence.request.main: np.concatenate([*ordered.values()])}
+        found = evidence.targets_of(changed, np.repeat([*ordered], 2 * self.steps), self.quantity)
         halves = dict(zip(ordered, found.reshape(len(ordered), 2, self.steps), strict=True))
         return [self._score(*halves[n]) if n in halves else undefined(NO_ORDER) for n in rows]
 
@@ -134,19 +131,6 @@ class Road(Metric):
         rng = np.random.default_rng([self.seed, number])
         filled += self.noise * rng.standard_normal(filled.shape) * removed
         return nearest_of_type(np.moveaxis(filled, (-2, -1), axes), sample.array.dtype)
-
-    @staticmethod
-    def _targets(evidence: Evidence, resolved: ResolvedTargets, rows: Array, inputs: Array) -> Array:
-        """The targets (M,) of inputs that belong to the samples ``rows``."""
-        feeds = {
-            key: array if key in evidence.model.shared else array[rows] for key, array in evidence.request.feeds.items()
-        }
-        feeds[evidence.request.main] = inputs
-        progress.expect(len(rows))
-        outputs = resolved.model.run(feeds, resolved.selection.tensors)
-        evidence.request.evaluations.add(rows)
-        progress.advance(len(rows))
-        return resolved.selection.select(outputs, rows)[:, 0]
 
 
 def impute(planes: Array, removed: Array) -> Array:
