@@ -469,7 +469,9 @@ def non_sensitivity(case: Case, n: int) -> float:
 def input_invariance(case: Case, n: int) -> float:
     """The slope of f(x - s) at x + s is that of f at x, and is multiplied by x + s."""
     x = case.x[n]
-    step = np.max(np.maximum(np.abs(x), 1)) if x.ndim == 1 else x.max() - x.min()
+    step, least = 2.0**-20, np.max(np.maximum(np.abs(x), 1)) if x.ndim == 1 else x.max() - x.min()
+    while step < least:
+        step *= 2
     other = (x + step) * case.net.gradient(x, case.classes[n])
     return float(np.linalg.norm(other - case.values[n]) / np.linalg.norm(case.values[n]))
 

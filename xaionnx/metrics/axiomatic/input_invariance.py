@@ -29,10 +29,10 @@ class InputInvariance(Metric):
 
         |phi of f(x - s) at x + s  -  phi of f at x| / |phi of f at x|
 
-    The shift s of the explained input is ``shift`` times its range, that of a row the largest of its columns, and the
-    same for all elements. A slope does not change;
-    a product of slope and input does, and so does a method with a fixed baseline, such as zero: whether that is a fault
-    depends on whether zero means something.
+    The shift s is the same for all elements: ``shift`` times the smallest power of two that is no less than the range
+    of the input, that of a row the largest of its columns, so that few models are made for many samples. A slope does
+    not change; a product of slope and input does, and so does a method with a fixed baseline, such as zero: whether
+    that is a fault depends on whether zero means something.
 
     References
     ----------
@@ -54,15 +54,16 @@ class InputInvariance(Metric):
     needs: ClassVar[tuple[str, ...]] = ("method",)
     controls: ClassVar[tuple[str, ...]] = ANY_TARGET
 
-    shift: float = real(1.0, "size of the shift, as a share of the input's range")
+    shift: float = real(1.0, "size of the shift, as a share of the input's range, rounded up to a power of two")
 
     def measure(self, evidence: Evidence) -> Measure:
         feeds, names = evidence.request.feeds, evidence.row_inputs or (evidence.request.main,)
         for name in names:
             if feeds[name].dtype.kind != "f":
                 raise InputMismatchError(f"Input '{name}' has type {feeds[name].dtype}, which cannot be shifted.")
-        # Pictures of a file share a range, and rows have one each: a sample's shift does not depend on the others.
         ranges = np.array([max(np.max(value_ranges(one, name)) for name in names) for one in evidence.samples])
+        # Pictures of a file may share a range, and rows have one each: a shift does not depend on the other samples.
+        ranges = 2.0 ** np.ceil(np.log2(ranges))
         each = [undefined("all values are 0")] * len(ranges)
         for size in np.unique(ranges):
             rows = np.flatnonzero(ranges == size)
