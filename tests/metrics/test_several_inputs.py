@@ -19,7 +19,7 @@ COLUMNS = {f"c{n}": X[:, n : n + 1] for n in range(4)}
 MASKS = np.array([[True, False, True, False]] * 3)
 # Neighbours and noise are drawn for each input apart; ROAD is of pictures.
 DRAWN = {name for name in metrics() if METRICS.find(name).category() == "robustness"}
-DRAWN |= {"smooth_parameter_randomisation", "road"}
+DRAWN |= {"gaussian_infidelity", "smooth_parameter_randomisation", "road"}
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +46,31 @@ def test_a_metric_sees_the_columns_of_all_inputs(name, one_input, four_inputs):
     one, four = scores(one_input, X), scores(four_inputs, COLUMNS)
     np.testing.assert_allclose(four.values, one.values, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(four.control.values, one.control.values, rtol=1e-5, atol=1e-6)
+
+
+def test_columns_that_a_method_leaves_as_they_are_have_the_value_zero():
+    """Gradients leave a column of whole numbers."""
+    inputs = "float[N, 1] a, int64[N, 1] k, float[N, 1] b"
+    mixed = loaded(
+        f"g ({inputs}) => (float[N, 2] y) {{ f = Cast<to=1>(k) x = Concat<axis=1>(a, f, b) y = MatMul(x, w) }}",
+        w=np.float32([[1, 2], [3, 4], [3, 4]]),
+    )
+    x = {"a": np.float32([[1]]), "k": np.array([[2]]), "b": np.float32([[1]])}
+    found = {
+        name: xaionnx.evaluate(mixed, x, "input_x_gradient", name, 0) for name in ("sparseness", "input_invariance")
+    }
+    # Of the sizes 1, 0, 3.
+    assert found["sparseness"].values == pytest.approx([(2 * 3) / (3 * 4)])
+    assert found["input_invariance"].values == pytest.approx([1])
+    masks = np.array([[False, True, True]])
+    inside = xaionnx.evaluate(mixed, x, "input_x_gradient", "relevance_mass_accuracy", 0, masks=masks)
+    assert inside.values == pytest.approx([3 / 4])
+    alike = xaionnx.evaluate(mixed, x, "input_x_gradient", "similarity", 0, other="feature_ablation", kind="cosine")
+    # Those of feature ablation are 1, 6, 3.
+    assert alike.values == pytest.approx([10 / np.sqrt(10 * 46)])
+    # Of 1 + 6 + 3, the first times 1/3, and the second as it is.
+    masked = xaionnx.evaluate(mixed, x, "input_x_gradient", "average_drop", 0, quantity="target")
+    assert masked.values == pytest.approx([(2 / 3) / 10])
 
 
 def test_random_values_of_equal_columns_differ(four_inputs):

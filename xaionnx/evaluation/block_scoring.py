@@ -15,7 +15,7 @@ from xaionnx.data.block import Block, Refused
 from xaionnx.errors import DataError, ParameterError, TimeLimitError, XaionnxError
 from xaionnx.evaluation.evidence import Evidence
 from xaionnx.evaluation.joining import Chain, followed_by, joined
-from xaionnx.evaluation.judging import NO_MASKS, evidence_of, with_known_controls
+from xaionnx.evaluation.judging import NO_MASKS, KnownControl, evidence_of, with_known_controls
 from xaionnx.evaluation.metric import Metric
 from xaionnx.evaluation.samples import Blocks, by_name, check_in_parts, name_of, numbered
 from xaionnx.evaluation.scores import Scores, not_measured
@@ -42,8 +42,6 @@ _BUILDING: Final = 10.0
 
 # What costs one method or one score, and not the others.
 _OF_ONE: Final = (XaionnxError, MemoryError, OSError)
-# A metric with its parameters, and a control.
-_Known = tuple[str, str]
 
 
 def scores_in_parts(blocks: Blocks, scored: Callable[[Block], Scores]) -> Scores:
@@ -282,7 +280,7 @@ class BlockScoring:
         """The scores of the samples of a request by the methods so far; ``block`` numbers its units from 0."""
         if time_left.end is not None and not self._applicable:
             self._applicable = _applicable(self._running, self._model)
-        waiting, known, found = [*self._running], dict[_Known, Scores](), ScoreTable({})
+        waiting, known, found = [*self._running], dict[KnownControl, Scores](), ScoreTable({})
         for number, name in enumerate(waiting):
             self._place = f"method {number + 1} of {len(waiting)}{self._samples.place(self.count)}"
             progress.phase(f"{name}, {self._place}")
@@ -303,7 +301,9 @@ class BlockScoring:
     def _given_up(self, why: str, scored: bool) -> str:
         return f"left out after {counted(self.count, 'input')}: {why}" if scored else why
 
-    def _by(self, name: str, block: Block, asked: Request, share: TimeShare, known: dict[_Known, Scores]) -> ScoreTable:
+    def _by(
+        self, name: str, block: Block, asked: Request, share: TimeShare, known: dict[KnownControl, Scores]
+    ) -> ScoreTable:
         """The scores of one method; the controls that are the same for all are in ``known``."""
 
         def explained(some: Block) -> Evidence:
@@ -339,7 +339,7 @@ class BlockScoring:
         return self._prices[name]
 
     def _judged(
-        self, name: str, evidence: Evidence, share: TimeShare, known: dict[_Known, Scores], whole: bool
+        self, name: str, evidence: Evidence, share: TimeShare, known: dict[KnownControl, Scores], whole: bool
     ) -> ScoreTable:
         """The scores by all metrics; ``whole`` is whether the evidence is that of all samples of the block."""
         scores, refused = dict[str, Scores](), dict[str, str]()

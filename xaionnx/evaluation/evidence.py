@@ -115,21 +115,21 @@ class Evidence:
 
     @cached_property
     def row_inputs(self) -> tuple[str, ...]:
-        """The explained inputs, in the order of the model, if they are parts of one row; empty if not.
+        """The inputs, in the order of the model, if they are parts of one row; empty if not.
 
         A model of a table may have an input for each column.
         """
         sample = self.samples[0]
-        if len(self.attributions) < 2 or any(
-            sample.x[name].ndim > 1 or sample.positions(name) is not None for name in self.attributions
-        ):
+        names = tuple(one.name for one in self.model.inputs if one.name in sample.data)
+        if len(names) < 2 or any(sample.x[name].ndim > 1 or sample.positions(name) is not None for name in names):
             return ()
-        return tuple(one.name for one in self.model.inputs if one.name in self.attributions)
+        return names
 
     def place_values(self, n: int) -> Array:
         """The values of sample ``n`` at the positions of the explained input, summed over all other axes.
 
-        A row of a table has a position for each column, whether the columns are one input or several.
+        A row of a table has a position for each column, whether the columns are one input or several. Columns that the
+        method leaves as they are have the value 0.
         """
         return self._of_positions(n, self.attributions)
 
@@ -139,7 +139,9 @@ class Evidence:
 
     def _of_positions(self, n: int, values: Mapping[str, Array]) -> Array:
         if self.row_inputs:
-            return np.concatenate([np.reshape(values[name][n], -1) for name in self.row_inputs])
+            x = self.samples[n].x
+            each = [values[name][n] if name in values else np.zeros(x[name].shape) for name in self.row_inputs]
+            return np.concatenate([np.reshape(array, -1) for array in each])
         sample = self.samples[n]
         array, found = np.asarray(values[sample.main][n]), sample.positions()
         if found is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
 
@@ -24,6 +24,9 @@ from xaionnx.record import recorded_parameters, sample_sha256s
 from xaionnx.request import Request
 from xaionnx.runtime.model import Model
 from xaionnx.typing import Array, Feeds, InputLike, TargetLike
+
+KnownControl: TypeAlias = tuple[str, str, tuple[str, ...]]
+"""The metric, the control, and the inputs that have values."""
 
 NO_MASKS: Final = "the metric needs the true places. Give masks, (N, ...) of bool."
 
@@ -45,7 +48,7 @@ def with_controls(judge: Metric, evidence: Evidence, controls: Sequence[str], se
 
 
 def with_known_controls(
-    judge: Metric, evidence: Evidence, names: Sequence[str], seed: int, known: dict[tuple[str, str], Scores]
+    judge: Metric, evidence: Evidence, names: Sequence[str], seed: int, known: dict[KnownControl, Scores]
 ) -> Scores:
     """Return the scores of one of several metrics, no two of one name, beside those of controls.
 
@@ -54,15 +57,16 @@ def with_known_controls(
     """
     scores, metric, found = _scores(judge, evidence), judge.name(), dict[str, Scores]()
     for name in names:
-        if (metric, name) in known:
-            found[name] = known[metric, name]
+        key = metric, name, tuple(evidence.attributions)
+        if key in known:
+            found[name] = known[key]
             continue
         try:
             found[name] = _control_scores(_kind(name, judge), judge, evidence, seed)
         except ParameterError as error:
             found[name] = dataclasses.replace(not_measured(scores, len(scores.values), str(error)), method=name)
         if not CONTROLS.find(name).follows_method:
-            known[metric, name] = found[name]
+            known[key] = found[name]
     return dataclasses.replace(scores, controls=found)
 
 
@@ -78,7 +82,7 @@ def _kind(name: str, judge: Metric) -> type[Control]:
 
 
 def _control_scores(kind: type[Control], judge: Metric, evidence: Evidence, seed: int) -> Scores:
-    control = kind(judged=evidence.explainer, seed=seed)
+    control = kind(judged=evidence.explainer, inputs=tuple(evidence.attributions), seed=seed)
     explanation = control.explain(evidence.request).samples_first()
     return _scores(judge, dataclasses.replace(evidence, explanation=explanation, explainer=control))
 

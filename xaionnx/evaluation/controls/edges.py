@@ -32,7 +32,7 @@ class Edges(Control):
 
     def compute(self, request: Request) -> Attribution:
         values = {}
-        for name in request.samples[0].data:
+        for name in self.names(request):
             each = [_edges(sample, name) for sample in request.samples]
             values[name] = np.stack(each)[None].astype(np.float32)
         return Attribution(values)

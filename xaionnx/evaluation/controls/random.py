@@ -25,7 +25,7 @@ class Random(Control):
 
     def compute(self, request: Request) -> Attribution:
         values = {}
-        for number, name in enumerate(request.samples[0].data):
+        for number, name in enumerate(self.names(request)):
             each = [self._drawn(sample.x[name], number) for sample in request.samples]
             values[name] = np.stack(each)[None].astype(np.float32)
         return Attribution(values)

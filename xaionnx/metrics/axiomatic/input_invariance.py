@@ -57,7 +57,8 @@ class InputInvariance(Metric):
     shift: float = real(1.0, "size of the shift, as a share of the input's range, rounded up to a power of two")
 
     def measure(self, evidence: Evidence) -> Measure:
-        feeds, names = evidence.request.feeds, evidence.row_inputs or (evidence.request.main,)
+        feeds = evidence.request.feeds
+        names = [name for name in evidence.row_inputs if name in evidence.attributions] or [evidence.request.main]
         for name in names:
             if feeds[name].dtype.kind != "f":
                 raise InputMismatchError(f"Input '{name}' has type {feeds[name].dtype}, which cannot be shifted.")
