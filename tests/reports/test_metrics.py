@@ -190,7 +190,7 @@ def test_every_metric_takes_a_single_row(name):
     model, x = planted.load(planted.linear(weights)), np.float32([[1, 2, -1, 3, 0.5, -2]])
     masks = np.array([[True, False] * 3]) if "masks" in METRICS.find(name).needs else None
     if name == "road":
-        with pytest.raises(InputMismatchError, match="'road' needs a picture"):
+        with pytest.raises(InputMismatchError, match="'road' imputes pixels, and input 'x' is no picture"):
             score(model, x, "input_x_gradient", name)
         return
     scores = xaionnx.evaluate(model, x, "input_x_gradient", name, controls=(), masks=masks)
