@@ -107,6 +107,10 @@ def test_a_record_of_another_model_or_other_inputs_with_the_same_target_is_refus
     assert model.run({"x": moved})["y"].tolist() == [[10], [10]]
     with pytest.raises(ParameterError, match="other inputs: the SHA-256 of sample 1"):
         xaionnx.evaluate(model, moved, record, "deletion")
+    # Several targets are refused, whatever is judged.
+    for judged in (record, record.values):
+        with pytest.raises(ParameterError, match="one target at a time"):
+            xaionnx.evaluate(model, x, judged, "deletion", [0, 0])
     # A record made by hand says nothing of either.
     by_hand = dataclasses.replace(record, provenance={})
     assert np.isfinite(xaionnx.evaluate(other, x, by_hand, "deletion").values).all()

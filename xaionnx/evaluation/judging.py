@@ -105,47 +105,54 @@ def evidence_of(
     InputMismatchError
         Values that are given have another shape than the inputs.
     """
-    if isinstance(method, np.ndarray | Mapping):
+    explainer = None
+    if isinstance(method, Explanation | np.ndarray | Mapping):
         request = Request(model, x, target)
-        return evidence_of(model, request.inputs, explanation_of(request, method), target, masks)
-    if isinstance(method, Explanation):
-        if method.several_targets:
-            raise ParameterError(
-                "A metric judges one target, and this Explanation has several. Take one: result['name']."
-            )
-        request, explainer, explanation = Request(model, x, target), None, method.samples_first()
-        _check_same(request, explanation)
     else:
         explainer = discovery.configured(method, {}).bind(model)
         request = explainer.request(model, x, target)
-        if request.several:
-            raise ParameterError("A metric judges one target at a time. Got a list of targets instead.")
+    if request.several:
+        raise ParameterError("A metric judges one target at a time. Got a list of targets instead.")
+    if explainer is not None:
         explanation = explainer.explain(request).samples_first()
+    elif isinstance(method, Explanation):
+        explanation = _of_record(request, method)
+    else:
+        assert isinstance(method, np.ndarray | Mapping)  # others are an explainer
+        explanation = explanation_of(request, method)
+        _check_finite(explanation)
     return Evidence(request, explanation, explainer, masks)
 
 
-def _check_same(request: Request, explanation: Explanation) -> None:
-    """Check that a record explains the samples and the target of a request."""
+def _of_record(request: Request, record: Explanation) -> Explanation:
+    """The record, samples first, if it explains the samples and the target of a request."""
+    if record.several_targets:
+        raise ParameterError("A metric judges one target, and this Explanation has several. Take one: result['name'].")
+    explanation = record.samples_first()
     if explanation.samples != len(request.samples):
         raise DataError(
             f"The Explanation has {counted(explanation.samples, 'sample')}, and x has {len(request.samples)}."
         )
+    _check_finite(explanation)
+    _check_hashes(request, explanation)
+    names, values = request.resolved.names[0], request.resolved.prediction[0]
+    differ = (explanation.target != names) | ~np.isclose(explanation.prediction, values, rtol=1e-3, atol=1e-5)
+    if differ.any():
+        n = int(np.argmax(differ))
+        raise ParameterError(
+            f"The Explanation is of {explanation.target[n]} = {explanation.prediction[n]:.4g} at sample {n}, and this "
+            f"call of {names[n]} = {values[n]:.4g}. Give the same model, samples and target."
+        )
+    return explanation
+
+
+def _check_finite(explanation: Explanation) -> None:
     for array in explanation.values.values() if isinstance(explanation.values, dict) else [explanation.values]:
         broken = np.flatnonzero(~np.isfinite(array).reshape(len(array), -1).all(axis=1))
         if len(broken):
             raise DataError(
                 f"The values of sample {broken[0]} hold NaN or infinity, which have no order. Explain it again."
             )
-    _check_hashes(request, explanation)
-    close = np.isclose(explanation.prediction, request.resolved.prediction[0], rtol=1e-3, atol=1e-5)
-    if (explanation.target == request.resolved.names[0]).all() and close.all():
-        return
-    n = int(np.flatnonzero((explanation.target != request.resolved.names[0]) | ~close)[0])
-    raise ParameterError(
-        f"The Explanation is of {explanation.target[n]} = {explanation.prediction[n]:.4g} at sample {n}, and this call "
-        f"of {request.resolved.names[0][n]} = {request.resolved.prediction[0][n]:.4g}. Give the same model, samples "
-        "and target."
-    )
 
 
 def _check_hashes(request: Request, explanation: Explanation) -> None:

@@ -120,9 +120,7 @@ class ByRemoval(FromBackground, Metric):
         planned = [self.plan(own) for own in values]
         plans = [Coalitions.none(game.players) if isinstance(one, SampleMeasure) else one for one in planned]
         progress.expect(sum(one.count for one in plans) * game.removal.draws)
-        targets = (
-            game.values_of_each([one.rows(0, one.count) for one in plans]) if game.is_short else _targets(game, plans)
-        )
+        targets = _targets(game, plans)
         return [
             one if isinstance(one, SampleMeasure) else self.score(own, found[:, 0], float(full))
             for one, own, found, full in zip(planned, values, targets, game.full, strict=True)
@@ -161,7 +159,7 @@ def _targets(game: Game, plans: Sequence[Coalitions]) -> list[Array]:
     """The targets (M, 1) of each sample of a game for its coalitions."""
     if game.is_short:
         return game.values_of_each([plan.rows(0, plan.count) for plan in plans])
-    # A game of long samples has one, of which only so many coalitions are held at once.
+    # A long sample has a game of its own, of which only so many coalitions are held at once.
     (plan,), size = plans, max(1, _NUMBERS // game.players)
     parts = [game.values(plan.rows(start, min(start + size, plan.count))) for start in range(0, plan.count, size)]
     return [np.concatenate([np.zeros((0, 1)), *parts])]

@@ -182,7 +182,8 @@ class Game:
             The model returns NaN or infinity.
         """
         if self._rows is None:
-            return [self.values(own) for own in codes]
+            (own,) = codes
+            return [self.values(own)]
         found = []
         try:
             for place, values, spent in self._rows.evaluate_each(codes):
