@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from xaionnx.explainers._cams.classes import ByClassScores
     from xaionnx.explainers._cams.gradient_cam import ByLayerGradient, CamFormula
     from xaionnx.explainers._closed_forms.graph_values import ClosedForm, GraphValues
-    from xaionnx.explainers._games.game import ByFeatures, GameExplainer, GameResult
+    from xaionnx.explainers._games.by_features import ByFeatures
+    from xaionnx.explainers._games.game import GameExplainer
+    from xaionnx.explainers._games.results import GameResult
     from xaionnx.explainers._games.sampling import WithinBudget
     from xaionnx.explainers._gradients.compilable import ChoosesLayer, Compilable, Emitted, Rows, Traced
     from xaionnx.explainers._gradients.gradient import AtLayer, ByGradient, GradientExplainer, Points
@@ -63,7 +65,7 @@ __all__ = [
 _MODULES = {
     "AtLayer": "_gradients.gradient",
     "ByChannel": "_cams.channels",
-    "ByFeatures": "_games.game",
+    "ByFeatures": "_games.by_features",
     "ByGradient": "_gradients.gradient",
     "ByLayerGradient": "_cams.gradient_cam",
     "CamExplainer": "_cams.cam",
@@ -76,7 +78,7 @@ _MODULES = {
     "Emitted": "_gradients.compilable",
     "FromBaseline": "_gradients.paths",
     "GameExplainer": "_games.game",
-    "GameResult": "_games.game",
+    "GameResult": "_games.results",
     "GraphValues": "_closed_forms.graph_values",
     "GradientExplainer": "_gradients.gradient",
     "PlanesT": "_cams.cam_ops",

@@ -17,9 +17,11 @@ from xaionnx.explainers._games.anchor_inputs import (
     Search,
     in_step,
 )
+from xaionnx.explainers._games.by_features import ByFeatures
 from xaionnx.explainers._games.conditions import divisions_of
-from xaionnx.explainers._games.game import ByFeatures, GameExplainer, GameResult
+from xaionnx.explainers._games.game import GameExplainer
 from xaionnx.explainers._games.kl_lucb import Arms, BeamSearch, Found
+from xaionnx.explainers._games.results import GameResult
 from xaionnx.explainers._games.sampling import HasBudget
 from xaionnx.explanation import ValueKind
 from xaionnx.parameters import integer, real

@@ -7,9 +7,11 @@ from typing import ClassVar, final
 
 import numpy as np
 
+from xaionnx.explainers._games.by_features import ByFeatures
 from xaionnx.explainers._games.cost import check_regression
-from xaionnx.explainers._games.game import ByFeatures, GameExplainer, GameResult
+from xaionnx.explainers._games.game import GameExplainer
 from xaionnx.explainers._games.paired_regression import DrawnPairs, regress, with_complements
+from xaionnx.explainers._games.results import GameResult
 from xaionnx.explainers._games.sampling import WithinBudget, completeness_gap, evaluate
 from xaionnx.explainers._games.uniform_pairs import uniform_pairs
 from xaionnx.perturb.game import Game

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, final
 
 from xaionnx.data.sample import Sample
-from xaionnx.explainers._games.game import GameExplainer, GameResult
+from xaionnx.explainers._games.game import GameExplainer
+from xaionnx.explainers._games.results import GameResult
 from xaionnx.explainers._games.sampling import budget_parameter
 from xaionnx.explainers._games.smooth_masks import GRID, OF_MASKS, BySmoothMasks
 from xaionnx.parameters import size

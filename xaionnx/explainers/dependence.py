@@ -12,10 +12,10 @@ from xaionnx.attribution import Attribution, PlayerValues
 from xaionnx.errors import InputMismatchError
 from xaionnx.explainer import Explainer
 from xaionnx.explainers._games.accumulated import of_pair
+from xaionnx.explainers._games.by_features import ByFeatures
 from xaionnx.explainers._games.curves import Curve, Data
 from xaionnx.explainers._games.data_set import Rows, column_names
 from xaionnx.explainers._games.feature_pairs import check_pairs, numbers_of, read_pairs
-from xaionnx.explainers._games.game import ByFeatures
 from xaionnx.explanation import ValueKind
 from xaionnx.parameters import free, integer, random_seed
 from xaionnx.perturb.background import FromBackground

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, ClassVar, final
 import numpy as np
 
 from xaionnx.errors import ParameterError
+from xaionnx.explainers._games.by_features import ByFeatures
 from xaionnx.explainers._games.enumeration import coalition_values, semivalue, shapley_weights
-from xaionnx.explainers._games.game import ByFeatures, GameExplainer, GameResult
+from xaionnx.explainers._games.game import GameExplainer
+from xaionnx.explainers._games.results import GameResult
 from xaionnx.explainers._games.sampling import completeness_gap
 from xaionnx.perturb.features import Features
 from xaionnx.perturb.game import Game

@@ -7,7 +7,9 @@ from typing import ClassVar, final
 
 import numpy as np
 
-from xaionnx.explainers._games.game import ByFeatures, GameExplainer, GameResult
+from xaionnx.explainers._games.by_features import ByFeatures
+from xaionnx.explainers._games.game import GameExplainer
+from xaionnx.explainers._games.results import GameResult
 from xaionnx.explainers._games.sampling import evaluate
 from xaionnx.perturb.game import Game
 from xaionnx.typing import Array

@@ -9,8 +9,8 @@ from typing import ClassVar, Self, final
 from xaionnx.attribution import Attribution
 from xaionnx.errors import InputMismatchError, ParameterError
 from xaionnx.explainer import Explainer
+from xaionnx.explainers._games.by_features import ByFeatures
 from xaionnx.explainers._games.donors import FromDonors, donor_rows
-from xaionnx.explainers._games.game import ByFeatures
 from xaionnx.explainers._games.importance import DataSetImportance
 from xaionnx.explainers._games.label_columns import check_labels, is_label_file, read_label_file
 from xaionnx.explainers._games.layer_units import layer_path

@@ -11,8 +11,8 @@ import numpy as np
 
 from xaionnx.attribution import Attribution, PlayerValues
 from xaionnx.errors import ParameterError
-from xaionnx.explainers._games.game import pad_maps, pad_players
 from xaionnx.explainers._games.interaction_indices import matrix_facts
+from xaionnx.explainers._games.results import pad_maps, pad_players
 from xaionnx.explainers._gradients.gradient import AtLayer, GradientExplainer, Points
 from xaionnx.explainers._gradients.path_hessians import by_points, by_secants
 from xaionnx.explainers._gradients.path_players import PathPlayers

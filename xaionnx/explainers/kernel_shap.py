@@ -9,10 +9,12 @@ from typing import ClassVar, final
 import numpy as np
 from xaionnx_kernels.coalitions import kernel_shap_plan
 
+from xaionnx.explainers._games.by_features import ByFeatures
 from xaionnx.explainers._games.cost import check_regression
-from xaionnx.explainers._games.game import ByFeatures, GameExplainer, GameResult
+from xaionnx.explainers._games.game import GameExplainer
 from xaionnx.explainers._games.kernel_shap_pairs import KernelShapPairs
 from xaionnx.explainers._games.paired_regression import DrawnPairs, regress, with_complements
+from xaionnx.explainers._games.results import GameResult
 from xaionnx.explainers._games.sampling import CHOSEN, WithinBudget, completeness_gap, evaluate
 from xaionnx.parameters import integer, real
 from xaionnx.perturb.game import Game

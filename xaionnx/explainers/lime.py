@@ -11,11 +11,13 @@ import numpy as np
 from xaionnx_kernels.coalitions import all_coalitions, bernoulli
 
 from xaionnx.errors import BudgetError, ParameterError
+from xaionnx.explainers._games.by_features import ByFeatures
 from xaionnx.explainers._games.conditions import divisions_of
 from xaionnx.explainers._games.cost import check_regression
 from xaionnx.explainers._games.feature_choice import CHOICES
-from xaionnx.explainers._games.game import ByFeatures, GameExplainer, GameResult
+from xaionnx.explainers._games.game import GameExplainer
 from xaionnx.explainers._games.local_surrogate import Fit, Penalty, fit
+from xaionnx.explainers._games.results import GameResult
 from xaionnx.explainers._games.row_sampling import SampledRows
 from xaionnx.explainers._games.sampling import CHOSEN, Settled, WithinBudget, evaluate
 from xaionnx.explainers._games.tree_surrogate import fit_tree

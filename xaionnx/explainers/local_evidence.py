@@ -11,7 +11,8 @@ from xaionnx_kernels import masks
 from xaionnx.attribution import Attribution
 from xaionnx.data.sample import Sample
 from xaionnx.errors import InputMismatchError, ParameterError, UnsupportedModelError
-from xaionnx.explainers._games.game import GameExplainer, GameResult
+from xaionnx.explainers._games.game import GameExplainer
+from xaionnx.explainers._games.results import GameResult
 from xaionnx.explanation import ValueKind
 from xaionnx.layers.axes import Axes, input_positions
 from xaionnx.layers.spatial_map import SpatialMap

@@ -11,7 +11,8 @@ from xaionnx_kernels import masks
 from xaionnx.attribution import Attribution
 from xaionnx.data.sample import Sample
 from xaionnx.errors import ParameterError
-from xaionnx.explainers._games.game import GameExplainer, GameResult
+from xaionnx.explainers._games.game import GameExplainer
+from xaionnx.explainers._games.results import GameResult
 from xaionnx.graph.roles import Role
 from xaionnx.parameters import choice, flag, integer, name, size
 from xaionnx.perturb.baseline import Baseline

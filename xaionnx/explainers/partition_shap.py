@@ -8,9 +8,11 @@ from typing import ClassVar, Final, final
 
 import numpy as np
 
-from xaionnx.explainers._games.game import ByFeatures, GameExplainer, GameResult
+from xaionnx.explainers._games.by_features import ByFeatures
+from xaionnx.explainers._games.game import GameExplainer
 from xaionnx.explainers._games.hierarchy import NAMED, check_hierarchy, hierarchy_of, may_differ, read_hierarchy
 from xaionnx.explainers._games.owen import OwenValues, affordable_plan, fewest_evaluations
+from xaionnx.explainers._games.results import GameResult
 from xaionnx.explainers._games.sampling import HasBudget, completeness_gap
 from xaionnx.parameters import free
 from xaionnx.perturb.game import BySample, Game

@@ -11,9 +11,10 @@ import numpy as np
 from xaionnx_kernels.interactions import subsets
 
 from xaionnx.errors import BudgetError
+from xaionnx.explainers._games.by_features import ByFeatures
 from xaionnx.explainers._games.cost import check_regression, fitting
 from xaionnx.explainers._games.enumeration import coalition_values
-from xaionnx.explainers._games.game import ByFeatures, GameExplainer, GameResult
+from xaionnx.explainers._games.game import GameExplainer
 from xaionnx.explainers._games.interaction_indices import exact_interactions, matrix_facts
 from xaionnx.explainers._games.interaction_sampling import (
     Interactions,
@@ -21,6 +22,7 @@ from xaionnx.explainers._games.interaction_sampling import (
     drawn_uniformly,
     sampled_interactions,
 )
+from xaionnx.explainers._games.results import GameResult
 from xaionnx.explainers._games.sampling import WithinBudget, budget_parameter, completeness_gap
 from xaionnx.parameters import choice, integer
 from xaionnx.perturb.game import BySample, Game

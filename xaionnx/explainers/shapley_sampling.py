@@ -10,8 +10,10 @@ import numpy as np
 from xaionnx_kernels.permutations import MAX_ORTHOGONAL_PLAYERS, permutation_coalitions, permutations
 
 from xaionnx.errors import ParameterError
+from xaionnx.explainers._games.by_features import ByFeatures
 from xaionnx.explainers._games.enumeration import coalition_values, semivalue, shapley_weights
-from xaionnx.explainers._games.game import ByFeatures, GameExplainer, GameResult
+from xaionnx.explainers._games.game import GameExplainer
+from xaionnx.explainers._games.results import GameResult
 from xaionnx.explainers._games.sampling import EvaluationCache, Evaluator, WithinBudget, completeness_gap, evaluate
 from xaionnx.parameters import choice
 from xaionnx.perturb.game import Game

@@ -11,7 +11,8 @@ import numpy as np
 
 from xaionnx.data.sample import Sample
 from xaionnx.errors import BudgetError, ParameterError
-from xaionnx.explainers._games.game import GameExplainer, GameResult
+from xaionnx.explainers._games.game import GameExplainer
+from xaionnx.explainers._games.results import GameResult
 from xaionnx.explainers._games.sampling import Settled, WithinBudget, evaluate
 from xaionnx.explanation import ValueKind
 from xaionnx.parameters import integer, stopping_tolerance

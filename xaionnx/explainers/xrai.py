@@ -12,7 +12,7 @@ from xaionnx.data.display import as_picture, bands
 from xaionnx.data.sample import Positions, Sample
 from xaionnx.errors import InputMismatchError, ParameterError
 from xaionnx.explainer import Explainer
-from xaionnx.explainers._games.game import pad_players
+from xaionnx.explainers._games.results import pad_players
 from xaionnx.explainers._gradients.nested import inner_method, resolved_method
 from xaionnx.explainers._gradients.regions import ranking
 from xaionnx.explainers.integrated_gradients import IntegratedGradients

@@ -4,31 +4,35 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, ClassVar, Final, Self, final
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar, Final, final
 
 import numpy as np
 
-from xaionnx import parameters
-from xaionnx.attribution import Attribution, PlayerValues
-from xaionnx.data.repeats import concatenate
+from xaionnx.attribution import Attribution
 from xaionnx.data.sample import Sample, Samples, split
 from xaionnx.errors import InputMismatchError, ParameterError
 from xaionnx.explainer import Explainer
-from xaionnx.explainers._games.layer_units import LayerUnits, layer_path
+from xaionnx.explainers._games.layer_units import layer_path
+from xaionnx.explainers._games.results import (
+    GameResult,
+    PlayedGames,
+    in_sample_order,
+    joined_attribution,
+    with_null_players,
+)
 from xaionnx.explanation import ValueKind
 from xaionnx.hooks import hook
 from xaionnx.layers.embeddings import float_token_inputs
 from xaionnx.parameters import choice, integer, random_seed
 from xaionnx.perturb import baseline as baselines
-from xaionnx.perturb import features as partitions
 from xaionnx.perturb.background import FromBackground
 from xaionnx.perturb.baseline import Baseline
 from xaionnx.perturb.baselines.background import REDUCTIONS
 from xaionnx.perturb.element_types import check_none_missing
 from xaionnx.perturb.feature_removal import Mix, Select
 from xaionnx.perturb.features import Features
-from xaionnx.perturb.game import BySample, Game
+from xaionnx.perturb.game import Game
 from xaionnx.perturb.neighbours import EXPECTATIONS
 from xaionnx.perturb.players import Players
 from xaionnx.perturb.removal import Removal
@@ -40,11 +44,9 @@ from xaionnx.request import Request
 from xaionnx.runtime import progress
 from xaionnx.runtime.evaluations import Evaluations
 from xaionnx.runtime.model import Model
-from xaionnx.short_repr import short_repr
 from xaionnx.targets.resolve import ResolvedTargets
 from xaionnx.targets.target import Target
-from xaionnx.text_record import player_spans
-from xaionnx.typing import Array, BaselineLike, Document, Entry, FeaturesLike, TargetLike
+from xaionnx.typing import Array, BaselineLike, Document, TargetLike
 
 if TYPE_CHECKING:
     from xaionnx.layers.path import LayerPath
@@ -52,34 +54,6 @@ if TYPE_CHECKING:
 # Numbers of a game that are held at once, and samples of one.
 _NUMBERS: Final = 2**22
 _MOST_SAMPLES: Final = 4096
-
-
-@dataclass(frozen=True, eq=False)
-class GameResult:
-    """The result of one game.
-
-    Attributes
-    ----------
-    values : array (T, P)
-    standard_error : array (T, P) or None
-    diagnostics : dict
-        Numbers of this sample.
-    maps : dict of arrays (T, ...)
-        Further maps of this sample.
-    names : sequence of R tuples of P str
-        Names of the players of each sample, if the method gives them other ones.
-    facts : dict
-        Facts of the method for the record, the same for all samples.
-    """
-
-    values: Array
-    standard_error: Array | None = None
-    diagnostics: Document = field(default_factory=dict)
-    maps: dict[str, Array] = field(default_factory=dict)
-    names: Sequence[tuple[str, ...]] = ()
-    facts: Document = field(default_factory=dict)
-
-    __repr__ = short_repr
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -231,11 +205,11 @@ class GameExplainer(FromBackground, Explainer):
     @final
     def play(self, resolved: ResolvedTargets, samples: Sequence[Sample], evaluations: Evaluations) -> Attribution:
         """One game for each of N samples, with the resolved targets."""
-        parts: list[_Part] = []
+        parts: list[PlayedGames] = []
         for which, removals in self._groups(resolved, samples):
             _check_mixed(resolved.model, removals)
             parts += self._played(resolved, which, removals, evaluations)
-        found = _in_order(_attribution(parts), np.concatenate([part.which for part in parts]))
+        found = in_sample_order(joined_attribution(parts), np.concatenate([part.which for part in parts]))
         budgets = [part.game.budget for part in parts if part.game.budget is not None]
         if budgets:
             found = replace(found, parameters={**found.parameters, "budget": max(budgets)})
@@ -276,7 +250,7 @@ class GameExplainer(FromBackground, Explainer):
 
     def _played(
         self, resolved: ResolvedTargets, which: Array, every: Removals, evaluations: Evaluations
-    ) -> Iterator[_Part]:
+    ) -> Iterator[PlayedGames]:
         """Play the games of samples with the same players, each without its null players.
 
         Samples are played together if the same coalitions are evaluated for each, see :meth:`kinds`, so that the values
@@ -301,10 +275,10 @@ class GameExplainer(FromBackground, Explainer):
                 game, result = self._play_together(resolved, which[own], removals.some(own), evaluations)
                 if null[own].any():
                     result = replace(
-                        _with_zeros(result, null[own]),
+                        with_null_players(result, null[own]),
                         diagnostics=self.renumbered(result.diagnostics, [np.flatnonzero(row) for row in played[own]]),
                     )
-                yield _Part(game, which[own], everybody, null[own].sum(axis=1).tolist(), result)
+                yield PlayedGames(game, which[own], everybody, null[own].sum(axis=1).tolist(), result)
 
     def _play_together(
         self, resolved: ResolvedTargets, which: Array, removals: Removals, evaluations: Evaluations
@@ -372,176 +346,6 @@ class GameExplainer(FromBackground, Explainer):
         return int(np.clip(_NUMBERS // numbers, 1, _MOST_SAMPLES))
 
 
-@dataclass(frozen=True, kw_only=True)
-class ByFeatures:
-    """Makes features the players of a :class:`GameExplainer`; each is present or absent.
-
-    With ``layer`` the players are parts of that tensor, any float tensor with the batch axis first between the input
-    and the target. The part of the model after it runs, with its other inputs, such as skip connections, as they are at
-    x. The values are those of the layer, and the baseline replaces units of the layer: zero switches them off.
-    """
-
-    features: FeaturesLike = partitions.parameter(
-        "who the players are", "superpixels of pictures, segments of series and elements of other inputs,"
-    )
-    layer: str | None = parameters.name(
-        "remove parts of this tensor instead: the channels of a map, tokens, else units, unless features are given"
-    )
-
-    @final
-    @property
-    def removed_layer(self) -> str | None:
-        return self.layer
-
-    @final
-    def at_layer(self, path: LayerPath) -> Self:
-        return self if self.features is not None else replace(self, features=LayerUnits(path.axes.letters))
-
-    @final
-    def players(self, sample: Sample) -> Players:
-        return Features.of(self.features).players(sample)
-
-    @final
-    def shares_players(self, sample: Sample) -> bool:
-        return Features.of(self.features).are_shared(sample)
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class _Part:
-    """The result of the games of R samples, which were played together.
-
-    Attributes
-    ----------
-    game : Game
-    which : array (R,)
-        The numbers of the samples.
-    players : Players
-        Those of each of the samples, with null players.
-    null_players : list of R int
-        How many players of each sample were left out of its game.
-    result : GameResult
-    """
-
-    game: Game
-    which: Array
-    players: Players
-    null_players: list[int]
-    result: GameResult
-
-    __repr__ = short_repr
-
-    def by_target(self, array: Array) -> Array:
-        """Return an array (R T, ...) as (T, R, ...)."""
-        return np.asarray(array).reshape(self.game.samples, -1, *array.shape[1:]).swapaxes(0, 1)
-
-    def spread(self) -> dict[str, Array]:
-        """Return the values at the elements of each input, (T, R, ...)."""
-        values = self.by_target(self.result.values)
-        flat = self.players.spread(values.reshape(-1, values.shape[2]), self.game.removal.sample.x)
-        return {name: array.reshape(*values.shape[:2], *array.shape[1:]) for name, array in flat.items()}
-
-    def diagnostic(self, key: str) -> list[Entry]:
-        """Return a diagnostic of each sample."""
-        entry = self.result.diagnostics.get(key)
-        return list(entry) if isinstance(entry, BySample) else [entry] * self.game.samples
-
-
-def _attribution(parts: Sequence[_Part]) -> Attribution:
-    """The results of the games of N samples as one attribution."""
-    spread, first = [part.spread() for part in parts], parts[0]
-    maps, followers = first.players.maps, first.players.followers
-    names = [name for name in first.game.removal.sample.x if name in maps and name not in followers]
-    empties = [part.by_target(empty) for part in parts if (empty := part.game.known_empty) is not None]
-    errors = [part.by_target(e) for part in parts if (e := part.result.standard_error) is not None]
-    repeats = sum(part.game.repeats for part in parts)
-    null_players = [count for part in parts for count in part.null_players]
-    return Attribution(
-        values={name: concatenate([each[name] for each in spread], axis=1) for name in names},
-        baseline=np.concatenate(empties, axis=1) if len(empties) == len(parts) else None,
-        players=PlayerValues(
-            pad_players([part.by_target(part.result.values) for part in parts]),
-            {
-                name: _stack_label_maps([(part.players.maps[name], part.game.samples) for part in parts])
-                for name in names
-            },
-            pad_players(errors) if len(errors) == len(parts) else None,
-        ),
-        maps={key: pad_maps([part.by_target(part.result.maps[key]) for part in parts]) for key in first.result.maps},
-        diagnostics={
-            "players": [count for part in parts for count in [part.players.count] * part.game.samples],
-            **({"null_players": null_players} if any(null_players) else {}),
-            **({"equal_inputs": repeats} if repeats else {}),
-            **{key: [e for part in parts for e in part.diagnostic(key)] for key in first.result.diagnostics},
-        },
-        parameters={"features": first.players.features},
-        facts={**_names(parts), **_spans(parts), **first.result.facts},
-    )
-
-
-def _with_zeros(result: GameResult, null: Array) -> GameResult:
-    """The result of R samples for all their players, from that of their players that are not ``null``, (R, P)."""
-    targets = len(result.values) // len(null)
-    # Of a sample without other players, one null player was played.
-    own = np.repeat(~null, targets, axis=0)
-    some = own.any(axis=1)
-
-    def widened(array: Array) -> Array:
-        every = np.zeros((len(array), *[null.shape[1]] * (array.ndim - 1)))
-        where = own if array.ndim == 2 else own[:, :, None] & own[:, None, :]
-        every[where] = array[some].reshape(-1)
-        return every
-
-    return replace(
-        result,
-        values=widened(result.values),
-        standard_error=None if result.standard_error is None else widened(result.standard_error),
-        maps={key: widened(array) for key, array in result.maps.items()},
-    )
-
-
-def _in_order(found: Attribution, which: Array) -> Attribution:
-    """The attribution of samples with the same players, which are numbered ``which``, in the order of the numbers."""
-    if (np.diff(which) > 0).all() or found.players is None:
-        return found
-    order, players = np.argsort(which), found.players
-    return replace(
-        found,
-        values={name: array[:, order] for name, array in found.values.items()},
-        baseline=None if found.baseline is None else found.baseline[:, order],
-        players=PlayerValues(
-            players.values[:, order],
-            {name: labels if len(labels) == 1 else labels[order] for name, labels in players.labels.items()},
-            None if players.standard_error is None else players.standard_error[:, order],
-        ),
-        maps={key: array[:, order] for key, array in found.maps.items()},
-        diagnostics={
-            key: [entries[n] for n in order] if isinstance(entries, list) else entries
-            for key, entries in found.diagnostics.items()
-        },
-    )
-
-
-def _names(parts: Sequence[_Part]) -> Document:
-    """The names of the players of N samples for the record: one list, or one a sample if these differ."""
-    each: list[list[str]] = []
-    for part in parts:
-        own = part.result.names or [part.players.names]
-        if any(len(names) != part.players.count for names in own):
-            return {}
-        each += [list(names) for names in own] if part.result.names else [list(own[0])] * part.game.samples
-    longest = max(each, key=len)
-    if not longest:
-        return {}
-    return {"feature_names": longest if all(names == longest[: len(names)] for names in each) else each}
-
-
-def _spans(parts: Sequence[_Part]) -> Document:
-    """The characters of the players of texts, for each sample; empty if the samples are no texts."""
-    found = [player_spans(part.game.removal.sample, part.players) for part in parts]
-    return {} if any(spans is None for spans in found) else {"spans": found}
-
-
 def _check_mixed(model: Model, removals: Removals) -> None:
     removal = removals[0]
     if isinstance(removal, Mix):
@@ -553,39 +357,3 @@ def _check_mixed(model: Model, removals: Removals) -> None:
             f"Input '{min(tokens)}' of {model.name} holds the numbers of tokens, which cannot be mixed with a "
             "baseline. Use a method whose features are present or absent, such as occlusion or shapley_sampling."
         )
-
-
-def pad_players(values: Sequence[Array]) -> Array:
-    """Arrays (T, n, P_n) joined to (T, N, P), with NaN where samples have fewer players."""
-    widest = max(v.shape[2] for v in values)
-    if all(v.shape[2] == widest for v in values):
-        return concatenate([v.astype(np.float64, copy=False) for v in values], axis=1)
-    padded = np.full((values[0].shape[0], sum(v.shape[1] for v in values), widest), np.nan)
-    start = 0
-    for v in values:
-        padded[:, start : start + v.shape[1], : v.shape[2]] = v
-        start += v.shape[1]
-    return padded
-
-
-def pad_maps(maps: Sequence[Array]) -> Array:
-    """Arrays (T, n, ...) joined to (T, N, ...), with NaN where samples have fewer players."""
-    shape = np.max([m.shape for m in maps], axis=0)
-    padded = [
-        np.pad(
-            m,
-            [(0, n - k if axis > 1 else 0) for axis, (n, k) in enumerate(zip(shape, m.shape, strict=True))],
-            constant_values=np.nan,
-        )
-        if m.shape[2:] != (*shape[2:],)
-        else m
-        for m in maps
-    ]
-    return np.concatenate(padded, axis=1)
-
-
-def _stack_label_maps(maps: Sequence[tuple[Array, int]]) -> Array:
-    """Label maps of N samples, (N, ...), or (1, ...) if all are equal, from each with the number of its samples."""
-    first = maps[0][0]
-    alike = all(m.shape == first.shape and np.array_equal(m, first) for m, _ in maps[1:])
-    return first[None] if alike else np.concatenate([np.repeat(m[None], count, axis=0) for m, count in maps])

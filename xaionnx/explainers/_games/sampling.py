@@ -10,7 +10,7 @@ import numpy as np
 
 from xaionnx.errors import BudgetError, ParameterError
 from xaionnx.explainers._games.cost import writing
-from xaionnx.explainers._games.game import GameResult
+from xaionnx.explainers._games.results import GameResult
 from xaionnx.hooks import hook
 from xaionnx.parameters import integer, stopping_tolerance
 from xaionnx.perturb.game import BySample, Game

@@ -12,8 +12,8 @@ from xaionnx_kernels import masks
 from xaionnx.data.sample import Sample
 from xaionnx.errors import BudgetError
 from xaionnx.explainers._games.blas import one_blas_thread
-from xaionnx.explainers._games.game import GameResult
 from xaionnx.explainers._games.mask_space import MaskSpace
+from xaionnx.explainers._games.results import GameResult
 from xaionnx.explainers._games.sampling import HasBudget, HasTolerance, budget_parameter, evaluate
 from xaionnx.explanation import ValueKind
 from xaionnx.parameters import choice, real, size, stopping_tolerance
