@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Any, Final, Literal, final
 
 import numpy as np
 
-from xaionnx import explanation_file, explanation_frame, feature_names
+from xaionnx import explanation_file, explanation_frame, explanation_samples, feature_names
 from xaionnx.caveats import warnings_of
-from xaionnx.consistency import is_by_sample
 from xaionnx.data.display import Display
 from xaionnx.errors import ParameterError, UnknownNameError
-from xaionnx.typing import Array, Document, Entry
+from xaionnx.typing import Array, Document
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -235,7 +234,9 @@ class Explanation:
         UnknownNameError
             There is no such kind.
         ParameterError
-            There is no such sample or target, or a parameter is invalid. DataError The values are not finite.
+            There is no such sample or target, or a parameter is invalid.
+        DataError
+            The values are not finite.
 
         Examples
         --------
@@ -271,30 +272,7 @@ class Explanation:
 
     def samples_first(self) -> Explanation:
         """The same record with the samples on the first axis of all arrays."""
-        axes = self.provenance.get("sample_axes")
-        if not axes:
-            return self
-        lead = int(self.several_targets)
-
-        def moved(given: Arrays | None, lead: int) -> Arrays | None:
-            if given is None:
-                return None
-            if isinstance(given, dict):
-                return {name: _first(array, axes.get(name, 0), lead) for name, array in given.items()}
-            return _first(given, next(iter(axes.values())), lead)
-
-        values, errors = moved(self.values, lead), self.standard_error
-        assert values is not None
-        if errors is not None and self.feature_values is None:
-            moved_errors = moved(errors, lead)
-            errors = moved_errors if isinstance(moved_errors, np.ndarray) else None
-        return dataclasses.replace(
-            self,
-            values=values,
-            standard_error=errors,
-            features=moved(self.features, 0),
-            provenance={key: value for key, value in self.provenance.items() if key != "sample_axes"},
-        )
+        return explanation_samples.samples_first(self)
 
     def sample(self, n: int, target: int | None = None) -> Explanation:
         """The record of sample ``n`` alone (N = 1), for one target or all; ``seconds`` remain those of the batch.
@@ -308,7 +286,7 @@ class Explanation:
         """
         if not 0 <= n < self.samples or not 0 <= (target or 0) < (len(self.target) if self.several_targets else 1):
             raise IndexError(f"no sample {n} with target {target} in an explanation of {self.target.shape}")
-        return self._some(slice(n, n + 1), target)
+        return explanation_samples.some_samples(self, slice(n, n + 1), target)
 
     def __getitem__(self, which: int | slice | Sequence[int] | Array | str) -> Explanation:
         """The record of some samples, in the order given, or of one target by its name.
@@ -336,8 +314,8 @@ class Explanation:
         if isinstance(which, int | np.integer) and not isinstance(which, bool):
             if not -self.samples <= which < self.samples:
                 raise IndexError(f"no sample {which} in an explanation of {self.samples}")
-            return self._some(np.array([which % self.samples]), None)
-        return self._some(np.arange(self.samples)[which], None)
+            return explanation_samples.some_samples(self, np.array([which % self.samples]), None)
+        return explanation_samples.some_samples(self, np.arange(self.samples)[which], None)
 
     def _of_target(self, name: str) -> Explanation:
         """The record of the target of this name for all samples."""
@@ -345,39 +323,9 @@ class Explanation:
         found = [number for number, row in enumerate(rows) if (row == name).all()]
         if not found:
             raise UnknownNameError.among("target of all samples", name, sorted({str(one) for one in rows.flat}))
-        return self._some(slice(None), found[0]) if self.several_targets else self
-
-    def _some(self, which: slice | Array, target: int | None) -> Explanation:
-        """The record of samples, for one target or all."""
-        if self.provenance.get("sample_axes"):
-            return self.samples_first()._some(which, target)
-
-        def pick(array: Array) -> Array:
-            if not self.several_targets:
-                return array[which]
-            return array[:, which] if target is None else array[target, which]
-
-        def pick_labels(array: Array) -> Array:
-            return array if array.shape[0] == 1 else array[which]
-
-        numbers = range(self.samples)[which] if isinstance(which, slice) else which.tolist()
-        return dataclasses.replace(
-            self,
-            values=_each(self.values, pick),
-            target=pick(self.target),
-            prediction=pick(self.prediction),
-            baseline_prediction=None if self.baseline_prediction is None else pick(self.baseline_prediction),
-            feature_values=None if self.feature_values is None else pick(self.feature_values),
-            features=None if self.features is None else _each(self.features, pick_labels),
-            standard_error=None if self.standard_error is None else pick(self.standard_error),
-            maps={name: pick(array) for name, array in self.maps.items()},
-            diagnostics={key: self._diagnostic(value, numbers, target) for key, value in self.diagnostics.items()},
-            provenance={
-                key: [value[n] for n in numbers] if is_by_sample(key, value, self.samples) else value
-                for key, value in self.provenance.items()
-            },
-            display={name: one.some(numbers) for name, one in self.display.items()},
-        )
+        if not self.several_targets:
+            return self
+        return explanation_samples.some_samples(self, slice(None), found[0])
 
     def to_frame(self, backend: str | None = None, *, long: bool = False) -> Any:  # Any: a frame of any library
         """The values as a frame, with a row for each sample, and for each target if there are several.
@@ -408,17 +356,6 @@ class Explanation:
         """
         return explanation_frame.as_frame(self, backend, long=long)
 
-    def _diagnostic(self, value: Entry, numbers: Sequence[int], target: int | None) -> Entry:
-        """A diagnostic of some samples; also of one target if it is a list over targets."""
-        if not isinstance(value, list) or len(value) != self.samples:
-            return value
-
-        def one(entry: Entry) -> Entry:
-            by_target = self.several_targets and isinstance(entry, list) and len(entry) == len(self.target)
-            return entry if target is None or not by_target else entry[target]
-
-        return [one(value[n]) for n in numbers]
-
     def mean(self) -> Explanation:
         """The explanation of the mean of the target over the samples, as one sample (N = 1).
 
@@ -437,51 +374,7 @@ class Explanation:
         >>> rows.mean().values, rows.mean().target
         (array([[2., 2.]], dtype=float32), array(['mean of y over 2 samples'], dtype='<U24'))
         """
-        each_features = self.features.values() if isinstance(self.features, dict) else [self.features]
-        if any(labels is not None and len(labels) > 1 for labels in each_features):
-            raise ParameterError(
-                "The samples have different features, whose values have no mean. Give the same features to all, such "
-                "as a grid or a label map."
-            )
-        axis, count = int(self.several_targets), self.samples
-
-        def average(array: Array) -> Array:
-            return np.asarray(array.mean(axis=axis, keepdims=True, dtype=np.float64)).astype(array.dtype)
-
-        def maybe(array: Array | None) -> Array | None:
-            return None if array is None else average(array)
-
-        names = [f"mean of {' and '.join(dict.fromkeys(row))} over {count} samples" for row in self._target_rows()]
-        return dataclasses.replace(
-            self,
-            values=_each(self.values, average),
-            target=np.array(names)[:, None] if self.several_targets else np.array(names),
-            prediction=average(self.prediction),
-            baseline_prediction=maybe(self.baseline_prediction),
-            feature_values=maybe(self.feature_values),
-            standard_error=maybe(self.standard_error),
-            maps={name: average(array) for name, array in self.maps.items()},
-            diagnostics=self._mean_diagnostics(),
-            display={},
-        )
-
-    def _target_rows(self) -> list[list[str]]:
-        """The names of the targets of all samples, for each target; at most three different ones."""
-        rows = self.target if self.several_targets else self.target[None]
-        shown = [list(dict.fromkeys(row.tolist())) for row in rows]
-        return [names if len(names) <= _REPR_TARGETS else ["the targets"] for names in shown]
-
-    def _mean_diagnostics(self) -> Document:
-        """Counts added up, gaps averaged; a diagnostic that means something for single samples only is left out."""
-        kept: Document = {}
-        for key, value in self.diagnostics.items():
-            if not isinstance(value, list) or len(value) != self.samples:
-                kept[key] = value
-            elif key in ("evaluations", "gradients"):
-                kept[key] = [int(np.sum(value))]
-            elif key in ("completeness_gap", "conservation_gap", "relevance"):
-                kept[key] = [np.mean(value, axis=0).tolist()]
-        return kept
+        return explanation_samples.mean(self)
 
     def to_dict(self) -> Document:
         """The record and its warnings as plain Python values for JSON (NaN and infinity become None).
@@ -512,15 +405,6 @@ class Explanation:
             The file is missing or is not such a record.
         """
         return explanation_file.read(cls, path)
-
-
-def _first(array: Array, axis: int | None, lead: int) -> Array:
-    """Move the samples of an array to the first axis after ``lead``; None adds it."""
-    return np.expand_dims(array, lead) if axis is None else np.moveaxis(array, lead + axis, lead)
-
-
-def _each(arrays: Arrays, of: Callable[[Array], Array]) -> Arrays:
-    return {name: of(array) for name, array in arrays.items()} if isinstance(arrays, dict) else of(arrays)
 
 
 def _pictures(name: str) -> ModuleType:
