@@ -17,13 +17,11 @@ from typing import Final
 from xaionnx import __version__
 from xaionnx.caveats import Findings
 from xaionnx.errors import DataError, StorageError, XaionnxError
-from xaionnx.explanation import Explanation
 from xaionnx.explanation_file import write_fields
 from xaionnx.record_joining import encode_lists
 from xaionnx.request import Request
 from xaionnx.runs.failures import OF_ROWS, Failures, translated
 from xaionnx.runtime.model import Model
-from xaionnx.typing import Array
 from xaionnx_cli import _report
 from xaionnx_cli._archive import Archive
 from xaionnx_cli._destination import Destination
@@ -36,19 +34,12 @@ from xaionnx_cli._options import Options
 from xaionnx_cli._pictures import Pictures
 from xaionnx_cli._printer import Printer
 from xaionnx_cli._refusals import Refusals
-from xaionnx_cli._report import Score
-from xaionnx_cli._samples import Sample, is_row
+from xaionnx_cli._result_lines import MAX_DETAILED, ResultLines
+from xaionnx_cli._samples import Sample
 from xaionnx_cli._summary import Summary
-from xaionnx_cli._text import text_lines
 
 # Hashes of samples, which no picture shows.
 _HASHES: Final = ("input_sha256", "file_sha256", "request_sha256")
-
-# With more inputs than this, features are no longer listed on the terminal.
-_MAX_DETAILED = 5
-
-# Of more rows of a table that no file takes, only the first ones are printed, and what they have in common.
-_MAX_PRINTED = 100
 
 # Letters of a JSON document that are printed at once.
 _GATHERED = 2**20
@@ -85,15 +76,13 @@ class Results:
         self.refusals = Refusals()
         self.failures: Failures | None = None
         self.kept: list[str] = []
-        self.approximations = ""
-        self._begun: Sample | None = None
+        self._lines = ResultLines(model, method, destination, self.pictures, self.printer, as_json=options.as_json)
         # Files are written while the next batch is explained.
         self._writer = ThreadPoolExecutor(min(_MAX_DRAWN, os.cpu_count() or 1), thread_name_prefix="writing")
         self._unwritten: list[Explained] = []
         self._written = time.monotonic()
         self._waiting: deque[_Pending] = deque()
         self._finished = Finished()
-        self._reported = 0
         # Where the picture of all rows is.
         self._joint: list[str] = []
         self._concluded = False
@@ -161,15 +150,7 @@ class Results:
     def begin(self, sample: Sample, request: Request) -> None:
         """Print the top classes of a sample, and the target that is about to be explained."""
         self.finish()
-        self._begun = sample
-        if self._gathers_many(sample) and self._reported >= _MAX_DETAILED:
-            return
-        (top,) = _report.top_classes(request)
-        self._print_head(sample, top, request.resolved.names, request.resolved.prediction)
-
-    def _print_head(self, sample: Sample, top: list[Score], names: Array, values: Array) -> None:
-        self.printer.lines(f"\n{printable(sample.name)}", *_report.class_lines(top))
-        self.printer.lines(f"  {self.method} of {_report.target_values(names, values)}")
+        self._lines.begin(sample, request)
 
     def finish(self) -> None:
         """Wait until all files are written, and report them."""
@@ -210,54 +191,9 @@ class Results:
             self._finished.add([sample.place for sample in samples], written)
             self.kept += [sample.name for sample in samples] if kept else []
         if kept:
-            self.printer.lines(*self._saved_lines(self.pictures.drawn(written.files)))
+            self._lines.saved(self.pictures.drawn(written.files))
         else:
-            self._print_results(first.explained, written.files)
-
-    def _print_results(self, explained: Explained, files: list[str]) -> None:
-        """Print the results of samples; those of rows that go into one file only for the first ones."""
-        count, first = len(explained.samples), explained.samples[0]
-        if self._gathers_many(first):
-            count = min(count, max(0, _MAX_DETAILED - self._reported))
-        self._reported += len(explained.samples)
-        if self.options.as_json:
-            return
-        for n in range(count):
-            self._print_result(explained.single(n), self._reported - len(explained.samples) + n + 1, files)
-
-    def _gathers_many(self, sample: Sample) -> bool:
-        """Whether a sample is one of many rows that no files of their own take, whose warnings are those of all."""
-        kind = self.destination.kind
-        together = kind in ("record", "nothing") and is_row(sample, self.model)
-        most = _MAX_PRINTED if kind == "nothing" else _MAX_DETAILED
-        return (together or self.pictures.is_joint(sample)) and sample.count > most
-
-    def _print_result(self, one: Explained, number: int, files: list[str]) -> None:
-        """Print the result of one sample, the ``number``-th that is printed."""
-        sample, result = one.samples[0], one.record
-        if sample is not self._begun:
-            self._print_head(sample, one.tops[0], result.target, result.prediction)
-        self.printer.lines(*_report.layer_lines(result))
-        self.printer.lines_once(_report.left_lines(result))
-        if sample.display is None and number <= _MAX_DETAILED + 1:
-            main, spec = self.model.input().name, self.model.input_spec
-            self.printer.document("".join(f"{line}\n" for line in self._text_lines(result)))
-            self.printer.lines(*_report.feature_lines(result, spec, sample.feeds, main))
-        self.printer.lines(*_report.together_lines(result), *_report.gap_lines(result), *_report.rule_lines(result))
-        if not self._gathers_many(sample):
-            self.printer.lines_once(_report.warning_lines(result))
-        self.printer.lines(_report.cost_line(result), *self._saved_lines(files))
-        approximations = _report.approximation_line(result)
-        # They depend on the model and the method, and so are usually the same for every input.
-        if approximations != self.approximations:
-            self.printer.lines(approximations or "  approximations: none")
-            self.approximations = approximations
-
-    def _text_lines(self, result: Explanation) -> list[str]:
-        return [] if self.options.as_json or not result.provenance.get("spans") else text_lines(result)
-
-    def _saved_lines(self, files: list[str]) -> list[str]:
-        return [f"  {self.destination.saved_line(file)}" for file in files]
+            self._lines.results(first.explained, written.files)
 
     def _write(self, one: Explained) -> Written:
         """Write the files of one sample.
@@ -285,7 +221,7 @@ class Results:
         kind, record = self.destination.kind, explained.record
         entries = self._entries(explained, None)
         if kind == "nothing":
-            many = not self.options.as_json and self._gathers_many(explained.samples[0])
+            many = not self.options.as_json and self._lines.is_gathered(explained.samples[0])
             return Written([], entries, summary=Summary.of(record) if many else None)
         drawn = explained.samples if kind == "picture" else ()
         if drawn:
@@ -338,22 +274,13 @@ class Results:
         for line in self.refusals.lines(self._finished.count):
             self.printer.error(line)
         self._print_document(complete, saved)
-        self._print_summary()
+        self._lines.summary(self._finished.summary)
         if complete and self._finished.count and self.destination.kind == "nothing":
             self.printer.lines("\nnothing was saved: -o NAME.png draws a picture, -o NAME.npz saves the whole record")
         if failure is not None:
             raise failure
         if self.printer.lost is not None:
             raise self.printer.lost
-
-    def _print_summary(self) -> None:
-        """Say of many rows that no file takes what was not printed of each."""
-        summary = self._finished.summary
-        if summary is None or summary.count <= _MAX_DETAILED:
-            return
-        self.printer.lines("", f"and {summary.count - _MAX_DETAILED:,} more rows, which --json prints too")
-        self.printer.lines("", *summary.lines())
-        self.printer.lines_once(_report.lines_of_warnings(summary.warnings))
 
     def _finish_all(self, stop: BaseException | None) -> None:
         """Report every pending sample, also after one of them raises an error; ``stop`` is what ended the run."""
@@ -381,7 +308,7 @@ class Results:
             self.archive.close()
         else:
             files = self._joint = self._save_picture()
-        if rows > _MAX_DETAILED and not self.options.as_json:
+        if rows > MAX_DETAILED and not self.options.as_json:
             self.printer.lines_once(_report.lines_of_warnings(finished.warnings()))
         self.printer.lines("")
         if self.destination.kind == "picture":
