@@ -70,7 +70,7 @@ def _tells(names: Sequence[str], player: int, text: str) -> bool:
 def numeric_values(explanation: Explanation) -> Floats:
     """Return the values of the features in the first K samples, (K, P).
 
-    They are NaN if missing, words, codes of words, groups of several columns, or not stored.
+    Values that are missing or not stored, words, codes of words and groups of several columns are NaN.
     """
     players = _players(explanation)
     stored = [len(one.array) for one in explanation.display.values() if one.kind == "row"]

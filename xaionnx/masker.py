@@ -80,14 +80,14 @@ class Masker:
         Raises
         ------
         DataError
-            There is no such file, or it is no masker.
+            There is no such file, or it is not a masker.
         """
         if not Path(path).exists():
             raise DataError(f"There is no file '{os.fspath(path)}' with a masker. {_MAKE}")
         model = Model.load(path, device)
         about = about_masker(model.file.proto)
         if about is None:
-            raise DataError(f"'{os.fspath(path)}' is no masker. {_MAKE}")
+            raise DataError(f"'{os.fspath(path)}' is not a masker. {_MAKE}")
         return cls(model, about["of"], tuple(about["objective"]), about["training"])
 
     @classmethod
@@ -99,7 +99,7 @@ class Masker:
         ParameterError
             None is given.
         DataError
-            There is no such file, or it is no masker.
+            There is no such file, or it is not a masker.
         InputMismatchError
             It explains another model.
         """
@@ -142,7 +142,7 @@ class Masker:
 
 
 def about_masker(proto: onnx.ModelProto) -> Document | None:
-    """Return what the file of a masker says of it: ``of``, ``objective`` and ``training``; None if it is no masker."""
+    """Return the description in a masker's file: ``of``, ``objective`` and ``training``; None if it is not a masker."""
     entries = {entry.key: entry.value for entry in proto.metadata_props}
     found: Document | None = json.loads(entries[ABOUT]) if ABOUT in entries else None
     return found
@@ -154,7 +154,7 @@ def picture_positions(model: Model, sample: Sample) -> Positions:
     Raises
     ------
     UnsupportedModelError
-        The model is no classifier of one picture.
+        The model is not a classifier of one picture.
     """
     found, shape = sample.positions(), default_shape(model)
     fits = len(model.inputs) == 1 and found is not None and found.is_picture and len(found.values) <= 1

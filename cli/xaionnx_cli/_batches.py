@@ -69,7 +69,7 @@ class Batches:
 
 
 def read_inputs_of(samples: Sequence[Sample], shared: frozenset[str]) -> Inputs:
-    """The samples of a batch, with what their files say of all of them, as far as these agree."""
+    """The samples of a batch, with the entries of the record on which all their files agree."""
     found = list({id(sample.source): sample.source.found for sample in samples}.values())
     texts = tuple(sample.text for sample in samples if sample.text is not None)
     left = [name for name in samples[0].left if all(name in sample.left for sample in samples)]

@@ -32,7 +32,7 @@ def write_and_report(
 ) -> list[Path]:
     """Write files, report, and return which were written; signals wait until all of it is done.
 
-    The report comes also if a file cannot be written: it may be all that is left of hours.
+    The report is printed even if a file cannot be written: it may be all that is left of hours of work.
 
     Raises
     ------

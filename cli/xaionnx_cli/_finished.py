@@ -40,7 +40,7 @@ class Written:
     samples : sequence of Sample
         They themselves, if they are drawn together.
     findings : Findings or None
-        What is to be said of them at the end, if there is such a record.
+        What is printed about them at the end, if there is such a record.
     summary : Summary or None
         The same of many rows that no file takes.
     """

@@ -75,7 +75,7 @@ def model_facts(model: Model, limit_s: float) -> Document:
 
 
 def _input_notes(model: Model, name: str) -> list[str]:
-    """What is said of an input besides its shape and type; nothing of an output."""
+    """What is said about an input besides its shape and type; nothing of an output."""
     notes = ["one for all samples"] if name in model.shared else []
     found = model.purposes.get(name)
     if found is not None and not found.is_data and name != model.input().name:
@@ -167,7 +167,7 @@ def target_text(model: Model) -> str:
 def layer_facts(proto: onnx.ModelProto) -> list[Document]:
     """The tensors that nodes of the main graph compute from the inputs, in order, with their shapes if inferred.
 
-    Constants and sizes, also those that nodes compute, do not change with the values of an input, and are no layers.
+    Constants and sizes, also those that nodes compute, do not change with the values of an input, and are not layers.
     """
     found: dict[str, list[int | str | None]] = {}
     if proto.ByteSize() < _INFERRED_BYTES:
@@ -309,7 +309,7 @@ def lines(model: Model, facts: Document, every: bool) -> Iterator[str]:
 
 
 def _method_lines(model: Model, verdicts: list[Document], sizes: ShortSizes) -> Iterator[str]:
-    """The methods by what came of them, each reason once and in short."""
+    """The methods by outcome: those that work, then each reason against others once, shortened."""
     works = [verdict["method"] for verdict in verdicts if verdict["outcome"] == "works"]
     yield from _wrapped(f"works     {', '.join(works) or 'no method'}")
     by_differences = [v for v in verdicts if v.get("gradient") == "finite_differences"]

@@ -19,7 +19,7 @@ _LONGEST: Final = 1_000
 
 
 def printable(text: str) -> str:
-    """Escape what is not printable in a name from a model or file, such as newlines, escapes and direction marks.
+    """Escape unprintable characters in a name from a model or file, such as newlines, escapes and direction marks.
 
     Examples
     --------

@@ -75,7 +75,7 @@ class ShareOption(click.ParamType):  # type: ignore[type-arg]  # not generic in 
             return value[0], value[1]
         number, _, of = value.partition("/")
         if not (number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of) <= MOST):
-            self.fail(f"'{value}' is no share, such as 2/8 for the second of eight.", param, ctx)
+            self.fail(f"'{value}' is not a share, such as 2/8 for the second of eight.", param, ctx)
         return int(number), int(of)
 
 

@@ -68,7 +68,7 @@ class ResultLines:
             self._result(explained.single(n), self._reported - len(explained.samples) + n + 1, files)
 
     def is_gathered(self, sample: Sample) -> bool:
-        """Whether a sample is one of many rows without files of their own, whose warnings are printed for all together."""
+        """Whether a sample is one of many rows without files of their own: their warnings are printed once for all."""
         kind = self._destination.kind
         together = kind in ("record", "nothing") and is_row(sample, self._model)
         most = _MAX_PRINTED if kind == "nothing" else MAX_DETAILED

@@ -131,7 +131,7 @@ class Results:
         return self.destination.name(sample.name) if own else ""
 
     def _named(self, one: Explained) -> Explained:
-        """A sample with the name of its files, also if it was to go into a picture of all."""
+        """A sample with the name of its files, even if it was to go into a picture of all."""
         (sample,) = one.samples
         if sample.file:
             return one

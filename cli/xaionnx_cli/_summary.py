@@ -1,4 +1,4 @@
-"""What is said of many rows whose values no file takes, added up while they are explained."""
+"""The summary of many rows whose values are not saved, added up while they are explained."""
 
 from __future__ import annotations
 

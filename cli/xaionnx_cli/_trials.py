@@ -256,7 +256,7 @@ class _Trials:
         return Trial(method.name(), "refused", str(refusal), {})
 
     def _checked(self, method: Explainer, why: str) -> Trial:
-        """What a check without a run says of a method."""
+        """What a check without a run says about a method."""
         try:
             return Trial(method.name(), "not tried", why, dict(method.validate(self.dry_run)))
         except XaionnxError as refusal:

@@ -168,7 +168,7 @@ def _search_each(
     search_one: Callable[[int], T],
     conclude: Callable[[Mapping[int, T], bool], list[Path]],
 ) -> int:
-    """Search for each input by itself, conclude with what was found, also if it is stopped, and return the exit code.
+    """Search for each input by itself, conclude with what was found, even if it is stopped, and return the exit code.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What the site says of the methods, read from their classes: families, facts, and a page each."""
+"""What the site says about the methods, read from their classes: families, facts, and a page each."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ def dividends(values: Floats) -> Floats:
     Raises
     ------
     ValueError
-        The length is no power of two.
+        The length is not a power of two.
 
     Examples
     --------
@@ -76,7 +76,7 @@ def superset_sums(values: Floats) -> Floats:
     Raises
     ------
     ValueError
-        The length is no power of two.
+        The length is not a power of two.
 
     Examples
     --------

@@ -66,7 +66,7 @@ def test_shares_are_merged(run, tmp_path, digits):
     assert "40 rows of 40" in merged.output
     run("explain", "saliency", MODEL, digits, "-o", tmp_path / "one", "--shards")
     assert Run.open(tmp_path / "whole").digest() == Run.open(tmp_path / "one").digest()
-    assert "is no share, such as 2/8" in run("explain", "lime", MODEL, digits, "-o", "x", "--shard", "4/3").output
+    assert "is not a share, such as 2/8" in run("explain", "lime", MODEL, digits, "-o", "x", "--shard", "4/3").output
 
 
 def test_pictures_are_drawn_on_demand(run, tmp_path, digits):

@@ -98,5 +98,5 @@ def test_refusals(run, digits):
     assert lacking.exit_code == 2
     assert "Make one with xaionnx masker MODEL FOLDER -o FILE.onnx" in lacking.stderr
     none = run("explain", "masker", MODEL, digits, "--masker", MODEL)
-    assert "is no masker" in none.stderr
+    assert "is not a masker" in none.stderr
     assert digits not in none.stderr

@@ -185,7 +185,7 @@ REFUSALS = (
     ),
     Refusal(
         "the closed form of linear models is that of sums of the inputs' elements",
-        "is no linear function of the inputs: it adds",
+        "is not a linear function of the inputs: it adds",
         frozenset({"linear_shap"}),
         _models("pictures", "volumes", "series", "recurrent", "attention", "tokens"),
     ),
@@ -208,19 +208,19 @@ REFUSALS = (
         _models("series", "recurrent", "attention", "tokens", "rows"),
     ),
     Refusal(
-        "half of a token is no token, unless each has a cell of its own",
+        "half of a token is not a token, unless each has a cell of its own",
         "a smooth mask needs floats, or whole numbers over space or time. Choose a grid as fine as the input",
         frozenset({"rise", "d_rise"}),
         _models("tokens", but=["tokens as float32"]),
     ),
     Refusal(
-        "half of a token is no token",
+        "half of a token is not a token",
         "Sobol, which blends inputs with a baseline, needs floats, or whole numbers over space or time. Use a method",
         frozenset({"sobol"}),
         _models("tokens", but=["tokens as float32"]),
     ),
     Refusal(
-        "half of a token is no token",
+        "half of a token is not a token",
         "holds the numbers of tokens, which cannot be mixed with a baseline",
         frozenset({"rise", "d_rise", "sobol"}),
         _models("tokens as float32"),

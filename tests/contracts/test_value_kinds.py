@@ -20,7 +20,7 @@ from xaionnx.explainers.xrai import XRAI
 from xaionnx.explanation import ValueKind
 from xaionnx.patterns import estimate_patterns
 
-# The models have no trees, are no sums and do not explain themselves, dependence explains all samples together, and
+# The models have no trees, are not sums and do not explain themselves, dependence explains all samples together, and
 # masker has to learn first.
 APART = {"tree_shap", "linear_shap", "additive_shap", "dependence", "masker", "senn"}
 METHODS = [name for name in discovery.methods() if name not in APART]

@@ -11,7 +11,7 @@ from typing import Any
 from tests.corpus.case import DATA, MODEL, MODELS, REFUSED, USAGE, Build, Case
 
 _WORDS = ("explain", "feature_ablation", "text.onnx", "mail.txt", "--json")
-# What no tokenizer says of itself is no fault of the text.
+# What no tokenizer says about itself is no fault of the text.
 _NO = {USAGE, MODEL, DATA}
 
 

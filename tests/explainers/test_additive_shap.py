@@ -150,7 +150,7 @@ def test_terms_of_three_columns_and_groups() -> None:
 @pytest.mark.parametrize(
     ("name", "method", "words"),
     [
-        ("bins", "linear_shap", "is no linear function of the inputs: it adds .* Use additive_shap"),
+        ("bins", "linear_shap", "is not a linear function of the inputs: it adds .* Use additive_shap"),
         ("normalizer", "additive_shap", "is computed from more than 3 features at once"),
         ("one_against_rest", "additive_shap", "is computed from more than 3 features at once"),
     ],
@@ -186,7 +186,9 @@ def test_boosting_machines_of_numbers(name: str) -> None:
 @pytest.mark.parametrize("method", ["linear_shap", "additive_shap"])
 def test_networks_and_forests_are_refused_with_what_works(method: str) -> None:
     rows = "models/data/german_credit_sample.csv"
-    words = "is no linear function of the inputs" if method == "linear_shap" else "is no sum of terms of few features"
+    words = (
+        "is not a linear function of the inputs" if method == "linear_shap" else "is not a sum of terms of few features"
+    )
     for path, others in (
         ("models/german_credit_mlp.onnx", "exact_shapley or kernel_shap"),
         ("models/german_credit_forest.onnx", "tree_shap, which reads the trees, or exact_shapley or kernel_shap"),

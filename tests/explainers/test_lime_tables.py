@@ -158,7 +158,7 @@ def test_what_does_not_fit_is_refused():
     with pytest.raises(BudgetError, match=r"Lime needs at least 6 model evaluations for 3 features"):
         xaionnx.explain(model, X, in_bins(budget=5), 0)
     picture = np.zeros((1, 3, 12, 12), np.float32)
-    with pytest.raises(ParameterError, match=r"this input is no row of a table"):
+    with pytest.raises(ParameterError, match=r"this input is not a row of a table"):
         xaionnx.explain(
             planted.load(planted.mean_picture(12, 12, 3)),
             picture,

@@ -58,7 +58,7 @@ def test_other_models_sizes_and_targets_are_refused(masker, tmp_path):
         xaionnx.explain(model, DIGITS[:1], "masker")
     with pytest.raises(DataError, match=r"There is no file 'nope.onnx' with a masker. Make one with xaionnx masker"):
         xaionnx.explain(model, DIGITS[:1], "masker", masker="nope.onnx")
-    with pytest.raises(DataError, match=r"mnist_cnn.onnx' is no masker"):
+    with pytest.raises(DataError, match=r"mnist_cnn.onnx' is not a masker"):
         xaionnx.explain(model, DIGITS[:1], "masker", masker="models/mnist_cnn.onnx")
     for target in (Target.margin(3, 5), Target.sum()):
         with pytest.raises(ParameterError, match="A masker explains one class of 'logits', and the target is"):

@@ -102,7 +102,7 @@ def test_the_embedding_and_the_row_beside_it_add_up_together(method, options):
     # The product of sum and row is 4 * 3 * 10 + 6 * 5 * 20, and 0 at token 0 and a row of zeros.
     np.testing.assert_allclose(change, 720)
     np.testing.assert_allclose(sum(array.sum() for array in result.values.values()), 720, rtol=0.03)
-    # A guided path is no straight line.
+    # A guided path is not a straight line.
     np.testing.assert_allclose(result.values["row"], [[60, 300]], rtol=0.06 if method == "guided_ig" else 0.03)
     assert "left_as_is" not in result.provenance
     assert result.provenance["layer"]["name"] == "e"

@@ -21,7 +21,7 @@ from xaionnx.explainers.tree_shap import TreeShap
 from xaionnx.typing import Array
 
 FOLDER = Path("tests/goldens/trees")
-REFUSED = {"sklearn_adaboost": "is no sum of what it reads", "sklearn_isolation": "is no sum of what it reads"}
+REFUSED = {"sklearn_adaboost": "is not a sum of what it reads", "sklearn_isolation": "is not a sum of what it reads"}
 FILES = sorted(path.stem for path in FOLDER.glob("*.onnx") if path.stem not in REFUSED and path.stem != "sklearn_mixed")
 FOREST, CREDIT = "models/german_credit_forest.onnx", "models/data/german_credit_sample.csv"
 

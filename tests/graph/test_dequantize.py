@@ -247,7 +247,7 @@ def test_a_rectifier_that_the_range_replaces_comes_back(scale, zero, op):
     inner = x @ constants["w"]
     wanted = {None: inner, "Relu": np.maximum(inner, 0), "Clip": np.clip(inner, 0, 6)}[op]
     assert_close(floats(model, x), wanted @ constants["v"], Tolerance.SIGNED_SUMS)
-    # After an input or an activation a range from zero on is no rectifier.
+    # After an input or an activation a range from zero on is not a rectifier.
     nodes = [helper.make_node("Sigmoid", ["x"], ["a"]), *pair("a", last="y")]
     assert ops(made(nodes, {"s": np.float32(scale), "z": np.int8(zero)})) == ["Sigmoid"]
 

@@ -61,7 +61,7 @@ def test_convolutions_along_tokens_have_their_positions():
     model = loaded(TOKENS, **weights)
     x = np.array([[1, 2, 3, 4, 5, 6]])
     found, layer = seen_at(model, x, Target.index((4, 1)))
-    # Scores of the positions are no features, nor is a layer with another axis.
+    # Scores of the positions are not features, nor is a layer with another axis.
     assert (layer["name"], layer["axes"]) == ("r", "CT")
     assert found.values.shape == (1, 6)
     assert np.flatnonzero(found.values[0]).tolist() == [4]

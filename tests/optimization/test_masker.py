@@ -187,7 +187,7 @@ def test_refusals(tmp_path):
     row = planted.load(planted.linear([[1.0, 2.0], [0.0, 1.0]]))
     with pytest.raises(UnsupportedModelError, match="Masks are learned for models of one picture"):
         MaskerTraining().train(row, np.ones((2, 2), np.float32), tmp_path / "m.onnx")
-    with pytest.raises(DataError, match="is no masker"):
+    with pytest.raises(DataError, match="is not a masker"):
         Masker.load("models/mnist_cnn.onnx")
     with pytest.raises(DataError, match=r"There is no file 'nope.onnx' with a masker. Make one with xaionnx masker"):
         Masker.load("nope.onnx")

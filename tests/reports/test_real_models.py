@@ -613,7 +613,7 @@ def test_a_row_with_a_missing_value(opened):
     np.testing.assert_allclose(result.feature_values[0], [-3, 10], atol=1e-5)
 
 
-# shapes that are no series -----------------------------------------------------------------------------------------
+# shapes that are not series -----------------------------------------------------------------------------------------
 
 
 def test_a_matrix_is_no_series_of_columns(opened):

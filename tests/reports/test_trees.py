@@ -144,7 +144,7 @@ def test_weighted_stacked_and_calibrated_forests(name: str) -> None:
             "merged_prob0",
         ),
         ("forest", "No element of 'probabilities' is a logistic function of one sum of trees", "first_col"),
-        ("isolation", r"'dec_Z0' \(Pow\) is no sum of what it reads", "dec_Y01"),
+        ("isolation", r"'dec_Z0' \(Pow\) is not a sum of what it reads", "dec_Y01"),
     ],
 )
 def test_what_is_no_sum_names_the_sum_ahead_of_it(name: str, reason: str, instead: str) -> None:

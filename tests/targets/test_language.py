@@ -49,7 +49,7 @@ def test_a_given_next_token_and_a_continuation_are_log_probabilities(gpt: Model)
     by_hand = [expected[place - 1, ids[place]] for place in (len(ids) - 2, len(ids) - 1)]
     np.testing.assert_allclose(french.prediction[0], by_hand[0], atol=1e-5)
     np.testing.assert_allclose(whole.prediction[0], sum(by_hand), atol=1e-5)
-    # The continuation is no player.
+    # The continuation is not a player.
     assert whole.feature_names == french.feature_names
 
 

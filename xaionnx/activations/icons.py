@@ -23,7 +23,7 @@ def icon(model: Model, layer: str, direction: Array, search: Search) -> NDArray[
 
 
 def lit(picture: NDArray[np.uint8], place: Array) -> NDArray[np.uint8]:
-    """Return a picture that is dark where a map (h, w) of its places is small."""
+    """Return a picture, darkened where a map (h, w) over it is small."""
     largest = float(place.max())
     share = np.asarray(place / largest if largest > 0 else place, dtype=np.float32)
     size = (picture.shape[1], picture.shape[0])

@@ -37,7 +37,7 @@ def feeds_of(model: Model, data: Dataset, unit: int) -> Feeds:
 
 
 def check_pictures(model: Model, what: str) -> None:
-    """Refuse models whose explained input is no picture.
+    """Refuse models whose explained input is not a picture.
 
     Raises
     ------

@@ -156,7 +156,7 @@ def jacobian_product(
     Raises
     ------
     XaionnxError
-        As of :func:`xaionnx.autodiff.gradient`; also if an op of the gradient itself has no rule.
+        As of :func:`xaionnx.autodiff.gradient`; even if an op of the gradient itself has no rule.
 
     References
     ----------
@@ -215,7 +215,7 @@ def hessian_product(
     Raises
     ------
     XaionnxError
-        As of :func:`xaionnx.autodiff.gradient`; also if an op of the gradient itself has no rule.
+        As of :func:`xaionnx.autodiff.gradient`; even if an op of the gradient itself has no rule.
 
     References
     ----------

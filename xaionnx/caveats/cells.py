@@ -1,4 +1,4 @@
-"""What a record says of each sample and target: diagnostics, numbers, and the method's parameters."""
+"""What a record says about each sample and target: diagnostics, numbers, and the method's parameters."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def entries(explanation: Explanation, name: str) -> list[Entry]:
 
 
 def numbers(explanation: Explanation, name: str) -> np.ma.MaskedArray[tuple[int, int], np.dtype[np.float64]]:
-    """A diagnostic of each sample and target, (N, T), masked where it is no number."""
+    """A diagnostic of each sample and target, (N, T), masked where it is not a number."""
     shape = shape_of(explanation)
     if explanation.diagnostics.get(name) is None:
         return np.ma.array(np.full(shape, np.nan), mask=True)

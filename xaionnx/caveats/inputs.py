@@ -1,4 +1,4 @@
-"""Warnings about the inputs: those left as they are, baselines that nobody chose, and numbers that do not fit."""
+"""Warnings about the inputs: those left as they are, default baselines, and numbers that do not fit."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ _APART: Final = 1e-4
 def closed_form(
     model: Model, explainer: Explainer, target: TargetLike, shapes: Mapping[str, Sequence[int]], limit: float
 ) -> tuple[onnx.ModelProto, dict[str, str]]:
-    """Return the model's graph with the values of all its targets, and what the file says of them.
+    """Return the model's graph with the values of all its targets, and what the file says about them.
 
     Raises
     ------

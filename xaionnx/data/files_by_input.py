@@ -38,7 +38,7 @@ class Beside(NamedTuple):
     Attributes
     ----------
     arrays : dict by input name
-        With what was no file as it was given.
+        With what was not a file as it was given.
     notes : tuple of str
         What was read and how.
     columns : dict of tuple of str by input name

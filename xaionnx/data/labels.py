@@ -57,7 +57,7 @@ def read_labels(folder: Path, name: str) -> list[str]:
 
 
 def class_word(text: str, labels: Sequence[str] = ()) -> int | str:
-    """Return what a text says of a class: its name, also if that is a number, else a number or a part of the name.
+    """Return the class that a text names: by its label, even if that is a number, else by number or part of the label.
 
     Examples
     --------

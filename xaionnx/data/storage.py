@@ -42,7 +42,7 @@ def write_whole(
 ) -> Path:
     """Write a temporary file in the folder of ``path`` with ``write``, then rename it to ``path``, and return this.
 
-    Its content is on the disk before it gets the name, also if the machine stops. ``name`` replaces the renaming: it
+    Its content is on the disk before it gets the name, even if the machine stops. ``name`` replaces the renaming: it
     is called with the temporary file and ``path``, and returns the path of the result in the same folder.
 
     Raises
@@ -148,7 +148,7 @@ def _lock(handle: int) -> bool | None:
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[bool]:
-    """Lock a file or folder inside the block, and give whether that was possible: it exists, and no other process has.
+    """Lock a file or folder inside the block, and give whether it is locked: it exists, and no other process holds it.
 
     Examples
     --------

@@ -127,7 +127,7 @@ def table_of(
     Raises
     ------
     DataError
-        The array is no table, or has other columns.
+        The array is not a table, or has other columns.
     """
     array, columns = file.array, tuple(spec.columns)
     if array.ndim != 2 or (columns and array.shape[1] != len(columns)):

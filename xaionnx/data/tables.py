@@ -58,7 +58,7 @@ class Cells:
     names : sequence of N str
         The name of each row as a sample.
     marks : sequence of N str
-        What messages say of a row besides its number, such as ``(line 2)``; empty if there is nothing to say.
+        What messages say about a row besides its number, such as ``(line 2)``; empty if there is nothing to say.
     unread : tuple of Refusal
         Rows whose cells cannot be told apart, such as blank and ragged lines.
     sha256 : str or None

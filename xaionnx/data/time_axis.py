@@ -61,7 +61,7 @@ class TimeAxis:
         Raises
         ------
         ParameterError
-            The step is no number with a unit, or the start is no date and time.
+            The step is not a number with a unit, or the start is no date and time.
         """
         if rate is None and step is None:
             return None if start is None or isinstance(start, str) else cls(start=float(start))
@@ -119,6 +119,7 @@ class TimeAxis:
         return spans if self.unit or self.dated else f"{'steps' if several else 'step'} {spans}"
 
     def _dates(self, first: int, stop: int) -> str:
+        """The dates, or times, from the start of step ``first`` to the end of the last one, as a reader writes them."""
         whole = self.step * _SECONDS[self.unit] >= _SECONDS["d"]
         if whole:
             low, high = (f"{self.date(step):%Y-%m-%d}" for step in (first, stop - 1))

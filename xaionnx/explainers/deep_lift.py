@@ -71,7 +71,7 @@ class DeepLift(FromBackground, ByDifference, Propagation, AtLayer, GradientExpla
     Notes
     -----
     When to use: Contributions that sum to the change from a baseline at the cost of about one gradient per baseline,
-    also if gradients are saturated.
+    even if gradients are saturated.
 
     When not to use: When there is no meaningful baseline. When the values must not depend on how a function is written:
     two graphs of one function may get different values.

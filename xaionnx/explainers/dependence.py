@@ -52,7 +52,7 @@ class Dependence(ByFeatures, FromBackground, Explainer):
 
     Maps, with NaN where a feature has fewer points, and a leading axis of targets if there are several:
 
-    - ``grid`` (1, P, G), NaN for features that are no numbers; their points are ``provenance["grid_words"]``, by the
+    - ``grid`` (1, P, G), NaN for features that are not numbers; their points are ``provenance["grid_words"]``, by the
       number of the feature; ``share`` (1, P, G), the share of rows near each point;
     - ``partial_dependence``, ``ale`` (1, P, G), and ``deviation`` (1, P, G), that of the samples' curves;
     - ``ice`` (1, P, n, G), the curves of at most 100 samples, which ``provenance["ice_samples"]`` numbers;

@@ -18,7 +18,7 @@ from xaionnx.typing import Array
 
 # The share of the weight of the area at the first step: what keeps the target then decides where the mask is.
 _FIRST: Final = 1 / 256
-# The share of the steps in which equal positions share what is wanted of them: the target alone tells them apart then.
+# The share of the steps in which equal positions get the same target: only the model tells them apart then.
 _SHARED: Final = 0.5
 # How far the values of equal positions lie apart, which are added up in another order.
 _EQUAL: Final = 1e-6
@@ -40,7 +40,7 @@ def _check_areas(given: float | tuple[float, ...]) -> None:
 def _wanted(mask: Array, empty: int, apart: float) -> Array:
     """The values (P,) that a mask is to have: 0 for its ``empty`` smallest ones, 1 for the others.
 
-    Those that are not more than ``apart`` from the next one share what is wanted of them.
+    Neighbouring values that differ by at most ``apart`` all get the mean of their targets.
 
     Examples
     --------

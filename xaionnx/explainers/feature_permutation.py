@@ -48,7 +48,7 @@ class FeaturePermutation(ByFeatures, Explainer):
     ``maps["deviation"]`` the standard deviation over draws (1, P), ``maps["importances"]`` each of them (1, P, draws).
     Of a target only its tensor counts, which has the outputs that the metric reads.
 
-    Permuting a column that others tell of makes impossible rows, and each of several copies seems unimportant. With
+    Permuting a column that others predict makes impossible rows, and each of several copies seems unimportant. With
     ``correlated`` such columns are permuted together, as one feature. With ``conditional`` a column is permuted within
     subgroups of samples, the leaves of a tree that predicts it from the other columns: the value is then what it adds
     to them; ``diagnostics["subgroups"]`` counts them.
@@ -129,7 +129,7 @@ class FeaturePermutation(ByFeatures, Explainer):
         optional=True,
     )
     conditional: bool = flag(
-        False, "for a metric: permute a column only among samples that are alike in the columns that tell of it"
+        False, "for a metric: permute a column only among samples that are alike in the columns that predict it"
     )
     seed: int = random_seed("seed of the permutations")
 

@@ -38,7 +38,7 @@ class LinearShap(SumExplainer):
     Raises
     ------
     UnsupportedModelError
-        The output, or what its link is applied to, is no linear function of the inputs.
+        The output, or what its link is applied to, is not a linear function of the inputs.
     ParameterError
         There is no background to compare with.
 

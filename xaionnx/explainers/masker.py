@@ -74,7 +74,7 @@ class LearnedMask(Explainer):
     Raises
     ------
     UnsupportedModelError
-        The model is no classifier of one picture.
+        The model is not a classifier of one picture.
     InputMismatchError
         The masker explains another model, or inputs of another size.
     ParameterError

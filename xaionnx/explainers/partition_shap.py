@@ -46,9 +46,9 @@ class PartitionShap(HasBudget, ByFeatures, GameExplainer):
     Players that are equal in the sample and in all baselines get exactly 0, and the budget is spent on the others
     (diagnostic ``null_players``), which keep their groups.
 
-    ``standard_error`` is that of a mean over these draws, and 0 where all contexts were evaluated. There is none if a
-    group has its contexts several times (a large group that has few), from less than 14 draws more than contexts, or if
-    all but three of the draws were certain. Diagnostics: ``completeness_gap``, the sum of the values minus f(x) - f(all
+    ``standard_error`` is that of a mean over these draws, and 0 where all contexts were evaluated. It is
+    missing if a large group with few contexts repeats them with fewer than 14 further draws, or if all but three of the
+    draws were certain. Diagnostics: ``completeness_gap``, the sum of the values minus f(x) - f(all
     removed), only rounding error; ``hierarchy``, what it is made of: ``correlation``, ``positions``, ``features`` or
     ``flat``; ``groups``, the first 100 from the whole down, by target, each as its players and its value;
     ``stopped_by``: ``enumeration`` or ``budget``; ``no_standard_error``, why there is none.

@@ -132,7 +132,7 @@ def _of_class(resolved: ResolvedTargets, t: int, out: str, h: Array, theta: Arra
     Raises
     ------
     ParameterError, UnsupportedModelError, OutputError
-        The target is no score of a class, or shapes or sums do not fit.
+        The target is not a score of a class, or shapes or sums do not fit.
     """
     term, scores, rows = resolved.terms[t], flat(resolved.outputs[resolved.terms[t].tensor]), np.arange(len(h))
     if not term.is_element or term.tensor != out or term.activation != "identity":

@@ -163,7 +163,7 @@ class Sobol(WithinBudget, GameExplainer):
         outputs = np.empty((self.replicates, 0, players + 2, game.targets))
         settled = Settled(game, None if self.tolerance is None else np.full(game.targets, self.tolerance))
         for codes in self._points(players, 1 << (each.bit_length() - 1)):
-            # Half of a word is no word: present or absent, each with probability a half.
+            # Half of a word is not a word: present or absent, each with probability a half.
             flat = codes.reshape(-1, 2 * players)
             rows = partial(_designs, flat if isinstance(game.removal, Mix) else flat >= _HALF)
             new = evaluate(game, rows, 0, len(flat) * (players + 2))
@@ -173,7 +173,7 @@ class Sobol(WithinBudget, GameExplainer):
         return settled.result
 
     def _result(self, game: Game, outputs: Array) -> GameResult:
-        # Of one sample at a time, so that the bits are the same in any company.
+        # One sample at a time, so that the bits do not depend on the other samples.
         each = [_indices(part) for part in np.split(outputs, game.samples, axis=3)]
         total, first, error, variance = (np.concatenate(parts) for parts in zip(*each, strict=True))
         points = outputs.shape[0] * outputs.shape[1]

@@ -1,4 +1,4 @@
-"""Where a tensor is an affine function of others, up to one function of each element or row at its end, its link."""
+"""Whether a tensor is an affine function of others, apart from one function at its end, its link."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _FLOATS: Final = (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE)
 
 
 class NotAffineError(Exception):
-    """Why a tensor is no affine function of others, in words that follow a colon."""
+    """Why a tensor is not an affine function of others, in words that follow a colon."""
 
 
 class Link(NamedTuple):
@@ -100,7 +100,7 @@ def affine_trace(view: GraphView, tensor: str, sources: Collection[str], linked:
     Raises
     ------
     NotAffineError
-        It is no affine function of them, or depends on the inputs in another way.
+        It is not an affine function of them, or depends on the inputs in another way.
 
     Examples
     --------
@@ -172,6 +172,7 @@ def _traced(walk: _Walk, tensor: str) -> AffineTrace:
 
 
 def _stage(walk: _Walk, node: onnx.NodeProto, name: str, logit: str | None) -> Stage:
+    """The stage of the output ``name`` of a node; ``logit`` is the operand of a sigmoid that is written out."""
     stages = [walk.known[n] for n in ([logit] if logit else reads(node))]
     varying = [stage for stage in stages if stage is not Stage.CONSTANT]
     if node.op_type in SHAPE_READERS or not varying:
@@ -183,7 +184,7 @@ def _stage(walk: _Walk, node: onnx.NodeProto, name: str, logit: str | None) -> S
     if len({*varying}) > 1:
         raise NotAffineError(f"'{name}' ({node.op_type}) joins sums with functions of them")
     if logit or not _is_affine(walk, node):
-        raise NotAffineError(f"'{name}' ({node.op_type}) is no sum of what it reads")
+        raise NotAffineError(f"'{name}' ({node.op_type}) is not a sum of what it reads")
     return varying[0]
 
 

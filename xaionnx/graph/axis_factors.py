@@ -107,7 +107,7 @@ def token_factor(axis: Axis) -> AxisFactor | None:
 def with_extra_tokens(
     tokens: AxisFactor, before: Sequence[int], after: Sequence[int], *, none: bool = False
 ) -> AxisFactor:
-    """Return a token factor with further tokens; sizes on one side may be unknown, 0, unless 0 means ``none``."""
+    """Return a token factor with further tokens; 0 stands for an unknown size, or with ``none`` for no token."""
     open_before = tokens.before == _UNKNOWN or (not none and 0 in before)
     open_after = tokens.after == _UNKNOWN or (not none and 0 in after)
     if open_before and open_after:

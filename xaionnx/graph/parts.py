@@ -13,7 +13,7 @@ _KEY: Final = "xaionnx.parts"
 
 
 def parts_of(proto: onnx.ModelProto) -> list[dict[str, str]]:
-    """Return name and sha256 of the parts of a joined model; empty for any other, also if it has a damaged entry."""
+    """Return name and sha256 of the parts of a joined model; empty for any other, even if it has a damaged entry."""
     for entry in proto.metadata_props:
         if entry.key == _KEY:
             try:

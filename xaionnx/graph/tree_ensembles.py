@@ -112,7 +112,7 @@ def tree_ensembles(view: GraphView) -> list[tuple[onnx.NodeProto, TreeEnsemble]]
     Raises
     ------
     UnsupportedModelError
-        A tree is no tree: it has a cycle, a child that does not exist, or lists of different lengths.
+        A tree is not a tree: it has a cycle, a child that does not exist, or lists of different lengths.
     """
     return [(node, read_trees(node)) for node in view.nodes if node.op_type in TREES and node.domain == ML]
 

@@ -50,7 +50,7 @@ def default_layer(
 
     Only tensors count on which all elements depend that the target reads: an element ``read`` of an output that joins
     several heads depends on the layers of its own head, and a sum over heads on the layers ahead of them. Maps that
-    hold the scores of positions, as in detectors and segmentations, are no features, as neither weights nor pooling
+    hold the scores of positions, as in detectors and segmentations, are not features, as neither weights nor pooling
     follow. A box that a detector reads from a single position has the last map of at least three along each axis, if
     there is one. No features are an input that is cast, transposed or reshaped, unless nothing else is left, and whole
     numbers.
@@ -166,7 +166,7 @@ class _Candidate:
 
     @property
     def channels(self) -> int:
-        """Number of channels of a map; 0 for tokens, and for what is no map."""
+        """Number of channels of a map; 0 for tokens, and for what is not a map."""
         positions = self.field is not None and self.field.axes.positions
         return math.prod(self.field.shape[axis] for axis in self.field.axes.values) if self.field and positions else 0
 

@@ -93,7 +93,7 @@ def _ops(nodes: Iterable[onnx.NodeProto]) -> Iterator[tuple[str, str]]:
 
 
 def make_readable(proto: onnx.ModelProto) -> None:
-    """Replace what is not UTF-8 in descriptions, which mean nothing to a run but cannot be copied as they are."""
+    """Replace invalid UTF-8 in descriptions, which do not affect a run but could not be copied."""
     _decode([proto, *proto.metadata_props])
     pending: list[onnx.GraphProto | onnx.FunctionProto] = [*proto.functions, proto.graph]
     while pending:

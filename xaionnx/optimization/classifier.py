@@ -58,7 +58,7 @@ class Classifier:
         Raises
         ------
         UnsupportedModelError
-            The model is no classifier of one picture.
+            The model is not a classifier of one picture.
         DataError
             Inputs cannot be read, or do not fit the model.
         """
@@ -81,7 +81,7 @@ class Classifier:
         return np.expand_dims(masks, tuple(axis + 1 for axis in self.positions.values))
 
     def under(self, slopes: Array) -> Array:
-        """Return slopes (N, H, W) of masks from those of the inputs: what :meth:`over` repeats is summed."""
+        """Return gradients (N, H, W) of masks from those of inputs: their sum where :meth:`over` repeats."""
         return np.asarray(slopes.sum(axis=tuple(axis + 1 for axis in self.positions.values)))
 
     def baselines(self, given: Sequence[BaselineLike], x: Array, rng: np.random.Generator) -> Array:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 @final
 @dataclass(frozen=True, eq=False)
 class Contrast:
-    """An input, a changed one, and what the model says of both.
+    """An input, a changed one, and what the model says about both.
 
     Attributes
     ----------

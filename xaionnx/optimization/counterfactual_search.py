@@ -252,7 +252,7 @@ def _of_row(
 def _recorded(case: Case, end: Array, provenance: Mapping[str, object]) -> Counterfactual:
     row, space = case.row, case.space
     score = float(case.judge.scores(end[None])[0])
-    # Near the original there is always a row, itself, which says nothing of the changes.
+    # Near the original there is always a row, itself, which says nothing about the changes.
     apart = space.distance(space.background, row) > 0
     changed = sorted(space.changed(end, row), key=lambda one: -_size(one, end, row))
     return Counterfactual(

@@ -84,6 +84,7 @@ class InputPool:
         return self._read[unit]
 
     def _new(self, unit: int) -> Array | None:
+        """Read the samples of a unit; None, with an entry in ``refused``, if they cannot be used."""
         block = self.data.read(self.model, unit, unit + 1)[0]
         if block.inputs is None:
             self.refused[unit] = block.refused[0]

@@ -186,7 +186,7 @@ class MaskerTraining:
         Raises
         ------
         UnsupportedModelError
-            The model is no classifier of pictures.
+            The model is not a classifier of pictures.
         DataError
             No input can be read, or the file to resume is none of a training that was stopped.
         ParameterError

@@ -45,7 +45,7 @@ def masker_network(positions: Positions, classes: int, width: int, rng: np.rando
     channels = math.prod(positions.shape[axis] for axis in positions.values)
     value = g.input(INPUT, ir.DataType.FLOAT, ["N", *positions.shape])
     chosen = g.input(CLASS, ir.DataType.FLOAT, ["N", classes])
-    # Channels first, also if the picture has none or has them last.
+    # Channels first, even if the picture has none or has them last.
     value = g.op("Transpose", value, perm=[0, *(axis + 1 for axis in (*positions.values, *positions.axes))])
     value = g.reshape(value, np.array([0, channels, *positions.extent]))
     skips = []

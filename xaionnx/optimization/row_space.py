@@ -94,7 +94,7 @@ class RowSpace:
         Raises
         ------
         UnknownNameError
-            A name is no variable.
+            A name is not a variable.
         ParameterError
             A way is neither ``up`` nor ``down``, or of a category.
         """

@@ -296,7 +296,7 @@ def visualize(
     Returns
     -------
     Visualization
-        With ``image``, the objective at views that the search did not see, and what the model says of the pictures.
+        With ``image``, the objective at views that the search did not see, and what the model says about the pictures.
 
     Raises
     ------

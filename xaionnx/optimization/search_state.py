@@ -42,7 +42,7 @@ def check_same(what: str, before: Mapping[str, object], now: Mapping[str, object
 
 
 class Told(NamedTuple):
-    """What the record of a search says of it: its settings, the model and the objective."""
+    """What the record of a search says about it: its settings, the model and the objective."""
 
     search: Mapping[str, object]
     provenance: Mapping[str, object]

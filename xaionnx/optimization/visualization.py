@@ -47,7 +47,7 @@ class Visualization:
     trace : array (S, B)
         The objective at each step, in the view of the step.
     predictions : list of str
-        What the model itself says of each picture, where it is a classifier.
+        What the model itself says about each picture, where it is a classifier.
     search : dict
         The settings of the search.
     diagnostics, provenance : dict

@@ -57,7 +57,7 @@ class InputWords:
         return {name: columns.elements(rows[:, columns.place]) for name, columns in self._columns.items()}
 
     def labels(self, removals: Removals) -> Array | None:
-        """Return the player of each element, (R, E) or (1, E) if samples do not differ; None if codes are no players.
+        """Return the player of each element, (R, E) or (1, E) if samples do not differ; None if codes are not players.
 
         -1 is for elements that are never removed.
         """

@@ -79,13 +79,13 @@ class Removal(ABC):
 
     @hook
     def element_labels(self, name: str) -> Array | None:
-        """Return the player of each element of an input, flattened, -1 if none; None if codes are no players."""
+        """Return the player of each element of an input, flattened, -1 if none; None if codes are not players."""
         del name
         return None
 
     @hook
     def kept_elements(self, codes: Array, name: str) -> Array:
-        """Return whether each of the L elements of an input is the sample's, bool (M, L), if codes are no players."""
+        """Return whether each of the L elements of an input is the sample's, bool (M, L), if codes are not players."""
         raise TypeError(f"{type(self).__name__} does not select elements")
 
     @hook

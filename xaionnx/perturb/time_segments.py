@@ -16,7 +16,7 @@ def time_of(sample: Sample, what: str, *, by_channel: bool) -> tuple[Positions, 
     Raises
     ------
     InputMismatchError
-        The input is no series, or has several axes besides time and ``by_channel`` needs the one of channels.
+        The input is not a series, or has several axes besides time and ``by_channel`` needs the one of channels.
     """
     found = time_positions(sample)
     if found is None:

@@ -1,4 +1,4 @@
-"""What a record says of gradients that the model's own outputs do not show."""
+"""What a record says about gradients that the model's own outputs do not show."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a record says of the inputs."""
+"""What a record says about the inputs."""
 
 from __future__ import annotations
 

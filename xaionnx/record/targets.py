@@ -1,4 +1,4 @@
-"""What a record says of the targets."""
+"""What a record says about the targets."""
 
 from __future__ import annotations
 

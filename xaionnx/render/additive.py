@@ -44,7 +44,7 @@ class Step:
     plain: bool = False
 
     def colour(self, style: Style) -> Colour:
-        """Red up, blue down; grey if it is no feature."""
+        """Red up, blue down; grey if it is not a feature."""
         if self.plain:
             return style.plain
         return style.up if self.value >= 0 else style.down

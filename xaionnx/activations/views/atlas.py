@@ -85,8 +85,8 @@ class Atlas(ActivationView):
         numbers = {"cells": np.array(list(shown)), "means": means, "counts": np.array([len(n) for n in shown.values()])}
         reading = (
             f"{len(x):,} vectors of {maps.name}, laid out so that those that are alike lie close, in {len(shown)} "
-            "cells: the picture is the mean of a cell, and the words are what the model says of a layer that is this "
-            "mean everywhere."
+            "cells: the picture is the mean of a cell, and the words are the model's prediction for a layer that is "
+            "this mean everywhere."
         )
         return self.sheet(model, f"Atlas of {maps.name}", self._rows(tiles), reading, numbers)
 

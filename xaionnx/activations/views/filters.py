@@ -101,6 +101,6 @@ def _weights(model: Model, node: onnx.NodeProto) -> Array:
     if axes not in (1, 2) or int(np.prod(weights.shape[2:])) == 1:
         size = " x ".join(map(str, weights.shape[2:]))
         raise UnsupportedModelError(
-            f"The filters of '{node.output[0]}' of {model.name} are {size}, which is no picture. Name another layer."
+            f"The filters of '{node.output[0]}' of {model.name} are {size}, which is not a picture. Name another layer."
         )
     return weights if axes == len("HW") else weights[:, :, None]

@@ -329,7 +329,7 @@ def atanh(g: GradientBuilder, node: ir.Node, dy: ir.Value) -> Gradient:
 
 @rule("Clip")
 def clip(g: GradientBuilder, node: ir.Node, cotangents: Sequence[Gradient], needed: Sequence[bool]) -> list[Gradient]:
-    """To the number if it is inside the bounds, else to the bound that replaces it, also if the two are equal."""
+    """To the number if it is inside the bounds, else to the bound that replaces it, even if the two are equal."""
     dy, y = cotangents[0], node.outputs[0]
     low = node.inputs[1] if len(node.inputs) > 1 else None
     high = node.inputs[2] if len(node.inputs) > 2 else None

@@ -116,14 +116,14 @@ class AdditiveGame:
         Raises
         ------
         UnsupportedModelError
-            They are too many, or a term depends on what is no player.
+            They are too many, or a term depends on what is not a player.
         """
         model, used = self.request.model, np.abs(np.nan_to_num(self.source.scores.margins()[0])).max(axis=1) > 0
         owners = list[Coalition]()
         for name in self.source.tensors:
             first, size = len(owners), outputs[name][0].size
             owners += [frozenset()] * size
-            # In parts, since most models that are no sums show it at once.
+            # In parts, since most models that are not sums show it at once.
             wanted = np.flatnonzero(used[first : first + size])
             for part in np.array_split(wanted, max(1, len(wanted) // _TERMS)):
                 found = player_sets(model, self.request.feeds, name, part, self.players)
@@ -163,7 +163,7 @@ class AdditiveGame:
             n, element = np.argwhere(far)[0]
             raise UnsupportedModelError(
                 f"The terms of {self.request.model.name} give {found[n, element]:.6g} for '{scores.tensor}' of sample "
-                f"{n}, and onnxruntime {own[n, element]:.6g}, so the model is no sum of these terms. Use {GAMES}."
+                f"{n}, and onnxruntime {own[n, element]:.6g}, so the model is not a sum of these terms. Use {GAMES}."
             )
 
     def background(self, given: BackgroundLike) -> BackgroundRows:

@@ -69,7 +69,7 @@ def additive_source(model: Model, tensor: str, feeds: Feeds) -> AdditiveSource:
     Raises
     ------
     UnsupportedModelError
-        Its terms are no numbers, or too many.
+        Its terms are not numbers, or too many.
     """
     if any(array.ndim > _TABLE for array in feeds.values()):
         # In a table, features may be groups of columns.
@@ -143,7 +143,7 @@ def check_terms(model: Model, tensor: str, *, linear: bool) -> None:
     Raises
     ------
     UnsupportedModelError
-        It does not; if ``linear``, it is no linear function of the inputs.
+        It does not; if ``linear``, it is not a linear function of the inputs.
     """
     plain = _without_norms(model)
     ends = affine_ends(plain.view, tensor)
@@ -198,7 +198,7 @@ def check_linear(model: Model, plain: Model, tensor: str, ends: Sequence[str]) -
             elif _joining(model, ends) is None:
                 others = f"additive_shap for a sum of terms of few columns, or {GAMES}"
             raise UnsupportedModelError(
-                f"'{tensor}' of {model.name} is no linear function of the inputs: it adds '{end}'{op}. Use {others}."
+                f"'{tensor}' of {model.name} is not a linear function of the inputs: it adds '{end}'{op}. Use {others}."
             )
 
 
@@ -256,5 +256,7 @@ def _sizes(model: Model, tensors: Sequence[str], feeds: Feeds) -> list[tuple[int
     count = sum(map(math.prod, sizes))
     if words or count > _MOST_TERMS:
         reason = f"'{words[0]}' holds words" if words else f"it has {count:,} terms, more than {_MOST_TERMS:,}"
-        raise UnsupportedModelError(f"{model.name} is no sum of terms that can be told apart: {reason}. Use {GAMES}.")
+        raise UnsupportedModelError(
+            f"{model.name} is not a sum of terms that can be told apart: {reason}. Use {GAMES}."
+        )
     return sizes

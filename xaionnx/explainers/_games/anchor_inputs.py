@@ -74,6 +74,7 @@ class Coalitions(Neighbourhood):
         self.cost = self.removal.draws
 
     def _codes(self, anchors: list[Anchor], count: int) -> Array:
+        """Draw ``count`` coalitions with all features of each anchor, one anchor after the other."""
         rows = bernoulli(self.seed, self.drawn, self.drawn + len(anchors) * count, self.game.players)
         self.drawn += len(rows)
         for number, anchor in enumerate(anchors):

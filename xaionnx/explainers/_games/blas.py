@@ -1,4 +1,4 @@
-"""Products of small matrices: on one thread, and with the same bits for a column in any company."""
+"""Products of small matrices: on one thread, and with the same bits for a column whatever the other columns are."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def joined_columns(blocks: Iterator[Array] | list[Array], count: int) -> Array:
 
 
 def product(left: Array, right: Array) -> Array:
-    """Return ``left @ right``, where the bits of each column of the result are the same in any company.
+    """Return ``left @ right``, where the bits of each column of the result do not depend on the other columns.
 
     Examples
     --------

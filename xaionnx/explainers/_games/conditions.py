@@ -152,7 +152,7 @@ def divisions_of(method: str, removal: Removal) -> list[Division]:
     Raises
     ------
     ParameterError
-        An input is no row, or the baseline has fewer than 10 rows of data.
+        An input is not a row, or the baseline has fewer than 10 rows of data.
     """
     sample = removal.sample
     if removal.draws < FEWEST_ROWS:
@@ -161,7 +161,7 @@ def divisions_of(method: str, removal: Removal) -> list[Division]:
             f"{FEWEST_ROWS} as the 'background'."
         )
     if any(sample.x[name].ndim > 1 or sample.positions(name) is not None for name in removal.players.maps):
-        raise ParameterError(f"{method} divides the columns of rows, but this input is no row of a table.")
+        raise ParameterError(f"{method} divides the columns of rows, but this input is not a row of a table.")
     columns = row_columns(sample, tuple(removal.players.maps))
     labels = {name: np.broadcast_to(m, sample.x[name].shape).reshape(-1) for name, m in removal.players.maps.items()}
     rows = {name: removal.baseline[name].reshape(removal.draws, -1) for name in labels}

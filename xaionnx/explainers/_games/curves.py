@@ -39,7 +39,7 @@ class Curve:
     shares : array (G,)
         The share of the rows of data that are nearest to each point, or have its value.
     words : tuple of G str
-        The points in words, if the feature is no number; else empty.
+        The points in words, if the feature is not a number; else empty.
     numbers : array
         The feature in the rows of data where it is a number and not missing, in order; else empty.
     """

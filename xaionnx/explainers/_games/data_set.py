@@ -70,7 +70,7 @@ class Rows:
     values : array (T, N)
         The targets at the samples.
     facts : dict
-        What the record says of the layer.
+        What the record says about the layer.
     """
 
     request: Request

@@ -254,7 +254,7 @@ class GameExplainer(FromBackground, Explainer):
         """Play the games of samples with the same players, each without its null players.
 
         Samples are played together if the same coalitions are evaluated for each, see :meth:`kinds`, so that the values
-        of a sample are the same in any company.
+        of a sample do not depend on the other samples.
         """
         everybody = every[0].players
         null = np.zeros((len(every), everybody.count), dtype=bool)

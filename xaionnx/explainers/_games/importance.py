@@ -146,7 +146,7 @@ class DataSetImportance:
         )
 
     def _strata(self, request: Request, rows: Rows, players: Players) -> list[Array]:
-        """For each player the subgroups of samples in which it says little of the other columns."""
+        """For each player the subgroups of samples in which it hardly depends on the other columns."""
         elements = replace(rows, players=Features.of("elements").players(request.samples[0]))
         data = Data(elements, request.feeds)
         columns = [data.column(element) for element in range(elements.players.count)]

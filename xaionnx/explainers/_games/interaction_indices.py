@@ -79,7 +79,7 @@ INDICES: Final[dict[str, Weight]] = {
 
 
 def matrix_facts(index: str) -> Document:
-    """What the record says of ``maps["interactions"]``, which all methods write alike.
+    """What the record says about ``maps["interactions"]``, which all methods write alike.
 
     Half of a pair's value is on either side of the diagonal: the sum of the matrix counts each pair once, and its rows
     are Shapley values for indices that share the whole change.

@@ -19,7 +19,7 @@ from xaionnx.typing import Array
 Anchor: TypeAlias = "frozenset[int]"
 
 T = TypeVar("T")
-# Yields arms to draw a batch of each, and is sent how often each was right; None if that cannot be paid.
+# Yields arms to draw a batch of each, and is sent how often each was right; None if the budget does not allow it.
 Drawing: TypeAlias = "Generator[list[Anchor], list[int] | None, T]"
 # Steps of Newton's method, which needs fewer, and the relative size of the last one.
 _STEPS: Final = 50
@@ -119,7 +119,7 @@ class Arms:
         return 1 - both[: len(arms)], both[len(arms) :]
 
     def pull(self, arms: list[Anchor]) -> Drawing[bool]:
-        """Draw a batch of each of the arms; False if it cannot be paid."""
+        """Draw a batch from each of the arms; False if the budget does not allow it."""
         right = yield arms
         if right is None:
             return False
@@ -130,7 +130,7 @@ class Arms:
         return True
 
     def best(self, arms: list[Anchor], number: int, delta: float, gap: float) -> Drawing[list[Anchor]]:
-        """The arms of the highest means, wrong by at most ``gap`` with probability 1 - delta, or as far as is paid.
+        """The arms of the highest means, wrong by at most ``gap`` with probability 1 - delta if the budget allows.
 
         After a first batch of each, a share of the draws that are left is spent, so that larger anchors get some too.
         """

@@ -120,7 +120,7 @@ class _Contexts:
 @final
 @dataclass(frozen=True, eq=False)
 class _Draws:
-    """What each of n contexts says of the value of a group, which is their mean.
+    """The value of a group in each of n contexts; their mean estimates it.
 
     Contexts are drawn for the first group that has too many of them; the groups below it go on from these, each with
     one of the contexts that each became. So the values of different draws are independent at all levels.
@@ -335,7 +335,7 @@ class OwenValues:
             self.variances[part] = np.zeros(len(means))
 
     def _share_drawn(self, group: Group, contexts: _Contexts, gains: Array) -> None:
-        """Divide what each draw says of the value of a group among its parts, so that theirs add up to it."""
+        """Divide the value of a group in each draw among its parts, whose values then add up to it."""
         above, parts = self._draws.pop(group), len(group.parts)
         own = gains - gains.mean(axis=2, keepdims=True)
         new = np.maximum(0.0, above.inclusion - contexts.inclusion) * np.square(above.weights)

@@ -176,7 +176,7 @@ def _names(parts: Sequence[PlayedGames]) -> Document:
 
 
 def _spans(parts: Sequence[PlayedGames]) -> Document:
-    """The characters of the players of texts, for each sample; empty if the samples are no texts."""
+    """The characters of the players of texts, for each sample; empty if the samples are not texts."""
     found = [player_spans(part.game.removal.sample, part.players) for part in parts]
     return {} if any(spans is None for spans in found) else {"spans": found}
 

@@ -107,6 +107,7 @@ class PathGraph:
         return start[:, None]
 
     def _sizes(self, name: str, *leading: int) -> Array:
+        """The shape of an input with other leading axes, as the operand of Reshape or Expand."""
         return np.array([*leading, *self.starts[name].shape[1:]], dtype=np.int64)
 
 

@@ -37,14 +37,14 @@ def players_of_features(model: Model, feeds: Feeds, tensor: str, features: Array
     Raises
     ------
     UnsupportedModelError
-        A feature is computed from several players, or from what is no player.
+        A feature is computed from several players, or from what is not a player.
     """
     found = player_sets(model, feeds, tensor, features, players)
     return np.array([_only(each, int(feature), tensor, model) for feature, each in zip(features, found, strict=True)])
 
 
 def player_sets(model: Model, feeds: Feeds, tensor: str, features: Array, players: Players) -> list[Array]:
-    """Return the players that each of some features of a tensor depends on, ascending; -2 for what is no player."""
+    """Return the players that each of some features of a tensor depends on, ascending; -2 for what is not a player."""
     labels = {
         name: np.broadcast_to(players.maps[name], array.shape[1:]).reshape(-1)
         if name in players.maps

@@ -110,7 +110,7 @@ class JoinedForest:
         UnsupportedModelError
             A feature that is compared is not there.
         InputMismatchError
-            A feature that is compared with a set of numbers is no whole number.
+            A feature that is compared with a set of numbers is not a whole number.
         """
         parts = []
         for name, used in zip(self.inputs, self.used, strict=True):

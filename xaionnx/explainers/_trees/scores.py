@@ -51,7 +51,7 @@ def node_scores(ensemble: TreeEnsemble, node: str, model: str) -> NodeScores:
     Raises
     ------
     UnsupportedModelError
-        The scores are no sums, as those of a minimum, have a transform without a margin, or differ between rows in
+        The scores are not sums, as those of a minimum, have a transform without a margin, or differ between rows in
         how they follow from the sums.
     """
     try:
@@ -65,7 +65,7 @@ def node_scores(ensemble: TreeEnsemble, node: str, model: str) -> NodeScores:
 
 @final
 class _NoSumError(Exception):
-    """Why scores are no sums."""
+    """Why scores are not sums."""
 
 
 def _target_scores(ensemble: TreeEnsemble) -> NodeScores:

@@ -71,7 +71,7 @@ class Diverse(RowSearch):
         return _sparser(case, picked)
 
     def _by_gradient(self, case: Case, rng: np.random.Generator) -> Array:
-        """The valid ones of rows that follow the gradient of the whole sum, by Adam, from random rows."""
+        """Minimise the whole sum by Adam from random rows, and return the valid rows at its end."""
         limits, variables = case.limits, len(case.space.variables)
         rows, weight = self._drawn(case, rng, self.count).astype(np.float64), 1.0
         optimiser, state = Adam(learning_rate=_RATE), dict[str, Array]()

@@ -120,7 +120,7 @@ def _central(rows: RowsLike, size: int, seed: int) -> tuple[Array, Array]:
     Raises
     ------
     ParameterError
-        A column is no number, or a value is missing.
+        A column is not a number, or a value is missing.
     """
     from sklearn.cluster import KMeans
 

@@ -25,7 +25,7 @@ from xaionnx.typing import Array
 # Panels beside each other are at most so wide together; more are put beneath.
 _WIDEST: Final = 2400
 _TEXT: Final = 22
-# What a panel says of how it was computed; the rest is in the record.
+# What a panel says about how it was computed; the rest is in the record.
 _KEPT: Final[tuple[str, ...]] = ("value_kind", "parameters", "model")
 _TOP: Final = 20
 

@@ -63,7 +63,7 @@ class Character(OfFrames):
             letter, text = frames.letter(k, scores.shape[1], model), frames.text(scores, model)
             names.append(f"'{letter}' at position {position} of '{text}', {frame}")
         indices, weights = padded_elements(flat(elements))
-        # The sum over several frames is no probability.
+        # The sum over several frames is not a probability.
         quantity = _QUANTITIES.get(frames.scale) if indices.shape[1] == 1 else None
         return [TargetTerm(self.tensor(model), "identity", indices, weights, tuple(names), quantity=quantity)]
 

@@ -82,7 +82,7 @@ class Segment(Target):
         count = len(maps)
         if count == 1:
             self._class(1, model)
-            # Of a map that is no probability, logits above 0.
+            # Of a map that is not a probability, logits above 0.
             probable = maps.min() >= 0 and maps.max() <= 1
             inside = maps[0] > (0.5 if probable else 0)
             if not inside.any():

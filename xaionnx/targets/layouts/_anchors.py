@@ -175,7 +175,7 @@ def _read(setting: str, published: Mapping[str, Anchors], layout: str) -> Anchor
 
 
 def _refuse_unstated(detector: Detector) -> None:
-    """Raise UnsupportedModelError if the outputs look like boxes relative to anchors, which are to be stated."""
+    """Raise UnsupportedModelError if the outputs look like boxes relative to anchors, which must be stated."""
     for grid, [rows, *others] in parts(detector, (3, 5), 1):
         grids, classes = len(grid.strides), rows.numbers - 5
         several = grids > 1 if grid.anchors == 3 else grids == 1

@@ -18,7 +18,7 @@ class Fcos(DistanceBoxes, BoxLayout):
     The corners of the box of column i and row j are ``((i + 0.5) s - left, (j + 0.5) s - top, (i + 0.5) s + right,
     (j + 0.5) s + bottom)`` with distances in pixels, or in cells, times s; the score of a class is its probability
     times the centerness (Tian et al. 2019, arXiv:1904.01355), of which torchvision returns the square root. Nothing
-    in a file tells the unit, so that it is to be stated.
+    in a file tells the unit, so it must be stated.
     """
 
     rank: ClassVar[int] = 29

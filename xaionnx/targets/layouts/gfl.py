@@ -17,7 +17,7 @@ class Gfl(DistanceBoxes, BoxLayout):
 
     With the mean distances in cells, the corners of the box of column i and row j are
     ``((i - left, j - top) s, (i + right, j + bottom) s)`` (Li et al. 2020, arXiv:2006.04388). Nothing in a file tells
-    this from :class:`~xaionnx.targets.layouts.picodet.PicoDet`, half a cell away, so that it is to be stated.
+    this from :class:`~xaionnx.targets.layouts.picodet.PicoDet`, half a cell away, so it must be stated.
     """
 
     rank: ClassVar[int] = 25

@@ -21,7 +21,7 @@ class NanoDet(DistanceBoxes, BoxLayout):
 
     With the mean distances d in cells, the corners of the box of column i and row j of NanoDet-Plus are
     ``((i - left, j - top) s, (i + right, j + bottom) s)``; NanoDet starts from the middle of a cell, half a cell away
-    (Li et al. 2020, arXiv:2006.04388). Nothing in a file tells them apart, so that it is to be stated.
+    (Li et al. 2020, arXiv:2006.04388). Nothing in a file tells them apart, so it must be stated.
     """
 
     rank: ClassVar[int] = 18

@@ -17,7 +17,7 @@ class PicoDet(DistanceBoxes, BoxLayout):
     With the mean distances d in cells, the corners of the box of column i and row j are
     ``((i + 0.5 - left, j + 0.5 - top) s, (i + 0.5 + right, j + 0.5 + bottom) s)`` (Yu et al. 2021, arXiv:2111.00902).
     Other files with such outputs may start from the corner of a cell; the layout is recognised in files of
-    PaddlePaddle, and is to be stated for others.
+    PaddlePaddle, and must be stated for others.
     """
 
     rank: ClassVar[int] = 24

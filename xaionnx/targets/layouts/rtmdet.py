@@ -16,7 +16,7 @@ class RtmDet(DistanceBoxes, BoxLayout):
 
     The corners of the box of column i and row j are ``(i s - left, j s - top, i s + right, j s + bottom)`` with
     distances in pixels (Lyu et al. 2022, arXiv:2212.07784; the heads of MMDetection), or in cells, times s (those of
-    MMYOLO). Nothing in a file tells which, nor where in a cell distances start, so that it is to be stated.
+    MMYOLO). Nothing in a file tells which, nor where in a cell distances start, so it must be stated.
     """
 
     rank: ClassVar[int] = 63

@@ -20,8 +20,8 @@ class Scrfd(DistanceBoxes, BoxLayout):
 
     With the distances in cells, the corners of a box of column i and row j are
     ``((i - left, j - top) s, (i + right, j + bottom) s)`` (Guo et al. 2021, arXiv:2105.04714). Scores of one class on
-    the grids of InsightFace are recognised; other files with distances may mean pixels, or the middle of a cell, so
-    that the layout is to be stated for them.
+    the grids of InsightFace are recognised; other files may measure distances in pixels, or from the middle of
+    a cell, so the layout must be stated for them.
     """
 
     rank: ClassVar[int] = 26

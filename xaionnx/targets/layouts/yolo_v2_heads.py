@@ -25,7 +25,7 @@ class YoloV2Heads(AnchorBoxes):
 
     With an anchor (a, b), the centre of the box of column i and row j is ``(sigmoid(tx) + i, sigmoid(ty) + j) 32`` and
     its size ``(a exp(tw), b exp(th))``; the scores of the classes are a softmax times the sigmoid of the objectness
-    (Redmon and Farhadi 2017, arXiv:1612.08242). Anchors are in pixels, and are to be stated.
+    (Redmon and Farhadi 2017, arXiv:1612.08242). Anchors are in pixels, and must be stated.
     """
 
     rank: ClassVar[int] = 62

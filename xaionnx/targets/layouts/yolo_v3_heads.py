@@ -17,7 +17,7 @@ class YoloV3Heads(AnchorBoxes):
     With an anchor (a, b), the centre of the box of column i and row j is ``(sigmoid(tx) + i, sigmoid(ty) + j) s`` and
     its size ``(a exp(tw), b exp(th))`` (Redmon and Farhadi 2018, arXiv:1804.02767); YOLOv4 stretches the sigmoids of
     the centre by 1.05 to 1.2 about their middle (Bochkovskiy et al. 2020, arXiv:2004.10934). The sigmoids may be in the
-    graph. Files trained on other data may have other anchors, so that they are to be stated.
+    graph. Files trained on other data may have other anchors, so they must be stated.
     """
 
     rank: ClassVar[int] = 60

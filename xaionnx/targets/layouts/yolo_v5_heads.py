@@ -28,7 +28,7 @@ class YoloV5Heads(AnchorBoxes):
 
     With the sigmoids t of what the convolutions return and an anchor (a, b), the centre of the box of column i and row
     j is ``(2 tx - 0.5 + i, 2 ty - 0.5 + j) s`` and its size ``(a (2 tw)^2, b (2 th)^2)`` (Ultralytics YOLOv5; Wang et
-    al. 2022, arXiv:2207.02696). Files trained on other data may have other anchors, so that they are to be stated.
+    al. 2022, arXiv:2207.02696). Files trained on other data may have other anchors, so they must be stated.
     """
 
     rank: ClassVar[int] = 61
