@@ -61,6 +61,11 @@ class Module:
         self.tree = ast.parse(self.text)
 
     @cached_property
+    def nodes(self) -> list[ast.AST]:
+        """All nodes of the tree, walked once for all figures."""
+        return list(ast.walk(self.tree))
+
+    @cached_property
     def room(self) -> str:
         parts = self.name.split(".")
         if parts[0] != "xaionnx":
@@ -74,13 +79,13 @@ class Module:
         """All imports at run time: the module, the imported name (or ""), and its local name."""
         skipped = {
             id(inner)
-            for node in ast.walk(self.tree)
+            for node in self.nodes
             if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
             for part in node.body
             for inner in ast.walk(part)
         }
         found = []
-        for node in ast.walk(self.tree):
+        for node in self.nodes:
             if id(node) in skipped:
                 continue
             if isinstance(node, ast.Import):
@@ -152,7 +157,7 @@ class House:
         nodes = {
             f"{module.name}.{node.name}": (module, node)
             for module in self.modules.values()
-            for node in ast.walk(module.tree)
+            for node in module.nodes
             if isinstance(node, ast.ClassDef)
         }
         found = {}
@@ -222,7 +227,7 @@ class House:
         return sum(
             isinstance(node, ast.Name) and node.id == "Any"
             for module in self.modules.values()
-            for node in ast.walk(module.tree)
+            for node in module.nodes
         )
 
     @cached_property
@@ -231,7 +236,7 @@ class House:
         found = []
         for module in self.modules.values():
             lines = ["", *module.text.splitlines()]
-            for node in ast.walk(module.tree):
+            for node in module.nodes:
                 if isinstance(node, ast.Name) and node.id == "Any":
                     above = lines[node.lineno - 1].strip()
                     beside = _IGNORED.sub(lambda match: match["reason"], lines[node.lineno]).partition("#")[2]
@@ -253,7 +258,7 @@ class House:
         """The sentences of all docstrings, without examples, equations and sections."""
         found = []
         for module in self.modules.values():
-            for node in ast.walk(module.tree):
+            for node in module.nodes:
                 if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
                     continue
                 for paragraph in re.split(r"\n\s*\n", ast.get_docstring(node) or ""):
