@@ -3,7 +3,7 @@
 The loops are serial and release the GIL: callers give parts of the rows, or of the trees, to several threads. What is
 written for a row depends on that row and the trees alone, so that results are the same for any number of threads.
 
-Nodes and steps are records of the type `xaionnx_kernels.trees.STEP`: a loop is compiled much faster for one array of
+Nodes and steps are records of the type `xaionnx_kernels.forests.STEP`: a loop is compiled much faster for one array of
 records than for an array of each field.
 """
 

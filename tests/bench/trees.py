@@ -19,12 +19,13 @@ import shap
 import woodelf
 from sklearn.ensemble import RandomForestRegressor
 from xaionnx_kernels import trees
+from xaionnx_kernels.forests import Forest, paths
 
 COLUMNS, ROUNDS = 20, 5
 Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
 
-def forest_of(model: RandomForestRegressor) -> tuple[trees.Forest, Array, Array, Array]:
+def forest_of(model: RandomForestRegressor) -> tuple[Forest, Array, Array, Array]:
     """The nodes of a forest, its roots, leaf values and the share of the training rows that goes on to each node."""
     parts, roots = [one.tree_ for one in model.estimators_], []
     lists: list[list[Array]] = [[] for _ in range(6)]
@@ -44,7 +45,7 @@ def forest_of(model: RandomForestRegressor) -> tuple[trees.Forest, Array, Array,
     going, inner = np.ones(count), true >= 0
     for side in (true[inner], false[inner]):
         going[side] = cover[side] / cover[inner]
-    forest = trees.Forest(
+    forest = Forest(
         feature.astype(np.int32), np.zeros(count, np.int8), threshold, np.zeros(count, bool), true.astype(np.int32),
         false.astype(np.int32), np.zeros(count + 1, np.int32), np.zeros(0),
     )  # fmt: skip
@@ -60,7 +61,7 @@ def main() -> None:
     forest, roots, values, going = forest_of(model)
 
     def ours(rows: Array, background: Array | None, *, pairs: bool = False) -> Array:
-        found = trees.paths(forest, roots, np.arange(COLUMNS))
+        found = paths(forest, roots, np.arange(COLUMNS))
         absent = trees.Cover(going) if background is None else trees.Background(background, np.ones(len(background)))
         tables = trees.ShapTables(found, absent, len(rows), interactions=pairs)
         out = np.zeros((len(rows), 1, COLUMNS))

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from xaionnx_kernels import trees
-from xaionnx_kernels.trees import Background, Cover, Forest, Paths, ShapTables
+from xaionnx_kernels.forests import Forest, Paths, paths, raw_sums
+from xaionnx_kernels.trees import Background, Cover, ShapTables
 
 from tests.oracles.trees import coalition_worths, interactions, shapley
 from xaionnx.typing import Array
@@ -64,12 +65,12 @@ def test_random_forests_equal_enumeration(seed: int, depth: int, count: int) -> 
     rng = np.random.default_rng(seed)
     own, roots, weights = random_forest(rng, 5, count, depth)
     x, background = rng.normal(size=(3, 5)), rng.normal(size=(7, 5))
-    found = trees.paths(own, roots, np.arange(5))
+    found = paths(own, roots, np.arange(5))
     shares = rng.integers(1, 4, 7).astype(float)
     values, pairs = values_of(found, Background(background, shares), x, weights, pairs=True)
     repeated = np.repeat(background, shares.astype(int), axis=0)
     for n in range(3):
-        worths = coalition_worths(lambda rows: trees.raw_sums(rows, own, roots, weights), x[n], repeated)
+        worths = coalition_worths(lambda rows: raw_sums(rows, own, roots, weights), x[n], repeated)
         np.testing.assert_allclose(values[n], shapley(worths)[: values.shape[1], 0], atol=1e-12)
         upper = np.triu(interactions(worths)[..., 0], 1)[: values.shape[1], : values.shape[1]]
         np.testing.assert_allclose(pairs[n], upper, atol=1e-12)
@@ -88,7 +89,7 @@ GOING = COVER / np.array([10, 10, 10, 6, 6, 10, 10, 10, 3, 3])
 
 def test_by_hand() -> None:
     own = forest(TABLE)
-    found = trees.paths(own, np.array([0, 5], np.int32), np.arange(3))
+    found = paths(own, np.array([0, 5], np.int32), np.arange(3))
     x = np.array([[1, 1, 2], [0, 1, 1.0]])
     background = np.array([[0, 0, 0], [1, 0, 2], [0, 1, 2], [1, 1, 0.0]])
     values, _ = values_of(found, Background(background, np.ones(4)), x, LEAVES)
@@ -107,7 +108,7 @@ def test_pairs_of_patterns_equal_tables(covers: bool, monkeypatch: pytest.Monkey
     """Leaves with many players are computed in another way."""
     rng = np.random.default_rng(0)
     own, roots, weights = random_forest(rng, 9, 3, 9)
-    found = trees.paths(own, roots, np.arange(9))
+    found = paths(own, roots, np.arange(9))
     x, background = rng.normal(size=(5, 9)), rng.normal(size=(11, 9))
     going = np.ones(len(own.feature))
     inner = own.true >= 0
@@ -128,10 +129,10 @@ def test_pairs_of_patterns_equal_tables(covers: bool, monkeypatch: pytest.Monkey
 def test_threads_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(1)
     own, roots, weights = random_forest(rng, 6, 8, 6)
-    found = trees.paths(own, roots, np.arange(6))
+    found = paths(own, roots, np.arange(6))
     x, background = rng.normal(size=(3000, 6)), rng.normal(size=(500, 6))
     several, _ = values_of(found, Background(background, np.ones(500)), x, weights)
-    monkeypatch.setattr(trees, "_TASK", 10**6)
+    monkeypatch.setattr(trees, "ROWS_OF_TASK", 10**6)
     monkeypatch.setattr(trees, "_ENTRIES", 100)
     alone, _ = values_of(found, Background(background, np.ones(500)), x, weights)
     np.testing.assert_allclose(alone, several, atol=1e-13)
@@ -141,6 +142,6 @@ def test_too_many_players() -> None:
     nodes = [(k, 0.0, 70 + k, k + 1) for k in range(70)]
     nodes += [(-1, 0.0, -1, -1)] * 71
     nodes[69] = (69, 0.0, 139, 140)
-    found = trees.paths(forest(nodes), np.array([0], np.int32), np.arange(70))
+    found = paths(forest(nodes), np.array([0], np.int32), np.arange(70))
     with pytest.raises(ValueError, match="70 players"):
         ShapTables(found, Background(np.zeros((1, 70)), np.ones(1)), 1)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple, TypeAlias, final
 
 import numpy as np
-from xaionnx_kernels.trees import Forest
+from xaionnx_kernels.forests import Forest
 
 from xaionnx.graph.tree_ensembles import MODES
 from xaionnx.short_repr import short_repr

@@ -10,7 +10,8 @@ from functools import partial
 from typing import Final, final
 
 import numpy as np
-from xaionnx_kernels.trees import Paths, ShapTables
+from xaionnx_kernels.forests import Paths
+from xaionnx_kernels.trees import ShapTables
 
 from xaionnx.attribution import Attribution, PlayerValues
 from xaionnx.errors import OutputError, ParameterError, UnsupportedModelError

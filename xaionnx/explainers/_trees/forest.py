@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Final, final
 
 import numpy as np
-from xaionnx_kernels.trees import MOST_PLAYERS, Background, Cover, Forest, Paths, ShapTables, paths, raw_sums, reached
+from xaionnx_kernels.forests import MOST_PLAYERS, Forest, Paths, paths, raw_sums, reached
+from xaionnx_kernels.trees import Background, Cover, ShapTables
 
 from xaionnx.errors import InputMismatchError, UnsupportedModelError
 from xaionnx.explainers._trees.scores import GAMES

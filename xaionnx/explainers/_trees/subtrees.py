@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Final, TypeAlias, final
 
 import numpy as np
-from xaionnx_kernels.trees import Paths
+from xaionnx_kernels.forests import Paths
 
 from xaionnx.explainers._trees.cells import EQ, LEQ, NEQ, Cells, Column, Decision, Test
 from xaionnx.short_repr import short_repr
