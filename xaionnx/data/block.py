@@ -83,7 +83,7 @@ class Block:
     __repr__ = short_repr
 
     def some(self, kept: Sequence[int], shared: frozenset[str]) -> Block:
-        """Return some of the samples, by their places; the block still covers the same units."""
+        """Return some of the samples, by their indices; the block still covers the same units."""
         assert self.inputs is not None  # there is nothing to choose from otherwise
         return dataclasses.replace(
             self,

@@ -126,7 +126,7 @@ def _cells(
 
 @final
 class _Numbered(Sequence[str]):
-    """Numbers between two texts, made when they are asked for: of a million rows they take more memory than the cells.
+    """Numbers between two texts, made when they are read: those of a million rows take more memory than the cells.
 
     Examples
     --------
@@ -161,7 +161,7 @@ class _Records:
     columns: Sequence[Array]
 
     def some(self, at: Sequence[int]) -> _Records:
-        """Return some of the rows, by their places."""
+        """Return some of the rows, by their indices."""
         return _Records(
             array("q", (self.numbers[row] for row in at)),
             array("q", (self.lines[row] for row in at)),

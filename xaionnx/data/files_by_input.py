@@ -116,7 +116,7 @@ def _is_read(value: object, info: Declared) -> bool:
 
 
 def _number(text: str, info: Declared) -> Array | None:
-    """A number in text, for an input of a single number a sample; None if it is none."""
+    """The number in a text, for an input of a single number a sample; None if it is not a number."""
     try:
         value = float(text)
     except ValueError:

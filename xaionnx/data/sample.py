@@ -72,7 +72,7 @@ class Positions:
 
     @property
     def is_volume(self) -> bool:
-        """Whether these are the places of a volume."""
+        """Whether these are the positions of a volume."""
         return len(self.axes) == _VOLUME
 
     def over(self, labels: Array) -> Array:

@@ -35,7 +35,7 @@ class Series:
 
 
 def series(sample: Sample, name: str | None = None) -> Series | None:
-    """Return an input, by default the explained one, as a series; None if it is none, or its time axis is unknown.
+    """Return an input, by default the explained one, as a series; None if it is not one, or its time axis is unknown.
 
     Examples
     --------

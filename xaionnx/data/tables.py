@@ -84,7 +84,7 @@ class Cells:
         return f"{self.shown}, row {self.numbers[row]}{self.marks[row] if self.marks else ''}"
 
     def at(self, rows: Sequence[int]) -> Cells:
-        """Return some of the rows, by their places."""
+        """Return some of the rows, by their indices."""
         at = list(rows)
         return replace(
             self,

@@ -155,7 +155,7 @@ class Text:
         ]
 
     def name_of(self, spans: Sequence[int]) -> str:
-        """Return what a reader calls a player: its first characters, or the places of its bytes: ``0x10-0x1f``."""
+        """Return what a reader calls a player: its first characters, or the offsets of its bytes: ``0x10-0x1f``."""
         start, stop = spans[:2]
         if self.file is None:
             return self.text[start:stop]
