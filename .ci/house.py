@@ -225,9 +225,7 @@ class House:
     def free_types(self) -> int:
         """Number of uses of ``Any``."""
         return sum(
-            isinstance(node, ast.Name) and node.id == "Any"
-            for module in self.modules.values()
-            for node in module.nodes
+            isinstance(node, ast.Name) and node.id == "Any" for module in self.modules.values() for node in module.nodes
         )
 
     @cached_property
