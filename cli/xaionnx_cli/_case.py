@@ -117,7 +117,7 @@ class Case:
         return {"background": read_rows(rows, model), **found}
 
     def open_in_parts(self, masks: str | None = None) -> tuple[Model, Inputs | Dataset, Array | None, OptionValue]:
-        """Return the model, its inputs, the true places in ``masks`` and the target.
+        """Return the model, its inputs, the ground truth in ``masks`` and the target.
 
         The inputs are a data set, which is read in parts and has the labels and masks, unless some rows are chosen.
 

@@ -80,7 +80,7 @@ class Request(ScoringRequest):
 @click.option(
     "--masks",
     metavar="FILE.npy|FOLDER",
-    help="The true places for metrics of localisation: bool (N, H, W), or a folder of pictures of the same names.",
+    help="Ground truth for metrics of localisation: bool (N, H, W), or a folder of pictures of the same names.",
 )
 @click.option("-o", "--save", "save", metavar="FILE", help=SAVE_HELP)
 @labels_option

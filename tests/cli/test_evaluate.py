@@ -70,7 +70,7 @@ def test_what_does_not_apply_is_left_out_with_its_reason(run, digits):
     document = json.loads(found.stdout)
     assert [(row["method"], row["metric"]) for row in document["scores"]] == [("saliency", "entropy")]
     assert "no tree ensemble" in document["refused"]["tree_shap"]
-    assert "true places" in document["refused"]["focus"]
+    assert "ground-truth masks" in document["refused"]["focus"]
 
 
 def test_the_report_is_a_page_that_loads_nothing(run, digits, tmp_path):
@@ -137,7 +137,7 @@ def test_what_has_no_scores_is_a_line_for_each_reason(run, digits):
     words = ("--methods", "saliency,tree_shap", "--metrics", "focus,pointing_game,entropy")
     lines = [line for line in run("evaluate", MODEL, digits, *words).stdout.splitlines() if "without scores" in line]
     assert len(lines) == 2
-    assert lines[0].startswith("without scores: focus, pointing_game: the metric needs the true places.")
+    assert lines[0].startswith("without scores: focus, pointing_game: the metric needs ground-truth masks.")
     assert lines[1].startswith("without scores: tree_shap: digits_cnn.onnx has no tree ensemble")
 
 

@@ -120,7 +120,7 @@ def test_a_gain_is_positive_where_the_method_is_better():
     ("change", "error", "said"),
     [
         ({"metric": "deletoin"}, UnknownNameError, "Nearest: deletion"),
-        ({"metric": "pointing_game"}, ParameterError, "needs the true places"),
+        ({"metric": "pointing_game"}, ParameterError, "needs ground-truth masks"),
         ({"controls": ("randon",)}, UnknownNameError, "Nearest: random"),
         ({"target": [0, 1]}, ParameterError, "one target at a time"),
         ({"steps": 0}, ParameterError, "'steps' parameter of Deletion must be an int in"),

@@ -17,7 +17,7 @@ from xaionnx.metrics.randomisation.efficient_parameter_randomisation import hist
 W = np.float32([4, 3, 2, 1])
 REVERSED = W[::-1]
 SWAPPED = np.float32([4, 3, 1, 2])
-# The map, and the true places, of the cases of localisation.
+# The map, and the ground truth, of the cases of localisation.
 A4 = np.float32([[4, 3, 0, 0], [2, 1, 0, 0], [0, 0, 5, 0], [0, 0, 0, -5]])
 TOP_LEFT = np.pad(np.ones((2, 2), dtype=bool), ((0, 2), (0, 2)))
 

@@ -69,7 +69,7 @@ class Block:
     labels : tuple
         One a sample, None where the data set has none.
     masks : array of bool (N, ...) or None
-        The true places, if the data set has them.
+        The ground truth, if the data set has it.
     """
 
     start: int

@@ -51,7 +51,7 @@ class Dataset:
     labels_given : sequence or None
         One for each unit.
     masks_given : path, array or None
-        The true places.
+        Ground truth: True where the evidence is.
     exif : bool
         Whether pictures are turned as their EXIF orientation says.
     text : TextOptions or None
@@ -98,7 +98,7 @@ class Dataset:
             does not see; or, for files, a CSV file with a column of their names and one called ``label``, or no
             other. The subfolders of a folder are its labels if this is None.
         masks : path or array of bool (N, ...), optional
-            The true places: for files a folder with a picture of the same name for each, white where the place is.
+            Ground truth: for files a folder with a picture of the same name for each, white where the evidence is.
         array : str, optional
             The array of an .npz file that holds the samples, if it has others.
         exif : bool

@@ -22,9 +22,9 @@ from xaionnx.short_repr import short_repr
 from xaionnx.targets.resolve import FixedTerms, ResolvedTargets
 from xaionnx.typing import Array, Feeds
 
-# Values that lower the target where they are positive.
+# Kinds of values of which positive ones lower the target.
 _TURNED: Final = ("hindrance",)
-# Values with the sign of a change of the input, which may raise or lower the target where it is negative.
+# Kinds of values whose sign is a direction in the input: a negative one does not speak against the target.
 _OF_INPUT: Final = ("slope", "signal")
 
 
@@ -42,7 +42,7 @@ class Evidence:
     explainer : Explainer or None
         The method, bound to the model; None if only its record was given.
     masks : array of bool (N, ...) or None
-        The true places, broadcasting to the positions of the explained input.
+        Ground truth: True where the evidence is. Broadcasts to the positions of the explained input.
     """
 
     request: Request
@@ -94,10 +94,11 @@ class Evidence:
 
     @cached_property
     def relevance(self) -> dict[str, Array]:
-        """The values by input name, float64 (N, ...), of which the highest are the most relevant.
+        """The values by input name, float64 (N, ...), the highest for the most relevant elements.
 
-        They are the attributions, or their sizes where a sign says nothing for or against the target, but how the input
-        has to change: of slopes and signals, such as those of smooth_grad and guided_backprop.
+        They are the attributions; for slopes and signals, such as those of smooth_grad and guided_backprop, their
+        absolute values, because the sign then says in which direction the input has to change, and not whether an
+        element speaks for or against the target.
         """
         if self.explanation.value_kind in _OF_INPUT:
             return {name: np.abs(array) for name, array in self.attributions.items()}

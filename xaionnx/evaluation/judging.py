@@ -28,7 +28,7 @@ from xaionnx.typing import Array, Feeds, InputLike, TargetLike
 KnownControl: TypeAlias = tuple[str, str, tuple[str, ...]]
 """The metric, the control, and the inputs that have values."""
 
-NO_MASKS: Final = "the metric needs the true places. Give masks, (N, ...) of bool."
+NO_MASKS: Final = "the metric needs ground-truth masks. Give masks, (N, ...) of bool."
 
 
 def with_controls(judge: Metric, evidence: Evidence, controls: Sequence[str], seed: int) -> Scores:

@@ -36,7 +36,7 @@ class Measure:
     facts : dict
         Facts for the record.
     maps : dict of arrays (H, W)
-        Maps of the first sample that the metric compares, if it is a picture, by what they are of.
+        The maps that the metric compares, of the first sample if it is a picture, by what each shows.
     """
 
     values: Array
@@ -66,7 +66,7 @@ def undefined(reason: str) -> SampleMeasure:
 
 
 def measured(each: Sequence[SampleMeasure]) -> Measure:
-    """Return the measures of N samples as one; curves of fewer points end with NaN."""
+    """Return the measures of N samples as one; shorter curves are filled up with NaN."""
     names = dict.fromkeys(name for one in each for name in one.curves)
     curves = {}
     for name in names:
@@ -93,7 +93,7 @@ class Metric(ABC):
         The publication that the metric follows.
     needs : tuple of str
         What it needs besides model, inputs and attributions: ``method``, to explain changed inputs; ``masks``, the
-        true places.
+        ground truth.
     compares_samples : bool
         Whether the score of a sample depends on the other samples.
     controls : tuple of str

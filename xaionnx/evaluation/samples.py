@@ -151,7 +151,7 @@ class Blocks:
 
     @property
     def has_masks(self) -> bool:
-        """Whether the true places are given."""
+        """Whether there are ground-truth masks."""
         block, dataset = self.samples.whole, self.samples.dataset
         if dataset is not None:
             return dataset.masks_given is not None

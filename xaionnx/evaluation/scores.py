@@ -1,4 +1,4 @@
-"""Scores: what a metric says of the explanations of N samples, beside its controls."""
+"""Scores: how a metric rates the explanations of N samples, beside its controls."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Scores:
         The curves whose summary the scores are, if any.
     controls : dict of Scores by name
         The same metric for maps that do not explain the target, such as random ones: a score that is not better than
-        these says nothing of the method.
+        these says nothing about the method.
     diagnostics : dict
         The cost: evaluations of each sample, seconds.
     provenance : dict
@@ -47,7 +47,7 @@ class Scores:
     category : str
         What the metric judges, such as ``faithfulness``.
     maps : dict of arrays (H, W)
-        Maps of the first sample that the metric compared, if it is a picture, by what they are of.
+        The maps that the metric compared, of the first sample if it is a picture, by what each shows.
 
     Examples
     --------

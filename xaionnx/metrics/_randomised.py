@@ -17,16 +17,16 @@ ORDERS: Final = ("top_down", "bottom_up", "independent")
 
 
 def randomised_models(model: Model, order: str, steps: int | None, seed: int) -> Iterator[tuple[str, Model]]:
-    """Yield the models with randomised weights, each with the layer randomised last; one is closed before the next.
+    """Yield models with randomised weights, each with the name of the layer added last and closed before the next one.
 
     Parameters
     ----------
     model : Model
     order : str
-        ``top_down`` randomises from the outputs to the inputs, each model with all layers before it; ``bottom_up`` from
-        the inputs; ``independent`` one layer at a time, from the outputs.
+        ``top_down`` randomises one more layer in each model, from the outputs to the inputs; ``bottom_up`` from the
+        inputs; ``independent`` randomises a single layer in each model.
     steps : int, optional
-        The number of models, for layers at even distances with the first and the last; one a layer if None.
+        The number of models, for evenly spaced layers that include the first and the last; one for each layer if None.
     seed : int
 
     Raises
@@ -46,7 +46,7 @@ def randomised_models(model: Model, order: str, steps: int | None, seed: int) ->
 
 
 def randomised(model: Model, layers: Sequence[WeightedLayer] | None, seed: int) -> Model:
-    """Return the model with the weights of some layers in a random order, of all layers if None."""
+    """Return the model with the weights of some layers shuffled; of all layers if None."""
     chosen = weighted_layers(model.view) if layers is None else layers
     folder = model.file.path.parent
     return model.rewritten(lambda graph: with_random_weights(graph, chosen, lambda t: read_weight(t, folder), seed))

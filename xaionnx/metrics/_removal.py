@@ -86,7 +86,7 @@ class Cells(Features):
 
 @dataclass(frozen=True, kw_only=True)
 class ByRemoval(FromBackground, Metric):
-    """A metric that plays one game per sample: features are removed, and the target is evaluated."""
+    """A metric that removes features of each sample and evaluates the target: one game per sample."""
 
     default_features: ClassVar[Features] = DefaultFeatures("pixels", "pixels")
     """What is removed if no features are given."""

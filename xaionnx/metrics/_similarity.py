@@ -15,22 +15,24 @@ from xaionnx.typing import Array
 SIMILARITIES: Final = ("spearman", "cosine", "ssim", "top_k")
 # The side of the windows of SSIM, at most.
 _WINDOW: Final = 7
-# The share of the places that count as the top.
+# The share of the positions that count as the top.
 _TOP: Final = 0.1
 
 
 def parameter() -> str:
     """Return a dataclass field for a similarity."""
-    return choice("spearman", SIMILARITIES, "how two maps are compared: by ranks, angle, structure or highest places")
+    return choice(
+        "spearman", SIMILARITIES, "how two maps are compared: by ranks, angle, structure or highest positions"
+    )
 
 
 def sign_parameter() -> str:
-    """Return a dataclass field for what of the values is compared."""
+    """Return a dataclass field for whether sizes or signed values are compared."""
     return choice("absolute", ("absolute", "signed"), "what is compared: sizes, which colours of maps show, or values")
 
 
 def similarities(one: Evidence, other: Evidence, kind: str, sign: str) -> list[SampleMeasure]:
-    """Return how alike the explanations of each of N samples are, by their values at positions."""
+    """Return the similarity of two explanations of each of N samples, by their values at positions."""
     found = []
     for n in range(len(one.samples)):
         first, second = one.place_values(n), other.place_values(n)
@@ -43,8 +45,9 @@ def similarities(one: Evidence, other: Evidence, kind: str, sign: str) -> list[S
 def similarity(one: Array, other: Array, kind: str) -> SampleMeasure:
     """Return how alike two maps of the same shape are; not defined where one of them is constant.
 
-    ``spearman`` correlates ranks; ``cosine`` is that of the angle; ``ssim`` is the structural similarity of both maps,
-    each divided by its range; ``top_k`` is the share of the highest tenth of the places that both have.
+    ``spearman`` correlates ranks; ``cosine`` is the cosine of the angle between both; ``ssim`` is the structural
+    similarity of both maps, each divided by its range; ``top_k`` is the share of the highest tenth of the positions
+    that both have in common.
 
     Examples
     --------

@@ -22,7 +22,8 @@ class Similarity(Metric):
     """How alike the explanation is to that of another method, for the same target.
 
     ``kind`` is ``spearman`` (ranks), ``cosine`` (angle), ``ssim`` (structure) or ``top_k`` (share of the highest tenth
-    of the places that both have). Two methods that agree may both be wrong, so that it has no direction.
+    of the positions that both have in common). Two methods that agree may both be wrong, so the score has no
+    direction.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""Input invariance: how far the values change when the inputs and the model are shifted alike."""
+"""Input invariance: how much the values change when the inputs and the model are shifted alike."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from xaionnx.typing import Array
 @final
 @dataclass(frozen=True, kw_only=True)
 class InputInvariance(Metric):
-    """The relative change of the values when x becomes x + s and the model f(x - s), whose output is the same::
+    """The relative change of the values when x becomes x + s and f(x) becomes f(x - s), so that the output stays::
 
         |phi of f(x - s) at x + s  -  phi of f at x| / |phi of f at x|
 

@@ -20,11 +20,11 @@ from xaionnx.typing import Array
 @final
 @dataclass(frozen=True, kw_only=True)
 class NonSensitivity(BySums, ByRemoval):
-    """The number of features of which exactly one holds: their value is 0, or the target does not depend on them.
+    """The number of features of which exactly one holds: the value is 0, or the target does not depend on the feature.
 
-    A value is 0 if its size is at most ``tolerance`` times the largest one, and a feature without effect one whose
-    removal changes the target by at most ``tolerance`` times the largest change. A feature that a single replacement
-    does not change counts as one without effect: give ``background`` rows to try several.
+    A value counts as 0 if its size is at most ``tolerance`` times the largest one. A feature counts as without effect
+    if its removal changes the target by at most ``tolerance`` times the largest change. One replacement may happen to
+    equal the feature, which then counts as without effect: give ``background`` rows to try several.
 
     References
     ----------

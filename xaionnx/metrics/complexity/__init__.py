@@ -1,1 +1,1 @@
-"""Complexity: whether few features hold most of the values."""
+"""Complexity: whether a few features carry most of the sum."""

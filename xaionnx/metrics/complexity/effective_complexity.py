@@ -18,13 +18,13 @@ from xaionnx.typing import Array
 @final
 @dataclass(frozen=True, kw_only=True)
 class EffectiveComplexity(RemovalCurve, ByRemoval):
-    """The smallest number of features, by falling value, that keep the target while all others are removed::
+    """The smallest number of features, the most relevant first, that keep the target while all others are removed::
 
         min k such that  (f(x) - f(first k alone))^2 / f(x)^2  <=  tolerance
 
     The paper takes the mean of the square over values of the removed features drawn from their distribution; here the
-    target is averaged over the baselines first. It is not defined where f(x) is 0. With ``steps`` the number is that of
-    the first step that is enough.
+    target is averaged over the baselines first. It is not defined where f(x) is 0. With ``steps`` the score is the
+    number of features at the first step that is enough.
 
     References
     ----------

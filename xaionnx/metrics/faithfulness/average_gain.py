@@ -1,4 +1,4 @@
-"""Average gain: how much of what the target lacks is gained when the input is multiplied by its map."""
+"""Average gain: how far a probability rises towards 1 when the input is multiplied by its map."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from xaionnx.metrics._masked_input import ByMaskedInput
 class AverageIncrease(ByMaskedInput):
     """1 where the target is higher at the input times its map than at the input, else 0.
 
-    The mean over samples is their share, which papers give in percent.
+    The mean over samples is the share of samples that rise, which papers give in percent.
 
     References
     ----------

@@ -24,8 +24,8 @@ class Deletion(RemovalCurve, ByRemoval):
     class (``quantity``) if the InputSpec says what the output holds. The start, where nothing is removed, belongs to
     the curve.
 
-    The score depends on how the model takes inputs that it never saw, so that it ranks maps of one model only, and
-    beside a control: a random order may lower the target as fast.
+    The score depends on how the model responds to inputs unlike any it was trained on, so compare maps of one model
+    only, and beside a control: a random order may lower the target as fast.
 
     References
     ----------

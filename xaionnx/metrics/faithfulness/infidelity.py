@@ -17,7 +17,7 @@ from xaionnx.metrics._subsets import BySums, mean_squared_error, read_only
 from xaionnx.parameters import choice, flag, integer
 from xaionnx.typing import Array
 
-# The most players of which every subset can be evaluated.
+# Every subset is evaluated for at most so many players.
 _ALL = 10
 
 
@@ -30,7 +30,7 @@ class Infidelity(BySums, ByRemoval):
 
     The perturbation of the paper is x minus the input with I removed, so that with contributions phi, such as
     x times gradient, the sum of the removed ones is its inner product with their values per unit. Subsets I are
-    ``single`` features, ``all`` of them but the empty one, of at most 10 features, or ``random``, each feature with
+    ``single`` features, ``all`` subsets of at most 10 features but the empty one, or ``random``, each feature with
     probability one half.
 
     ``scaled`` (default) first multiplies phi by the factor that fits best, ``beta = E[s d] / E[s^2]`` of sums s and

@@ -20,7 +20,7 @@ class Insertion(RemovalCurve, ByRemoval):
     """The area under the curve of the target while features are inserted into a baseline, the most relevant first.
 
     As published, a picture starts blurred by a kernel of 11 x 11 pixels (``baseline`` ``rise_blur``), since edges of
-    regions that appear on a flat ground are evidence of their own. Rows and words start from their own default.
+    regions that appear on a flat background would be evidence themselves. Rows and words start from their own default.
 
     References
     ----------

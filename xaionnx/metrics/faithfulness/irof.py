@@ -19,7 +19,7 @@ from xaionnx.typing import Array, BaselineLike, FeaturesLike
 @final
 @dataclass(frozen=True, kw_only=True)
 class Irof(RemovalCurve, ByRemoval):
-    """Iterative removal of features: the area over the curve of the target as a share of that of the input::
+    """Iterative removal of features: the area over the curve of the target relative to its value at the input::
 
         IROF = 1 - area under f_k / f_0
 

@@ -1,4 +1,4 @@
-"""Monotonicity correlation: ranks of the values against the spread of the target when a feature is drawn again."""
+"""Monotonicity correlation: ranks of the values against the change of the target when a feature is replaced."""
 
 from __future__ import annotations
 

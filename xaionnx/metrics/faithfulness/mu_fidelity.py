@@ -1,4 +1,4 @@
-"""Mu-fidelity: ranks of the values of random subsets of cells against those of the drops."""
+"""Mu-fidelity: ranks of the sums of the values of random subsets of cells against ranks of the drops."""
 
 from __future__ import annotations
 

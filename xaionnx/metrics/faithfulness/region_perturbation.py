@@ -22,8 +22,8 @@ class RegionPerturbation(RemovalCurve, ByRemoval):
         AOPC = 1 / (L + 1)  sum over k = 0 .. L of  f(x) - f(x with the first k regions removed)
 
     As published, regions are windows of 9 x 9 pixels, in the order of their mean value. There, removed pixels are
-    uniform noise; ``baseline`` ``uniform`` draws it, and zero, the default, is repeatable. ``steps`` joins several
-    regions in a step, which gives the mean over fewer points.
+    uniform noise; ``baseline`` ``uniform`` draws it, and zero, the default, is repeatable. ``steps`` removes several
+    regions in each step, so that the mean is over fewer points.
 
     References
     ----------

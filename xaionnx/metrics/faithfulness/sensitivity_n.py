@@ -24,7 +24,7 @@ class SensitivityN(BySums, ByRemoval):
 
     The correlation is of one sample, over its subsets: all of size n if there are at most ``subsets``, else random
     ones. ``n`` is one size; if not given, six sizes from 1 to four fifths of the features, evenly spaced in their
-    logarithm. Sizes where all drops or all sums are equal are left out; curves has them all.
+    logarithm. Sizes where all drops or all sums are equal are left out; ``curves`` has them all.
 
     References
     ----------

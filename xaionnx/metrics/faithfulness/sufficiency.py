@@ -19,7 +19,7 @@ class Sufficiency(Metric):
     """The share of the other samples with nearly the same explanation that have the same target.
 
     Two explanations are the same if the cosine of their values is at least 1 minus ``distance``. It is not defined for
-    a sample whose explanation no other one has, so that it needs many samples.
+    a sample whose explanation no other sample shares, so it needs many samples.
 
     References
     ----------

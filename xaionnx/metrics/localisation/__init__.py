@@ -1,1 +1,1 @@
-"""Localisation: whether the values lie at the true places."""
+"""Localisation: whether the values lie inside the ground-truth mask."""

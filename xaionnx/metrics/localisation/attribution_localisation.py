@@ -1,4 +1,4 @@
-"""Attribution localisation: the share of the positive values at true places, for their size."""
+"""Attribution localisation: the share of the positive values inside the mask, for its size."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from xaionnx.typing import Array
 @final
 @dataclass(frozen=True, kw_only=True)
 class AttributionLocalisation(ByTruth):
-    """The share of the positive values at true places; times the share of the places that are true if ``weighted``.
+    """The share of the positive values inside the mask; times the share of the positions inside it if ``weighted``.
 
     Weighted, as in the paper, a large object that holds all values scores higher than a small one.
 
@@ -40,7 +40,7 @@ class AttributionLocalisation(ByTruth):
     bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
     reference: ClassVar[str] = "Kohlbrenner et al. 2020, arXiv:1910.09840"
 
-    weighted: bool = flag(False, "multiply by the share of the places that are true")
+    weighted: bool = flag(False, "multiply by the share of the positions inside the mask")
 
     def score(self, values: Array, inside: Array) -> SampleMeasure:
         found = share_inside(np.maximum(values, 0), inside)

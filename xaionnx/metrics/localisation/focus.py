@@ -18,7 +18,7 @@ from xaionnx.typing import Array
 class Focus(ByTruth):
     """The share of the positive values within the parts of a mosaic that show the explained class.
 
-    The masks are the parts of each mosaic that show it; the other parts show other classes. The number is that of
+    The mask of each mosaic covers the parts that show it; the other parts show other classes. The score equals
     ``relevance_mass_accuracy`` of positive values; the name says that the samples are mosaics.
 
     References

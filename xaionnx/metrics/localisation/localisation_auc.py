@@ -1,4 +1,4 @@
-"""Localisation AUC: how well the values tell true places from others."""
+"""Localisation AUC: how well the values separate the inside of the mask from the outside."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from xaionnx.typing import Array
 @final
 @dataclass(frozen=True, kw_only=True)
 class LocalisationAuc(ByTruth):
-    """The probability that a true place has a higher value than another place; equal values count half.
+    """The probability that a position inside the mask has a higher value than one outside; equal values count half.
 
-    It is the area under the ROC curve of the values as scores of the places, and not defined if all places are true.
+    It is the area under the ROC curve of the values as scores of the positions, and not defined if the mask covers them
+    all.
 
     References
     ----------
@@ -40,5 +41,5 @@ class LocalisationAuc(ByTruth):
         from sklearn.metrics import roc_auc_score
 
         if inside.all():
-            return undefined("all places are true")
+            return undefined("the mask covers all positions")
         return SampleMeasure(float(roc_auc_score(inside.reshape(-1), values.reshape(-1))))

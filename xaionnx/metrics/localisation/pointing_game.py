@@ -1,4 +1,4 @@
-"""Pointing game: whether the highest value lies at a true place."""
+"""Pointing game: whether the highest value lies inside the mask."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from xaionnx.typing import Array
 @final
 @dataclass(frozen=True, kw_only=True)
 class PointingGame(ByTruth):
-    """1 where the highest value lies at a true place or within ``tolerance`` positions of one, else 0.
+    """1 where the highest value lies inside the mask or within ``tolerance`` positions of it, else 0.
 
     Of several highest values the first counts. The paper allows 15 pixels; the default allows none.
 
@@ -40,7 +40,7 @@ class PointingGame(ByTruth):
     bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
     reference: ClassVar[str] = "Zhang et al. 2018, arXiv:1608.00507"
 
-    tolerance: int = integer(0, "largest distance to a true place that counts as a hit, in positions", low=0)
+    tolerance: int = integer(0, "largest distance from the mask that counts as a hit, in positions", low=0)
 
     def score(self, values: Array, inside: Array) -> SampleMeasure:
         highest = np.unravel_index(int(values.argmax()), values.shape)

@@ -1,4 +1,4 @@
-"""Relevance mass accuracy: the share of the values at true places."""
+"""Relevance mass accuracy: the share of the values inside the mask."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from xaionnx.typing import Array
 @final
 @dataclass(frozen=True, kw_only=True)
 class RelevanceMassAccuracy(ByTruth):
-    """The sum of the values at true places as a share of the sum of all values: of ``positive`` ones, or of sizes.
+    """The sum of the values inside the mask as a share of the sum of all: of ``positive`` values, or of sizes.
 
-    The signed sum of the paper may cancel to any number, and is not offered.
+    The signed sum of the paper is not offered, because positive and negative values may cancel to any number.
 
     References
     ----------

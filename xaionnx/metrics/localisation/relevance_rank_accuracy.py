@@ -1,4 +1,4 @@
-"""Relevance rank accuracy: the share of the highest values at true places, as many as there are."""
+"""Relevance rank accuracy: the share of the K highest values inside a mask of K positions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from xaionnx.typing import Array
 @final
 @dataclass(frozen=True, kw_only=True)
 class RelevanceRankAccuracy(ByTruth):
-    """The share of the K highest values that lie at the K true places. Of equal values the first count.
+    """The share of the K highest values that lie inside a mask of K positions. Of equal values the first count.
 
     References
     ----------

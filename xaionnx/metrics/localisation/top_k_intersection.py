@@ -1,4 +1,4 @@
-"""Top-k intersection: the share of the highest values at true places."""
+"""Top-k intersection: the share of the k highest values inside the mask."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from xaionnx.typing import Array
 @final
 @dataclass(frozen=True, kw_only=True)
 class TopKIntersection(ByTruth):
-    """The share of the ``k`` highest values that lie at true places. Of equal values the first count.
+    """The share of the ``k`` highest values that lie inside the mask. Of equal values the first count.
 
-    If not given, k is the number of true places, and the score that of ``relevance_rank_accuracy``.
+    If not given, k is the size of the mask, and the score is that of ``relevance_rank_accuracy``.
 
     References
     ----------
@@ -37,9 +37,7 @@ class TopKIntersection(ByTruth):
     bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
     reference: ClassVar[str] = "Theiner et al. 2022, arXiv:2104.14995"
 
-    k: int | None = integer(
-        None, "number of highest values; that of the true places if not given", low=1, optional=True
-    )
+    k: int | None = integer(None, "number of highest values; the size of the mask if not given", low=1, optional=True)
 
     def score(self, values: Array, inside: Array) -> SampleMeasure:
         return highest_inside(values, inside, int(inside.sum()) if self.k is None else self.k)

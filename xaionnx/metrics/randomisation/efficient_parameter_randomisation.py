@@ -1,4 +1,4 @@
-"""Efficient parameter randomisation: how much less ordered the explanation of a random model is."""
+"""Efficient parameter randomisation: how much the entropy of the explanation rises for a model with random weights."""
 
 from __future__ import annotations
 

@@ -22,11 +22,11 @@ from xaionnx.typing import Array
 class ParameterRandomisation(Metric):
     """The mean similarity of the explanation to itself while the weights of the file are randomised layer by layer.
 
-    A method that explains the model changes with it: lower is better, and a map that stays the same is made from the
-    input alone. A map of the random model whose values are all equal has the similarity 0. Randomised weights keep
-    their numbers in another order, whatever their type. The curve has the similarity after each of ``steps`` layers,
-    the first alone and the last with all others; the layers are in the record. The unchanged model, whose similarity is
-    1, is no part of the mean.
+    The maps of a method that explains the model change with its weights: lower is better, and a map that stays the same
+    shows the input alone. A constant map of the randomised model counts as similarity 0. Weights are randomised by
+    shuffling: each tensor keeps its numbers in another order, whatever its type. The curve has the similarity after
+    each of ``steps`` layers, from the first one alone to all of them; their names are in the record. The unchanged
+    model, whose similarity is 1, is not part of the mean.
 
     References
     ----------
@@ -63,7 +63,7 @@ class ParameterRandomisation(Metric):
             layers.append(layer)
             maps[layer] = other.place_values(0)
             found.append([one.value for one in _similarity.similarities(evidence, other, self.similarity, self.sign)])
-        # Nothing is left of a map where that of the random model is constant.
+        # A constant map of the randomised model has nothing in common with the map.
         curves, each = np.nan_to_num(np.array(found).T), []
         for n, curve in enumerate(curves):
             if np.ptp(evidence.place_values(n)) == 0:
@@ -74,6 +74,6 @@ class ParameterRandomisation(Metric):
         return Measure(measure.values, measure.reasons, measure.curves, {"layers": layers}, self._pictures(maps))
 
     def _pictures(self, maps: Mapping[str, Array]) -> dict[str, Array]:
-        """What is compared of the maps of a picture; nothing of other inputs."""
+        """The maps as they are compared, if the input is a picture; none otherwise."""
         shown = {name: np.abs(each) if self.sign == "absolute" else each for name, each in maps.items()}
         return {name: each.astype(np.float32) for name, each in shown.items() if each.ndim == 2 and min(each.shape) > 1}

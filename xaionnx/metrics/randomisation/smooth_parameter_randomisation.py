@@ -23,8 +23,8 @@ from xaionnx.parameters import choice, integer, random_seed, real
 class SmoothParameterRandomisation(Metric):
     """The score of ``parameter_randomisation`` for the mean of the method's maps over noisy copies of the input.
 
-    Noise in the maps of a method lowers its similarity to itself without any dependence on the weights; the mean over
-    copies has less. The noise has the standard deviation ``noise`` times the range of the input.
+    Noise in the maps of a method lowers their similarity even where they do not depend on the weights; the mean over
+    copies is less noisy. The noise has the standard deviation ``noise`` times the range of the input.
 
     References
     ----------
