@@ -206,8 +206,8 @@ def too_many(end: str, model: Model, tensor: str) -> UnsupportedModelError:
     """Return the error for a term of a tensor that is computed from too many features."""
     others = f"tree_shap, which reads the trees, or {GAMES}" if _sums_trees(model, tensor) else GAMES
     return UnsupportedModelError(
-        f"What {model.name} adds up ('{end}') is computed from more than {MOST_TOGETHER} features at once, so it is no "
-        f"sum of terms of few features. Use {others}."
+        f"What {model.name} adds up ('{end}') is computed from more than {MOST_TOGETHER} features at once, so it is "
+        f"not a sum of terms of few features. Use {others}."
     )
 
 
