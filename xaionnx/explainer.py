@@ -90,6 +90,12 @@ class Explainer(ABC):
         """Whether all samples are explained together, in a record with N = 1."""
         return False
 
+    @property
+    @hook
+    def own_columns(self) -> tuple[str, ...]:
+        """Columns of a table that the method reads and the model does not, such as that of labels."""
+        return ()
+
     @hook  # noqa: B027 - by default there is nothing to refuse
     def check_parameters(self) -> None:
         """Check the parameters against each other; each has been checked on its own.
@@ -199,7 +205,8 @@ class Explainer(ABC):
     ) -> Request:
         """The request for a batch, with the method's own default target; see :class:`xaionnx.request.Request`."""
         given = self.default_target(model) if target is None else target
-        return Request(model, x, given, report, self.explained)
+        inputs = x if isinstance(x, Inputs) else model.read(x, ignore=self.own_columns)
+        return Request(model, inputs, given, report, self.explained)
 
     @final
     def explain(self, request: Request) -> Explanation:

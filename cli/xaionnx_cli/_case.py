@@ -144,7 +144,8 @@ class Case:
         return model, self._read(model), places, target
 
     def _read(self, model: Model) -> Inputs:
-        return model.read(Path(self.inputs), rows=self.rows, exif=self.exif, text=self.text)
+        column = () if self.labels is None or Path(self.labels).is_file() else (self.labels,)
+        return model.read(Path(self.inputs), rows=self.rows, exif=self.exif, text=self.text, ignore=column)
 
     def _model_and_target(self) -> tuple[Model, OptionValue]:
         from xaionnx import InputSpec, Model

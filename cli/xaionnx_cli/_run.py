@@ -270,10 +270,8 @@ class _Job:
         self.results.keep(Explained(samples, earlier, tops, kept=True))
 
     def _read_file(self, path: Path) -> _samples.Reading:
-        options = self.options
-        return _samples.read(
-            path, self.model, options.exif, self.results.draws, self.by_name, text=options.text, rows=options.rows
-        )
+        own = self.method.own_columns
+        return _samples.read(path, self.model, self.options, self.results.draws, self.by_name, own)
 
     def _check_rows(self, samples: _samples.Source) -> None:
         """Check that the rows of a file are samples.

@@ -11,12 +11,11 @@ from typing import Final, final
 
 from xaionnx.data.files import Refusal, is_file
 from xaionnx.data.inputs import Inputs
-from xaionnx.data.row_numbers import RowNumbers
 from xaionnx.data.text import Text
-from xaionnx.data.texts import TextOptions
 from xaionnx.errors import UnknownNameError, UsageError
 from xaionnx.runtime.model import Model
 from xaionnx.typing import Array, Document, Facts
+from xaionnx_cli._options import Options
 
 REQUEST: Final = "request_sha256"
 """The entry of a record's provenance that two runs of the same request have in common, one a sample."""
@@ -184,18 +183,16 @@ def check_names(files: Mapping[str, Path], model: Model) -> None:
 def read(
     path: Path,
     model: Model,
-    exif: bool,
+    options: Options,
     drawn: bool,
     files: Mapping[str, Path] | None = None,
-    *,
-    text: TextOptions | None = None,
-    rows: RowNumbers | None = None,
+    ignore: Sequence[str] = (),
 ) -> Reading:
     """Read a file: its samples, those that were refused, and notes on conversions.
 
     ``files`` are those of all inputs by name, if each has its own; ``path`` is then that of the explained one. Pictures
-    that are not ``drawn`` are displayed in the pixels that the model sees. ``rows`` are those to read of
-    tables and arrays.
+    that are not ``drawn`` are displayed in the pixels that the model sees. ``ignore`` are the columns of tables that
+    are no inputs.
 
     Raises
     ------
@@ -207,5 +204,13 @@ def read(
     fine = spec.size is None or min(spec.size) >= _FINE
     given = {name: str(one) for name, one in files.items()} if files else path
     side = _DISPLAY if fine and drawn else None
-    found = model.read(given, partial=True, exif=exif, display_side=side, text=text, rows=rows)
+    found = model.read(
+        given,
+        partial=True,
+        exif=options.exif,
+        display_side=side,
+        text=options.text,
+        rows=options.rows,
+        ignore=ignore,
+    )
     return Source(found, model.shared, found.provenance()), found.refused, found.notes

@@ -160,6 +160,10 @@ class FeaturePermutation(ByFeatures, Explainer):
     def explains_together(self) -> bool:
         return self.metric is not None
 
+    @property
+    def own_columns(self) -> tuple[str, ...]:
+        return (self.labels,) if isinstance(self.labels, str) and not is_label_file(self.labels) else ()
+
     def compute(self, request: Request) -> Attribution:
         if self.metric is not None:
             importance = DataSetImportance(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -12,7 +12,8 @@ from xaionnx.data.files_by_input import read_beside
 from xaionnx.data.inputs import Given, Inputs, Reading
 from xaionnx.data.row_numbers import RowNumbers
 from xaionnx.data.series_files import SeriesLayout
-from xaionnx.data.table_inputs import is_row
+from xaionnx.data.spec import InputSpec
+from xaionnx.data.table_inputs import is_row, takes_columns
 from xaionnx.data.texts import TextOptions
 from xaionnx.errors import InputMismatchError
 from xaionnx.graph.missing_values import nan_handling
@@ -22,6 +23,7 @@ from xaionnx.typing import Array
 
 if TYPE_CHECKING:
     from xaionnx.runtime.model import Model
+    from xaionnx.runtime.tensors import TensorInfo
 
 _NAN_WORDS: Final[Mapping[str | None, str]] = {
     "routed": "which the model takes as a missing value",
@@ -29,7 +31,7 @@ _NAN_WORDS: Final[Mapping[str | None, str]] = {
 }
 
 
-def read_inputs(
+def read_inputs(  # noqa: PLR0913 - the options of Model.read
     model: Model,
     x: Given,
     partial: bool,
@@ -37,6 +39,7 @@ def read_inputs(
     display_side: int | None,
     text: TextOptions,
     rows: RowNumbers | None,
+    ignore: Sequence[str] = (),
 ) -> Inputs:
     """Return the checked inputs that users give in one of many forms: see :meth:`xaionnx.runtime.model.Model.read`.
 
@@ -48,6 +51,7 @@ def read_inputs(
         The data do not fit the model.
     """
     main = model.input()
+    spec = _ignoring(model.input_spec, main, ignore)
     others = [info for info in model.inputs if info.name != main.name]
     axis = None if model.is_derived else model.axes.sample_axes().get(main.name, 0)
 
@@ -59,12 +63,12 @@ def read_inputs(
 
     beside = None
     if isinstance(x, Mapping) and not is_row(x, model.inputs):
-        beside = read_beside(x, main, model.inputs, model.input_spec, layout, exif)
+        beside = read_beside(x, main, model.inputs, spec, layout, exif)
         x = beside.arrays
     reading = Reading(
         exif, display_side, model.nan_words, batch_first, layout(main.name), text_reading(model, x, text, rows), rows
     )
-    inputs = convert(x, model.input_spec, main, others, reading, model.name)
+    inputs = convert(x, spec, main, others, reading, model.name)
     if beside is not None:
         inputs = replace(inputs, notes=(*inputs.notes, *beside.notes), columns=inputs.columns | beside.columns)
     if inputs.refused and not partial:
@@ -77,6 +81,14 @@ def read_inputs(
         raise InputMismatchError(f"'{os.fspath(x)}': {error}") from error
     # The arrays of all inputs of one file are first checked against each other.
     return checked if rows is None or inputs.samples_first else _chosen(model, checked, rows)
+
+
+def _ignoring(spec: InputSpec, main: TensorInfo, columns: Sequence[str]) -> InputSpec:
+    """The spec, which also ignores ``columns`` of tables that it does not list as inputs."""
+    more = [name for name in columns if name not in (*spec.columns, *spec.ignore)]
+    if not more or not takes_columns(spec, main):
+        return spec
+    return replace(spec, kind="table", ignore=(*spec.ignore, *more))
 
 
 def _chosen(model: Model, inputs: Inputs, rows: RowNumbers) -> Inputs:

@@ -517,6 +517,7 @@ class Model:
         display_side: int | None = None,
         text: TextOptions | None = None,
         rows: RowNumbers | None = None,
+        ignore: Sequence[str] = (),
     ) -> Inputs:
         """Read inputs from files, frames, pictures or arrays and return them by name, checked as by :meth:`check`.
 
@@ -535,6 +536,8 @@ class Model:
             How text files and tables of texts are read, and what is appended to each text.
         rows : RowNumbers, optional
             The rows to read of tables and arrays in files; all if None.
+        ignore : sequence of str
+            Columns of tables that are no inputs, such as that of labels, besides those that the spec ignores.
 
         Raises
         ------
@@ -543,7 +546,7 @@ class Model:
         InputMismatchError
             The data do not fit the model.
         """
-        return read_inputs(self, x, partial, exif, display_side, text or TextOptions(), rows)
+        return read_inputs(self, x, partial, exif, display_side, text or TextOptions(), rows, ignore)
 
     def nan_words(self, name: str) -> str:
         """Return what the model does with NaN in an input, in words; empty if it does not take missing values."""
