@@ -92,6 +92,15 @@ class Explainer(ABC):
 
     @property
     @hook
+    def rows_parameter(self) -> str | None:
+        """The parameter that takes rows to compare each sample with, where it is compared with the others if not given.
+
+        None if the method has no such parameter, or it is given.
+        """
+        return None
+
+    @property
+    @hook
     def own_columns(self) -> tuple[str, ...]:
         """Columns of a table that the method reads and the model does not, such as that of labels."""
         return ()

@@ -15,6 +15,7 @@ from xaionnx.errors import DataError, UsageError
 from xaionnx.explainer import Explainer
 from xaionnx.runs import Engine, InProcess, Processes, RayActors, Run, explain_all
 from xaionnx.runs.run import RUN
+from xaionnx.runs.start import why_not_in_parts
 from xaionnx.runtime.model import Model
 from xaionnx_cli import _report, _samples, _targets
 from xaionnx_cli._drawn_rows import DrawnRows
@@ -40,17 +41,15 @@ def run_of(method: Explainer, options: Options) -> Dataset | None:
     UsageError
         A run is asked for, and the other options do not allow one.
     """
-    asked = options.shards or options.ray or any(getattr(options, name) is not None for name in _OF_RUNS)
+    asked = _asking(options)
     reason = _no_run(method, options)
     if options.shards is False:
-        if options.ray or any(getattr(options, name) is not None for name in _OF_RUNS):
-            raise UsageError(
-                "--workers, --ray, --shard, --labels and --pictures are of a run, which --no-shards makes none."
-            )
+        if asked:
+            raise UsageError(f"{asked} is of a run, which --no-shards makes none. Leave out one of them.")
         return None
     if reason:
         if asked:
-            raise UsageError(reason)
+            raise UsageError(f"{asked} is of a run in parts. {reason}")
         return None
     folder = Path(options.save or "")
     with storage_errors(folder):
@@ -67,17 +66,24 @@ def run_of(method: Explainer, options: Options) -> Dataset | None:
     return dataset if asked or earlier or (dataset.count or 0) > MANY else None
 
 
+def _asking(options: Options) -> str:
+    """The first option that asks for a run; empty if there is none."""
+    given = {"shards": options.shards, "ray": options.ray}
+    valued = [name for name in _OF_RUNS if getattr(options, name) is not None]
+    return next((f"--{name}" for name in (*(name for name, on in given.items() if on), *valued)), "")
+
+
 def _no_run(method: Explainer, options: Options) -> str:
     """Why no run can be made, in a sentence; empty if one can."""
     save = options.save
     if not save or not (Path(save).is_dir() or save.endswith(("/", os.sep)) or not Path(save).suffix):
-        return "A run is a folder of parts. Name one with -o FOLDER."
+        return "It is a folder: name one with -o FOLDER."
     if _samples.by_name(options.inputs):
-        return "Files that are given by the names of inputs make one sample, and no run. Give a folder or a table."
+        return "Files that are given by the names of inputs make one sample: give a folder or a table."
     if method.compares_samples:
-        return f"{method.name()} explains all samples together, so that they cannot be explained in parts."
+        return why_not_in_parts(method)
     if options.rows is not None or options.each:
-        return "A run explains all rows. Leave out --rows and --each."
+        return "It explains all rows: leave out --rows and --each."
     return ""
 
 

@@ -192,11 +192,11 @@ class _Job:
             for note in notes:
                 self.results.printer.note(note)
             count = len(self.files) + len(samples) - 1
-            compared = self.method.compares_samples and not self.method.explains_together
-            if compared and count > MANY and self.results.destination.kind == "folder":
+            rows = self.method.rows_parameter
+            if rows is not None and count > MANY and self.results.destination.kind == "folder":
                 self.results.printer.note(
                     f"{self.method.name()} compares all rows with each other here, so that {count:,} pictures and "
-                    "records are written; with --background FILE they are a run in parts, which takes a fraction."
+                    f"records are written; with --{rows} FILE they are a run in parts, which takes a fraction."
                 )
             several = len(self.files) > 1 or len(samples) + len(refused) > 1
             for row, sample in enumerate(samples):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -113,3 +114,16 @@ def test_an_interrupt_leaves_the_methods_that_are_done(run, tmp_path, monkeypatc
     assert document["complete"] is False
     assert document["methods"] == ["saliency", "input_x_gradient"]
     assert place.exists()
+
+
+def test_the_column_of_labels_is_no_input_of_any_method(run, tmp_path):
+    table = tmp_path / "rows.csv"
+    table.write_text(Path(TABLE).read_text().replace("creditability", "truth"))
+    words = ("--methods", "saliency,feature_permutation", "--metric", "accuracy", "--rows", "0-19", "--json")
+    found = run("compare", MODEL, table, *words, "--labels", "truth")
+    known = run("compare", MODEL, TABLE, *words, "--labels", "creditability")
+    assert found.exit_code == known.exit_code == 0, found.stderr
+    each, other = (json.loads(one.stdout) for one in (found, known))
+    assert each["explanations"][1]["values"] == other["explanations"][1]["values"]
+    assert each["rank_agreement"] == other["rank_agreement"]
+    assert "'truth', which the model does not use" in run("compare", MODEL, table, *words[:2]).stderr

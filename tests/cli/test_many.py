@@ -48,7 +48,7 @@ def test_a_run_is_resumed_and_another_one_refused(run, tmp_path, digits):
     assert times == {path: path.stat().st_mtime_ns for path in folder.rglob("*.npz")}
     other = run(*words, "--target", "4")
     assert other.exit_code == 2
-    assert "is another one: target is null there and" in other.output
+    assert "is another one: target is not set there and Index(k=" in other.output
     next(iter(times)).write_bytes(b"damaged")
     assert run(*words).exit_code == 0
     assert len(Run.open(folder)) == 40
@@ -96,13 +96,13 @@ def test_the_document_of_a_run_says_what_was_refused(run, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["-o", "x.npz", "--shards"], "A run is a folder of parts. Name one with -o FOLDER"),
-        (["--workers", "2"], "A run is a folder of parts"),
-        (["-o", "x/", "--shards", "--rows", "3"], "A run explains all rows"),
+        (["-o", "x.npz", "--shards"], "--shards is of a run in parts. It is a folder: name one with -o FOLDER."),
+        (["--workers", "2"], "--workers is of a run in parts. It is a folder"),
+        (["-o", "x/", "--shards", "--rows", "3"], "It explains all rows: leave out --rows"),
         (["-o", "x/", "--shards", "--sign", "positive"], "--sign is of pictures, which a run"),
         (
             ["-o", "x/", "--no-shards", "--workers", "2"],
-            "--workers, --ray, --shard, --labels and --pictures are of a run",
+            "--workers is of a run, which --no-shards makes none",
         ),
     ],
 )
@@ -118,9 +118,15 @@ def test_options_that_do_not_fit_are_refused(run, tmp_path, digits, monkeypatch,
 
 
 def test_a_method_that_compares_samples_has_no_run(run, digits, tmp_path):
-    told = run("explain", "tree_shap", MODEL, digits, "-o", tmp_path / "x", "--shards")
-    assert told.exit_code == 2
-    assert "explains all samples together" in told.output
+    for method, said in (
+        ("tree_shap", "compares all samples with each other, so that they cannot be explained in parts. Give other rows"
+         " to compare them with: --background FILE"),
+        ("feature_permutation", "compare them with: --donors FILE"),
+        ("dependence", "dependence explains all samples together, so that they cannot be explained in parts."),
+    ):  # fmt: skip
+        told = run("explain", method, MODEL, digits, "-o", tmp_path / "x", "--shards")
+        assert told.exit_code == 2
+        assert said in told.output
 
 
 def test_a_folder_of_other_files_is_not_written_to(run, digits, tmp_path):
@@ -165,7 +171,7 @@ def test_labels_of_a_folder_are_kept_with_its_rows(run, tmp_path):
     labels.write_text(labels.read_text().replace("digit 4", "digit 9"))
     other = run(*words)
     assert other.exit_code == 2
-    assert "data.labels_sha256" in other.stderr
+    assert "is another one: the labels of the data differ. Choose" in other.stderr
     missing = run("explain", "grad_cam", MODEL, folder, "-o", tmp_path / "other", "--labels", "nowhere.csv")
     assert missing.exit_code == 2
     assert "There is no file 'nowhere.csv'" in missing.stderr

@@ -1,6 +1,7 @@
 """Feature permutation against ablation by hand, and as an importance over labelled data."""
 
 import numpy as np
+import pandas
 import pytest
 
 import xaionnx
@@ -248,6 +249,23 @@ def test_labels_from_a_column_of_the_table_that_the_model_does_not_read(credit):
     assert named.diagnostics["samples"] == 1000
     with pytest.raises(xaionnx.errors.UnknownNameError, match=r"No column of the table .* named 'credibility'"):
         xaionnx.explain(model, "models/data/german_credit.csv", FeaturePermutation(labels="credibility", **settings))
+
+
+def test_the_column_of_labels_is_no_input_whether_or_not_the_spec_ignores_it(credit, tmp_path):
+    model, _ = credit
+    frame = pandas.read_csv("models/data/german_credit.csv").head(40)
+    known = xaionnx.explain(model, frame, FeaturePermutation(labels="creditability", metric="accuracy"))
+    frame = frame.rename(columns={"creditability": "truth"})
+    frame.to_csv(tmp_path / "rows.csv", index=False)
+    method = FeaturePermutation(labels="truth", metric="accuracy")
+    for given in (frame, tmp_path / "rows.csv"):
+        np.testing.assert_array_equal(xaionnx.explain(model, given, method).values, known.values)
+    with pytest.raises(xaionnx.errors.DataError, match="has the column 'truth', which the model does not use"):
+        xaionnx.explain(model, frame, FeaturePermutation())
+    # An input is explained, whoever names it as labels.
+    own = FeaturePermutation(labels="age_in_years", metric="accuracy")
+    with pytest.raises(xaionnx.errors.UnknownNameError, match="No column of the table that the model does not read"):
+        xaionnx.explain(model, frame.drop(columns="truth"), own)
 
 
 def test_copies_of_a_column_are_permuted_together_or_add_nothing():

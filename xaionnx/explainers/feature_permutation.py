@@ -161,6 +161,10 @@ class FeaturePermutation(ByFeatures, Explainer):
         return self.metric is not None
 
     @property
+    def rows_parameter(self) -> str | None:
+        return "donors" if self.donors is None and self.metric is None else None
+
+    @property
     def own_columns(self) -> tuple[str, ...]:
         return (self.labels,) if isinstance(self.labels, str) and not is_label_file(self.labels) else ()
 

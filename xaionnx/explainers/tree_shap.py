@@ -105,6 +105,10 @@ class TreeShap(Explainer):
         # The covers of the file say all that the other rows would.
         return self.background is None and self.perturbation == "interventional"
 
+    @property
+    def rows_parameter(self) -> str | None:
+        return "background" if self.compares_samples else None
+
     def against(self, request: Request) -> TreeShap | None:
         own = backgrounds.own_background(request.feeds, request.model.shared)
         changes: Document = {"background": own}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from xaionnx.explainer import Explainer
@@ -58,10 +58,27 @@ def differences(earlier: Mapping[str, Entry], now: Mapping[str, Entry]) -> str:
     --------
     >>> differences({"method": "rise", "parameters": {"masks": 10}}, {"method": "rise", "parameters": {"masks": 20}})
     'parameters.masks is 10 there and 20 here'
+    >>> differences({"data": {"key": "5f9e", "count": 7}}, {"data": {"key": "c20d", "count": 13}})
+    'the data differ, data.count is 7 there and 13 here'
     """
-    found = [f"{name} is {_short(one)} there and {_short(other)} here" for name, one, other in _pairs(earlier, now, "")]
+    pairs = list(_pairs(earlier, now, ""))
+    if any(name == "method" for name, _, _ in pairs):
+        # Two methods have other parameters, which say no more.
+        pairs = [pair for pair in pairs if not pair[0].startswith("parameters.")]
+    found = [
+        f"{_HASHED[name]} differ" if name in _HASHED else f"{name} is {_short(one)} there and {_short(other)} here"
+        for name, one, other in pairs
+    ]
     return ", ".join(found[:_SHOWN]) + (f" (and {len(found) - _SHOWN} more)" if len(found) > _SHOWN else "")
 
+
+# Settings of which there is only a hash, which says nothing to a reader.
+_HASHED: Final = {
+    "model_sha256": "the contents of the model's file",
+    "labels_sha256": "the names of the classes",
+    "data.key": "the data",
+    "data.labels_sha256": "the labels of the data",
+}
 
 _Pair = tuple[str, Entry, Entry]
 
@@ -76,8 +93,23 @@ def _pairs(one: Mapping[str, Entry], other: Mapping[str, Entry], prefix: str) ->
 
 
 def _short(value: Entry) -> str:
-    text = json.dumps(value, default=str)
+    if value is None:
+        return "not set"
+    text = _target_words(value) if _are_targets(value) else json.dumps(value, default=str)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
-_LONGEST: Final = 24
+def _are_targets(value: Entry) -> bool:
+    return isinstance(value, list) and all(isinstance(one, dict) and "kind" in one for one in value)
+
+
+def _target_words(targets: Sequence[Mapping[str, Entry]]) -> str:
+    """Targets as Python writes them, without what is not given: ``Margin(p=3, q=5)``."""
+    each = []
+    for one in targets:
+        given = [f"{name}={value!r}" for name, value in one.items() if name != "kind" and value is not None]
+        each.append(f"{one['kind']}({', '.join(given)})")
+    return ", ".join(each)
+
+
+_LONGEST: Final = 48

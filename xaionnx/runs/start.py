@@ -102,10 +102,7 @@ def explain_all(  # noqa: PLR0913 - options of a public function, by keyword
     opened = model if isinstance(model, Model) else Model.load(model)
     dataset = Dataset.of(data)
     if explainer.compares_samples:
-        raise UsageError(
-            f"{explainer.name()} explains all samples together, so that they cannot be explained in parts. Give them "
-            "to xaionnx.explain at once."
-        )
+        raise UsageError(why_not_in_parts(explainer))
     engine = InProcess() if engine is None else engine
     if dataset.count is None and (not engine.in_order or shard is not None):
         raise UsageError("An iterable has no parts that several workers could read. Pass a list, files or a table.")
@@ -125,6 +122,20 @@ def explain_all(  # noqa: PLR0913 - options of a public function, by keyword
         with progress.listening(progress.Silent()):
             _do(job, engine, share, on_progress or _ignore)
     return Run.open(folder)
+
+
+def why_not_in_parts(explainer: Explainer) -> str:
+    """Return why samples that a method compares with each other have no run, and what to do."""
+    name, rows = explainer.name(), explainer.rows_parameter
+    if rows is None:
+        return (
+            f"{name} explains all samples together, so that they cannot be explained in parts. Explain them at once, "
+            "with xaionnx.explain or -o FILE.npz, and fewer if they do not fit in memory."
+        )
+    return (
+        f"{name} compares all samples with each other, so that they cannot be explained in parts. Give other rows to "
+        f"compare them with: --{rows} FILE, or {rows}=... in Python."
+    )
 
 
 def _ignore(done: int, count: int | None) -> None:
@@ -184,7 +195,7 @@ def _opened(folder: Path, model: str, settings: Document, dataset: Dataset, resu
         if earlier["fingerprint"] != document["fingerprint"] and _has_parts(folder):
             raise UsageError(
                 f"The run in {folder} is another one: {differences(earlier['settings'], settings)}. Choose another "
-                "folder, or compute it anew without resuming."
+                "folder, or replace it: --no-resume, or resume=False in Python."
             )
         if earlier["fingerprint"] == document["fingerprint"]:
             return earlier

@@ -47,6 +47,11 @@ class SumExplainer(Explainer):
         return self.background is None
 
     @final
+    @property
+    def rows_parameter(self) -> str | None:
+        return "background" if self.compares_samples else None
+
+    @final
     def against(self, request: Request) -> Self | None:
         own = backgrounds.own_background(request.feeds, request.model.shared)
         changes: Document = {"background": own}
