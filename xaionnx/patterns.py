@@ -15,7 +15,7 @@ import numpy as np
 from xaionnx.autodiff import gradient
 from xaionnx.autodiff.patterns import GROWTH, SUMS, layers_of, pattern, statistics, sum_name, table
 from xaionnx.data.arrays import NUMBERS, read_arrays
-from xaionnx.data.files import expand
+from xaionnx.data.folders import expand
 from xaionnx.data.storage import write_npz
 from xaionnx.errors import DataError, InputMismatchError, ParameterError, UnsupportedModelError, shortened
 from xaionnx.layers.embeddings import gradient_tensors

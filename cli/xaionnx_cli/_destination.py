@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from xaionnx.data.storage import sweep
-from xaionnx.errors import ParameterError, StorageError
+from xaionnx.errors import ParameterError, StorageError, UsageError
 from xaionnx_cli._overwriting import check_replaceable, real_paths, storage_errors
 
 PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".html")
@@ -144,6 +144,26 @@ class Destination:
 
 def _drawn_kind(path: Path) -> Literal["picture", "page"]:
     return "page" if path.suffix.lower() == ".html" else "picture"
+
+
+def check_outside(given: str | None, inputs: Iterable[str]) -> None:
+    """Check that results do not come into a folder of inputs, where the next run would read them as inputs.
+
+    Raises
+    ------
+    UsageError
+        They do.
+    """
+    if given is None:
+        return
+    with storage_errors(Path(given)):
+        real = Path(given).resolve()
+        inside = next((one for one in inputs if Path(one).is_dir() and real.is_relative_to(Path(one).resolve())), None)
+    if inside is not None:
+        raise UsageError(
+            f"-o {given} is in the folder of inputs {inside}, whose files are the inputs of the next run. Choose "
+            "another place."
+        )
 
 
 def folder_to_write(given: str, name: str) -> Path:

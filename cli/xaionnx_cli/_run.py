@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from xaionnx import parameters
-from xaionnx.data.files import expand, read_bytes, sha256_of
+from xaionnx.data.files import read_bytes, sha256_of
+from xaionnx.data.folders import expand
 from xaionnx.data.inputs import Inputs
 from xaionnx.deletion import REMOVAL_STEPS, with_removal_curves
 from xaionnx.errors import DataError, UnsupportedModelError, UsageError
@@ -31,7 +32,7 @@ from xaionnx_cli import _many, _progress, _report, _samples, _targets
 from xaionnx_cli._archive import Requests
 from xaionnx_cli._batches import MAX_ROWS, Batches, read_inputs_of, stack_feeds
 from xaionnx_cli._deadline import paused, time_limit_between_runs
-from xaionnx_cli._destination import Destination
+from xaionnx_cli._destination import Destination, check_outside
 from xaionnx_cli._explained import Explained
 from xaionnx_cli._messages import printable
 from xaionnx_cli._model import open_model
@@ -57,6 +58,7 @@ def explain(kind: type[Explainer], **given: OptionValue) -> int:
     Baseline.of(given["removal_baseline"])
     named = files_in([*settings.values(), given["target"], given["removal_baseline"]])
     method, options = kind(**settings), Options(**given)
+    check_outside(options.save, options.inputs)
     if (dataset := _many.run_of(method, options)) is not None:
         return _many.explain(method, options, dataset)
     return _Job(method, options, named).run()

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from xaionnx_cli._destination import Destination
+from xaionnx_cli._destination import Destination, check_outside
 
 from xaionnx.errors import ParameterError, StorageError, UsageError
 
@@ -33,6 +33,19 @@ def test_names_of_inputs_never_repeat(tmp_path):
     place = Destination.of(str(tmp_path), [])
     names = [place.name(name) for name in ("a/cat.png", "b/cat.jpg", "rows.csv[12]", "x.npy[3]", "b/cat_2.png", "n[0]")]
     assert names == ["cat", "cat_2", "rows-12", "x-3", "cat_2_2", "n-0"]
+
+
+def test_results_are_kept_out_of_folders_of_inputs(tmp_path, monkeypatch):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in.png").touch()
+    monkeypatch.chdir(tmp_path / "in")
+    for given in (".", "run", "../in/new/run", "a.png"):
+        with pytest.raises(UsageError, match=r"is in the folder of inputs \.\./in, whose files are"):
+            check_outside(given, ["../in.png", "../in"])
+    # A folder beside it may begin with its name, and inputs may be files of the folder.
+    for given in (None, "..", "../in2"):
+        check_outside(given, ["../in"])
+    check_outside("run", ["../in.png"])
 
 
 def test_a_folder_that_cannot_be(tmp_path):

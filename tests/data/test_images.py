@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from xaionnx.data.files import expand
+from xaionnx.data.folders import FolderFiles, expand
 from xaionnx.data.images import fit, read_picture, seen_box
 from xaionnx.errors import DataError, PictureError
 
@@ -215,7 +215,19 @@ def test_missing_files_folders_and_pipes_are_refused(tmp_path):
 def test_an_empty_folder_is_refused(tmp_path):
     with pytest.raises(DataError) as refused:
         expand(tmp_path)
-    assert str(refused.value) == f"The folder '{tmp_path}' contains no files. Give a folder with data directly in it."
+    assert str(refused.value) == f"The folder '{tmp_path}' contains no files. Give a folder with data in it."
+
+
+def test_a_folder_stands_for_all_files_below_it_each_once(tmp_path):
+    for name in ("b/2.png", "b/a/1.png", "0.png", "c/.hidden.png", "b/.git/x.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    # Links that lead back to a folder in which they lie, directly and around.
+    (tmp_path / "b" / "a" / "again").symlink_to(tmp_path / "b")
+    (tmp_path / "c" / "up").symlink_to(tmp_path)
+    files = [str(file.relative_to(tmp_path)) for file in expand(tmp_path)]
+    assert files == ["0.png", "b/2.png", "b/a/1.png"]
+    assert FolderFiles.of(str(tmp_path)).sizes == [1, 1, 1]
 
 
 @pytest.mark.parametrize("format_", ["PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP"])

@@ -17,7 +17,7 @@ from PIL import Image
 import xaionnx
 from tests.tiny import trained
 from xaionnx import Dataset, Run, Target
-from xaionnx.data.files import expand
+from xaionnx.data.folders import expand
 from xaionnx.errors import UnknownNameError
 from xaionnx.evaluation import evaluate, score_table
 from xaionnx.runs import plan

@@ -15,7 +15,8 @@ from PIL import Image
 
 from xaionnx.data.array_rows import ArraySlice
 from xaionnx.data.arrays import SUFFIXES, ArrayFile, read_array
-from xaionnx.data.files import Refusal, expand
+from xaionnx.data.files import Refusal
+from xaionnx.data.folders import expand
 from xaionnx.data.images import Picture, fit, picture_of, read_picture, seen_box
 from xaionnx.data.pixels import are_pixels, picture_in, pictures_in
 from xaionnx.data.row_numbers import RowNumbers
@@ -122,7 +123,7 @@ def read_inputs(  # noqa: PLR0913 - options, all by keyword
     Parameters
     ----------
     sources : str, Path, PIL image, uint8 array (H, W, C) or (H, W), or iterable of them
-        In the order of the samples; a folder stands for its files sorted by name, without hidden files and subfolders.
+        In the order of the samples; a folder stands for its files and those of its subfolders, sorted by name.
     spec : InputSpec
         The input of the model.
     dtype : dtype

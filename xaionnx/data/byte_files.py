@@ -10,7 +10,8 @@ from typing import Any, Final, final
 
 import numpy as np
 
-from xaionnx.data.files import Refusal, expand, read_bytes, sha256_of
+from xaionnx.data.files import Refusal, read_bytes, sha256_of
+from xaionnx.data.folders import expand
 from xaionnx.data.spec import InputSpec
 from xaionnx.data.text import FilePart, Text
 from xaionnx.data.texts import TextBatch

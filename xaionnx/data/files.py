@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -157,43 +156,3 @@ def is_hidden(name: str) -> bool:
     [True, True, False]
     """
     return name.startswith(".") or name.lower() in _OF_BROWSERS
-
-
-def expand(paths: str | Path | Iterable[str | Path]) -> list[Path]:
-    """Return a list of files, in the given order; a folder is replaced by the files directly in it, sorted by name.
-
-    Hidden files and subfolders of a folder are left out. Missing files stay in the list; reading them raises the
-    error.
-
-    Parameters
-    ----------
-    paths : str, Path or iterable of them
-
-    Returns
-    -------
-    list of Path
-
-    Raises
-    ------
-    DataError
-        A path is empty; a folder contains no files, or cannot be listed.
-    """
-    listed: list[Path] = []
-    for path in [paths] if isinstance(paths, str | Path) else paths:
-        if path == "":
-            # As a Path it would be the current folder.
-            raise DataError("The path of an input is empty. Give a file or a folder.")
-        path = Path(path)
-        try:
-            if not path.is_dir():
-                listed.append(path)
-                continue
-            inside = sorted(p for p in path.iterdir() if not is_hidden(p.name) and not p.is_dir())
-        except OSError as cause:
-            raise DataError(
-                f"'{path}' cannot be read ({cause.strerror}). Check the path and its permissions."
-            ) from cause
-        if not inside:
-            raise DataError(f"The folder '{path}' contains no files. Give a folder with data directly in it.")
-        listed += inside
-    return listed

@@ -14,7 +14,8 @@ from xaionnx.counting import counted
 from xaionnx.data.array_rows import ArrayRows
 from xaionnx.data.arrays import SUFFIXES, archived, read_array, read_arrays
 from xaionnx.data.csv_rows import CsvRows
-from xaionnx.data.files import is_hidden, read_bytes
+from xaionnx.data.files import read_bytes
+from xaionnx.data.folders import FolderFiles, size_of
 from xaionnx.data.frames import frame_cells, is_frame
 from xaionnx.data.parquet_files import PARQUET, parquet_starts, read_parquet
 from xaionnx.data.table_files import read_cells
@@ -175,61 +176,16 @@ def _of_array_file(path: Path, labels: str | None, member: str | None) -> tuple[
 def _of_files(files: Sequence[Path]) -> tuple[Units, Labels | None]:
     listed: list[str] = []
     for file in files:
-        if file.is_dir():
-            units, _ = _of_folder(file)
-            listed += units.files
-        else:
-            listed.append(str(file))
-    return FileUnits(tuple(listed), tuple(_size(Path(file)) for file in listed)), None
+        listed += FolderFiles.of(str(file)).files if file.is_dir() else [str(file)]
+    return FileUnits(tuple(listed), tuple(size_of(Path(file)) for file in listed)), None
 
 
 def _of_folder(folder: Path) -> tuple[FileUnits, Labels | None]:
     """The files of a folder and of its subfolders, and the names of these as labels."""
-    files: list[str] = []
-    sizes: list[int] = []
-    labels: list[Label | None] = []
-    try:
-        for inside in _list(str(folder), files, sizes):
-            labels += [None] * (len(files) - len(labels))
-            _walk(inside, files, sizes)
-            labels += [Path(inside).name] * (len(files) - len(labels))
-    except OSError as cause:
-        raise DataError(f"'{folder}' cannot be read ({cause.strerror}). Check the path and its permissions.") from cause
-    if not files:
-        raise DataError(f"The folder '{folder}' contains no files. Give a folder with data in it.")
-    return FileUnits(tuple(files), tuple(sizes), str(folder)), labels if any(labels) else None
-
-
-def _walk(folder: str, files: list[str], sizes: list[int]) -> None:
-    """Add files and their sizes, a folder's own before those of its subfolders."""
-    for inside in _list(folder, files, sizes):
-        _walk(inside, files, sizes)
-
-
-def _list(folder: str, files: list[str], sizes: list[int]) -> list[str]:
-    """Add a folder's own files and their sizes, sorted by name, and return its subfolders."""
-    found: dict[str, int] = {}
-    folders: list[str] = []
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if is_hidden(entry.name):
-                continue
-            if entry.is_dir():
-                folders.append(entry.path)
-            else:
-                found[entry.path] = _size(entry)
-    names = sorted(found)
-    files += names
-    sizes += [found[name] for name in names]
-    return sorted(folders)
-
-
-def _size(file: Path | os.DirEntry[str]) -> int:
-    try:
-        return file.stat().st_size
-    except OSError:
-        # It is refused when it is read.
-        return -1
+    found, start = FolderFiles.of(str(folder)), len(str(folder / "_")) - 1
+    inside = [file[start:].partition(os.sep) for file in found.files]
+    labels = [name if rest else None for name, rest, _ in inside]
+    return FileUnits(tuple(found.files), tuple(found.sizes), str(folder)), labels if any(labels) else None
 
 
 def labels_from_file(path: Path, files: Sequence[str]) -> list[Label | None]:

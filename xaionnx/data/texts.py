@@ -12,7 +12,8 @@ from typing import Any, Final, TypeGuard, final
 import numpy as np
 
 from xaionnx.data.columns import Column
-from xaionnx.data.files import Refusal, expand, is_file, read_bytes, sha256_of
+from xaionnx.data.files import Refusal, is_file, read_bytes, sha256_of
+from xaionnx.data.folders import expand
 from xaionnx.data.frames import frame_cells, is_frame, is_series
 from xaionnx.data.parquet_files import PARQUET
 from xaionnx.data.row_numbers import RowNumbers
