@@ -73,10 +73,8 @@ def metrics() -> str:
     better = {"higher": "higher", "lower": "lower", "none": ""}
     lines = ["| metric | category | what it says | better | controls | source |", "|---|---|---|---|---|---|"]
     for kind in sorted(METRICS.kinds(), key=lambda kind: (kind.category(), kind.name())):
-        module = sys.modules[kind.__module__]
-        says = (module.__doc__ or "").partition(": ")[2].rstrip(".")
         controls = ", ".join(f"`{name}`" for name in kind.controls)
-        row = (f"`{kind.name()}`", kind.category(), says, better[kind.direction], controls, kind.reference)
+        row = (f"`{kind.name()}`", kind.category(), kind.says(), better[kind.direction], controls, kind.reference)
         lines.append("| " + " | ".join(row) + " |")
     return "\n".join(lines)
 

@@ -174,9 +174,10 @@ def _with_missing(table: ScoreTable, methods: Sequence[str]) -> ScoreTable:
 
 
 def _lines(table: ScoreTable, seconds: float) -> list[str]:
+    from xaionnx.counting import counted
     from xaionnx.render import verdict
 
-    done = f"{sum(map(len, table.scores.values()))} scores in {seconds:.3g} s"
+    done = f"{counted(sum(map(len, table.scores.values())), 'score')} in {seconds:.3g} s"
     return [*repr(table).split("\n"), *verdict(table), *without_scores_lines(table), done]
 
 
@@ -211,14 +212,14 @@ def conclude(
     from xaionnx_cli._ending import write_and_report
     from xaionnx_cli._messages import write_lines
 
-    title = f"{Path(request.model).name}, {request.inputs}"
+    title = f"Explanations of {Path(request.model).name}, scored on {request.inputs}"
 
     def write(place: Path) -> None:
         save_report(table, place, title, None if request.no_inputs else photo, inputs=not request.no_inputs)
 
     def report(written: list[Path]) -> None:
-        for line in left_out_lines(table)[0]:
-            Printer.error(line)
+        for line in [*left_out_lines(table)[0], *_report.lines_of_warnings(table.warnings)]:
+            Printer.error(line.lstrip())
         if request.as_json:
             sys.stdout.write(_report.dump_json({**document, "saved": list(map(str, written))}) + "\n")
         else:

@@ -17,6 +17,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from tests import tiny
+from xaionnx.data.block import Refused
 from xaionnx.evaluation import Scores, ScoreTable, score_table
 from xaionnx.explainers.saliency import Saliency
 from xaionnx.metrics.faithfulness.deletion import Deletion
@@ -173,3 +174,42 @@ def test_a_browser_opens_no_dialog_makes_no_request_and_reports_no_error(hostile
     hosts = {urlsplit(json.loads(url)).hostname for url in urls} - {None, ""}
     assert asked <= {"file", "data", "chrome", "chrome-extension", "http", "https"}
     assert not {host for host in hosts if "google" not in host and "gvt1" not in host}
+
+
+def test_what_was_scored_and_what_was_not_is_said_first():
+    values = np.linspace(0, 1, 20)
+    few = np.where(np.arange(20) < 5, values, np.nan)
+    target = {"target": ["cat"] * 19 + ["dog"], "warnings": ("The pixels are too bright.",)}
+    each = {
+        name: {
+            "deletion": Scores(
+                "deletion", name, own, "lower", (0, 2), provenance=target, category="faithfulness", says="the area"
+            )
+        }
+        for name, own in (("all", values), ("some", few))
+    }
+    table = ScoreTable(each, left_out=(Refused(3, "x.png", "it is empty"),), stopped="The disk is full.")
+    parsed = Parsed(score_page(table))
+    assert (
+        "2 methods by 1 metric on 20 inputs. Explained: cat, dog. 1 input was left out. The disk is full."
+        in parsed.text
+    )
+    for said in ("x.pngit is empty", "The pixels are too bright.", "The area.", "some has a score on 5 of 20 samples"):
+        assert said in parsed.text
+    # The mean of few says of how many it is: in the table of all metrics, and in that of this one.
+    assert parsed.text.count("5 of 20") == 3
+    assert table.to_dict()["warnings"] == ["The pixels are too bright."]
+    closed = Parsed(score_page(table, inputs=False)).text
+    assert "1 input was left out" in closed
+    assert "x.png" not in closed
+
+
+def test_controls_are_named_with_what_they_are_maps_of():
+    digits = load_digits().images[:6, None].astype(np.float32)
+    table = score_table(tiny.trained("digits_cnn"), digits, ["saliency"], ["sparseness"], controls=("random", "edges"))
+    page = Parsed(score_page(table)).text
+    assert "on 6 inputs, beside random values, the edges of the inputs, which explain nothing." in page
+    assert "p against random" in page
+    assert "How unequal the sizes of the values are." in page
+    assert [warning.partition(",")[0] for warning in table.warnings] == ["The input's numbers are from 0 to 16"]
+    assert not score_table(tiny.trained("digits_cnn"), digits / 16, ["saliency"], ["sparseness"]).warnings

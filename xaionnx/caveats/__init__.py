@@ -2,7 +2,7 @@
 
 from xaionnx.caveats.caveat import Caveat
 from xaionnx.caveats.cells import diagnostic, number, percent
-from xaionnx.caveats.findings import Findings, caveats, warnings_of, warnings_of_each
+from xaionnx.caveats.findings import Findings, caveats, warnings_of, warnings_of_each, warnings_of_inputs
 from xaionnx.caveats.sums import GAP
 
 __all__ = [
@@ -15,4 +15,5 @@ __all__ = [
     "percent",
     "warnings_of",
     "warnings_of_each",
+    "warnings_of_inputs",
 ]

@@ -45,3 +45,6 @@ CHECKS: Final = (
     Check(looked_up),
     Check(finite_differences, is_differenced),
 )
+
+OF_INPUTS: Final = (Check(nan_not_taken), Check(off_scale), Check(guessed_spec))
+"""Checks of the samples, whose warnings hold for any method."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, final
 
 from xaionnx.caveats.caveat import Caveat, Finding
 from xaionnx.caveats.cells import shape_of
-from xaionnx.caveats.checks import CHECKS
+from xaionnx.caveats.checks import CHECKS, OF_INPUTS
 
 if TYPE_CHECKING:
     from xaionnx.explanation import Explanation
@@ -39,6 +39,11 @@ def warnings_of_each(explanation: Explanation) -> list[tuple[str, ...]]:
     explanation = explanation.samples_first()
     found = [check.sentences(explanation) for check in CHECKS]
     return [tuple(filter(None, each)) for each in zip(*found, strict=True)]
+
+
+def warnings_of_inputs(explanation: Explanation) -> tuple[str, ...]:
+    """The warnings about what the samples are, which hold for any method."""
+    return tuple(filter(None, (check.sentence(explanation.samples_first()) for check in OF_INPUTS)))
 
 
 @final

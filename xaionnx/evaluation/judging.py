@@ -10,6 +10,7 @@ from typing import Final, TypeAlias
 import numpy as np
 
 from xaionnx import discovery
+from xaionnx.caveats import warnings_of_inputs
 from xaionnx.counting import counted
 from xaionnx.data.inputs import Inputs
 from xaionnx.errors import DataError, ParameterError
@@ -193,8 +194,10 @@ def _scores(judge: Metric, evidence: Evidence) -> Scores:
             **measure.facts,
             "target": evidence.explanation.target.tolist(),
             "explanation": dict(evidence.explanation.provenance),
+            "warnings": warnings_of_inputs(evidence.explanation),
         },
         category=judge.category(),
+        says=judge.says(),
         maps=measure.maps,
     )
 

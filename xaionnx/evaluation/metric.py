@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -128,6 +129,12 @@ class Metric(ABC):
     def category(cls) -> str:
         """What the metric judges, which is the name of its folder, such as ``faithfulness``; ``other`` without one."""
         return ("other." + cls.__module__).split(".")[-2]
+
+    @classmethod
+    @final
+    def says(cls) -> str:
+        """What the metric says, in a line: what follows its name at the top of its file; empty without it."""
+        return (sys.modules[cls.__module__].__doc__ or "").partition("\n")[0].partition(": ")[2].rstrip(".")
 
     @hook  # noqa: B027 - by default there is nothing to refuse
     def check_parameters(self) -> None:

@@ -46,6 +46,8 @@ class Scores:
         Parameters of the metric, and the record of the explanation.
     category : str
         What the metric judges, such as ``faithfulness``.
+    says : str
+        What the metric says, in a line.
     maps : dict of arrays (H, W)
         The maps that the metric compared, of the first sample if it is a picture, by what each shows.
 
@@ -67,6 +69,7 @@ class Scores:
     diagnostics: Document = field(default_factory=dict)
     provenance: Document = field(default_factory=dict)
     category: str = ""
+    says: str = ""
     maps: Mapping[str, Array] = field(default_factory=dict)
 
     @property

@@ -93,6 +93,12 @@ class ScoreTable:
     stopped: str = ""
 
     @property
+    def warnings(self) -> tuple[str, ...]:
+        """Warnings about the samples, and what to do."""
+        every = (one for each in self.scores.values() for one in each.values())
+        return tuple(dict.fromkeys(words for one in every for words in one.provenance.get("warnings", ())))
+
+    @property
     def methods(self) -> tuple[str, ...]:
         """The names of the methods."""
         return tuple(self.scores)
@@ -196,6 +202,7 @@ class ScoreTable:
             "inputs": list(self.inputs),
             "left_out": [dataclasses.asdict(one) for one in self.left_out],
             "stopped": self.stopped,
+            "warnings": list(self.warnings),
             "provenance": self.provenance,
         }
 

@@ -91,7 +91,7 @@ def _short_names(names: Sequence[str]) -> list[str]:
 
 def _strip(scores: Scores) -> str:
     similar = scores.curves.get("similarity", np.zeros((0, 0)))[:1].reshape(-1)
-    under = ["", *(f"{value:.3g}" for value in similar)]
+    under = ["", *("undefined" if np.isnan(value) else f"{value:.3g}" for value in similar)]
     cells = []
     for (name, each), words in zip(scores.maps.items(), under, strict=False):
         cells.append(f"<td>{_image(_heat(each), f'{scores.method}, {name}')}{words}</td>")

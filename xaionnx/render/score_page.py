@@ -6,11 +6,12 @@ import io
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from xaionnx.counting import counted
 from xaionnx.evaluation.table import LEVEL, ScoreTable, Standing
 from xaionnx.render import randomisation_strips
 from xaionnx.render.html_document import document, escaped, visible
@@ -29,15 +30,24 @@ max-width:72rem;margin:0 auto;padding:1rem 1.25rem}
 h1{font-size:1.4rem}h2{font-size:1.1rem;margin:1.6rem 0 .4rem}table{border-collapse:collapse;font-size:.9rem}
 td,th{padding:.2rem .8rem .2rem 0;border-bottom:1px solid var(--line);text-align:left;vertical-align:top}
 td.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}.faint{color:var(--faint);font-size:.85rem}
-.best{font-weight:700;color:var(--good)}.lost{color:var(--bad)}svg{max-width:100%;height:auto;background:#fff}
+.best{font-weight:700;color:var(--good)}td .faint{font-weight:400}
+.lost{color:var(--bad)}svg{max-width:100%;height:auto;background:#fff}
 summary{cursor:pointer}.wide{overflow-x:auto}.all tr>:first-child{position:sticky;left:0;background:var(--paper)}
 .all .group{color:var(--faint);font-weight:400}
 """
 _BETTER: Final = {"higher": "higher is better", "lower": "lower is better", "none": "neither is better"}
+# What controls are maps of.
+_CONTROLS: Final = {
+    "random": "random values",
+    "edges": "the edges of the inputs",
+    "other_class": "the values of another class",
+}
 _ARROWS: Final = {"higher": " \u2191", "lower": " \u2193", "none": ""}
 # Colours that readers with any colour vision can tell apart (Okabe and Ito).
 # Curves, and lines of a verdict, that can be read beside each other.
 _CURVES, _SENTENCES = 6, 8
+# Targets that a line names.
+_NAMES: Final = 6
 _COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#7F7F7F")
 
 
@@ -60,6 +70,8 @@ def score_page(table: ScoreTable, title: str = "", photo: Array | None = None, *
     body = "".join(
         [
             f"<h1>{escaped(name)}</h1>",
+            _coverage(table, reasons=inputs),
+            *(f'<p class="lost">{escaped(warning)}</p>' for warning in table.warnings),
             *said[:_SENTENCES],
             _folded("More", "".join(said[_SENTENCES:])),
             _summary(table, standings),
@@ -74,6 +86,30 @@ def score_page(table: ScoreTable, title: str = "", photo: Array | None = None, *
 
 def _folded(heading: str, body: str) -> str:
     return f"<details><summary>{heading}</summary>{body}</details>" if body else ""
+
+
+def _coverage(table: ScoreTable, *, reasons: bool) -> str:
+    """What was scored, in one line, and what was not; ``reasons`` may cite an input."""
+    every = [one for each in table.scores.values() for one in each.values()]
+    targets = [*dict.fromkeys(str(name) for one in every for name in one.provenance.get("target", ()))]
+    controls = [_CONTROLS.get(name, name) for name in dict.fromkeys(name for one in every for name in one.controls)]
+    left = len(table.left_out)
+    words = [
+        f"{counted(len(table.methods), 'method')} by {counted(len(table.metrics), 'metric')} on "
+        f"{counted(max((len(one.values) for one in every), default=0), 'input')}"
+        + (f", beside {', '.join(controls)}, which explain nothing." if controls else "."),
+        f"Explained: {_listed(targets)}." if targets else "",
+        f"{counted(left, 'input was', 'inputs were')} left out." if left else "",
+        table.stopped,
+    ]
+    listed = _rows({one.name: one.reason for one in table.left_out}) if reasons else ""
+    folded = _folded("Inputs that were left out", f"<table>{listed}</table>") if listed else ""
+    return f'<p class="faint">{escaped(" ".join(filter(None, words)))}</p>{folded}'
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - _NAMES
+    return f"{', '.join(names[:_NAMES])} and {more:,} more" if more > 0 else ", ".join(names)
 
 
 def _by_category(standings: Mapping[str, Mapping[str, Standing]]) -> dict[str, Mapping[str, Standing]]:
@@ -94,30 +130,37 @@ def _summary(table: ScoreTable, standings: Mapping[str, Mapping[str, Standing]])
     head = "".join(f"<th>{escaped(metric)}{_ARROWS[_first(each).direction]}</th>" for metric, each in standings.items())
     rows = []
     for name in table.methods:
-        cells = "".join(_cell(each.get(name)) for each in standings.values())
+        cells = "".join(_cell(each.get(name), _of_some(each.get(name))) for each in standings.values())
         seconds = table.seconds.get(name, math.nan)
         rows.append(f'<tr><td>{escaped(name)}</td><td class="n">{_seconds(seconds)}</td>{cells}</tr>')
     return (
         f'<h2>All</h2><div class="wide"><table class="all"><tr><th></th><th></th>{categories}</tr>'
         f"<tr><th>method</th><th>time a sample</th>{head}</tr>{''.join(rows)}</table></div>"
-        '<p class="faint">Mean over samples. \u2191: higher is better. \u2193: lower is better. Bold: significantly '
+        '<p class="faint">Mean over samples, and below it over how many if some have no score. \u2191: higher is '
+        "better. \u2193: lower is better. Bold: significantly "
         "better than every other method. Red: not significantly better than the control. Tests: Wilcoxon's signed "
         f"ranks of the same samples, p &lt; {LEVEL}, corrected after Holm.</p>"
     )
 
 
-def _cell(standing: Standing | None) -> str:
+def _cell(standing: Standing | None, below: str = "") -> str:
     if standing is None:
         return '<td class="n faint">none</td>'
     lost = not standing.beats_control and not math.isnan(standing.p_control)
     kind = " best" if standing.best and not lost else " lost" if lost else ""
-    return f'<td class="n{kind}">{_number(standing.scores.mean)}</td>'
+    return f'<td class="n{kind}">{_number(standing.scores.mean)}{below}</td>'
+
+
+def _of_some(standing: Standing | None) -> str:
+    """Over how many samples a mean is, if it is not over all: it looks like one over all."""
+    few = standing is not None and standing.scores.count < len(standing.scores.values)
+    return f'<br><span class="faint">{_count(standing.scores)}</span>' if standing is not None and few else ""
 
 
 def _metric(metric: str, standings: Mapping[str, Standing]) -> str:
     first = _first(standings)
     controls = list(first.controls)
-    head = "".join(f"<th>{escaped(name)}</th>" for name in controls)
+    head, p = "".join(f"<th>{escaped(name)}</th>" for name in controls), " against ".join(["p", *controls[:1]])
     rows = "".join(
         f"<tr><td>{escaped(name)}</td>{_cell(one)}"
         f'<td class="n">{_interval(one.scores)}</td>'
@@ -126,10 +169,15 @@ def _metric(metric: str, standings: Mapping[str, Standing]) -> str:
         for name, one in standings.items()
     )
     return (
-        f'<h2>{escaped(metric)} <span class="faint">{_BETTER[first.direction]}</span></h2>'
-        f"<table><tr><th>method</th><th>mean</th><th>95 % interval</th>{head}<th>p (control)</th><th>samples</th></tr>"
+        f'<h2>{escaped(metric)} <span class="faint">{_BETTER[first.direction]}</span></h2>{_meaning(first.says)}'
+        f"<table><tr><th>method</th><th>mean</th><th>95 % interval</th>{head}<th>{escaped(p)}</th><th>samples</th></tr>"
         f"{rows}</table>{_undefined(standings)}{_curves(standings)}"
     )
+
+
+def _meaning(says: str) -> str:
+    """What a metric says, as a sentence."""
+    return f'<p class="faint">{escaped(says[:1].upper() + says[1:])}.</p>' if says else ""
 
 
 def _interval(scores: Scores) -> str:

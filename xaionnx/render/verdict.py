@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from xaionnx.counting import counted
 from xaionnx.evaluation.table import IGNORES_MODEL, fewest_samples
 
 if TYPE_CHECKING:
     from xaionnx.evaluation.table import ScoreTable, Standing
+
+
+# The share of the samples below which a method's scores are of few.
+_FEW: Final = 0.9
 
 
 def verdict(table: ScoreTable) -> list[str]:
@@ -68,9 +72,20 @@ def _of_metric(standings: Mapping[str, Standing]) -> Iterator[str]:
         yield f"{best} is better than every other method."
     if lost:
         yield _against_control(lost, [name for name in tested if name not in lost])
+    yield from _of_few(standings)
     if not tested:
         needed, methods = fewest_samples(len(standings)), counted(len(standings), "method")
         yield f"too few samples have a score for a test of {methods}; at least {needed} are needed."
+
+
+def _of_few(standings: Mapping[str, Standing]) -> Iterator[str]:
+    """Methods without a score of samples of which others have one, such as those whose values are all 0."""
+    counts = {name: one.scores.count for name, one in standings.items()}
+    most = max(counts.values(), default=0)
+    for count in sorted({count for count in counts.values() if count < most * _FEW}):
+        names = [name for name, own in counts.items() if own == count]
+        verb = "has" if len(names) == 1 else "have"
+        yield f"{', '.join(names)} {verb} a score on {count:,} of {most:,} samples alone."
 
 
 def _against_control(lost: Sequence[str], better: Sequence[str]) -> str:
