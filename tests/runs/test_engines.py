@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import xaionnx
 from tests.runs import jobs
@@ -331,6 +332,18 @@ def test_a_closed_request_keeps_its_time_and_what_its_record_needs():
 def test_a_data_set_that_does_not_fit_the_model_is_refused(tmp_path):
     with pytest.raises(DataError, match="expects"):
         jobs.explain(tmp_path / "run", np.zeros((5, 3, 28, 28), np.float32))
+
+
+def test_a_path_of_nothing_is_refused_at_once_and_one_of_several_as_its_row(tmp_path):
+    with pytest.raises(DataError, match=r"There is no file or folder '.*digts'. Check the path"):
+        jobs.explain(tmp_path / "run", tmp_path / "digts")
+    assert not (tmp_path / "run").exists()
+    Image.new("L", (28, 28)).save(tmp_path / "one.png")
+    run = jobs.explain(tmp_path / "run", [tmp_path / "one.png", tmp_path / "digts.png"])
+    assert [one.unit for one in run.refused] == [1]
+    with pytest.raises(TypeError, match=r"a row of a run is chosen by an int, as in run\[3\], and got slice"):
+        run[:1]
+    assert run[np.int64(0)].samples == 1
 
 
 # A document whose hash is not that of its settings.

@@ -106,6 +106,9 @@ def _of_path(path: Path, labels: str | None, member: str | None) -> tuple[Units,
         return _of_parquet(path, labels)
     if suffix in SUFFIXES:
         return _of_array_file(path, labels, member)
+    if not os.path.lexists(path):
+        # One of several files is refused alone, when it is read.
+        raise DataError(f"There is no file or folder '{path}'. Check the path.")
     return _of_files([path])
 
 

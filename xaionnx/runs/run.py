@@ -193,10 +193,17 @@ class Run:
         ------
         IndexError
             There is no such row.
+        TypeError
+            ``row`` is no int: several rows may not fit in memory.
         """
+        if not isinstance(row, int | np.integer):
+            raise TypeError(
+                f"a row of a run is chosen by an int, as in run[3], and got {row!r}; for several rows iterate over the "
+                "run, or over its records()"
+            )
         if not -len(self) <= row < len(self):
             raise IndexError(f"no row {row} in a run of {len(self):,}")
-        row %= len(self)
+        row = int(row) % len(self)
         number = int(np.searchsorted(self._ends, row, side="right"))
         record = self._record(number)
         return record.sample(row - self._ends[number] + record.samples)
