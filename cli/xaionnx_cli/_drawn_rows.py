@@ -10,14 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, final
 
+from xaionnx.counting import counted
 from xaionnx.runs import Run
 from xaionnx.typing import Document
+from xaionnx_cli._messages import printable
 from xaionnx_cli._overwriting import storage_errors
 
 # Starting a worker takes as long as drawing so many pictures.
 _FEW: Final = 20
 # Rows that a worker draws at once: those of a part are read together.
 _CHUNK: Final = 16
+# Pictures whose inputs are named.
+_NAMED: Final = 10
 
 
 @final
@@ -74,3 +78,16 @@ class DrawnRows:
             path = folder / f"row-{row}{f'-target{target + 1}' if count > 1 else ''}.png"
             paths.append(str(render.save(image, path)))
         return paths
+
+
+def picture_lines(run: Run, rows: Sequence[int], paths: Sequence[str]) -> list[str]:
+    """Return where pictures were saved, and of which inputs the first are, which the names of the files do not say."""
+    if not paths:
+        return []
+    each, places = len(paths) // len(rows), [Path(path) for path in paths]
+    names = [run[row].provenance["inputs"][0] for row in rows[:_NAMED]]
+    return [
+        f"saved {counted(len(paths), 'picture')} in {printable(str(places[0].parent))}",
+        *(f"  {places[n * each].name}: {printable(name)}" for n, name in enumerate(names)),
+        *([f"  and {len(rows) - _NAMED:,} more"] if len(rows) > _NAMED else []),
+    ]

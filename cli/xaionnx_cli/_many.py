@@ -18,7 +18,7 @@ from xaionnx.runs.run import RUN
 from xaionnx.runs.start import why_not_in_parts
 from xaionnx.runtime.model import Model
 from xaionnx_cli import _report, _samples, _targets
-from xaionnx_cli._drawn_rows import DrawnRows
+from xaionnx_cli._drawn_rows import DrawnRows, picture_lines
 from xaionnx_cli._messages import printable
 from xaionnx_cli._model import open_model
 from xaionnx_cli._options import MANY, Options
@@ -196,7 +196,7 @@ def _report_run(
         printer.document(f"{_report.dump_json(document)}\n")
     printer.lines(run.coverage, f"saved {counted(len(run.parts), 'part')} in {printable(str(run.folder))}")
     if pictures:
-        printer.lines(f"saved {counted(len(pictures), 'picture')} in {printable(str(Path(pictures[0]).parent))}")
+        printer.lines(*picture_lines(run, range(min(options.pictures or 0, len(run))), pictures))
     else:
         printer.lines(f"draw rows with: xaionnx draw {printable(str(run.folder))} --rows 0-9 -o PICTURES/")
     if printer.lost is not None:

@@ -33,11 +33,10 @@ from xaionnx_cli._options import MOST, FilePath, OptionValue, RowsOption, TopOpt
 @click.option("--workers", type=click.IntRange(1, MOST), metavar="INT", help="Processes that draw (default: cores).")
 def command(**given: OptionValue) -> None:
     """Draw rows of a run that 'xaionnx explain METHOD MODEL FOLDER -o RUN' made."""
-    from xaionnx.counting import counted
     from xaionnx.render.picture import PICTURES
     from xaionnx.runs import Run
     from xaionnx_cli._destination import folder_to_write
-    from xaionnx_cli._drawn_rows import DrawnRows
+    from xaionnx_cli._drawn_rows import DrawnRows, picture_lines
     from xaionnx_cli._messages import write_lines
 
     folder, chosen, path, workers = given.pop("save"), given.pop("rows"), given.pop("run"), given.pop("workers")
@@ -47,4 +46,4 @@ def command(**given: OptionValue) -> None:
     rows = range(min(10, len(run))) if chosen is None else chosen.of(len(run), f"The run '{path}'")
     drawing = DrawnRows(run.folder, {**given, "original": given["original"] or False}, workers)
     paths = drawing.save(rows, target)
-    write_lines([f"saved {counted(len(paths), 'picture')} in {folder}"])
+    write_lines(picture_lines(run, rows, paths))

@@ -76,6 +76,11 @@ def test_pictures_are_drawn_on_demand(run, tmp_path, digits):
     assert sorted(path.name for path in (folder / "pictures").iterdir()) == ["row-0.png", "row-1.png"]
     drawn = run("draw", folder, "--rows", "1,39", "-o", tmp_path / "drawn")
     assert drawn.exit_code == 0, drawn.output
+    assert drawn.stdout.splitlines() == [
+        f"saved 2 pictures in {tmp_path / 'drawn'}",
+        f"  row-1.png: {digits}[1]",
+        f"  row-39.png: {digits}[39]",
+    ]
     assert (tmp_path / "drawn" / "row-1.png").read_bytes() == (folder / "pictures" / "row-1.png").read_bytes()
     assert (tmp_path / "drawn" / "row-39.png").exists()
     assert "there is no row 40" in run("draw", folder, "--rows", "40", "-o", tmp_path / "drawn").output
