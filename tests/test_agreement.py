@@ -49,7 +49,27 @@ def test_values_of_one_size_have_no_ranking():
     assert np.isnan(rank_agreement([of([[2, -2, 2]]), of([[1, 2, 3]])])[0, 1])
 
 
-def test_only_the_same_features_are_compared():
+def test_other_features_of_the_same_input_are_compared_at_its_elements():
+    """Colours of each pixel, pixels, and two regions of four pixels."""
+    rng = np.random.default_rng(0)
+    colours = rng.normal(size=(1, 3, 2, 2))
+    pixels = rng.normal(size=(1, 4))
+    regions = np.array([[2.0, -5.0]])
+    labels = np.array([[[0, 0], [0, 1]]])
+    each = [
+        of(colours),
+        of(np.repeat(pixels.reshape(1, 1, 2, 2), 3, axis=1), feature_values=pixels),
+        of(np.repeat(regions[0][labels][:, None], 3, axis=1), feature_values=regions, features=labels),
+    ]
+    found = rank_agreement(each, 0)
+    known = spearmanr(np.abs([one.values.reshape(-1) for one in each]), axis=1).statistic
+    np.testing.assert_allclose(found, known, atol=1e-12)
+    # Those of the same number of features are compared by these, as before.
+    alike = [of(values, feature_values=values) for values in (pixels, pixels[:, ::-1])]
+    assert rank_agreement(alike)[0, 1] == pytest.approx(spearmanr(*np.abs([one.values[0] for one in alike])).statistic)
+
+
+def test_only_the_same_inputs_are_compared():
     with pytest.raises(DataError, match="lime 3, saliency 2"):
         rank_agreement([of([[1, 2, 3]]), of([[1, 2]], "saliency")])
     with pytest.raises(DataError, match="at least two"):

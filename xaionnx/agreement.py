@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -61,13 +62,16 @@ def shares_features(explanation: Explanation) -> bool:
 def rank_agreement(explanations: Sequence[Explanation], sample: int | None = None, target: int = 0) -> Floats:
     """Return how alike M explanations rank the features by the size of their values, (M, M).
 
+    Where they have other features, such as pixels and superpixels, the elements of the inputs are ranked, each by the
+    value of its feature.
+
     Each number is the Spearman correlation of two rankings, with ties at their mean rank: 1 for the same order, -1 for
     the reverse one, about 0 for unrelated ones, and NaN where an explanation gives all features the same size.
 
     Parameters
     ----------
     explanations : sequence of Explanation
-        M explanations of the same samples, with the same P features.
+        M explanations of the same samples.
     sample, target : int, optional
         As in :func:`importance`: of one sample, or of the mean over all rows of a table. Samples that do not share
         their features, such as texts, are compared one by one, for the mean of their correlations.
@@ -75,7 +79,7 @@ def rank_agreement(explanations: Sequence[Explanation], sample: int | None = Non
     Raises
     ------
     DataError
-        The explanations have different features, or fewer than two.
+        The explanations have values for other inputs, or fewer than two features.
     ParameterError
         There is no such sample or target.
 
@@ -100,9 +104,11 @@ def rank_agreement(explanations: Sequence[Explanation], sample: int | None = Non
         sums = np.where(known, each_sample, 0).sum(axis=0)
         return np.where(known.any(axis=0), sums / np.maximum(1, known.sum(axis=0)), np.nan)
     sizes = [importance(one, sample, target) for one in explanations]
+    if len({len(size) for size in sizes}) != 1:
+        sizes = [importance(_by_elements(one), sample, target) for one in explanations]
     each = ", ".join(f"{one.method} {len(size)}" for one, size in zip(explanations, sizes, strict=True))
     if len({len(size) for size in sizes}) != 1:
-        raise DataError(f"Only explanations of the same features can be compared. Got: {each}.")
+        raise DataError(f"Only explanations of the same inputs can be compared. Got: {each}.")
     if len(sizes[0]) < _FEWEST:
         raise DataError(f"A ranking needs at least two features. Got: {each}.")
     ranks = np.stack([rankdata(size) for size in sizes])
@@ -110,6 +116,11 @@ def rank_agreement(explanations: Sequence[Explanation], sample: int | None = Non
     lengths = np.sqrt(np.square(ranks).sum(axis=1))
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray(ranks @ ranks.T / np.outer(lengths, lengths))
+
+
+def _by_elements(one: Explanation) -> Explanation:
+    """The explanation with values of elements alone: each has that of its feature."""
+    return replace(one, feature_values=None, standard_error=None)
 
 
 def _values(record: Explanation, n: int, target: int) -> Floats:
