@@ -46,6 +46,18 @@ def test_best_and_worse_than_control(table):
     ]
 
 
+def test_one_metric_of_faithfulness_says_who_is_better_than_the_control_too(table):
+    judged = {
+        name: {"deletion": dataclasses.replace(each["deletion"], category="faithfulness")}
+        for name, each in table.scores.items()
+    }
+    assert verdict(ScoreTable(judged)) == ["Better than the control by deletion: good, fair.", *verdict(table)]
+    assert verdict(ScoreTable({"good": judged["good"]})) == [
+        "Better than the control by deletion: good.",
+        *verdict(ScoreTable({"good": table.scores["good"]})),
+    ]
+
+
 def test_a_tie_has_no_best(table):
     same = {**table.scores, "twin": table.scores["good"]}
     assert not any(one.best for one in ScoreTable(same).standings("deletion").values())

@@ -40,7 +40,7 @@ def _of_methods(standings: Mapping[str, Mapping[str, Standing]]) -> Iterator[str
             faithful.append(metric)
             for name, one in tested.items():
                 better.setdefault(name, []).append(one.beats_control)
-    if len(faithful) > 1:
+    if faithful:
         yield from _of_faithfulness(better, faithful)
     changes = standings.get("parameter_randomisation", {})
     same = [name for name, one in changes.items() if one.scores.mean >= IGNORES_MODEL]
@@ -56,7 +56,11 @@ def _of_faithfulness(better: Mapping[str, Sequence[bool]], metrics: Sequence[str
     won = {name: sum(each) for name, each in better.items()}
     # A method that some metrics did not score is not better by all.
     always = [name for name, count in won.items() if count == len(metrics)]
-    yield f"Better than the control by all of {', '.join(metrics)}: {', '.join(always) or 'none'}."
+    by = metrics[0] if len(metrics) == 1 else f"all of {', '.join(metrics)}"
+    yield f"Better than the control by {by}: {', '.join(always) or 'none'}."
+    if len(metrics) == 1:
+        # Who is not is said of each metric.
+        return
     most = max(won.values())
     if 0 < most < len(metrics):
         yield f"By most of them, {most} of {len(metrics)}: {', '.join(name for name in won if won[name] == most)}."
