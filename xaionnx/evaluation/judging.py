@@ -38,7 +38,7 @@ def with_controls(judge: Metric, evidence: Evidence, controls: Sequence[str], se
     Raises
     ------
     ParameterError
-        The metric needs the true places, and there are none, or a control says nothing of it or cannot be made.
+        The metric needs ground-truth masks, and there are none, or a control says nothing of it or cannot be made.
     """
     kinds = [_kind(name, judge) for name in controls]
     if "masks" in judge.needs and evidence.masks is None:

@@ -63,7 +63,7 @@ def evaluate(  # noqa: PLR0913 - options of a public function, by keyword
     target : optional
         One target, as in :func:`xaionnx.explain`.
     masks : array of bool (N, ...), optional
-        The true places, for metrics of localisation: broadcasts to the positions of the explained input. A data set has
+        Ground truth, for metrics of localisation: broadcasts to the positions of the explained input. A data set has
         its own.
     controls : sequence of str
         The controls: ``random`` values, the input's own ``edges``, the map of ``other_class``. Which of them say

@@ -1,4 +1,4 @@
-"""The base of metrics that compare the values with the true places."""
+"""The base of metrics that compare the values with a ground-truth mask."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from xaionnx.typing import Array
 
 @dataclass(frozen=True, kw_only=True)
 class ByTruth(Metric):
-    """A metric of the values at the positions of a sample, and a mask of the true ones.
+    """A metric that compares the values at the positions of a sample with a ground-truth mask.
 
     The relevance of a position is summed over channels. The metric is not defined for a sample whose mask is empty.
     """
