@@ -87,7 +87,8 @@ def test_a_mask_of_another_number_of_columns_is_refused(four_inputs):
 def test_two_pictures_are_not_one_row():
     """Localisation is of the explained one."""
     two = planted.load(planted.net_b(two_images=True))
-    feeds = {one.name: np.ones((1, 1, 4, 4), np.float32) for one in two.inputs}
+    picture = np.arange(1, 17, dtype=np.float32).reshape(1, 1, 4, 4)
+    feeds = {one.name: picture for one in two.inputs}
     masks = np.ones((1, 4, 4), dtype=bool)
     assert xaionnx.evaluate(two, feeds, "input_x_gradient", "pointing_game", 0, masks=masks, controls=()).values == [1]
 

@@ -339,7 +339,8 @@ def _by_relative(case: Case, n: int, below: Callable[[Array, Array], Array]) -> 
 
 
 def _least(values: Array) -> Array:
-    return np.where(np.abs(values) < 1e-6, np.where(values < 0, -1e-6, 1e-6), values)
+    least = 1e-6 * max(np.abs(values).max(), 1e-300)
+    return np.where(np.abs(values) < least, np.where(values < 0, -least, least), values)
 
 
 def relative_input_stability(case: Case, n: int) -> float:

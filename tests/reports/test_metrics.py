@@ -12,7 +12,7 @@ import xaionnx
 from models import planted
 from tests.counting import rows_run
 from tests.tiny import loaded, trained
-from xaionnx import Features, InputSpec
+from xaionnx import Features, InputSpec, Target
 from xaionnx.discovery import METHODS
 from xaionnx.errors import DataError, InputMismatchError, ParameterError
 from xaionnx.evaluation import Scores, metrics, score_table
@@ -455,3 +455,124 @@ def test_metrics_of_faithfulness_apply_to_regressions(linear, name):
         return
     found = xaionnx.evaluate(linear, x, "input_x_gradient", name, controls=())
     assert np.isfinite(found.values).all() or "which is no probability" in found.reasons[0]
+
+
+@pytest.mark.parametrize("unit", [1e-6, 1e-13, 1e-20])
+def test_correlations_do_not_depend_on_units(unit):
+    """Of a linear model and its exact contributions every correlation is 1, whatever the unit of the target."""
+    model, x = planted.load(planted.linear([unit * W])), np.float32([[1, 2, -1, 3], [2, 0.5, 1, -1]])
+    for metric in ("faithfulness_correlation", "faithfulness_estimate", "sensitivity_n", "mu_fidelity"):
+        np.testing.assert_allclose(score(model, x, "input_x_gradient", metric), 1, atol=1e-6, err_msg=metric)
+
+
+def test_a_constant_has_no_correlation(linear):
+    """0.3 is no sum of powers of two; the model does not read the second sample's features."""
+    model = planted.load(planted.linear([[0.3, 0.3, 0.3, 0.0]]))
+    x = np.float32([[1, 1, 1, 1], [0, 0, 0, 1], [3, 1, 2, 1]])
+    phi = np.float32([[1, 2, 3, 4], [1, 2, 3, 4], [0.3, 0.3, 0.3, 0.3]])
+    scores = xaionnx.evaluate(model, x, given(model, x, phi), "faithfulness_estimate", controls=())
+    # Drops 0.3, 0.3, 0.3, 0 at values 1 to 4; none; and equal values.
+    np.testing.assert_allclose(scores.values, [-np.sqrt(0.6), np.nan, np.nan], rtol=1e-6)
+    assert scores.reasons.keys() == {1, 2}
+    assert "the drops of the target are all equal" in scores.reasons[1]
+    assert "the sums of the values are all equal" in scores.reasons[2]
+
+
+def test_relative_stability_does_not_depend_on_units():
+    x = np.float32([[1, 2, -1, 3], [2, 0.5, 1, -1]])
+    for metric in ("relative_input_stability", "relative_representation_stability"):
+        found = [
+            score(planted.load(planted.linear([unit * W])), x, "input_x_gradient", metric) for unit in (1, 1e-5, 1e-9)
+        ]
+        # The values of a linear model change as its input does.
+        np.testing.assert_allclose(found, 1, rtol=1e-4, err_msg=metric)
+
+
+MAP = np.float32([[0, 0, 0, 0, 0], [0, 0, 7, 0, 0], [0, 7, 0, 0, 1]])
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    """A model of pictures of three rows and five columns."""
+    spec = InputSpec(kind="array", axes="N C H W")
+    return planted.load(planted.linear(np.ones((1, 1, 3, 5))), spec=spec)
+
+
+def pointed(pictures, values, masks, **settings):
+    x = np.ones((1, 1, 3, 5), np.float32)
+    return score(pictures, x, given(pictures, x, values), "pointing_game", masks=masks, **settings)
+
+
+def boxes(*corners):
+    """The mask (1, 3, 5) of boxes x0, y0, x1, y1, whose last column and row belong to them."""
+    mask = np.zeros((1, 3, 5), dtype=bool)
+    for x0, y0, x1, y1 in corners:
+        mask[0, y0 : y1 + 1, x0 : x1 + 1] = True
+    return mask
+
+
+def test_of_several_highest_values_the_first_counts(pictures):
+    assert pointed(pictures, MAP, boxes((2, 1, 2, 1))) == 1
+    assert pointed(pictures, MAP, boxes((1, 2, 1, 2))) == 0
+
+
+@pytest.mark.parametrize("metric", ["pointing_game", "relevance_rank_accuracy", "top_k_intersection"])
+@pytest.mark.parametrize("value", [0, 0.3])
+def test_a_map_without_an_order_points_nowhere(pictures, metric, value):
+    """The object fills the corner where the first of equal values lies."""
+    x = np.ones((1, 1, 3, 5), np.float32)
+    record = given(pictures, x, np.full((3, 5), value))
+    found = xaionnx.evaluate(pictures, x, record, metric, masks=boxes((0, 0, 2, 1)), controls=())
+    assert np.isnan(found.values)
+    assert found.reasons == {0: "all values are equal, so that they give no order"}
+
+
+def test_boxes_are_places_in_pictures_of_any_sides(pictures):
+    assert pointed(pictures, MAP, boxes((1, 1, 2, 1))) == 1
+    assert pointed(pictures, MAP, boxes((1, 1, 1, 2))) == 0
+    assert pointed(pictures, MAP, boxes((4, 2, 4, 2), (0, 0, 0, 0), (2, 0, 3, 2))) == 1
+    with pytest.raises(DataError, match=r"must have the shape \(3, 5\)"):
+        pointed(pictures, MAP, boxes((1, 1, 2, 1)).transpose(0, 2, 1))
+
+
+def test_a_point_near_a_place_hits_within_the_tolerance(pictures):
+    """From row 1, column 2 to row 2, column 4 it is the root of 5."""
+    far = boxes((4, 2, 4, 2))
+    assert [pointed(pictures, MAP, far, tolerance=pixels)[0] for pixels in (0, 1, 2, 3)] == [0, 0, 0, 1]
+
+
+@pytest.mark.parametrize("metric", ["deletion", "insertion", "average_drop", "infidelity", "max_sensitivity"])
+def test_a_softmax_is_taken_once(metric):
+    weights = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)
+    body = "g (float[N, 6] x) => (float[N, 3] {}) {{ y = MatMul(x, w) {} }}"
+    logits, probabilities = (loaded(body.format(*ends), w=weights) for ends in (("y", ""), ("p", "p = Softmax(y)")))
+    x = np.random.default_rng(1).normal(size=(4, 6)).astype(np.float32)
+    expected = score(logits, x, "input_x_gradient", metric, target=Target.probability())
+    for target in (None, Target.probability()):
+        found = score(probabilities, x, "input_x_gradient", metric, target=target)
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_a_segmentation_is_scored_over_the_pixels_of_a_class():
+    """Of two maps, x and -x, the pixels of the first class are those where x is positive: 9, 4 and 1."""
+    model = loaded(
+        "g (float[N, 1, 2, 3] x) => (float[N, 2, 2, 3] y) { y = Conv(x, k) }",
+        k=np.float32([1, -1]).reshape(2, 1, 1, 1),
+    )
+    x = np.float32([[[[9, -2, 4], [-3, 1, -5]]]])
+    scores = xaionnx.evaluate(model, x, "input_x_gradient", "pixel_flipping", Target.segment(0), controls=())
+    assert scores.curves["target"].tolist() == [[14, 5, 1, 0, 0, 0, 0]]
+    with pytest.raises(ParameterError, match=r"for a segmentation Target\.segment"):
+        score(model, x, "input_x_gradient", "deletion", target=0)
+
+
+def test_an_undefined_score_leaves_the_mean_to_the_others(linear):
+    x = np.float32([[1, 1, 1, 1], [0, 0, 0, 0], [1, 1, 1, 0]])
+    scores = xaionnx.evaluate(linear, x, "input_x_gradient", "sparseness")
+    assert scores.reasons == {1: "all values are 0"}
+    # The Gini index of 1, 2, 3, 4 and of 0, 2, 3, 4.
+    np.testing.assert_allclose(scores.values[[0, 2]], [0.25, 13 / 36], rtol=1e-6)
+    assert (scores.count, scores.mean) == (2, pytest.approx((0.25 + 13 / 36) / 2))
+    assert np.isfinite(scores.interval).all()
+    others = scores.control.values[[0, 2]]
+    assert scores.gain()[0] == pytest.approx((scores.values[[0, 2]] - others).mean())

@@ -23,7 +23,7 @@ from xaionnx.typing import Array
 
 # Numbers of inputs that are explained at once.
 _NUMBERS: Final = 2**23
-# The least size that is divided by, and the least change.
+# The least size that is divided by, as a share of the largest, and the least change.
 _LEAST, _LEAST_CHANGE = 1e-6, 1e-3
 
 
@@ -139,8 +139,17 @@ def same_class(here: Point, near: Point) -> Array:
 
 
 def relative(moved: Array, here: Array) -> Array:
-    """Return changes divided by what they change, element by element; elements near 0 are taken as 1e-6."""
-    size = np.where(np.abs(here) < _LEAST, np.where(here < 0, -_LEAST, _LEAST), here)
+    """Return changes (D, F) divided by what they change, (F,), element by element.
+
+    Elements below 1e-6 of the largest are taken as that, so that units cancel.
+
+    Examples
+    --------
+    >>> relative(np.array([[3.0, 1.5], [0.0, 1.0]]), np.array([2.0, 1.0])).tolist()
+    [[0.5, 0.5], [-1.0, 0.0]]
+    """
+    least = _LEAST * (np.abs(here).max(initial=0) or 1.0)
+    size = np.where(np.abs(here) < least, np.where(here < 0, -least, least), here)
     return np.asarray((moved - here) / size)
 
 

@@ -68,6 +68,8 @@ def correlated(sums: Array, changes: Array, *, ranks: bool = False) -> SampleMea
     --------
     >>> correlated(np.array([4.0, 3, 1, 2]), np.array([4.0, 3, 2, 1])).value
     0.8
+    >>> correlated(np.array([4e-20, 3e-20, 1e-20, 2e-20]), np.array([4.0, 3, 2, 1])).value
+    0.8
     """
     if ranks:
         from scipy.stats import rankdata
@@ -76,7 +78,8 @@ def correlated(sums: Array, changes: Array, *, ranks: bool = False) -> SampleMea
     if len(sums) < 2:
         return undefined("there is a single subset, so that there is no correlation: give smaller features")
     for array, what in ((sums, "the sums of the values"), (changes, "the drops of the target")):
-        if np.ptp(array) <= 1e-12 * max(1.0, np.abs(array).max()):
+        # Relative to their size: values of a softmax, or of many pixels, may all be tiny.
+        if np.ptp(array) <= 1e-12 * np.abs(array).max():
             return undefined(f"{what} are all equal, so that there is no correlation")
     return SampleMeasure(round(float(np.corrcoef(sums, changes)[0, 1]), 12))
 

@@ -11,7 +11,7 @@ import numpy as np
 from xaionnx.errors import DataError
 from xaionnx.evaluation.evidence import Evidence
 from xaionnx.evaluation.metric import Measure, Metric, SampleMeasure, measured, undefined
-from xaionnx.metrics._curves import most_relevant_first
+from xaionnx.metrics._curves import NO_ORDER, most_relevant_first
 from xaionnx.typing import Array
 
 
@@ -67,7 +67,9 @@ def _without_ones(shape: tuple[int, ...]) -> list[int]:
 
 
 def highest_inside(values: Array, inside: Array, count: int) -> SampleMeasure:
-    """Return the share of the highest values that lies at true places; of equal values the first count."""
+    """Return the share of the highest values that lies at true places; of some equal values the first count."""
+    if values.min() == values.max():
+        return undefined(NO_ORDER)
     highest = most_relevant_first(values.reshape(-1))[:count]
     return SampleMeasure(float(np.mean(inside.reshape(-1)[highest])))
 

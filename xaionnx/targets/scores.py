@@ -76,8 +76,8 @@ def class_scores(output: Array, tensor: str) -> Array:
     if scores.shape[1] != max(output.shape[1:], default=1):
         raise ParameterError(
             f"Tensor '{tensor}' has the shape {shape_words(output)}, not one axis of classes. "
-            "Use Target.index with one int per axis, Target.region, Target.channel or Target.sum, or for an embedding "
-            "Target.similarity."
+            "Use Target.index with one int per axis, Target.region, Target.channel or Target.sum, for a segmentation "
+            "Target.segment, or for an embedding Target.similarity."
         )
     return scores
 

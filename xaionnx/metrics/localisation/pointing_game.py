@@ -7,8 +7,9 @@ from typing import ClassVar, final
 
 import numpy as np
 
-from xaionnx.evaluation.metric import SampleMeasure
+from xaionnx.evaluation.metric import SampleMeasure, undefined
 from xaionnx.evaluation.scores import Direction
+from xaionnx.metrics._curves import NO_ORDER
 from xaionnx.metrics._truth import ByTruth
 from xaionnx.parameters import integer
 from xaionnx.typing import Array
@@ -19,7 +20,8 @@ from xaionnx.typing import Array
 class PointingGame(ByTruth):
     """1 where the highest value lies inside the mask or within ``tolerance`` positions of it, else 0.
 
-    Of several highest values the first counts. The paper allows 15 pixels; the default allows none.
+    Of several highest values the first counts; if all are equal, there is no score. The paper allows 15 pixels; the
+    default allows none.
 
     References
     ----------
@@ -43,6 +45,8 @@ class PointingGame(ByTruth):
     tolerance: int = integer(0, "largest distance from the mask that counts as a hit, in positions", low=0)
 
     def score(self, values: Array, inside: Array) -> SampleMeasure:
+        if values.min() == values.max():
+            return undefined(NO_ORDER)
         highest = np.unravel_index(int(values.argmax()), values.shape)
         distances = np.sqrt(np.square(np.argwhere(inside) - np.array(highest)).sum(axis=1))
         return SampleMeasure(float(distances.min() <= self.tolerance))

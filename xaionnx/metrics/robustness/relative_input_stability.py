@@ -18,7 +18,7 @@ class RelativeInputStability(ByNeighbours):
 
         max over x' of  | (phi - phi') / phi |  /  max(| (x - x') / x |, 1e-3)
 
-    Divisions are element by element, with elements below 1e-6 in size taken as 1e-6.
+    Divisions are element by element, with elements below 1e-6 of the largest taken as that.
 
     References
     ----------

@@ -24,7 +24,7 @@ class RelativeRepresentationStability(ByNeighbours):
         max over x' of  | (phi - phi') / phi |  /  max(| (h - h') / h |, 1e-3)
 
     with h the values of a layer, by default the input of the last layer with weights. Divisions are element by element,
-    with elements below 1e-6 in size taken as 1e-6.
+    with elements below 1e-6 of the largest taken as that.
 
     References
     ----------
