@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from xaionnx import parameters
+from xaionnx.data.column_order import ColumnOrder
 from xaionnx.data.files import read_bytes, sha256_of
 from xaionnx.data.folders import expand
 from xaionnx.data.inputs import Inputs
@@ -88,6 +89,7 @@ class _Job:
         self.results = Results(self.model, method.name(), destination, options)
         self._named = named
         self._places = itertools.count()
+        self._order = ColumnOrder()
 
     def _reported_targets(self) -> list[Target]:
         """What is reported besides the target: the top classes, where an output holds scores."""
@@ -181,6 +183,7 @@ class _Job:
         for number, (path, reading) in enumerate(read_ahead(self.files, self._read_file)):
             try:
                 samples, refused, notes = reading.result()
+                self._order.check(str(path), samples.found.by_place)
                 if len(samples) > 1:
                     self._check_rows(samples)
             except DataError as error:

@@ -10,17 +10,19 @@ import tracemalloc
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import skimage.data
 from PIL import Image
 
 import xaionnx
-from tests.tiny import trained
-from xaionnx import Dataset, Run, Target
+from models import planted
+from tests.tiny import loaded, trained
+from xaionnx import Dataset, InputSpec, Model, Run, Target
 from xaionnx.data.folders import expand
-from xaionnx.errors import UnknownNameError
+from xaionnx.errors import DataError, ParameterError, UnknownNameError
 from xaionnx.evaluation import evaluate, score_table
-from xaionnx.runs import plan
+from xaionnx.runs import Processes, plan
 
 REPORTS = tomllib.loads(Path(__file__).with_name("pass.toml").read_text(encoding="utf-8"))["report"]
 # Beside this file, tests of the data sets and runs themselves hold a report.
@@ -237,3 +239,119 @@ def test_a_folder_of_a_package_is_explained_but_for_what_is_no_picture(tmp_path,
     for name in ("chelsea.png", "camera.png", "logo.png", "retina.jpg"):
         row = run[names.index(name)]
         np.testing.assert_array_equal(row.values, xaionnx.explain(model, folder / name, "grad_cam").values)
+
+
+@pytest.mark.parametrize("labels", [[0, 1, 1], [[0], [1], [1]], ["0", "1", "1"], [0.0, 1.0, 1.0]])
+def test_a_label_is_one_value(tmp_path, labels):
+    model, x = planted.load(planted.linear([[4, 3], [1, 2]])), np.float32([[1, 1], [2, 1], [1, 3]])
+    expected = evaluate(model, x, "input_x_gradient", "deletion", np.array([0, 1, 1])).values
+    found = evaluate(model, Dataset.of(x, labels=np.array(labels)), "input_x_gradient", "deletion", Target.labelled())
+    np.testing.assert_array_equal(found.values, expected)
+    one_hot = np.eye(2)[[0, 1, 1]]
+    for given in (one_hot, list(one_hot)):
+        with pytest.raises(ParameterError, match=r"Got 2 values instead; .* labels\.argmax"):
+            Dataset.of(x, labels=given)
+    with pytest.raises(ParameterError, match="A label is one value"):
+        xaionnx.explain_all(model, zip(x, one_hot, strict=True), "saliency", 0, to=tmp_path / "run")
+    missing = Dataset.of(x, labels=np.array([0, np.nan, 1]))
+    assert list(missing.labels_given) == [0, None, 1]
+    scores = evaluate(model, missing, "input_x_gradient", "deletion", Target.labelled())
+    np.testing.assert_array_equal(scores.values[[0, 2]], expected[[0, 2]])
+    assert scores.reasons.keys() == {1}
+
+
+def test_what_has_no_items_is_refused(tmp_path):
+    model, x = planted.load(planted.linear([[4, 3]])), np.ones((3, 2), np.float32)
+    (tmp_path / "table.csv").write_text("a,b\n")
+    np.save(tmp_path / "array.npy", x[:0])
+    empty = [x[:0], [], iter([]), {"x": x[:0]}, pd.DataFrame(x[:0])]
+    empty += [tmp_path / "array.npy", tmp_path / "table.csv"]
+    for number, given in enumerate(empty):
+        with pytest.raises(DataError, match=r"is empty|has no rows|but no rows|without samples"):
+            xaionnx.explain_all(model, given, "saliency", to=tmp_path / f"run{number}")
+    once = iter(x)
+    assert len(xaionnx.explain_all(model, once, "saliency", to=tmp_path / "once")) == 3
+    with pytest.raises(DataError, match="The data set is empty"):
+        xaionnx.explain_all(model, once, "input_x_gradient", to=tmp_path / "again")
+    kept = Dataset.of(iter(x))
+    assert len(xaionnx.explain_all(model, kept, "saliency", to=tmp_path / "kept")) == 3
+    with pytest.raises(ParameterError, match="An iterator gives its items once"):
+        xaionnx.explain_all(model, kept, "input_x_gradient", to=tmp_path / "other")
+
+
+@pytest.mark.parametrize("shares", [3, 4])
+def test_shares_lose_and_repeat_no_sample(tmp_path, shares):
+    model, x = planted.load(planted.linear([[4, 3]])), np.arange(20, dtype=np.float32).reshape(10, 2)
+    sizes = [
+        len(xaionnx.explain_all(model, x, "input_x_gradient", to=tmp_path / str(n), shard=(n, shares)))
+        for n in range(1, shares + 1)
+    ]
+    assert max(sizes) - min(sizes) <= 1
+    run = Run.merge(tmp_path / "whole", [tmp_path / str(n) for n in range(1, shares + 1)])
+    assert run.units.tolist() == list(range(10))
+    np.testing.assert_array_equal(maps(run), x * np.float32([4, 3]))
+
+
+def test_rows_of_a_frame_are_samples(tmp_path):
+    """16,777,217 is no number of 32 bits, and stays whole beside a column of floats."""
+    model = loaded(
+        "g (int64[N, 1] id, float[N, 1] x) => (double[N, 1] y) "
+        "{ i = Cast<to = 11>(id)  f = Cast<to = 11>(x)  y = Add(i, f) }"
+    )
+    frame = pd.DataFrame({"x": [0.5, 0.25, 1.0], "id": [5, 16_777_217, 3]})
+    rows = {
+        "records": frame.to_dict("records"),
+        "iterrows": (row for _, row in frame.iterrows()),
+        "labelled": ((row, "label") for row in frame.to_dict("records")),
+        "frames": [frame[n : n + 1] for n in range(3)],
+    }
+    for name, given in rows.items():
+        run = xaionnx.explain_all(model, given, "feature_ablation", 0, to=tmp_path / name)
+        assert [row.prediction[0] for row in run] == [5.5, 16_777_217.25, 4], name
+    assert Run.open(tmp_path / "labelled").labels == ("label",) * 3
+
+
+def test_a_picture_of_16_bits_is_that_of_8(tmp_path, model, digits):
+    eight = (255 * digits[0, 0]).astype(np.uint8)
+    Image.fromarray(eight).save(tmp_path / "a.png")
+    Image.fromarray(eight.astype(np.uint16) * 257).save(tmp_path / "b.png")
+    run = xaionnx.explain_all(model, [tmp_path / "a.png", tmp_path / "b.png"], "saliency", to=tmp_path / "run")
+    np.testing.assert_array_equal(run[0].values, run[1].values)
+
+
+@pytest.mark.parametrize("engine", [None, Processes(1)])
+def test_tables_of_a_folder_have_one_order_of_columns(tmp_path, engine):
+    model = planted.load(planted.linear([[1, 10, 100]]), spec=InputSpec(kind="table"))
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "0.csv").write_text("a,b,c\n1,2,3\n4,5,6\n")
+    (folder / "1.csv").write_text("c,a,b\n3,1,2\n")
+    (folder / "2.csv").write_text("a,b,c\n7,8,9\n")
+    run = xaionnx.explain_all(model, folder, "input_x_gradient", 0, to=tmp_path / "run", engine=engine)
+    assert [row.prediction[0] for row in run] == [321, 654, 987]
+    assert run.coverage == "3 rows of 3 inputs; 1 refused"
+    (refused,) = run.refused
+    assert refused.reason.startswith(f"'{folder / '1.csv'}' has the columns c, a, b, and '{folder / '0.csv'}' has a, b")
+    with pytest.raises(DataError, match="has the columns c, a, b"):
+        xaionnx.explain(model, folder, "input_x_gradient", 0)
+    # Only the second share reads no other table than those of another order.
+    part = xaionnx.explain_all(model, folder, "input_x_gradient", 0, to=tmp_path / "part", shard=(2, 3))
+    assert [one.reason for one in part.refused] == [refused.reason]
+    named = Model.load(model.file.path, spec=InputSpec(kind="table", columns=("a", "b", "c")))
+    by_name = xaionnx.explain_all(named, folder, "input_x_gradient", 0, to=tmp_path / "named")
+    assert [row.prediction[0] for row in by_name] == [321, 654, 321, 987]
+
+
+def test_series_of_a_folder_have_one_order_of_channels(tmp_path):
+    """A channel's weight is 1, 10 or 100 at each of two steps."""
+    model = loaded(
+        "g (float[N, 3, 2] x) => (float[N, 1] y) { c = Conv(x, k)  y = Flatten(c) }",
+        k=np.repeat(np.float32([1, 10, 100]), 2).reshape(1, 3, 2),
+    )
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "0.csv").write_text("time,a,b,c\n0,1,2,3\n1,1,2,3\n")
+    (folder / "1.csv").write_text("time,c,a,b\n0,3,1,2\n1,3,1,2\n")
+    run = xaionnx.explain_all(model, folder, "input_x_gradient", 0, to=tmp_path / "run")
+    assert [row.prediction[0] for row in run] == [642]
+    assert "has the columns c, a, b" in run.refused[0].reason

@@ -15,6 +15,7 @@ from PIL import Image
 
 from xaionnx.data.array_rows import ArraySlice
 from xaionnx.data.arrays import SUFFIXES, ArrayFile, read_array
+from xaionnx.data.column_order import ColumnOrder, by_place
 from xaionnx.data.files import Refusal
 from xaionnx.data.folders import expand
 from xaionnx.data.images import Picture, fit, picture_of, read_picture, seen_box
@@ -51,6 +52,8 @@ class InputBatch:
         Steps per second of series, if files of sound state it.
     columns : tuple of str
         Names of the columns of a table in the order of the tensor; empty if neither file nor spec names them.
+    by_place : tuple of str
+        Those that were taken in the order of the file, as no spec names them.
     left : dict of arrays (N,) by column name
         The cells of a table's columns that the spec ignores.
     """
@@ -63,6 +66,7 @@ class InputBatch:
     conversion: str | None = None
     rate: float | None = None
     columns: tuple[str, ...] = ()
+    by_place: tuple[str, ...] = ()
     left: Mapping[str, Array] = field(default_factory=dict)
 
     __repr__ = short_repr
@@ -81,6 +85,7 @@ class _Part:
     converted: bool = False
     rate: float | None = None
     columns: tuple[str, ...] = ()
+    by_place: tuple[str, ...] = ()
     left: Mapping[str, Array] = field(default_factory=dict)
 
 
@@ -162,7 +167,7 @@ def read_inputs(  # noqa: PLR0913 - options, all by keyword
         )
     parts: list[_Part] = []
     refusals: list[Refusal] = []
-    count = 0
+    count, order = 0, ColumnOrder()
     listed = [sources] if isinstance(sources, str | Path | Image.Image | np.ndarray | ArraySlice) else sources
     for number, source in enumerate(listed):
         for path in expand(source) if isinstance(source, str | Path) else [source]:
@@ -173,6 +178,7 @@ def read_inputs(  # noqa: PLR0913 - options, all by keyword
                 part, refused = _read_source(path, name, reading)
                 refusals += refused
                 if len(part.x):
+                    order.check(part.name, part.by_place)
                     _check_same_shape(part, parts)
                     parts.append(part)
             except DataError as error:
@@ -195,6 +201,7 @@ def read_inputs(  # noqa: PLR0913 - options, all by keyword
         conversion=_conversion_words(spec, parts[0]) if any(part.converted for part in parts) else None,
         rate=parts[0].rate,
         columns=parts[0].columns if all(part.columns == parts[0].columns for part in parts) else (),
+        by_place=next((part.by_place for part in parts if part.by_place), ()),
         left={
             name: np.concatenate([part.left[name] for part in parts])
             for name in parts[0].left
@@ -232,14 +239,15 @@ def _read_source(source: Path | InMemory, path: Path, reading: _Reading) -> tupl
         assert reading.series is not None  # it is read as series
         found = read_series(path, spec, reading.series, dtype, reading.chosen)
         names = [f"{path}[{row}]" for row in found.rows] or [str(path)]
-        part = _Part(str(path), found.x, [], names, found.notes, found.sha256, rate=found.rate)
+        part = _Part(str(path), found.x, [], names, found.notes, found.sha256, rate=found.rate, by_place=found.by_place)
         return part, list(found.refused)
     if spec.kind == "table":
         table, refused = read_table(path, spec, reading.nan, reading.batch_first, dtype, reading.chosen)
         names = [f"{path}[{row}]" for row in table.rows]
         values = table.values.astype(dtype, copy=False) if is_array else table.values
         part = _Part(str(path), values, [], names, table.notes, table.sha256, not is_array)
-        return dataclasses.replace(part, columns=table.columns, left=table.left), refused
+        placed = table.columns if not spec.columns and len(table.columns) > 1 else ()
+        return dataclasses.replace(part, columns=table.columns, by_place=placed, left=table.left), refused
     if is_array:
         file = read_array(path, spec.name)
         return _array_part(path, reading, dataclasses.replace(file, array=reading.batch_first(file.array)))
@@ -367,7 +375,9 @@ def _notes(spec: InputSpec, parts: list[_Part]) -> tuple[str, ...]:
         for note in part.notes:
             concerned[note].append(Path(part.name).name)
     notes = []
-    if spec.guessed and any(part.converted for part in parts):
+    if spec.kind == "table" and (placed := next((part.by_place for part in parts if part.by_place), ())):
+        notes.append(by_place(placed))
+    elif spec.guessed and any(part.converted for part in parts):
         notes.append(f"no spec beside the model, so it was guessed from its shape: {_format_words(spec)}")
     for note, names in concerned.items():
         listed = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -15,6 +15,7 @@ from xaionnx.data.array_rows import ArraySlice
 from xaionnx.data.arrays import read_array
 from xaionnx.data.batch import read_inputs
 from xaionnx.data.byte_files import ByteReading, read_files
+from xaionnx.data.column_order import by_place
 from xaionnx.data.files import Refusal
 from xaionnx.data.frames import Frame, is_frame, is_series, series_cells
 from xaionnx.data.inputs import Convertible, Given, Inputs, One, Reading
@@ -26,8 +27,7 @@ from xaionnx.data.texts import TextBatch, TextReading, read_texts
 from xaionnx.errors import DataError, InputMismatchError
 from xaionnx.typing import Array
 
-# Columns and reasons that a message lists.
-_SHOWN_COLUMNS: Final = 8
+# Reasons that a message lists.
 _SHOWN_REASONS: Final = 3
 
 
@@ -169,6 +169,7 @@ def _read_files(given: Array | Convertible, spec: InputSpec, main: Declared, rea
         spec.guessed and batch.conversion is not None,
         rate=batch.rate,
         columns={main.name: batch.columns} if batch.columns else {},
+        by_place=batch.by_place,
         left=batch.left,
         samples_first=frozenset({main.name}),
     )
@@ -197,10 +198,7 @@ def _read_table(
         raise _nothing_left(rows.refused)
     wide = [part for part in parts if len(part.columns) > 1]
     unnamed = [part.columns for part in wide if not spec.columns]
-    notes = [
-        f"no spec names the columns of {model}, so they are taken in the order given: {_shown(columns)}"
-        for columns in unnamed
-    ]
+    notes = [by_place(columns) for columns in unnamed]
     each = "a column each by its name" if len(parts) > len(wide) else ""
     whole = " and ".join(f"'{part.input}' takes {len(part.columns)} columns by name" for part in wide if spec.columns)
     return Inputs(
@@ -213,13 +211,10 @@ def _read_table(
         guessed=bool(unnamed),
         # Numbers of columns are no names.
         columns={p.input: p.columns for p in parts if not all(name.isdecimal() for name in p.columns)},
+        by_place=unnamed[0] if unnamed else (),
         left=rows.left,
         samples_first=frozenset(rows.arrays),
     )
-
-
-def _shown(columns: Sequence[str]) -> str:
-    return ", ".join(columns[:_SHOWN_COLUMNS]) + (", ..." if len(columns) > _SHOWN_COLUMNS else "")
 
 
 def _nothing_left(refused: Sequence[Refusal]) -> DataError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import glob
 import hashlib
@@ -10,7 +11,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeVar, final
 
@@ -18,10 +19,11 @@ import numpy as np
 
 from xaionnx.counting import counted
 from xaionnx.data.block import Block, Reader, Refused, merged, samples_in
+from xaionnx.data.column_order import ColumnOrder
 from xaionnx.data.files import Refusal
 from xaionnx.data.images import fit, read_picture
 from xaionnx.data.inputs import Inputs
-from xaionnx.data.listing import TABLES, Labels, check_labels, labels_from_file, units_of
+from xaionnx.data.listing import EMPTY, TABLES, Labels, check_labels, labels_from_file, units_of
 from xaionnx.data.texts import TextOptions
 from xaionnx.data.units import ArrayUnits, FileUnits, IterableUnits, Label, SequenceUnits, Units
 from xaionnx.errors import DataError, ParameterError
@@ -71,6 +73,7 @@ class Dataset:
     masks_given: Path | Array | None = None
     exif: bool = False
     text: TextOptions | None = None
+    _order: ColumnOrder = field(default_factory=ColumnOrder, init=False, repr=False)
 
     __repr__ = short_repr
 
@@ -143,6 +146,8 @@ class Dataset:
             raise ParameterError(
                 f"Masks are an array (N, ...), or for files a folder with a picture of each. Got '{places}' instead."
             )
+        if units.count == 0:
+            raise DataError(EMPTY)
         return cls(units, own, places, exif, text)
 
     @property
@@ -155,9 +160,7 @@ class Dataset:
         """A hash of the labels, unless there are none, or each is beside its item."""
         if self.labels_given is None:
             return None
-        # Numbers of numpy are written in another way than those of Python.
-        listed = [label.item() if isinstance(label, np.generic) else label for label in self.labels_given]
-        return hashlib.sha256(repr(listed).encode("utf-8", "surrogateescape")).hexdigest()
+        return hashlib.sha256(repr([*self.labels_given]).encode("utf-8", "surrogateescape")).hexdigest()
 
     def __len__(self) -> int:
         if self.units.count is None:
@@ -214,12 +217,26 @@ class Dataset:
     def _one(self, model: Reader, unit: int) -> Block:
         try:
             inputs = self._inputs(model, unit, unit + 1)
+            self._check_order(model, unit, inputs)
         except (DataError, MemoryError, OSError) as error:
             (name,) = self.units.names(unit, unit + 1)
             return Block(unit, unit + 1, refused=(Refused(unit, name, str(error)),))
         refused = tuple(Refused(unit, _row_name(one), str(one)) for one in inputs.refused)
         units = (unit,) * samples_in(inputs, model.shared)
         return Block(unit, unit + 1, self._named(inputs, units), units, refused)
+
+    def _check_order(self, model: Reader, unit: int, inputs: Inputs) -> None:
+        """Check that a table has the columns of the first table that can be read, whoever reads this one."""
+        units = self.units
+        if not isinstance(units, FileUnits) or not inputs.by_place:
+            return
+        for first in range(unit):
+            if self._order.known:
+                break
+            if Path(units.files[first]).suffix.lower() in TABLES:
+                with contextlib.suppress(DataError, MemoryError, OSError):
+                    self._order.check(units.files[first], self._inputs(model, first, first + 1).by_place)
+        self._order.check(units.files[unit], inputs.by_place)
 
     def _inputs(self, model: Reader, start: int, stop: int) -> Inputs:
         given = self.units.given(start, stop, model.shared)
@@ -260,12 +277,12 @@ class Dataset:
         """The block with the labels and masks of its samples."""
         given = self.labels_given
         own = self.units.labels(block.start, block.stop) if given is None else None
-        labels: list[Label | None] = []
-        for unit in block.units:
-            label = own[unit - block.start] if own is not None else None if given is None else given[unit]
-            labels.append(label.item() if isinstance(label, np.generic) else label)
         if block.inputs is None:
             return block
+        labels = [
+            own[unit - block.start] if own is not None else None if given is None else given[unit]
+            for unit in block.units
+        ]
         block = dataclasses.replace(block, labels=tuple(labels) if any(one is not None for one in labels) else ())
         if isinstance(self.masks_given, np.ndarray):
             return dataclasses.replace(block, masks=self.masks_given[list(block.units)])

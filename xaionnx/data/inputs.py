@@ -56,6 +56,8 @@ class Inputs:
         One per sample, if they are text.
     columns : dict of tuple of str by input name
         The columns of a table that each input took, in its order.
+    by_place : tuple of str
+        Those that the explained input took in the order of the file, as neither the model nor a spec names them.
     left : dict of arrays (N,) by column name
         The columns of a table that no input takes.
     samples_first : frozenset of str
@@ -73,6 +75,7 @@ class Inputs:
     rate: float | None = None
     texts: tuple[Text, ...] = ()
     columns: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    by_place: tuple[str, ...] = ()
     left: Facts = field(default_factory=dict)
     samples_first: frozenset[str] = frozenset()
 

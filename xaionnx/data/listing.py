@@ -16,7 +16,7 @@ from xaionnx.data.arrays import SUFFIXES, archived, read_array, read_arrays
 from xaionnx.data.csv_rows import CsvRows
 from xaionnx.data.files import read_bytes
 from xaionnx.data.folders import FolderFiles, size_of
-from xaionnx.data.frames import frame_cells, is_frame
+from xaionnx.data.frames import frame_cells, is_frame, is_series, series_cells
 from xaionnx.data.parquet_files import PARQUET, parquet_starts, read_parquet
 from xaionnx.data.table_files import read_cells
 from xaionnx.data.tables import MAX_TABLE_BYTES, Cells
@@ -31,16 +31,19 @@ from xaionnx.data.units import (
     ParquetUnits,
     SequenceUnits,
     Units,
+    label_of,
 )
 from xaionnx.errors import DataError, ParameterError, UnknownNameError
-from xaionnx.typing import Array
 
 _CSV: Final = (".csv", ".tsv")
 TABLES: Final = (*_CSV, *PARQUET)
 """Suffixes of tables."""
 
-Labels = Sequence[Label | None] | Array
+Labels = Sequence[Label | None]
 """One for each unit of a data set."""
+
+EMPTY: Final = "The data set is empty. Give at least one sample."
+"""Why nothing can be read."""
 
 
 def units_of(x: Any, labels: str | None, member: str | None) -> tuple[Units, Labels | None]:  # Any: users may pass any
@@ -74,7 +77,7 @@ def units_of(x: Any, labels: str | None, member: str | None) -> tuple[Units, Lab
         return ArrayUnits(arrays), None
     if isinstance(x, Sequence):
         if not len(x):
-            raise DataError("The data set is empty. Give at least one sample.")
+            raise DataError(EMPTY)
         if all(isinstance(one, os.PathLike) for one in x):
             return _of_files([Path(one) for one in x])
         return SequenceUnits(x), None
@@ -166,7 +169,7 @@ def _of_array_file(path: Path, labels: str | None, member: str | None) -> tuple[
     if labels is not None:
         if labels not in names:
             raise UnknownNameError.among("array of labels", labels, names)
-        found = read_array(path, labels).array
+        found = [label_of(one) for one in read_array(path, labels).array]
         names.remove(labels)
     if member is not None or len(names) == 1:
         rows = ArrayRows.of(path, member or names[0])
@@ -246,14 +249,19 @@ def _ends(file: str) -> list[str]:
 
 
 def check_labels(labels: Any, count: int | None) -> Labels:  # Any: users may pass anything
-    """Return labels that are given as a sequence or an array.
+    """Return labels that are given as a sequence, an array or a column of a frame, as values of Python.
 
     Raises
     ------
     ParameterError
-        They are not one for each unit.
+        They are not one for each unit, or one is more than one value.
     """
-    found: Labels = labels if isinstance(labels, Sequence) else np.asarray(labels)
+    found: list[Label | None]
+    if is_series(labels):
+        found = _whole_labels(_label_column(series_cells(labels, "label"), "label"))
+    else:
+        each = labels if isinstance(labels, Sequence) else np.asarray(labels)
+        found = _whole_labels([label_of(one) for one in each])
     if count is not None and len(found) != count:
         raise ParameterError(
             f"The data set has {counted(count, 'sample or file', 'samples or files')}, and "

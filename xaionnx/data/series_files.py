@@ -101,6 +101,8 @@ class SeriesFile:
         Hash of the file.
     refused : tuple of Refusal
         Lines that are no series, if a line is a series.
+    by_place : tuple of str
+        The titles of the channels that were taken in the order of the file, as no spec names them.
     """
 
     x: Array
@@ -109,6 +111,7 @@ class SeriesFile:
     notes: tuple[str, ...]
     sha256: str
     refused: tuple[Refusal, ...] = ()
+    by_place: tuple[str, ...] = ()
 
     __repr__ = short_repr
 
@@ -218,7 +221,8 @@ def _table(path: Path, data: bytes, spec: InputSpec, layout: SeriesLayout, chose
             f"'{path}' has {counted(count, 'column')}, but the series of the model has "
             f"{counted(channels, 'channel')}. Write a column a channel and a line a step{other}."
         )
-    return SeriesFile(layout.sample(np.ascontiguousarray(numbers.T))[None], (), None, notes, sha256)
+    placed = tuple(read.titles[at] for at in kept) if read.titles and not spec.channel_names and count > 1 else ()
+    return SeriesFile(layout.sample(np.ascontiguousarray(numbers.T))[None], (), None, notes, sha256, by_place=placed)
 
 
 class _Lines(NamedTuple):

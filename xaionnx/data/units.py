@@ -14,9 +14,9 @@ import numpy as np
 
 from xaionnx.data.array_rows import ArrayRows
 from xaionnx.data.csv_rows import CsvRows
-from xaionnx.data.frames import frame_cells
+from xaionnx.data.frames import frame_cells, is_frame
 from xaionnx.data.tables import Cells
-from xaionnx.errors import DataError
+from xaionnx.errors import DataError, ParameterError
 from xaionnx.hooks import hook
 from xaionnx.short_repr import short_repr
 from xaionnx.typing import Array
@@ -314,7 +314,9 @@ class IterableUnits(Units):
         assert stop == start + 1  # each is read by itself
         if self._source is None or start < self._next:
             if self._source is not None and iter(self.items) is self.items:
-                raise DataError("An iterator gives its items once, and this one is past them. Pass a list, or begin.")
+                raise ParameterError(
+                    "An iterator gives its items once, and this one is past some of them. Pass a new one, or a list."
+                )
             self._source, self._next = iter(self.items), 0
         while True:
             item = next(self._source)  # StopIteration is the end of the data set
@@ -330,13 +332,36 @@ class IterableUnits(Units):
 def sample_of(item: Any) -> tuple[Any, Label | None]:  # Any: users may pass anything
     """Return an item's sample and its label, None if it is a sample alone."""
     if isinstance(item, tuple) and len(item) == _PAIR and not isinstance(item[0], str):
-        label = item[1].item() if hasattr(item[1], "item") else item[1]
-        return item[0], label
+        return item[0], label_of(item[1])
     return item, None
 
 
+def label_of(given: Any) -> Label | None:  # Any: users may pass anything
+    """Return a label as a value of Python; None if there is none, as NaN says.
+
+    Raises
+    ------
+    ParameterError
+        It is more than one value.
+
+    Examples
+    --------
+    >>> label_of(np.int64(3)), label_of(np.array([3])), label_of(float("nan"))
+    (3, 3, None)
+    """
+    if np.size(given) != 1:
+        raise ParameterError(
+            f"A label is one value, such as the number of a class. Got {np.size(given)} values instead; of one-hot "
+            "labels, labels.argmax(axis=-1) takes the class."
+        )
+    label: Label | None = given.item() if hasattr(given, "item") else given
+    return None if label != label else label
+
+
 def as_sample(item: Any) -> Any:  # Any: users may pass anything
-    """Return an item as a batch of one sample: an array gets an axis of samples, anything else is one."""
+    """Return an item as a batch of one sample: arrays get an axis of samples, anything else is one, such as a row."""
+    if is_frame(item):
+        return item
     if isinstance(item, Mapping):
         return {name: np.asarray(value)[None] for name, value in item.items()}
     if isinstance(item, np.ndarray) or hasattr(item, "__array__"):

@@ -12,6 +12,7 @@ import numpy as np
 
 from xaionnx.counting import counted
 from xaionnx.data.block import Block, Refused
+from xaionnx.data.listing import EMPTY
 from xaionnx.errors import DataError, ParameterError, TimeLimitError, XaionnxError
 from xaionnx.evaluation.evidence import Evidence
 from xaionnx.evaluation.joining import Chain, followed_by, joined
@@ -88,7 +89,7 @@ def _samples_of(table: ScoreTable) -> int:
 
 
 def _nothing_read(refused: Sequence[Refused]) -> DataError:
-    return DataError(refused[0].reason if refused else "The data set is empty. Give at least one sample.")
+    return DataError(refused[0].reason if refused else EMPTY)
 
 
 def _count(block: Block, model: Model) -> int:

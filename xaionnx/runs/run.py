@@ -163,7 +163,9 @@ class Run:
         ``9,998 rows of 10,000; 2 refused``
         """
         count = self.settings["data"]["count"]
-        whole = "" if count is None else f" of {count:,}"
+        # A file may hold several rows.
+        things = " inputs" if len(self) > len({*self.units.tolist()}) else ""
+        whole = "" if count is None else f" of {count:,}{things}"
         refused, missing = len(self.refused), self.missing
         words = [f"{len(self):,} rows{whole}", f"{refused:,} refused" if refused else ""]
         return "; ".join(filter(None, [*words, f"{missing:,} not done yet" if missing else ""]))

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Final, Unpack
 from xaionnx import discovery
 from xaionnx.data.block import Block, Refused
 from xaionnx.data.dataset import Dataset
+from xaionnx.data.listing import EMPTY
 from xaionnx.data.storage import locked, sweep, write_whole
-from xaionnx.errors import ParameterError, StorageError, UsageError
+from xaionnx.errors import DataError, ParameterError, StorageError, UsageError
 from xaionnx.explainer import Explainer
 from xaionnx.runs.engines import Engine, InProcess, Lost
 from xaionnx.runs.job import Job, Shard
@@ -223,6 +224,8 @@ def _do(job: Job, engine: Engine, share: Callable[[int], range], on_progress: Pr
 
     Raises
     ------
+    DataError
+        An iterable has no items.
     StorageError
         What was written is gone.
     """
@@ -236,6 +239,8 @@ def _do(job: Job, engine: Engine, share: Callable[[int], range], on_progress: Pr
         missing = sum(map(len, left))
         ended = _round(job, engine, left, on_progress, (len(wanted) - missing, None if count is None else len(wanted)))
         if ended is not None:
+            if not ended:
+                raise DataError(EMPTY)
             wanted = range(wanted.start, ended)
     left = list(gaps(parts_in(job.folder.parent, job.fingerprint), [wanted]))
     if left:
