@@ -75,7 +75,7 @@ class Explanation:
         The attribution, in the shape of the input, or of the layer ``provenance["layer"]``. Each element of a player
         has the player's whole value. If the samples of an input are not on its first axis, ``values``, ``features``
         and ``standard_error`` follow the input, and ``provenance["sample_axes"]`` says where they are, None if the
-        input has none; :meth:`samples_first` moves them.
+        input has none and there is a single sample; :meth:`samples_first` moves them.
     target : array of str, (N,)
         The name of the explained scalar, such as ``Egyptian cat (285)``.
     prediction : array (N,)

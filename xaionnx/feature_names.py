@@ -137,6 +137,7 @@ def value_text(value: object, unit: str = "", words: Sequence[str] = ()) -> str:
 
 def _players(explanation: Explanation) -> list[list[_Column]]:
     """The columns of each player, or each element of the values; empty for what is not a column of a row."""
+    explanation = explanation.samples_first()
     if "layer" in explanation.provenance:
         return [[] for _ in range(_count(explanation))]
     main = next(iter(explanation.display), "")
@@ -166,8 +167,9 @@ def _count(explanation: Explanation) -> int:
     """The number P of players, or of elements of a sample."""
     if explanation.feature_values is not None:
         return int(explanation.feature_values.shape[-1])
-    values = explanation.values.values() if isinstance(explanation.values, dict) else [explanation.values]
-    return sum(math.prod(array.shape[2 if explanation.several_targets else 1 :]) for array in values)
+    values = explanation.samples_first().values
+    arrays = values.values() if isinstance(values, dict) else [values]
+    return sum(math.prod(array.shape[2 if explanation.several_targets else 1 :]) for array in arrays)
 
 
 def _elements(explanation: Explanation, name: str, shape: tuple[int, ...]) -> list[list[_Column]]:

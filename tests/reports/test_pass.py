@@ -355,3 +355,23 @@ def test_series_of_a_folder_have_one_order_of_channels(tmp_path):
     run = xaionnx.explain_all(model, folder, "input_x_gradient", 0, to=tmp_path / "run")
     assert [row.prediction[0] for row in run] == [642]
     assert "has the columns c, a, b" in run.refused[0].reason
+
+
+@pytest.mark.parametrize("fixed", ["9", "T"])
+def test_a_model_without_an_axis_of_samples_explains_several(tmp_path, fixed):
+    model = loaded(
+        f"g (float[{fixed}, 6] x) => (float[3] y) {{ a = Constant<value = int64[2] {{0, 1}}>()  t = Unsqueeze(x, a) "
+        "c = Conv(t, k)  r = Relu(c)  p = GlobalAveragePool(r)  s = Squeeze(p)  y = MatMul(s, w) }",
+        k=np.random.default_rng(0).normal(size=(4, 1, 3, 3)).astype(np.float32),
+        w=np.random.default_rng(1).normal(size=(4, 3)).astype(np.float32),
+    )
+    x = np.random.default_rng(2).normal(size=(5, 9, 6)).astype(np.float32)
+    singles = [xaionnx.explain(model, one, "input_x_gradient", 0) for one in x]
+    assert singles[0].values.shape == (9, 6)
+    run = xaionnx.explain_all(model, x, "input_x_gradient", 0, to=tmp_path / "run")
+    np.testing.assert_allclose(maps(run), [one.values for one in singles], atol=1e-6)
+    frame = run.frame("pandas")
+    np.testing.assert_allclose(frame.iloc[3, -54:].to_numpy(float), singles[3].values.ravel(), atol=1e-6)
+    each = [evaluate(model, one, "input_x_gradient", "deletion", 0).values[0] for one in x]
+    for given in (x, Dataset.of(x)):
+        np.testing.assert_allclose(evaluate(model, given, "input_x_gradient", "deletion", 0).values, each, rtol=1e-5)

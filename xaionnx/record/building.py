@@ -43,7 +43,12 @@ def record(explainer: Explainer, request: Request, attribution: Attribution) -> 
         return array if request.several else array[0]
 
     values, errors = dict(attribution.values), dict(attribution.standard_error or {})
-    moved = {name: where for name, where in request.model.axes.sample_axes().items() if name in values}
+    # Of an input without an axis of samples, several are on the first axis, and one is as the file has it.
+    moved = {
+        name: where
+        for name, where in request.model.axes.sample_axes().items()
+        if name in values and (where is not None or len(request.samples) == 1)
+    }
     for name, where in moved.items():
         values[name] = in_file_order(values[name], where, 1)
         if name in errors:
