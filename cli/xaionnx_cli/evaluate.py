@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import importlib.util
-import io
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -16,33 +12,22 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from xaionnx_cli import _overwriting
-from xaionnx_cli._case import Case, case_options, configured, first_picture, left_out_lines
+from xaionnx_cli._case import case_options, configured, first_picture, left_out_lines
 from xaionnx_cli._options import OptionValue, Seconds
-from xaionnx_cli._printer import Printer
+from xaionnx_cli._score_report import SAVE_HELP, ScoreReport, ScoringRequest, conclude, report_places
 
 if TYPE_CHECKING:
     from xaionnx.evaluation import ScoreTable
     from xaionnx.evaluation.metric import Metric
     from xaionnx.explainer import Explainer
     from xaionnx.registry import Registry
-    from xaionnx.typing import Array, Document
 
 # Metrics that need a second model or a second method, and are asked for by name in Python.
 OF_TWO: Final = ("label_randomisation", "similarity")
 USUAL: Final = "deletion,insertion,max_sensitivity,parameter_randomisation"
-_SUFFIXES: Final = (".html", ".json", ".csv", ".parquet")
-_COLUMNS: Final = (
-    *("method", "metric", "direction", "mean", "low", "high", "control"),
-    *("p_control", "p_best", "best", "samples"),
-)
-
 # Names of scores that a line lists.
 _SHOWN: Final = 6
 
-SAVE_HELP: Final = (
-    "The report: .html to read, with .json and .parquet beside it; or one of .json, .csv and .parquet alone."
-)
 labels_option = click.option(
     "--labels",
     metavar="FILE|COLUMN",
@@ -50,16 +35,6 @@ labels_option = click.option(
     "the column of a table, or the array of an .npz file.  [default: the names of subfolders]",
 )
 no_inputs_option = click.option("--no-inputs", is_flag=True, help="Leave pictures of inputs and maps out of the page.")
-
-
-@dataclass(frozen=True, kw_only=True)
-class ScoringRequest(Case):
-    """The options of commands that score methods."""
-
-    methods: str
-    metrics: str
-    seed: int
-    no_inputs: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,12 +101,14 @@ def command(**given: OptionValue) -> int:
 
     def report(table: ScoreTable, complete: bool) -> list[Path]:
         return conclude(
-            request,
-            table,
+            ScoreReport(
+                request=request,
+                table=table,
+                photo=first_picture(inputs, table, model),
+                document={**table.to_dict(), "complete": complete},
+                lines=_lines(table, time.perf_counter() - began),
+            ),
             places,
-            first_picture(inputs, table, model),
-            {"complete": complete, **table.to_dict()},
-            _lines(table, time.perf_counter() - began),
         )
 
     def report_stopped() -> str:
@@ -199,35 +176,6 @@ def check_scored(table: ScoreTable) -> None:
         raise DataError(f"Nothing has a score. {name}: {reason}")
 
 
-def conclude(
-    request: ScoringRequest,
-    table: ScoreTable,
-    places: Sequence[Path],
-    photo: Array | None,
-    document: Document,
-    lines: Sequence[str],
-) -> list[Path]:
-    """Write the report of a table, print the document or the lines, and return the files that were written."""
-    from xaionnx_cli import _report
-    from xaionnx_cli._ending import write_and_report
-    from xaionnx_cli._messages import write_lines
-
-    title = f"Explanations of {Path(request.model).name}, scored on {request.inputs}"
-
-    def write(place: Path) -> None:
-        save_report(table, place, title, None if request.no_inputs else photo, inputs=not request.no_inputs)
-
-    def report(written: list[Path]) -> None:
-        for line in [*left_out_lines(table)[0], *_report.lines_of_warnings(table.warnings)]:
-            Printer.error(line.lstrip())
-        if request.as_json:
-            sys.stdout.write(_report.dump_json({**document, "saved": list(map(str, written))}) + "\n")
-        else:
-            write_lines([*lines, *saved_lines(written)])
-
-    return write_and_report([(place, write) for place in places], report)
-
-
 def names_of(given: str, registry: Registry[Explainer] | Registry[Metric], left_out: Sequence[str] = ()) -> list[str]:
     """Return the names of one or more methods or metrics, each once; all but some for ``all``.
 
@@ -246,88 +194,6 @@ def names_of(given: str, registry: Registry[Explainer] | Registry[Metric], left_
     for name in names:
         registry.find(name)
     return names
-
-
-def report_places(given: str | None, read: Sequence[str | None], force: bool) -> list[Path]:
-    """Return the files of the report to write, if they may be written; ``read`` are those that the command reads.
-
-    Raises
-    ------
-    ParameterError, UsageError, StorageError
-        They may not be.
-    """
-    from xaionnx.errors import ParameterError
-    from xaionnx_cli._destination import check_writable
-
-    if given is None:
-        return []
-    place = Path(given)
-    suffix = place.suffix.lower()
-    if suffix not in _SUFFIXES:
-        raise ParameterError(f"-o must end in {', '.join(_SUFFIXES)}. Got '{given}' instead.")
-    if suffix == ".parquet" and not _has_parquet():
-        raise ParameterError(f"Cannot write {given}: pyarrow is not installed. Run: pip install pyarrow")
-    beside = (".json", ".parquet") if suffix == ".html" else ()
-    places = [place, *(place.with_suffix(each) for each in beside if each != ".parquet" or _has_parquet())]
-    check_writable(place.parent)
-    for each in places:
-        _overwriting.check_replaceable(each, "report", _overwriting.real_paths(filter(None, read)), force)
-    return places
-
-
-def saved_lines(places: Sequence[Path]) -> list[str]:
-    """What was saved, and what was not."""
-    lines = [f"saved {', '.join(map(str, places))}"] if places else []
-    if places and places[0].suffix.lower() == ".html" and not _has_parquet():
-        lines.append("no .parquet beside it: pyarrow is not installed; pip install pyarrow")
-    return lines
-
-
-def _has_parquet() -> bool:
-    return importlib.util.find_spec("pyarrow") is not None
-
-
-def save_report(table: ScoreTable, place: Path, title: str, photo: Array | None = None, *, inputs: bool = True) -> None:
-    """Write a table of scores as its suffix says."""
-    from xaionnx.render import save_page, score_page
-    from xaionnx_cli._report import dump_json
-
-    suffix = place.suffix.lower()
-    if suffix == ".html":
-        save_page(score_page(table, title, photo, inputs=inputs), place)
-    elif suffix == ".json":
-        save_page(dump_json(table.to_dict()) + "\n", place)
-    elif suffix == ".parquet":
-        _save_parquet(table, place)
-    else:
-        text = io.StringIO()
-        writer = csv.DictWriter(text, _COLUMNS, extrasaction="ignore", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(table.to_dict()["scores"])
-        save_page(text.getvalue(), place)
-
-
-def _save_parquet(table: ScoreTable, place: Path) -> None:
-    """Write a row for each method and metric, with the scores of all samples."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    from xaionnx.data.storage import write_whole
-
-    number, text = pa.float64(), pa.string()
-    columns = {
-        "method": text,
-        "metric": text,
-        "category": text,
-        "direction": text,
-        "best": pa.bool_(),
-        **dict.fromkeys(("mean", "low", "high", "control", "p_control", "p_best"), number),
-        "samples": pa.int64(),
-        "values": pa.list_(number),
-    }
-    rows = [{name: row[name] for name in columns} for row in table.to_dict()["scores"]]
-    made = pa.Table.from_pylist(rows, pa.schema(columns, metadata={"software": "xaionnx"}))
-    write_whole(place, lambda stream: pq.write_table(made, stream, compression="zstd"))
 
 
 def without_scores_lines(table: ScoreTable) -> list[str]:

@@ -12,17 +12,14 @@ import click
 
 from xaionnx_cli._case import case_options, configured, first_picture, left_out_lines
 from xaionnx_cli._options import OptionValue, Seconds
+from xaionnx_cli._score_report import SAVE_HELP, ScoreReport, ScoringRequest, conclude, report_places
 from xaionnx_cli.evaluate import (
     OF_TWO,
-    SAVE_HELP,
     USUAL,
-    ScoringRequest,
     check_scored,
-    conclude,
     labels_option,
     names_of,
     no_inputs_option,
-    report_places,
     without_scores_lines,
 )
 
@@ -79,12 +76,15 @@ def command(**given: OptionValue) -> int:
 
     def report(found: Recommendation, complete: bool) -> list[Path]:
         return conclude(
-            request,
-            found.table,
+            ScoreReport(
+                request=request,
+                table=found.table,
+                photo=first_picture(inputs, found.table, model),
+                document=_document(found, complete),
+                lines=[*_lines(found), *without_scores_lines(found.table)],
+                answer=[str(found), *_distrusted_lines(found)],
+            ),
             places,
-            first_picture(inputs, found.table, model),
-            _document(found, complete),
-            [*_lines(found), *without_scores_lines(found.table)],
         )
 
     def report_stopped() -> str:
@@ -116,11 +116,11 @@ def command(**given: OptionValue) -> int:
 
 def _document(found: Recommendation, complete: bool) -> Document:
     return {
+        **found.table.to_dict(),
         "complete": complete,
         "choices": [vars(choice) for choice in found.choices],
         "distrusted": dict(found.distrusted),
         "ranking": found.ranking,
-        **found.table.to_dict(),
     }
 
 
@@ -137,7 +137,12 @@ def _lines(found: Recommendation) -> list[str]:
     if others:
         lines.append("the others, the best first:" if chosen else "from the best:")
         lines += [f"  {name}: {_figures(found, name)} on {counted(_inputs(found, name), 'input')}" for name in others]
-    lines.append("in brackets the same metric for random values")
+    return [*lines, "in brackets the same metric for random values", *_distrusted_lines(found)]
+
+
+def _distrusted_lines(found: Recommendation) -> list[str]:
+    """Which methods are not to be trusted, a line for each reason."""
+    lines = []
     for why in dict.fromkeys(found.distrusted.values()):
         names = [name for name, each in found.distrusted.items() if each == why]
         lines.append(f"not {', '.join(names)}: {why}.")

@@ -20,8 +20,11 @@ def test_the_answer_is_one_line_and_its_evidence_a_table(run, tmp_path):
     for method in ("saliency", "input_x_gradient"):
         assert sum(line.startswith(f"  {method}: ") and " deletion 0." in line for line in lines) == 1
     assert "in brackets the same metric for random values" in lines
-    assert "deletion" in report.read_text()
-    found = run("recommend", "models/digits_cnn.onnx", digits, *words, "--json")
+    # What is saved has the answer, not the evidence alone.
+    assert f'<p class="answer">{lines[0]}</p>' in report.read_text()
+    assert json.loads(report.with_suffix(".json").read_text())["choices"][-1]["method"] == "input_x_gradient"
+    # Its own earlier report is replaced.
+    found = run("recommend", "models/digits_cnn.onnx", digits, *words, "--json", "-o", report)
     assert found.exit_code == 0, found.stderr
     document = json.loads(found.stdout)
     assert document["choices"][-1]["method"] == "input_x_gradient"

@@ -5,11 +5,12 @@ import pytest
 from sklearn.datasets import load_digits
 
 from tests import tiny
-from xaionnx.errors import ParameterError
+from xaionnx.errors import ParameterError, TimeLimitError
 from xaionnx.evaluation import Recommendation, Scores, ScoreTable, recommend
 from xaionnx.evaluation.controls.edges import Edges
 from xaionnx.evaluation.joining import joined
 from xaionnx.evaluation.recommendation import Choice, _better_halves, mean_ranks, recommended, why_unfaithful
+from xaionnx.evaluation.time_share import TimeShare
 from xaionnx.explainers.occlusion import Occlusion
 
 
@@ -197,7 +198,19 @@ def test_a_method_that_ignores_the_model_ranks_below_those_that_are_unfaithful()
 def test_too_little_time_is_not_said_to_be_a_fault_of_the_methods():
     table = ScoreTable({"a": {}, "poor": scores("deletion", "lower", WORSE)}, seconds={"a": 1, "poor": 1})
     said = str(recommended(table, ["deletion"]))
-    assert said.endswith("The time was too short to judge 1 of them: raise the budget.")
+    assert said.endswith("The time was too short to judge 1 method: raise the budget.")
+
+
+def test_a_recommendation_says_how_many_methods_the_time_was_too_short_for():
+    with pytest.raises(TimeLimitError) as stopped:
+        TimeShare(0.0, lambda: 1.0).of(1)
+    table = ScoreTable(
+        {"good": scores("deletion", "lower", CLEAR), "late": {}},
+        dict.fromkeys(("late", "never", "good by insertion"), str(stopped.value)) | {"other": "it does not apply"},
+        {"good": 0.1, "late": 1},
+    )
+    said = str(recommended(table, ["deletion"]))
+    assert said == "100 ms an input: good. The time was too short to judge 2 methods: raise the budget."
 
 
 def test_a_method_without_scores_is_not_named_whatever_was_asked_for():

@@ -13,6 +13,7 @@ from tests.counting import Heard
 from xaionnx import Target
 from xaionnx.errors import ParameterError
 from xaionnx.evaluation import Scores, ScoreTable, evaluate, score_table
+from xaionnx.evaluation.joining import followed_by, not_measured
 from xaionnx.evaluation.table import fewest_samples, holm, p_of_signed_ranks
 from xaionnx.explainers.saliency import Saliency
 from xaionnx.metrics.faithfulness.deletion import Deletion
@@ -132,6 +133,16 @@ def test_methods_are_judged_by_all_metrics_of_faithfulness_together():
     assert said[0] == "Better than the control by all of deletion, road: always."
     assert said[1] == "Better by none of those that scored them: never."
     assert said[2].endswith("so that they say little of the model: never.")
+
+
+def test_maps_of_a_later_sample_are_not_taken_for_those_of_the_first():
+    """As when the time was too short for the first samples: the page shows the maps beside the first input."""
+    maps = {"the model": np.eye(2)}
+    found = dataclasses.replace(scores("m", [0.1] * 2, [0.5] * 2), maps=maps)
+    both = followed_by(not_measured(found, 3, "no time"), found)
+    assert len(both.values) == 5
+    assert not both.maps
+    assert followed_by(found, not_measured(found, 3, "no time")).maps == maps
 
 
 def test_a_method_that_a_metric_did_not_score_is_not_better_by_all():

@@ -106,7 +106,8 @@ def followed_by(first: Scores, second: Scores) -> Scores:
         controls={name: followed_by(one, second.controls[name]) for name, one in first.controls.items()},
         diagnostics=_diagnostics(first.diagnostics, second.diagnostics),
         provenance=_provenance(first.provenance, second.provenance, count, more),
-        maps=first.maps or second.maps,
+        # Those of the second part are of another sample than the first.
+        maps=first.maps,
     )
 
 

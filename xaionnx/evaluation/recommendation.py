@@ -14,6 +14,7 @@ from typing import Final, final
 import numpy as np
 
 from xaionnx import discovery
+from xaionnx.counting import counted
 from xaionnx.data.dataset import Dataset
 from xaionnx.data.inputs import Inputs
 from xaionnx.errors import DataError, ParameterError, TimeLimitError
@@ -95,12 +96,13 @@ class Recommendation:
     __repr__ = short_repr
 
     def __str__(self) -> str:
-        """One line: the method at each price."""
-        if not self.choices:
-            unjudged = sum(why == _NOT_JUDGED for why in self.distrusted.values())
-            more = f" The time was too short to judge {unjudged} of them: raise the budget." if unjudged else ""
-            return f"No method can be trusted by these metrics.{more}"
-        return "; ".join(f"{_price(one.seconds)} an input: {one.method}" for one in self.choices) + "."
+        """One line: the method at each price, and how many were not judged."""
+        said = "; ".join(f"{_price(one.seconds)} an input: {one.method}" for one in self.choices)
+        unjudged = {name for name, why in self.distrusted.items() if why == _NOT_JUDGED}
+        unjudged |= {name for name, why in self.table.refused.items() if why in OUT_OF_TIME and " by " not in name}
+        judged = f" The time was too short to judge {counted(len(unjudged), 'method')}: raise the budget."
+        more = judged if unjudged else ""
+        return f"{said or 'No method can be trusted by these metrics'}.{more}"
 
 
 def recommend(  # noqa: PLR0913 - options of a public function, by keyword

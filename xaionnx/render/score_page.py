@@ -33,7 +33,7 @@ td.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}.fain
 .best{font-weight:700;color:var(--good)}td .faint{font-weight:400}
 .lost{color:var(--bad)}svg{max-width:100%;height:auto;background:#fff}
 summary{cursor:pointer}.wide{overflow-x:auto}.all tr>:first-child{position:sticky;left:0;background:var(--paper)}
-.all .group{color:var(--faint);font-weight:400}
+.answer{font-size:1.2rem;font-weight:600}.all .group{color:var(--faint);font-weight:400}
 """
 _BETTER: Final = {"higher": "higher is better", "lower": "lower is better", "none": "neither is better"}
 # What controls are maps of.
@@ -48,10 +48,19 @@ _ARROWS: Final = {"higher": " \u2191", "lower": " \u2193", "none": ""}
 _CURVES, _SENTENCES = 6, 8
 # Targets that a line names.
 _NAMES: Final = 6
+# The label of the curve in grey.
+_GREY: Final = "control"
 _COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#7F7F7F")
 
 
-def score_page(table: ScoreTable, title: str = "", photo: Array | None = None, *, inputs: bool = True) -> str:
+def score_page(
+    table: ScoreTable,
+    title: str = "",
+    photo: Array | None = None,
+    *,
+    inputs: bool = True,
+    answer: Sequence[str] = (),
+) -> str:
     """Return a whole HTML document, which loads nothing and runs no script.
 
     Parameters
@@ -63,6 +72,8 @@ def score_page(table: ScoreTable, title: str = "", photo: Array | None = None, *
         The first sample, shown beside its maps.
     inputs : bool
         Whether pictures of inputs and of their maps are shown, in which inputs can be recognised.
+    answer : sequence of str
+        Sentences ahead of what the scores say, such as a recommendation: the first one is the largest.
     """
     name = title or str(table.provenance.get("model", "scores"))
     standings = _by_category({metric: table.standings(metric) for metric in table.metrics})
@@ -70,6 +81,8 @@ def score_page(table: ScoreTable, title: str = "", photo: Array | None = None, *
     body = "".join(
         [
             f"<h1>{escaped(name)}</h1>",
+            *(f'<p class="answer">{escaped(line)}</p>' for line in answer[:1]),
+            *(f"<p>{escaped(line)}</p>" for line in answer[1:]),
             _coverage(table, reasons=inputs),
             *(f'<p class="lost">{escaped(warning)}</p>' for warning in table.warnings),
             *said[:_SENTENCES],
@@ -199,7 +212,7 @@ def _curves(standings: Mapping[str, Standing]) -> str:
     """The mean curves of the best methods over shares of the features, and of the first control in grey, as SVG."""
     best = sorted(standings, key=lambda name: _rank(standings[name].scores))[:_CURVES]
     shown = {name: one for name, one in standings.items() if name in best}
-    drawn = [(name, curve) for name, curve in _mean_curves(shown) if len(curve[0]) > 1]
+    drawn = [(label, curve) for label, curve in _mean_curves(shown) if len(curve[0]) > 1]
     if not drawn:
         return ""
     import matplotlib
@@ -209,12 +222,12 @@ def _curves(standings: Mapping[str, Standing]) -> str:
 
     figure = Figure(figsize=(7, 3.2), layout="constrained")
     axes = figure.add_subplot()
-    for number, (name, (x, y)) in enumerate(drawn):
-        grey = name == "control"
+    for number, (label, (x, y)) in enumerate(drawn):
+        grey = label == _GREY
         axes.plot(
             x,
             y,
-            label=visible(name).replace("$", r"\$"),
+            label=visible(label).replace("$", r"\$"),
             color="#7F7F7F" if grey else _COLOURS[number % 7],
             ls="--" if grey else "-",
         )
@@ -242,12 +255,16 @@ def _rank(scores: Scores) -> float:
 
 
 def _mean_curves(standings: Mapping[str, Standing]) -> Iterator[tuple[str, tuple[Array, Array]]]:
+    """The label and the mean curve of each method, with its number of samples if these differ, and of a control."""
     known = {name: one.scores for name, one in standings.items() if {"share", "target"} <= set(one.scores.curves)}
+    counts = {scores.count for scores in known.values()}
     for name, scores in known.items():
-        yield name, (_mean(scores.curves["share"]), _mean(scores.curves["target"]))
-    for scores in list(known.values())[:1]:
-        if scores.control is not None:
-            yield "control", (_mean(scores.control.curves["share"]), _mean(scores.control.curves["target"]))
+        label = name if len(counts) == 1 else f"{name}, {counted(scores.count, 'sample')}"
+        yield label, (_mean(scores.curves["share"]), _mean(scores.curves["target"]))
+    # The methods have the same control, of as many samples as each was scored on.
+    longest = max(known.values(), key=lambda scores: scores.count, default=None)
+    if longest is not None and longest.control is not None:
+        yield _GREY, (_mean(longest.control.curves["share"]), _mean(longest.control.curves["target"]))
 
 
 def _mean(curves: Array) -> Array:
