@@ -79,6 +79,8 @@ COSTLY: Final[dict[str, dict[str, Any]]] = {
     "shapley_sampling": _CELLS,
     "banzhaf": _CELLS,
     "partition_shap": _CELLS,
+    "meaningful_perturbation": {"steps": 20},
+    "extremal_masks": {"steps": 20},
     "xrai": {"inner": IntegratedGradients(steps=8)},
     "local_evidence": {},
 }
