@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import xaionnx
+from tests.counting import rows_run
 from tests.tiny import loaded
 from xaionnx import Model, Target
 from xaionnx.errors import UnsupportedModelError
@@ -53,3 +54,21 @@ def test_an_output_of_unknown_rank_names_as_many_roles_as_it_has_axes():
         xaionnx.explain(Model.load(path, "cpu"), x, "occlusion", Target.index((1, 1)))
     found = xaionnx.explain(Model.load(path, "cpu", axes={"y": "N class"}), x, "saliency", 1, absolute=False)
     np.testing.assert_allclose(found.values, (1 - np.tanh(x) ** 2) * np.float32([0, 1, 0, 0]), rtol=1e-5)
+
+
+def test_rows_found_apart_among_more_are_not_probed_again_among_fewer(monkeypatch):
+    model = loaded("g (float[b, 4] x) => (float[b, 3] y) { h = MatMul(x, w)  y = Tanh(h) }", w=WEIGHT)
+    x = RNG.normal(size=(8, 4)).astype(np.float32)
+    ran = rows_run(monkeypatch)
+    for count, probes in ((3, True), (8, True), (5, False), (2, False)):
+        ran.clear()
+        assert model.probed({"x": x[:count]}, ["y"]) is model
+        assert bool(ran) == probes, count
+
+
+def test_a_probe_that_fails_says_nothing_of_fewer_rows():
+    text = "g (int64[b, 2] t) => (float[b, 2, 3] y) { h = Gather(e, t)  m = ReduceMean<axes = [0]>(h)  y = Sub(h, m) }"
+    model = loaded(text, e=WEIGHT)
+    tokens = np.array([[9, 9], [0, 1], [2, 3], [1, 1], [2, 0]])
+    assert model.probed({"t": tokens}, ["y"]).axes.rows != "joint"
+    assert model.probed({"t": tokens[1:4]}, ["y"]).axes.rows == "joint"

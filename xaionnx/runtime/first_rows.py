@@ -24,6 +24,8 @@ class FirstRows:
     def __init__(self, model: Model) -> None:
         self._model = model
         self._found: dict[Hashable, Model] = {}
+        # How many rows of a form were found not to see each other: fewer do not either.
+        self._apart: dict[Hashable, int] = {}
 
     @property
     def models(self) -> Collection[Model]:
@@ -99,7 +101,8 @@ class FirstRows:
             return self._once(("one sample", *shapes, *doubtful), lambda: self._of_one_sample(feeds, doubtful))
         if model.is_derived or count == 0 or model.axes.rows == "joint":
             return model
-        key = (min(count, MOST_COMPARED), *shapes, *sorted(outputs))
+        form = (*shapes, *sorted(outputs))
+        key = (min(count, MOST_COMPARED), *form)
         if (model.fixed_batch or 1) > 1:
             return self._once(("fixed", count, *key), lambda: self._in_places(feeds, outputs))
         if count == 1 and not doubtful and model.batch_size is None and self._rounds_together():
@@ -111,7 +114,9 @@ class FirstRows:
             return model
         if model.axes.rows or (count == 1 and not doubtful):
             return self._once(("batch", *key), lambda: self._in_batches_of_the_graph(feeds, outputs))
-        return self._once(key, lambda: self._compared(feeds, outputs, doubtful))
+        if count <= self._apart.get(form, 0):
+            return model
+        return self._once(key, lambda: self._compared(feeds, outputs, doubtful, form))
 
     def _run(self, model: Model, shared: Feeds, outputs: Collection[str]) -> Callable[[Feeds], dict[str, Array]]:
         """Return what runs a model once on rows, for those of some outputs that hold numbers, if any does."""
@@ -206,14 +211,15 @@ class FirstRows:
             }
         )
 
-    def _compared(self, feeds: Feeds, outputs: Collection[str], doubtful: Sequence[str]) -> Model:
+    def _compared(self, feeds: Feeds, outputs: Collection[str], doubtful: Sequence[str], form: Hashable) -> Model:
         """Return the model whose samples are what the answers for rows alone and for rows together say."""
         model = self._model
         own, shared = self._divided(feeds)
         names = [info.name for info in model.outputs if info.name in outputs and info.dtype.kind in "fiub"]
+        compared = rows_to_compare(own)
         probe = probe_rows(
             self._run(model, shared, outputs),
-            rows_to_compare(own),
+            compared,
             [name for name in names if name not in doubtful],
             [name for name in names if name in doubtful],
             own,
@@ -231,6 +237,8 @@ class FirstRows:
         if probe.joint and not model.allow_random:
             joint = model.reopened(rows="joint")
             return replace(joint, axes=replace(joint.axes, row_failure=probe.failure))
+        if probe.compared and not (probe.joint or probe.moved):
+            self._apart[form] = len(next(iter(compared.values())))
         return model.with_samples_at(probe.moved)
 
     def _check_together(self, own: Feeds, shared: Feeds, names: Sequence[str]) -> None:

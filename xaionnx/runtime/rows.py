@@ -38,12 +38,15 @@ class RowsProbe:
         output loses its axis of samples; empty if it does.
     runs_alone : bool
         Whether the model runs on each of the first rows alone.
+    compared : bool
+        Whether answers were compared; not if the model failed, or ran out of memory.
     """
 
     moved: Mapping[str, int | None]
     joint: tuple[str, ...]
     failure: str = ""
     runs_alone: bool = True
+    compared: bool = True
 
     __repr__ = short_repr
 
@@ -119,15 +122,15 @@ def probe_rows(
         alone.extend(run({name: array[n : n + 1] for name, array in rows.items()}) for n in range(min(given, 2)))
         together = run(several)
     except MemoryLimitError:
-        return RowsProbe({}, ())
+        return RowsProbe({}, (), compared=False)
     except UnsupportedModelError as error:
         # A model that takes one row, but not two, answers for each alone. One that fails for this row anyway, such as
         # for a token that its table lacks, tells nothing about rows.
         two = {name: array[:2] for name, array in several.items()}
         tried = [several, *([two] if count > 2 else []), *([every] if every is not None else [])]
         if alone or not any(_runs(run, each) for each in tried):
-            return RowsProbe({}, (), runs_alone=bool(alone))
-        return RowsProbe({}, (*placed, *doubtful), brief_failure(str(error)), runs_alone=False)
+            return RowsProbe({}, (), runs_alone=bool(alone), compared=False)
+        return RowsProbe({}, (*placed, *doubtful), brief_failure(str(error)), runs_alone=False, compared=False)
     moved: dict[str, int | None] = {}
     for name in doubtful:
         axes = _multiplied(alone[0][name], together[name], count)
