@@ -23,9 +23,26 @@ def sizes(plan, seconds, size=100):
 
 def test_shards_grow_to_ten_seconds():
     found = sizes(Plan([range(1000)]), 0.1)
-    assert found[:4] == [1, 4, 16, 64]
+    assert found[:4] == [1, 8, 64, 100]
     assert max(found) == 100
     assert sum(found) == 1000
+
+
+def test_the_first_shards_begin_before_one_is_timed():
+    plan = Plan([range(100)])
+    first = [plan.next() for _ in range(4)]
+    assert [len(shard) for shard in first] == [1, 2, 4, 4]
+    assert plan.done(Outcome(first[0], 1, 0, 1, 0.1, 0))
+    assert len(plan.next()) == 8
+    assert plan.done(outcome(first[1], 5.0))
+    assert len(plan.next()) == 2
+
+
+@pytest.mark.parametrize(("seconds", "last"), [(5.0, [2, 2, 1, 1]), (0.01, [25, 13, 6, 6]), (0.1, [6, 3, 2, 1])])
+def test_the_last_shards_are_halves_of_what_is_left_but_not_too_short(seconds, last):
+    found = sizes(Plan([range(100), range(200, 300)]), seconds)
+    assert sum(found) == 200
+    assert found[-4:] == last
 
 
 def test_shards_have_at_most_so_many_bytes():

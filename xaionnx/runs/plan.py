@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterable
 from typing import Final, final
@@ -15,8 +16,13 @@ _BYTES: Final = 2**24
 _ROW_BYTES: Final = 2**12
 # Units of a shard as long as no row could be read, so that nothing is known of their cost.
 _UNKNOWN: Final = 64
+# Units of the first shards, until one is timed: each has twice as many as the one before, up to this.
+_UNTIMED: Final = 4
 # A shard is at most so many times as long as the one whose work was timed.
-_GROWTH: Final = 4
+_GROWTH: Final = 8
+# Each of the last shards takes half of what is left, so that workers end together and little remains to be written, but
+# at least so many seconds of work.
+_LAST_SECONDS: Final = 0.05
 # A shard that ended so many workers, which had nothing else to do, is divided; a single unit is given up.
 LIVES: Final = 3
 """How often a unit may end its worker before it is given up."""
@@ -34,7 +40,9 @@ class Plan:
 
     def __init__(self, ranges: Iterable[range]) -> None:
         self._ranges = deque(one for one in ranges if len(one))
-        self._size = 1
+        self._left = sum(map(len, self._ranges))
+        self._size = self._least = 1
+        self._timed = False
         self._suspects: deque[Shard] = deque()
         self._losses: dict[Shard, int] = {}
         self._flying: set[Shard] = set()
@@ -54,7 +62,11 @@ class Plan:
         if not self._losses.keys().isdisjoint(self._flying) or not self._ranges:
             return None
         first = self._ranges.popleft()
-        shard = Shard(first.start, min(first.stop, first.start + self._size))
+        last = self._left if self._left < 2 * self._least else math.ceil(self._left / 2)
+        shard = Shard(first.start, min(first.stop, first.start + min(self._size, last)))
+        self._left -= len(shard)
+        if not self._timed:
+            self._size = max(self._size, min(2 * self._size, _UNTIMED))
         if shard.stop < first.stop:
             self._ranges.appendleft(range(shard.stop, first.stop))
         return self._begin(shard)
@@ -79,6 +91,8 @@ class Plan:
             each = max(outcome.seconds / outcome.rows, 1e-9)
             size = outcome.bytes / outcome.rows + _ROW_BYTES
             self._size = max(1, min(int(_SECONDS / each), int(_BYTES / size), _GROWTH * count))
+            self._least = max(1, int(_LAST_SECONDS / each))
+            self._timed = True
         return True
 
     def lost(self, shards: Iterable[Shard]) -> Shard | None:

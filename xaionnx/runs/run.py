@@ -107,8 +107,7 @@ class Run:
         """
         folder = Path(folder)
         document = read_run(folder)
-        found = parts_in(folder / PARTS, document["fingerprint"])
-        return cls(folder, document["model"], document["settings"], document["fingerprint"], tuple(_apart(found)))
+        return run_of(folder, document, parts_in(folder / PARTS, document["fingerprint"]))
 
     def __repr__(self) -> str:
         """What was explained by what, and how much of it is done."""
@@ -303,6 +302,11 @@ class Run:
             return merged
         compact(folder / PARTS, merged.parts, merged.fingerprint)
         return cls.open(folder)
+
+
+def run_of(folder: Path, document: Document, parts: Sequence[Part]) -> Run:
+    """Return the run of a document and of the sound parts in its folder."""
+    return Run(folder, document["model"], document["settings"], document["fingerprint"], tuple(_apart(parts)))
 
 
 def _apart(parts: Sequence[Part]) -> Iterator[Part]:

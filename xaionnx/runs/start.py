@@ -21,7 +21,7 @@ from xaionnx.runs.engines import Engine, InProcess, Lost
 from xaionnx.runs.job import Job, Shard
 from xaionnx.runs.part import Part, gaps, parts_in
 from xaionnx.runs.plan import LIVES, Plan
-from xaionnx.runs.run import FORMAT, PARTS, RUN, Run, read_run
+from xaionnx.runs.run import FORMAT, PARTS, RUN, Run, read_run, run_of
 from xaionnx.runs.settings import differences, fingerprint, settings_of
 from xaionnx.runtime import progress
 from xaionnx.runtime.model import Model
@@ -121,8 +121,9 @@ def explain_all(  # noqa: PLR0913 - options of a public function, by keyword
             # So do those of a table that does not fit the model, which are no errors of single rows.
             dataset.read(opened, 0, min(_PROBED, dataset.count))
         with progress.listening(progress.Silent()):
-            _do(job, engine, share, on_progress or _ignore)
-    return Run.open(folder)
+            done = _do(job, engine, share, on_progress or _ignore)
+    # Read from the file, as settings that are opened later are.
+    return run_of(folder, read_run(folder), done)
 
 
 def why_not_in_parts(explainer: Explainer) -> str:
@@ -219,8 +220,8 @@ def _remove_parts(parts: Path) -> None:
             file.unlink(missing_ok=True)
 
 
-def _do(job: Job, engine: Engine, share: Callable[[int], range], on_progress: Progress) -> None:
-    """Do all units that no part covers, in rounds, until all have one.
+def _do(job: Job, engine: Engine, share: Callable[[int], range], on_progress: Progress) -> list[Part]:
+    """Do all units that no part covers, in rounds, until all have one, and return the parts in the folder.
 
     Raises
     ------
@@ -235,18 +236,20 @@ def _do(job: Job, engine: Engine, share: Callable[[int], range], on_progress: Pr
         done = parts_in(job.folder.parent, job.fingerprint)
         left = list(gaps(done, [wanted]))
         if not left:
-            return
+            return done
         missing = sum(map(len, left))
         ended = _round(job, engine, left, on_progress, (len(wanted) - missing, None if count is None else len(wanted)))
         if ended is not None:
             if not ended:
                 raise DataError(EMPTY)
             wanted = range(wanted.start, ended)
-    left = list(gaps(parts_in(job.folder.parent, job.fingerprint), [wanted]))
+    done = parts_in(job.folder.parent, job.fingerprint)
+    left = list(gaps(done, [wanted]))
     if left:
         raise StorageError(
             f"The results of {sum(map(len, left)):,} units were written to {job.folder}, and are gone. Run again."
         )
+    return done
 
 
 def _round(
