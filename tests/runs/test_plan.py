@@ -28,6 +28,10 @@ def test_shards_grow_to_ten_seconds():
     assert sum(found) == 1000
 
 
+def test_rows_that_take_little_time_are_not_done_one_by_one():
+    assert sizes(Plan([range(10_000)]), 1e-4)[:2] == [1, 500]
+
+
 def test_the_first_shards_begin_before_one_is_timed():
     plan = Plan([range(100)])
     first = [plan.next() for _ in range(4)]

@@ -18,11 +18,11 @@ _ROW_BYTES: Final = 2**12
 _UNKNOWN: Final = 64
 # Units of the first shards, until one is timed: each has twice as many as the one before, up to this.
 _UNTIMED: Final = 4
-# A shard is at most so many times as long as the one whose work was timed.
+# A shard is at most so many times as long as one that was timed, or takes the least seconds.
 _GROWTH: Final = 8
-# Each of the last shards takes half of what is left, so that workers end together and little remains to be written, but
-# at least so many seconds of work.
-_LAST_SECONDS: Final = 0.05
+# Each of the last shards takes half of what is left, so that workers end together and little remains to be written.
+# Work of fewer seconds is not divided: to begin and to write a shard takes some milliseconds.
+_LEAST_SECONDS: Final = 0.05
 # A shard that ended so many workers, which had nothing else to do, is divided; a single unit is given up.
 LIVES: Final = 3
 """How often a unit may end its worker before it is given up."""
@@ -90,8 +90,8 @@ class Plan:
         else:
             each = max(outcome.seconds / outcome.rows, 1e-9)
             size = outcome.bytes / outcome.rows + _ROW_BYTES
-            self._size = max(1, min(int(_SECONDS / each), int(_BYTES / size), _GROWTH * count))
-            self._least = max(1, int(_LAST_SECONDS / each))
+            self._least = max(1, int(_LEAST_SECONDS / each))
+            self._size = max(1, min(int(_SECONDS / each), int(_BYTES / size), max(_GROWTH * count, self._least)))
             self._timed = True
         return True
 
