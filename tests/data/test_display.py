@@ -16,9 +16,10 @@ def samples(shape, spec=None):
     return split({"x": RNG.uniform(-1, 1, shape).astype(np.float32)}, "x", spec, frozenset())
 
 
-def test_pixels_come_back_as_they_were():
+@pytest.mark.parametrize("count", [2, 150])
+def test_pixels_come_back_as_they_were(count):
     spec = InputSpec(size=(20, 30), mean=[10, 20, 30], scale=[2, 3, 4], layout="NHWC", color="BGR")
-    pixels = RNG.integers(0, 256, (2, 20, 30, 3), dtype=np.uint8)
+    pixels = RNG.integers(0, 256, (count, 20, 30, 3), dtype=np.uint8)
     held = pictures_of(split({"x": spec.to_tensor(pixels)}, "x", spec, frozenset()), "x")
     np.testing.assert_array_equal(held.array, pixels)
     np.testing.assert_array_equal(held.sample(1).picture(), pixels[1])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, final
 
@@ -27,6 +27,8 @@ MOST_BYTES: Final = 64 * 2**20
 """Total size of all samples of an input: large batches store smaller pictures, still larger ones only the first."""
 
 _COLOURS: Final = 3
+# Size of the pictures that are converted at once.
+_CONVERTED_BYTES: Final = 2**20
 # Smaller pictures would not be recognisable.
 _SHORTEST_SIDE: Final = 96
 
@@ -180,9 +182,20 @@ def pictures_of(samples: Sequence[Sample], name: str) -> Display:
     """Return the pictures of an input of N samples, within :data:`MOST_BYTES`."""
     fitting = int((MOST_BYTES / (3 * len(samples))) ** 0.5)
     side = min(LONGEST_SIDE, max(_SHORTEST_SIDE, fitting))
-    reduced = [shrunk(as_picture(one, name), side) for one in samples[: MOST_BYTES // (3 * side**2)]]
+    reduced = [shrunk(one, side) for one in _pictures(samples[: MOST_BYTES // (3 * side**2)], name)]
     height, width = samples[0].placed("A picture", name).extent
     return Display("picture", np.stack(reduced), size=(height, width))
+
+
+def _pictures(samples: Sequence[Sample], name: str) -> Iterator[Array]:
+    """Yield an input of each sample as `as_picture` does; many small ones are converted at once."""
+    spec = samples[0].pixels_of(name)
+    if spec is None:
+        yield from (as_picture(one, name) for one in samples)
+        return
+    some = max(1, _CONVERTED_BYTES // max(1, samples[0].x[name].nbytes))
+    for start in range(0, len(samples), some):
+        yield from spec.to_pictures(np.stack([one.x[name] for one in samples[start : start + some]]))
 
 
 def volumes_of(samples: Sequence[Sample], name: str) -> Display:
