@@ -11,7 +11,9 @@ from pathlib import Path
 import numpy as np
 
 import xaionnx
+from xaionnx import discovery
 from xaionnx.runs import InProcess, Processes, RayActors
+from xaionnx.runs.job import Job
 
 ROWS = 60
 METHOD = {"method": "occlusion", "window": 7, "stride": 7}
@@ -32,6 +34,12 @@ def engine(name):
 def explain(folder, data=None, name="in_process", **options):
     given = digits() if data is None else data
     return xaionnx.explain_all(model(), given, to=folder, engine=engine(name), **{**METHOD, "target": 3, **options})
+
+
+def job(folder, data, fingerprint):
+    """The job of `explain`, whose shards are done one by one."""
+    settings = {name: value for name, value in METHOD.items() if name != "method"}
+    return Job(model(), discovery.configured(METHOD["method"], settings), 3, data, folder, fingerprint)
 
 
 class Deadly(Sequence):

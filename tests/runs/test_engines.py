@@ -26,6 +26,7 @@ from xaionnx.record import record
 from xaionnx.runs import Engine, Processes, Run, job
 from xaionnx.runs.engines import Lost
 from xaionnx.runs.job import Shard
+from xaionnx.runs.part import Part
 from xaionnx.runs.settings import fingerprint
 
 ENGINES = ["in_process", "processes", pytest.param("ray", marks=pytest.mark.ray)]
@@ -263,11 +264,7 @@ def test_parts_that_overlap_are_read_once(tmp_path, whole):
     run = jobs.explain(tmp_path / "run")
     job_folder = tmp_path / "run" / "parts" / "1-of-2"
     job_folder.mkdir()
-    from xaionnx.discovery import configured
-    from xaionnx.runs.job import Job
-
-    method = configured("occlusion", {"window": 7, "stride": 7})
-    job = Job(jobs.model(), method, 3, xaionnx.Dataset.of(jobs.digits()), job_folder, run.fingerprint)
+    job = jobs.job(job_folder, xaionnx.Dataset.of(jobs.digits()), run.fingerprint)
     for start, stop in ((0, 5), (3, 40), (59, 60)):
         job.work(Shard(start, stop))
     again = Run.open(tmp_path / "run")
@@ -312,6 +309,25 @@ def test_a_row_whose_record_cannot_be_made_is_left_out_alone(tmp_path, monkeypat
     told = xaionnx.explain(jobs.model(), data[[29, 31]], target=3, **jobs.METHOD)
     for row, unit in zip(told, (29, 31), strict=True):
         np.testing.assert_array_equal(run[run.units.tolist().index(unit)].values, row.values)
+
+
+def test_rows_that_fail_end_no_part(tmp_path):
+    data, faulty = jobs.digits(), [*range(1, jobs.ROWS, 2)]
+    data[faulty] = np.nan
+    given = xaionnx.Dataset.of(data, labels=[f"digit {n}" for n in range(jobs.ROWS)])
+    run = jobs.explain(tmp_path / "run", given)
+    (tmp_path / "one").mkdir()
+    told = jobs.job(tmp_path / "one", given, run.fingerprint).work(Shard(0, jobs.ROWS))
+    assert (told.rows, told.refused, told.stop) == (30, 30, jobs.ROWS)
+    (file,) = (tmp_path / "one").iterdir()
+    part = Part.read(file, run.fingerprint)
+    assert part.units == tuple(range(0, jobs.ROWS, 2))
+    assert part.labels == tuple(f"digit {n}" for n in part.units)
+    assert [refused.unit for refused in part.refused] == faulty
+    good = xaionnx.explain(jobs.model(), jobs.digits()[::2], target=3, **jobs.METHOD)
+    np.testing.assert_array_equal(part.load().values, good.values)
+    assert part.load().provenance["input_sha256"] == good.provenance["input_sha256"]
+    assert run.digest() == jobs.explain(tmp_path / "other", given, "processes").digest()
 
 
 def test_a_closed_request_keeps_its_time_and_what_its_record_needs():

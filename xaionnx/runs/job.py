@@ -16,6 +16,7 @@ from xaionnx.explainer import Explainer
 from xaionnx.explanation import Explanation
 from xaionnx.record import record
 from xaionnx.runs.failures import OF_ROWS, Failures, translated
+from xaionnx.runs.joining import form_of, joined, of_one_form
 from xaionnx.runs.part import Part
 from xaionnx.runtime.model import Model
 from xaionnx.short_repr import short_repr
@@ -147,8 +148,11 @@ class Job:
         """
         size = rows = refused = 0
         stop = explained.shard.start
-        for block, found in self._recorded(explained):
-            Part.write(self.folder, block, found, self.fingerprint)
+        results = [*self._recorded(explained)]
+        for group in of_one_form(results, lambda result: form_of(result[1])):
+            # What was found around a row that fails becomes one part again.
+            Part.write(self.folder, *joined(group), self.fingerprint)
+        for block, found in results:
             refused += len(block.refused)
             stop = block.stop
             if found is not None and block.inputs is not None:
