@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import statistics
 import tempfile
@@ -72,12 +73,17 @@ def _row(name: str, model: Model, data: Dataset, method: str, folder: Path, roun
         for start in range(0, len(samples), batch):
             bare.run(None, {feed: samples[start : start + batch]})
 
+    numbers = itertools.count()
+
     def whole() -> None:
-        shutil.rmtree(folder / "run", ignore_errors=True)
-        xaionnx.explain_all(model, data, method, to=folder / "run")
+        xaionnx.explain_all(model, data, method, to=folder / "runs" / f"{next(numbers)}")
+
+    def remove() -> None:
+        shutil.rmtree(folder / "runs", ignore_errors=True)
 
     steps: dict[str, Step] = {"graph": graph, "pass": whole, "reading": lambda: _tensors(model, data)}
-    wall, cpu = turns(steps, rounds, time.perf_counter), turns(steps, rounds)
+    wall, cpu = turns(steps, rounds, time.perf_counter, remove), turns(steps, rounds, between=remove)
+    remove()
     each = {kind: statistics.median(seconds) / len(x) for kind, seconds in wall.items()}
     return {
         "kind": "pass",

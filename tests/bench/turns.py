@@ -32,15 +32,18 @@ def session(path: Path) -> ort.InferenceSession:
     return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
-def turns(steps: dict[str, Step], rounds: int, clock: Clock = time.process_time) -> dict[str, list[float]]:
+def turns(
+    steps: dict[str, Step], rounds: int, clock: Clock = time.process_time, between: Step = lambda: None
+) -> dict[str, list[float]]:
     """Seconds of a run in each round; the first run, which plans memory, does not count.
 
-    The clock is that of the processor unless another is given.
+    The clock is that of the processor unless another is given. What is done ``between`` the turns is not timed.
     """
     times: dict[str, list[float]] = {kind: [] for kind in steps}
     repeats = {kind: max(1, math.ceil(TURN_S / _seconds(step, 2, clock))) for kind, step in steps.items()}
     for _ in range(rounds + 1):
         for kind, step in steps.items():
+            between()
             times[kind].append(_seconds(step, repeats[kind], clock))
     return {kind: taken[1:] for kind, taken in times.items()}
 
