@@ -65,7 +65,7 @@ class Request(ScoringRequest):
     "--budget",
     type=Seconds(),
     metavar="TIME",
-    help="Time, such as 90s or 10m; each score gets an equal share.",
+    help="Time, such as 90s or 10m, shared equally by the scores: slow ones are of fewer inputs.",
 )
 @case_options
 def command(**given: OptionValue) -> int:
@@ -76,10 +76,10 @@ def command(**given: OptionValue) -> int:
 
     All methods explain the same target of the same inputs. A method is marked best by a metric only if it is
     significantly better than every other one, and marked where it is no better than random values: in both cases by a
-    paired test, corrected for the number of methods. What does not apply to the model is left out, with the reason, and
-    so is what takes more than its share of --budget: all methods by all metrics can take hours. Inputs are
-    read in parts, so that there may be more than fit in memory. If the command is stopped, the methods that were done
-    are reported.
+    paired test, corrected for the number of methods. What does not apply to the model is left out, with the reason. All
+    methods by all metrics can take hours: within a --budget, a score whose share of the time is used up is of the
+    inputs so far. Inputs are read in parts, so that there may be more than fit in memory. If the command is stopped,
+    the scores so far are reported.
     """
     from xaionnx.counting import counted
     from xaionnx.discovery import METHODS
@@ -202,5 +202,7 @@ def without_scores_lines(table: ScoreTable) -> list[str]:
     for reason, names in table.without_scores():
         shown = names if " by " not in names[0] else names[:_SHOWN]
         rest = f" and {len(names) - len(shown):,} more" if len(shown) < len(names) else ""
-        lines.append(f"without scores: {', '.join(shown)}{rest}: {reason}")
+        method, _, metric = names[0].partition(" by ")
+        further = "further " if metric in table.scores.get(method, {}) else ""
+        lines.append(f"without {further}scores: {', '.join(shown)}{rest}: {reason}")
     return lines

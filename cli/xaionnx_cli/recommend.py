@@ -53,7 +53,7 @@ def command(**given: OptionValue) -> int:
     xaionnx recommend MODEL.onnx PHOTOS/ --budget 10m
 
     All methods are scored on two inputs, and the better half of those of about the same price on twice as many, until
-    the inputs or the time are used up; each method gets an equal share of it. Never named is a method whose maps do not
+    the inputs or the time are used up; each score gets an equal share of it. Never named is a method whose maps do not
     change with the weights of the model, that is worse than random values by deletion, insertion or another metric of
     faithfulness, or that is clearly better by none. If the command is stopped, it recommends by what was scored until
     then.

@@ -196,15 +196,15 @@ def test_what_is_scored_is_kept_when_the_command_is_stopped(run, digits, folder,
     from xaionnx.evaluation.block_scoring import BlockScoring
 
     monkeypatch.setattr(samples, "_FILES", 3)
-    inner, parts = BlockScoring.add, []
+    inner, parts = BlockScoring.of, []
 
-    def add(self, block, *rest):
+    def of(self, block, *rest):
         if len(parts) == 2:
             raise KeyboardInterrupt
         parts.append(block)
-        inner(self, block, *rest)
+        return inner(self, block, *rest)
 
-    monkeypatch.setattr(BlockScoring, "add", add)
+    monkeypatch.setattr(BlockScoring, "of", of)
     place = tmp_path / "scores.json"
     found = run("evaluate", MODEL, folder, "--methods", "saliency", "--metrics", "sparseness", "-o", place)
     assert found.exit_code == 130

@@ -111,7 +111,7 @@ def test_no_scores_at_all_are_no_success(run, digits):
 def test_later_rounds_of_a_recommendation_that_is_stopped_leave_the_earlier_ones(run, monkeypatch, tmp_path):
     np.save(tmp_path / "x.npy", np.random.default_rng(0).random((4, 1, 8, 8), dtype=np.float32))
     # Two methods in the first round, the better one in the second.
-    fail(monkeypatch, BlockScoring, "add", KeyboardInterrupt(), after=1)
+    fail(monkeypatch, BlockScoring, "of", KeyboardInterrupt(), after=1)
     words = ("--methods", "saliency,input_x_gradient", "--metrics", "sparseness", "--budget", "60s", "--json")
     result = run("recommend", DIGITS, tmp_path / "x.npy", *words)
     document = json.loads(result.stdout)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import reduce
 from typing import Final, Generic, TypeVar, final
@@ -65,19 +65,16 @@ class Chain(Generic[PartT]):
 
 
 def joined(table: ScoreTable, found: ScoreTable) -> ScoreTable:
-    """Return the table with the scores of further samples; those of methods that these lack end where they do."""
+    """Return the table with the scores of further samples; what has no scores of these ends before them."""
     scores = {name: dict(each) for name, each in table.scores.items()}
     before, more = len(table.inputs), len(found.inputs)
     refused = {**table.refused, **found.refused}
     for name, each in found.scores.items():
         own = scores.setdefault(name, {})
-        for metric in dict.fromkeys([*own, *each]):
-            first, second = own.get(metric), each.get(metric)
-            like = first or second
-            assert like is not None  # one of both has the metric
-            why = refused.get(f"{name} by {metric}", refused.get(name, _NO_TIME))
-            first, second = first or not_measured(like, before, why), second or not_measured(like, more, why)
-            own[metric] = followed_by(first, second) if before else second
+        for metric, further in each.items():
+            why = why_without(name, metric, refused)
+            first = filled(own[metric], before, why) if metric in own else not_measured(further, before, why)
+            own[metric] = followed_by(first, further) if before else further
     seconds = dict(table.seconds)
     for name, price in found.seconds.items():
         seconds[name] = (seconds.get(name, price) * before + price * more) / max(1, before + more)
@@ -90,6 +87,32 @@ def joined(table: ScoreTable, found: ScoreTable) -> ScoreTable:
         left_out=(*table.left_out, *found.left_out),
         stopped=found.stopped or table.stopped,
     )
+
+
+def beside(table: ScoreTable, found: ScoreTable) -> ScoreTable:
+    """Return the table with the scores by other methods or metrics of the same samples, or of the first of them."""
+    longer = max(table, found, key=lambda one: len(one.inputs))
+    names = dict.fromkeys([*table.scores, *found.scores])
+    return ScoreTable(
+        {name: {**table.scores.get(name, {}), **found.scores.get(name, {})} for name in names},
+        {**table.refused, **found.refused},
+        {**found.seconds, **table.seconds},
+        {**found.provenance, **table.provenance},
+        inputs=longer.inputs,
+        left_out=longer.left_out,
+        stopped=table.stopped or found.stopped,
+    )
+
+
+def why_without(name: str, metric: str, refused: Mapping[str, str]) -> str:
+    """Return why a method has no scores of some samples by a metric."""
+    return refused.get(f"{name} by {metric}", refused.get(name, _NO_TIME))
+
+
+def filled(scores: Scores, count: int, why: str) -> Scores:
+    """Return the scores of ``count`` samples, of which the last ones have none."""
+    missing = count - len(scores.values)
+    return followed_by(scores, not_measured(scores, missing, why)) if missing else scores
 
 
 def followed_by(first: Scores, second: Scores) -> Scores:

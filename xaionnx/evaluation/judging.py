@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Mapping, Sequence
-from typing import Final, TypeAlias
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias, final
 
 import numpy as np
 
@@ -18,16 +19,18 @@ from xaionnx.evaluation.controls import CONTROLS, Control
 from xaionnx.evaluation.evidence import Evidence
 from xaionnx.evaluation.given_values import explanation_of
 from xaionnx.evaluation.metric import Measure, Metric
+from xaionnx.evaluation.score_times import ANY, ScoreTimes
 from xaionnx.evaluation.scores import Scores, not_measured
 from xaionnx.explainer import Explainer
 from xaionnx.explanation import Explanation
 from xaionnx.record import recorded_parameters, sample_sha256s
 from xaionnx.request import Request
 from xaionnx.runtime.model import Model
+from xaionnx.short_repr import short_repr
 from xaionnx.typing import Array, Feeds, InputLike, TargetLike
 
-KnownControl: TypeAlias = tuple[str, str, tuple[str, ...]]
-"""The metric, the control, and the inputs that have values."""
+# The metric, the control, and the inputs that have values.
+_KnownControl: TypeAlias = tuple[str, str, tuple[str, ...]]
 
 NO_MASKS: Final = "the metric needs ground-truth masks. Give masks, (N, ...) of bool."
 
@@ -48,27 +51,56 @@ def with_controls(judge: Metric, evidence: Evidence, controls: Sequence[str], se
     return dataclasses.replace(scores, controls=found)
 
 
-def with_known_controls(
-    judge: Metric, evidence: Evidence, names: Sequence[str], seed: int, known: dict[KnownControl, Scores]
-) -> Scores:
-    """Return the scores of one of several metrics, no two of one name, beside those of controls.
+@final
+@dataclass(eq=False)
+class KnownControls:
+    """The controls of some samples: those that are the same whatever method is judged are scored once.
 
-    Controls that are the same whatever method is judged are taken from ``known`` or added to it. One that says nothing
-    of the metric, or that cannot be made, has no scores, with the reason: the scores of methods are not lost with it.
+    Attributes
+    ----------
+    names : sequence of str
+    seed : int
+    times : ScoreTimes
+        Measures what they cost.
     """
-    scores, metric, found = _scores(judge, evidence), judge.name(), dict[str, Scores]()
-    for name in names:
-        key = metric, name, tuple(evidence.attributions)
-        if key in known:
-            found[name] = known[key]
-            continue
-        try:
-            found[name] = _control_scores(_kind(name, judge), judge, evidence, seed)
-        except ParameterError as error:
-            found[name] = dataclasses.replace(not_measured(scores, len(scores.values), str(error)), method=name)
-        if not CONTROLS.find(name).follows_method:
-            known[key] = found[name]
-    return dataclasses.replace(scores, controls=found)
+
+    names: Sequence[str]
+    seed: int
+    times: ScoreTimes
+    _known: dict[_KnownControl, Scores] = field(default_factory=dict, init=False)
+
+    __repr__ = short_repr
+
+    def of_others(self) -> KnownControls:
+        """Return the same controls of other samples."""
+        return KnownControls(self.names, self.seed, self.times)
+
+    def beside(self, judge: Metric, evidence: Evidence) -> Scores:
+        """Return the scores of a method by one of several metrics, no two of one name, beside those of the controls.
+
+        A control that says nothing of the metric, or that cannot be made, has no scores, with the reason: the scores of
+        methods are not lost with it.
+        """
+        with self.times.charged(evidence.explanation.method, judge.name()):
+            scores = _scores(judge, evidence)
+        return dataclasses.replace(
+            scores, controls={name: self._control(name, judge, evidence, scores) for name in self.names}
+        )
+
+    def _control(self, name: str, judge: Metric, evidence: Evidence, like: Scores) -> Scores:
+        """The scores of a control, which are charged to the method if they follow it."""
+        follows = CONTROLS.find(name).follows_method
+        key = judge.name(), name, tuple(evidence.attributions)
+        if key in self._known:
+            return self._known[key]
+        with self.times.charged(evidence.explanation.method if follows else ANY, judge.name()):
+            try:
+                found = _control_scores(_kind(name, judge), judge, evidence, self.seed)
+            except ParameterError as error:
+                found = dataclasses.replace(not_measured(like, len(like.values), str(error)), method=name)
+        if not follows:
+            self._known[key] = found
+        return found
 
 
 def _kind(name: str, judge: Metric) -> type[Control]:

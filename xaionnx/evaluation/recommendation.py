@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,11 +17,12 @@ from xaionnx.counting import counted
 from xaionnx.data.dataset import Dataset
 from xaionnx.data.inputs import Inputs
 from xaionnx.errors import DataError, ParameterError, TimeLimitError
-from xaionnx.evaluation.block_scoring import table_of
 from xaionnx.evaluation.joining import joined
 from xaionnx.evaluation.metric import METRICS as METRICS_OF_ALL
 from xaionnx.evaluation.metric import Metric
 from xaionnx.evaluation.samples import Samples, by_name
+from xaionnx.evaluation.score_times import ScoreTimes
+from xaionnx.evaluation.scored_blocks import table_of
 from xaionnx.evaluation.scores import Scores
 from xaionnx.evaluation.table import IGNORES_MODEL, ScoreTable, turned
 from xaionnx.evaluation.time_share import OUT_OF_TIME, TimeShare
@@ -121,7 +121,7 @@ def recommend(  # noqa: PLR0913 - options of a public function, by keyword
 
     Successive halving: all methods are scored on two samples; of those with about the same price, within a factor of
     ten, the better half by mean rank, those that may be trusted first, is scored on twice as many, until the samples or
-    the time are used up. Methods that took too long share what the others of their round left of its time.
+    the time are used up. What took too long in the first round shares what the others left of its time.
 
     A method is recommended only if it may be trusted, whatever its rank:
 
@@ -141,8 +141,8 @@ def recommend(  # noqa: PLR0913 - options of a public function, by keyword
     model, x, target, seed
         As in :func:`xaionnx.evaluate`.
     budget_s : float
-        Seconds. Each round may take half of what is left, and each method an equal share of that; a method that needs
-        longer has no scores by some metrics, which give the last rank.
+        Seconds. Each round may take half of what is left, and each score an equal share of that, see
+        :func:`xaionnx.evaluation.score_table`; a score that needs longer gives the last rank.
     methods : sequence of str or Explainer, optional
         The candidates; all methods if None.
     metrics : sequence of str or Metric
@@ -189,6 +189,7 @@ def recommend(  # noqa: PLR0913 - options of a public function, by keyword
         for metric in metrics
     ]
     time_left, read, table = TimeShare.starting(budget_s, clock), 0, ScoreTable({})
+    times = ScoreTimes(clock)
     faithfulness = [judge.name() for judge in judges if judge.category() == "faithfulness"]
 
     def tell(so_far: Callable[[], ScoreTable]) -> None:
@@ -200,14 +201,17 @@ def recommend(  # noqa: PLR0913 - options of a public function, by keyword
         while running and (samples.count is None or read < samples.count):
             start, read = read, max(_FIRST, 2 * read)
             share = time_left.of(1 if samples.count is not None and read >= samples.count else 2)
-            blocks = samples.blocks(start=start, stop=read)
-            methods_left = list(running.values())
-            scored = partial(table_of, metrics=judges, target=target, controls=_CONTROLS, seed=seed, time_left=share)
-            found = scored(blocks, methods_left, on_progress=None if start else tell)
-            late = [one for one in methods_left if _is_late(one.name(), found, faithfulness)]
-            # The items of an iterable are gone.
-            if late and samples.count is not None and share.left() > 0:
-                found = _replaced(found, scored(samples.blocks(start=start, stop=read), late), late)
+            found = table_of(
+                samples.blocks(start=start, stop=read),
+                [*running.values()],
+                judges,
+                target,
+                controls=_CONTROLS,
+                seed=seed,
+                time_left=share,
+                times=times,
+                on_progress=None if start else tell,
+            )
             if not found.inputs and not found.left_out:
                 # An iterable has ended.
                 break
@@ -217,26 +221,6 @@ def recommend(  # noqa: PLR0913 - options of a public function, by keyword
     if len(table.inputs) < _FIRST and table.left_out:
         raise DataError(f"Fewer than two samples can be read. {table.left_out[0].reason}")
     return recommended(table, faithfulness)
-
-
-def _is_late(name: str, table: ScoreTable, faithfulness: Sequence[str]) -> bool:
-    """Whether the time was too short for a method, or for all metrics of faithfulness that might score it."""
-    if table.refused.get(name) in OUT_OF_TIME:
-        return True
-    late = any(table.refused.get(f"{name} by {metric}") in OUT_OF_TIME for metric in faithfulness)
-    return late and not set(faithfulness) & set(table.scores[name])
-
-
-def _replaced(table: ScoreTable, found: ScoreTable, methods: Sequence[Explainer]) -> ScoreTable:
-    """The table with the scores that were found for some of its methods, and the same samples, in place of theirs."""
-    names = {one.name() for one in methods}
-    refused = {name: why for name, why in table.refused.items() if name.partition(" by ")[0] not in names}
-    return dataclasses.replace(
-        table,
-        scores={**table.scores, **found.scores},
-        refused={**refused, **found.refused},
-        seconds={**table.seconds, **found.seconds},
-    )
 
 
 def _same(table: ScoreTable) -> ScoreTable:

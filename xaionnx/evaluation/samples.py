@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from itertools import chain, islice
 from typing import Final, TypeVar, final
 
-from xaionnx.data.block import Block
+from xaionnx.data.block import Block, Refused
 from xaionnx.data.dataset import Dataset
 from xaionnx.data.inputs import Inputs
-from xaionnx.errors import ParameterError, TimeLimitError, XaionnxError
+from xaionnx.data.listing import EMPTY
+from xaionnx.errors import DataError, ParameterError, TimeLimitError, XaionnxError
 from xaionnx.evaluation.metric import Metric
 from xaionnx.explainer import Explainer
 from xaionnx.runtime.model import Model
@@ -105,12 +106,11 @@ class Samples:
         if dataset is None:
             assert end is not None  # what is in memory has an end
             block = self._block if (start, end) == (0, count) else self._block.within(start, end, self.model.shared)
-            return Blocks(self, iter([(block, 1)]), end - start, several=False)
+            return Blocks(self, iter([block]), end - start, several=False, stop=end)
         size = batch_size or self._size(dataset)
         found = dataset.batches(self.model, size, start, end)
         first = [*islice(found, 2)]
-        left = ((block, 2 if end is None else -(-(end - block.start) // size)) for block in chain(first, found))
-        return Blocks(self, left, size, several=len(first) > 1)
+        return Blocks(self, chain(first, found), size, several=len(first) > 1, stop=end)
 
     def _size(self, dataset: Dataset) -> int:
         """How many units are in memory at once, if nothing is said."""
@@ -129,18 +129,20 @@ class Blocks:
     Attributes
     ----------
     samples : Samples
-    found : iterator
-        Each block, and how many are left with it, of an iterable always two.
+    found : iterator of Block
     size : int
         How many units a block has at most.
     several : bool
         Whether there is more than one block.
+    stop : int or None
+        The end of the last block; None for an iterable, whose end is not known.
     """
 
     samples: Samples
-    found: Iterator[tuple[Block, int]]
+    found: Iterator[Block]
     size: int
     several: bool
+    stop: int | None
 
     __repr__ = short_repr
 
@@ -159,7 +161,7 @@ class Blocks:
 
     def attempts(self) -> Attempts:
         """Return what leaves out the faulty samples of a data set; those in memory are a user's own to choose."""
-        return Attempts(halves=self.samples.dataset is not None)
+        return Attempts(halves=self.samples.dataset is not None, count=self.samples.count)
 
     def place(self, done: int) -> str:
         """Return which samples are scored after ``done`` others, in words; empty if these are all."""
@@ -202,19 +204,19 @@ def by_name(ones: Iterable[NamedT]) -> dict[str, NamedT]:
     return found
 
 
-def check_in_parts(one: Explainer | Metric, blocks: Blocks) -> None:
-    """Check that a method or a metric can be used on some samples after others.
+def nothing_read(refused: Sequence[Refused]) -> DataError:
+    """Return the error of samples of which none could be read."""
+    return DataError(refused[0].reason if refused else EMPTY)
 
-    Raises
-    ------
-    ParameterError
-        It compares all samples with each other.
-    """
-    if blocks.several and one.compares_samples:
-        raise ParameterError(
-            f"{one.name()} compares all samples with each other, and they are scored in parts of {blocks.size:,}. "
-            "Score fewer, or in Python raise batch_size to their number."
-        )
+
+def refused_in_parts(ones: Sequence[Explainer | Metric], blocks: Blocks) -> dict[str, str]:
+    """Return the methods and metrics that cannot score some samples after others, and why."""
+    return {
+        one.name(): f"{one.name()} compares all samples with each other, and they are scored in parts of "
+        f"{blocks.size:,}. Score fewer, or in Python raise batch_size to their number."
+        for one in ones
+        if blocks.several and one.compares_samples
+    }
 
 
 def name_of(block: Block, n: int) -> str:
@@ -231,13 +233,16 @@ class Attempts:
     ----------
     halves : bool
         Whether halves are tried; otherwise one faulty sample is an error of all.
+    count : int or None
+        How many units there are in all, if that is known: what fails for all of them is an error.
     done : bool
         Whether it worked for a sample yet: otherwise what fails for the first ones fails for all.
     """
 
     halves: bool
-    done: bool = False
-    _failed: int = 0
+    count: int | None = None
+    done: bool = field(default=False, init=False)
+    _failed: int = field(default=0, init=False)
 
     def of(self, block: Block, work: Callable[[Block], T], model: Model) -> list[tuple[Block, T | XaionnxError]]:
         """Return the results of the parts of a block, or the error of a sample that is a part of its own.
@@ -245,16 +250,13 @@ class Attempts:
         Raises
         ------
         XaionnxError
-            It works for no sample.
+            It works for none of the first samples.
         TimeLimitError
             The time is used up.
         """
         if not self.halves:
             return [(block, work(block))]
-        found = list(self._parts(block, work, model))
-        if not self.done:
-            raise next(result for _, result in found if isinstance(result, XaionnxError))
-        return found
+        return list(self._parts(block, work, model))
 
     def _parts(
         self, block: Block, work: Callable[[Block], T], model: Model
@@ -272,7 +274,7 @@ class Attempts:
                     yield from self._parts(block.within(start, stop, model.shared), work, model)
                 return
             self._failed += 1
-            if not self.done and self._failed >= _TRIED:
+            if not self.done and self._failed >= min(_TRIED, self.count or _TRIED):
                 raise
             yield block, error
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -16,6 +17,7 @@ Direction = Literal["higher", "lower", "none"]
 _LEVEL: Final = 0.95
 _RESAMPLES: Final = 9_999
 _FEWEST: Final = 2
+_MANY: Final = 500
 
 
 @final
@@ -133,10 +135,15 @@ class Scores:
 def bootstrap_interval(values: Floats) -> tuple[float, float]:
     """Return the 95 % interval of the mean of independent values (N,), by the bias-corrected accelerated bootstrap.
 
+    Of more than 500 values it is the expansion of that interval in ``1 / sqrt(N)``, mean + s (z + g (2 z^2 + 1) / 6),
+    with the standard error s, the skewness g of the mean and the normal quantiles z: they differ by less than the
+    bootstrap does with other draws, and 10,000 values would take seconds.
+
     References
     ----------
     Efron, Better bootstrap confidence intervals, Journal of the American Statistical Association 82, 1987,
-    doi:10.1080/01621459.1987.10478410.
+    doi:10.1080/01621459.1987.10478410. Hall, Theoretical comparison of bootstrap confidence intervals, Annals of
+    Statistics 16, 1988, doi:10.1214/aos/1176350933.
 
     Examples
     --------
@@ -147,8 +154,13 @@ def bootstrap_interval(values: Floats) -> tuple[float, float]:
         return float("nan"), float("nan")
     if values.min() == values.max():
         return float(values[0]), float(values[0])
-    from scipy.stats import bootstrap
+    from scipy.stats import bootstrap, norm, skew
 
+    if len(values) > _MANY:
+        z = norm.ppf([(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
+        root = math.sqrt(len(values))
+        low, high = values.mean() + values.std() / root * (z + skew(values) / root * (2 * z**2 + 1) / 6)
+        return float(low), float(high)
     found = bootstrap(
         (values,), np.mean, n_resamples=_RESAMPLES, confidence_level=_LEVEL, rng=np.random.default_rng(0)
     ).confidence_interval

@@ -12,12 +12,14 @@ from xaionnx.data.block import Block
 from xaionnx.data.dataset import Dataset
 from xaionnx.data.inputs import Inputs
 from xaionnx.errors import ParameterError
-from xaionnx.evaluation.block_scoring import OnTable, scores_in_parts, table_of
 from xaionnx.evaluation.controls import CONTROLS
 from xaionnx.evaluation.judging import evidence_of, with_controls
 from xaionnx.evaluation.metric import METRICS, Metric
-from xaionnx.evaluation.samples import Samples, check_in_parts, check_listed
+from xaionnx.evaluation.samples import Samples, check_listed, refused_in_parts
+from xaionnx.evaluation.score_times import ScoreTimes
+from xaionnx.evaluation.scored_blocks import OnTable, table_of
 from xaionnx.evaluation.scores import Scores
+from xaionnx.evaluation.scores_in_parts import scores_in_parts
 from xaionnx.evaluation.table import ScoreTable
 from xaionnx.evaluation.time_share import TimeShare
 from xaionnx.explainer import Explainer
@@ -118,8 +120,8 @@ def evaluate(  # noqa: PLR0913 - options of a public function, by keyword
             )
         explainer = discovery.configured(method, {}).bind(opened)
         blocks = Samples.of(opened, x, masks).blocks(batch_size)
-        for one in (explainer, judge):
-            check_in_parts(one, blocks)
+        for why in refused_in_parts([explainer, judge], blocks).values():
+            raise ParameterError(why)
 
         def scored(some: Block) -> Scores:
             assert some.inputs is not None  # others are not scored
@@ -159,9 +161,10 @@ def score_table(  # noqa: PLR0913 - options of a public function, by keyword
     methods : sequence of str or Explainer
     metrics : sequence of str or Metric
     budget_s : float, optional
-        Seconds. Each part of a data set may take an equal share of what is left of it, each method an equal share of
-        that, of which its explanation gets half, and each of its scores an equal share of the rest, cheap metrics
-        first; what takes longer is left out of this part and of those after it. It is checked between evaluations.
+        Seconds. Each score of a method by a metric may take an equal share of it, and what cheap ones do not need of
+        theirs is shared by the others. The samples are scored in parts that grow, from two samples on, and a score
+        whose share is used up is left out of the further parts, so that slow scores are of fewer samples. It is checked
+        between evaluations.
     clock : callable
         Returns the time in seconds.
     on_progress : callable, optional
@@ -204,5 +207,6 @@ def score_table(  # noqa: PLR0913 - options of a public function, by keyword
         controls=controls,
         seed=seed,
         time_left=time_left,
+        times=ScoreTimes(None if budget_s is None else clock),
         on_progress=on_progress,
     )

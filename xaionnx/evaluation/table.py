@@ -108,6 +108,11 @@ class ScoreTable:
         """The names of the metrics by which any method has scores."""
         return tuple(dict.fromkeys(name for each in self.scores.values() for name in each))
 
+    @property
+    def samples(self) -> int:
+        """The number of samples; what takes too long has scores of the first of them alone."""
+        return max((len(one.values) for each in self.scores.values() for one in each.values()), default=0)
+
     def standings(self, metric: str) -> Mapping[str, Standing]:
         """How each method with scores stands by a metric.
 

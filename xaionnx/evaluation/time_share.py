@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -12,11 +13,10 @@ from xaionnx.errors import ParameterError, TimeLimitError
 from xaionnx.runtime import progress
 
 Clock = Callable[[], float]
-_TOO_LONG: Final = "It takes longer than its share of the time. Raise the budget, or name fewer methods and metrics."
-_USED_UP: Final = "The time is used up. Raise the budget, or name fewer methods and metrics."
+TOO_LONG: Final = "It takes longer than its share of the time. Raise the budget, or name fewer methods and metrics."
+USED_UP: Final = "The time is used up. Raise the budget, or name fewer methods and metrics."
 
-
-OUT_OF_TIME: Final = (_TOO_LONG, _USED_UP)
+OUT_OF_TIME: Final = (TOO_LONG, USED_UP)
 """Why something was not done that more time allows."""
 
 
@@ -26,10 +26,12 @@ class TimeShare:
     """Time until ``end`` by a clock, in seconds; without a limit if it is None.
 
     Parts that are given an equal share of what is left, one after the other, leave what they do not need to the next.
+    If it is not ``divided``, each part may use all of it.
     """
 
     end: float | None
     clock: Clock
+    divided: bool = True
 
     @classmethod
     def starting(cls, seconds: float | None, clock: Clock) -> TimeShare:
@@ -44,7 +46,11 @@ class TimeShare:
             raise ParameterError("The 'budget_s' parameter must be a number of seconds. Got nan instead.")
         return cls(None if seconds is None else clock() + seconds, clock)
 
-    def of(self, parts: int) -> TimeShare:
+    def undivided(self) -> TimeShare:
+        """Return the same time, of which each part may use all."""
+        return dataclasses.replace(self, divided=False)
+
+    def of(self, parts: float) -> TimeShare:
         """Return the share of one of ``parts`` that are still to come.
 
         Raises
@@ -56,8 +62,8 @@ class TimeShare:
             return self
         now = self.clock()
         if now >= self.end:
-            raise TimeLimitError(_USED_UP)
-        return TimeShare(now + (self.end - now) / parts, self.clock)
+            raise TimeLimitError(USED_UP)
+        return TimeShare(now + (self.end - now) / parts, self.clock) if self.divided else self
 
     def left(self) -> float:
         """Seconds until the end; infinity without a limit."""
@@ -96,4 +102,4 @@ class _Until:
 
     def _check(self) -> None:
         if self.clock() > self.end:
-            raise TimeLimitError(_TOO_LONG)
+            raise TimeLimitError(TOO_LONG)

@@ -89,7 +89,7 @@ def score_page(
             _folded("More", "".join(said[_SENTENCES:])),
             _summary(table, standings),
             randomisation_strips.strips(standings, photo) if inputs else "",
-            *(_metric(metric, each) for metric, each in standings.items()),
+            *(_metric(metric, each, table.samples) for metric, each in standings.items()),
             _without_scores(table),
             _how_made(table),
         ]
@@ -109,7 +109,7 @@ def _coverage(table: ScoreTable, *, reasons: bool) -> str:
     left = len(table.left_out)
     words = [
         f"{counted(len(table.methods), 'method')} by {counted(len(table.metrics), 'metric')} on "
-        f"{counted(max((len(one.values) for one in every), default=0), 'input')}"
+        f"{counted(table.samples, 'input')}"
         + (f", beside {', '.join(controls)}, which explain nothing." if controls else "."),
         f"Explained: {_listed(targets)}." if targets else "",
         f"{counted(left, 'input was', 'inputs were')} left out." if left else "",
@@ -143,7 +143,8 @@ def _summary(table: ScoreTable, standings: Mapping[str, Mapping[str, Standing]])
     head = "".join(f"<th>{escaped(metric)}{_ARROWS[_first(each).direction]}</th>" for metric, each in standings.items())
     rows = []
     for name in table.methods:
-        cells = "".join(_cell(each.get(name), _of_some(each.get(name))) for each in standings.values())
+        found = [each.get(name) for each in standings.values()]
+        cells = "".join(_cell(one, _of_some(one, table.samples)) for one in found)
         seconds = table.seconds.get(name, math.nan)
         rows.append(f'<tr><td>{escaped(name)}</td><td class="n">{_seconds(seconds)}</td>{cells}</tr>')
     return (
@@ -164,13 +165,14 @@ def _cell(standing: Standing | None, below: str = "") -> str:
     return f'<td class="n{kind}">{_number(standing.scores.mean)}{below}</td>'
 
 
-def _of_some(standing: Standing | None) -> str:
+def _of_some(standing: Standing | None, samples: int) -> str:
     """Over how many samples a mean is, if it is not over all: it looks like one over all."""
-    few = standing is not None and standing.scores.count < len(standing.scores.values)
-    return f'<br><span class="faint">{_count(standing.scores)}</span>' if standing is not None and few else ""
+    if standing is None or standing.scores.count == samples:
+        return ""
+    return f'<br><span class="faint">{_count(standing.scores, samples)}</span>'
 
 
-def _metric(metric: str, standings: Mapping[str, Standing]) -> str:
+def _metric(metric: str, standings: Mapping[str, Standing], samples: int) -> str:
     first = _first(standings)
     controls = list(first.controls)
     head, p = "".join(f"<th>{escaped(name)}</th>" for name in controls), " against ".join(["p", *controls[:1]])
@@ -178,7 +180,7 @@ def _metric(metric: str, standings: Mapping[str, Standing]) -> str:
         f"<tr><td>{escaped(name)}</td>{_cell(one)}"
         f'<td class="n">{_interval(one.scores)}</td>'
         + "".join(f'<td class="n">{_number(one.scores.controls[control].mean)}</td>' for control in controls)
-        + f'<td class="n">{_number(one.p_control)}</td><td class="n">{_count(one.scores)}</td></tr>'
+        + f'<td class="n">{_number(one.p_control)}</td><td class="n">{_count(one.scores, samples)}</td></tr>'
         for name, one in standings.items()
     )
     return (
@@ -198,8 +200,8 @@ def _interval(scores: Scores) -> str:
     return low if math.isnan(scores.mean) else f"{low} to {high}"
 
 
-def _count(scores: Scores) -> str:
-    return f"{scores.count}" if scores.count == len(scores.values) else f"{scores.count} of {len(scores.values)}"
+def _count(scores: Scores, samples: int) -> str:
+    return f"{scores.count:,}" if scores.count == samples else f"{scores.count:,} of {samples:,}"
 
 
 def _undefined(standings: Mapping[str, Standing]) -> str:

@@ -1,0 +1,185 @@
+"""A budget of time: slow scores are of fewer samples, and none is lost that has time for two."""
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+from tests import tiny
+from xaionnx.data.dataset import Dataset
+from xaionnx.errors import DataError
+from xaionnx.evaluation import score_table
+from xaionnx.evaluation.score_times import ScoreTimes, _costs
+from xaionnx.explainers.saliency import Saliency
+from xaionnx.metrics.complexity.entropy import Entropy
+from xaionnx.metrics.complexity.sparseness import Sparseness
+from xaionnx.metrics.faithfulness.sufficiency import Sufficiency
+
+COUNT = 200
+# Either score is that of a method and of one control, which each of them pays alone.
+WITH_CONTROL = 2
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return load_digits().images[:COUNT, None].astype(np.float32)
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that metrics and methods move by a cost for each sample."""
+    now = [0.0]
+
+    def costs(kind, name, seconds, samples):
+        inner = getattr(kind, name)
+
+        def slow(self, given):
+            now[0] += seconds * samples(given)
+            return inner(self, given)
+
+        monkeypatch.setattr(kind, name, slow)
+
+    def of(explaining=0.0, **metrics):
+        costs(Saliency, "compute", explaining, lambda request: len(request.samples))
+        for kind in (Entropy, Sparseness, Sufficiency):
+            costs(kind, "measure", metrics.get(kind.name(), 0.0), lambda evidence: len(evidence.samples))
+        return lambda: now[0]
+
+    return of
+
+
+def scored(digits, clock, budget, *metrics, **options):
+    data = Dataset.of(digits) if options.get("batch_size") else digits
+    return score_table(tiny.trained("digits_cnn"), data, ["saliency"], metrics, budget_s=budget, clock=clock, **options)
+
+
+def counts(table):
+    return {metric: scores.count for metric, scores in table.scores["saliency"].items()}
+
+
+@pytest.mark.parametrize("batch_size", [None, 64, 7, 1])
+def test_a_slow_score_is_of_as_many_samples_as_its_share_of_the_time_lasts(digits, clock, batch_size):
+    """Sparseness needs 40 s for all; 200 s are left for entropy, at 4 s a sample for at most 50."""
+    time = clock(sparseness=0.1, entropy=2.0)
+    found = scored(digits, time, 241, "sparseness", "entropy", batch_size=batch_size)
+    assert counts(found)["sparseness"] == COUNT
+    assert 25 <= counts(found)["entropy"] <= 50
+    assert time() <= 241
+    assert not found.stopped
+    first = counts(found)["entropy"]
+    assert found.refused == {"saliency by entropy": found.refused["saliency by entropy"]}
+    assert found.refused["saliency by entropy"].startswith(f"left out after {first} inputs: It takes longer")
+
+
+@pytest.mark.parametrize("batch_size", [None, 64])
+def test_scores_within_a_budget_are_those_of_the_first_samples(digits, clock, batch_size):
+    found = scored(digits, clock(entropy=1.0), 100, "sparseness", "entropy", batch_size=batch_size)
+    whole = scored(digits, None, None, "sparseness", "entropy")
+    for metric, count in counts(found).items():
+        one, known = (table.scores["saliency"][metric] for table in (found, whole))
+        np.testing.assert_array_equal(one.values[:count], known.values[:count])
+        np.testing.assert_array_equal(one.control.values[:count], known.control.values[:count])
+        assert len(one.values) == count
+
+
+def test_all_of_the_time_is_used_where_no_score_has_time_for_all_samples(digits, clock):
+    """At 2 s each with its explanation, a control and two metrics 100 samples."""
+    time = clock(explaining=0.4, sparseness=0.4, entropy=0.4)
+    found = scored(digits, time, 201, "sparseness", "entropy", batch_size=64)
+    assert 90 <= len(found.inputs) <= 100
+    assert 180 <= time() <= 201
+    assert found.stopped.startswith("The time is used up.")
+    assert counts(found) == dict.fromkeys(("sparseness", "entropy"), len(found.inputs))
+
+
+def test_a_score_that_is_late_at_first_has_what_the_others_leave(digits, clock):
+    """A quarter of 100 s is too short for entropy, which takes 40 s of those that are left."""
+    found = scored(digits[:2], clock(entropy=10.0), 100, "sparseness", "entropy")
+    assert counts(found) == {"sparseness": 2, "entropy": 2}
+    assert not found.refused
+
+
+def test_what_compares_all_samples_has_a_share_too(digits, clock):
+    time = clock(sparseness=1.0, sufficiency=0.1)
+    found = scored(digits, time, 200, "sparseness", "sufficiency")
+    known = scored(digits, None, None, "sufficiency").scores["saliency"]["sufficiency"]
+    np.testing.assert_array_equal(found.scores["saliency"]["sufficiency"].values, known.values)
+    assert list(found.scores["saliency"]) == ["sparseness", "sufficiency"]
+    assert 50 <= counts(found)["sparseness"] <= 100
+    assert len(found.inputs) == COUNT
+
+
+def test_faulty_samples_ahead_of_all_others_cost_no_other(digits, clock):
+    faulty = digits[:20].copy()
+    faulty[:2] = np.nan
+    found = scored(faulty, clock(entropy=0.1), 100, "entropy", batch_size=8)
+    assert [one.unit for one in found.left_out] == [0, 1]
+    assert counts(found) == {"entropy": 18}
+
+
+def test_a_faulty_sample_in_memory_is_an_error_before_anything_is_scored(digits, clock):
+    faulty, time = digits[:20].copy(), clock(entropy=0.1)
+    faulty[15] = np.nan
+    with pytest.raises(DataError, match="NaN"):
+        scored(faulty, time, 100, "entropy")
+    assert time() == 0
+
+
+def charged(times, seconds, samples):
+    for (method, metric), cost in seconds.items():
+        with times.charged(method, metric):
+            times.clock.now += cost * samples
+    times.end_part([pair for pair in seconds if "" not in pair], samples)
+
+
+class Clock:
+    """Shows the time that it is set to."""
+
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+A, B, C = ("m", "a"), ("m", "b"), ("n", "a")
+
+
+def test_equal_costs_share_what_is_left():
+    times = ScoreTimes(Clock())
+    charged(times, {A: 1.0, C: 1.0}, 4)
+    assert times.next_part({A, C}, 16.0, 100, 100) == (8, {A, C})
+    assert times.next_part({A, C}, 1e6, 100, 100) == (16, {A, C})
+    assert times.next_part({A, C}, 1e6, 100, 5) == (5, {A, C})
+
+
+def test_a_score_goes_on_until_its_share_is_used_up():
+    """Of 108 s, 8 are spent by the slow score and 0.4 by the fast one, which needs 10 more: 97.6 stay for the slow."""
+    times = ScoreTimes(Clock())
+    charged(times, {A: 2.0, C: 0.1}, 4)
+    assert times.next_part({A, C}, 99.6, 100, 100) == (16, {A, C})
+    assert times.next_part({A, C}, 20.0, 100, 100) == (16, {C})
+
+
+def test_a_second_try_has_more_time_than_the_first():
+    """Of 99.6 s the fast score needs 10 more; a slow one that has spent 8 has 89.6 more, and 4 are left of 12."""
+    times = ScoreTimes(Clock())
+    charged(times, {A: 2.0, C: 0.1}, 4)
+    assert times.second_try({A}, {A, C}, 99.6, 100) == ({A}, pytest.approx(89.6))
+    assert times.second_try({A}, {A, C}, 7.0, 100) == (frozenset(), 0)
+    assert times.second_try({A, C}, {A, C}, 6.0, 100) == ({C}, pytest.approx(6.0))
+
+
+def test_what_scores_have_in_common_is_shared_by_those_that_go_on():
+    """The explanation costs 4 s: with one metric less the other pays all of it."""
+    times = ScoreTimes(Clock())
+    charged(times, {("m", ""): 4.0, ("", "a"): 2.0, A: 1.0, B: 1.0, C: 1.0}, 2)
+    costs = _costs(times._per_sample, [A, B, C])
+    assert costs == {A: 4.0, B: 3.0, C: 2.0}
+    assert _costs(times._per_sample, [B]) == {B: 5.0}
+
+
+def test_the_dearest_scores_leave_first_where_a_share_is_too_short_for_one_sample():
+    times = ScoreTimes(Clock())
+    charged(times, {A: 10.0, B: 8.0, C: 1.0}, 2)
+    count, pairs = times.next_part({A, B, C}, 5.0, 50, 50)
+    assert (count, pairs) == (5, {C})
+    assert times.next_part({A, B, C}, 0.5, 50, 50) == (0, frozenset())
