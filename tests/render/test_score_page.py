@@ -145,8 +145,8 @@ def test_maps_by_each_metric_stand_below_its_name_and_say_which_weights_are_rand
     names = {"parameter_randomisation": "top_down", "smooth_parameter_randomisation": "independent"}
     table = ScoreTable({"m": {name: one(name, order) for name, order in names.items()}})
     text = Parsed(score_page(table)).text
-    first = "parameter_randomisation: random are the weights of all layers from the output to the one named above."
-    second = "smooth_parameter_randomisation: random are the weights of the layer named above alone."
+    first = "parameter_randomisation: the weights of all layers from the output to the one named above are random."
+    second = "smooth_parameter_randomisation: the weights of the layer named above alone are random."
     assert text.index(first) < text.index(second)
 
 

@@ -67,7 +67,7 @@ def _table(metric: str, shown: Mapping[str, Scores]) -> str:
     """The strips by one metric, below what its columns are."""
     first = next(iter(shown.values()))
     order = first.provenance.get("metric", {}).get("order")
-    said = f": random are the weights of {_RANDOM[order]}" if order in _RANDOM else ""
+    said = f": the weights of {_RANDOM[order]} are random" if order in _RANDOM else ""
     head = "".join(f"<th>{escaped(name)}</th>" for name in _short_names([*first.maps]))
     rows = "".join(f"<tr><td>{escaped(name)}</td>{_strip(scores)}</tr>" for name, scores in shown.items())
     return f'<p>{escaped(metric)}{said}.</p><div class="wide"><table><tr><th></th>{head}</tr>{rows}</table></div>'
