@@ -179,11 +179,12 @@ def test_what_ends_a_run_in_the_middle_leaves_what_is_finished(run, lookup, tmp_
     before = Session.run
 
     def failing(self, fetch, feeds, *more):
-        if any(np.asarray(array).max() == 4 and len(array) == 1 for array in feeds.values()):
+        if any(np.asarray(array).max() == 4 for array in feeds.values()):
             raise error
         return before(self, fetch, feeds, *more)
 
-    rows = _rows(tmp_path, [[0, 1, 2], [1, 2, 3], [1, 1, 4], [2, 3, 1]])
+    # More rows than are compared with each other before any is explained.
+    rows = _rows(tmp_path, [*[[0, 1, 2], [1, 2, 3], [2, 3, 1]] * 4, [1, 1, 4], [2, 3, 1]])
     monkeypatch.setattr(Session, "run", failing)
     result = run("explain", "feature_ablation", lookup, rows, "-o", tmp_path / "all.npz", "--json")
     document = json.loads(result.stdout)

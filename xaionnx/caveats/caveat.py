@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, final
 import numpy as np
 
 from xaionnx.caveats.cells import shape_of
+from xaionnx.short_repr import short_repr
 
 if TYPE_CHECKING:
     from xaionnx.explanation import Explanation
-    from xaionnx.typing import Array
+    from xaionnx.short_repr import short_repr
+from xaionnx.typing import Array
 
 
 @final
@@ -92,6 +94,8 @@ class Check:
     caveats: Callable[[Explanation], Iterator[Caveat]]
     concerns: Callable[[Explanation], Array] | None = None
     alike: bool = True
+
+    __repr__ = short_repr
 
     def of_one(self, one: Explanation) -> Iterator[Caveat]:
         """The caveats of one sample and one target."""
