@@ -52,7 +52,7 @@ class Refusals:
         lines = [f"{count} of {count + done} {self.what} {word}:"]
         for group in alike.values():
             shown = group if len(group) <= _MAX_ALIKE else group[:1]
-            lines += [f"  {entry['message']}" for entry in shown]
+            lines += [f"  {_sentence(entry)}" for entry in shown]
             if len(shown) < len(group):
                 lines.append(f"  and {len(group) - 1} more for the same reason, up to '{group[-1]['input']}'")
         return lines
@@ -63,6 +63,13 @@ class Refusals:
         if not codes:
             return 0
         return codes.pop() if not done and len(codes) == 1 else DataError.exit_code
+
+
+def _sentence(entry: Document) -> str:
+    """The message, after the name of the input where it does not say which it is."""
+    name, message = str(entry["input"]), str(entry["message"])
+    file = name.rpartition("[")[0] or name
+    return message if file in message else f"'{name}': {message}"
 
 
 def refusals_of(refused: Sequence[Refused]) -> Refusals:

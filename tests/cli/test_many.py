@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper
 from xaionnx_cli._options import MANY
 
 from xaionnx import Explanation, Run
@@ -120,6 +122,20 @@ def test_options_that_do_not_fit_are_refused(run, tmp_path, digits, monkeypatch,
     assert told.exit_code == 2
     assert message in told.output
     assert not (tmp_path / "x").exists()
+
+
+def test_a_row_that_the_model_fails_on_is_named(run, tmp_path):
+    x = np.ones((8, 3), np.float32)
+    x[5] = -1
+    np.save(tmp_path / "x.npy", x)
+    model = tmp_path / "log.onnx"
+    nodes = [helper.make_node("Log", ["x"], ["y"])]
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", 3]) for name in "xy"]
+    graph = helper.make_graph(nodes, "log", values[:1], values[1:])
+    onnx.save(helper.make_model(graph, ir_version=9, opset_imports=[helper.make_opsetid("", 17)]), model)
+    words = ("--baseline", "1", "-t", "0", "--shards")
+    told = run("explain", "feature_ablation", model, tmp_path / "x.npy", "-o", tmp_path / "run", *words)
+    assert f"  '{tmp_path / 'x.npy'}[5]': log.onnx returns NaN or infinity" in told.stderr
 
 
 def test_a_method_that_compares_samples_has_no_run(run, digits, tmp_path):
