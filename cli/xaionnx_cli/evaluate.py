@@ -27,6 +27,8 @@ OF_TWO: Final = ("label_randomisation", "similarity")
 USUAL: Final = "deletion,insertion,max_sensitivity,parameter_randomisation"
 # Names of scores that a line lists.
 _SHOWN: Final = 6
+# Seconds for all methods or all metrics.
+_OF_ALL: Final = 3600.0
 
 labels_option = click.option(
     "--labels",
@@ -44,6 +46,12 @@ class Request(ScoringRequest):
     controls: str
     masks: str | None
     budget: float | None
+
+    @property
+    def seconds(self) -> float | None:
+        """The budget: that of all methods or metrics if none is given, because some take days."""
+        every = "all" in (self.methods.strip(), self.metrics.strip())
+        return _OF_ALL if self.budget is None and every else self.budget
 
 
 @click.command(no_args_is_help=False)
@@ -65,7 +73,8 @@ class Request(ScoringRequest):
     "--budget",
     type=Seconds(),
     metavar="TIME",
-    help="Time, such as 90s or 10m, shared equally by the scores: slow ones are of fewer inputs.",
+    help="Time, such as 90s or 10m, shared equally by the scores: slow ones are of fewer inputs.  [default: 1h if "
+    "--methods or --metrics is all; otherwise no limit]",
 )
 @case_options
 def command(**given: OptionValue) -> int:
@@ -77,7 +86,7 @@ def command(**given: OptionValue) -> int:
     All methods explain the same target of the same inputs. A method is marked best by a metric only if it is
     significantly better than every other one, and marked where it is no better than random values: in both cases by a
     paired test, corrected for the number of methods. What does not apply to the model is left out, with the reason. All
-    methods by all metrics can take hours: within a --budget, a score whose share of the time is used up is of the
+    methods by all metrics can take days: within a --budget, a score whose share of the time is used up is of the
     inputs so far. Inputs are read in parts, so that there may be more than fit in memory. If the command is stopped,
     the scores so far are reported.
     """
@@ -135,7 +144,7 @@ def command(**given: OptionValue) -> int:
             masks=masks,
             controls=controls,
             seed=request.seed,
-            budget_s=request.budget,
+            budget_s=request.seconds,
             on_progress=tables.append,
         )
     report(table, complete=True)

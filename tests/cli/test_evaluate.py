@@ -237,3 +237,26 @@ def test_a_background_replaces_what_methods_and_metrics_remove(run, tmp_path):
             recorded = document["provenance"][kind][name]
             assert recorded["background_size"] == 5
             assert [one["shape"] for one in recorded["background"].values()] == [[12, 3]]
+
+
+@pytest.mark.parametrize(
+    ("words", "seconds"),
+    [
+        (("--methods", "saliency", "--metrics", "sparseness"), None),
+        (("--methods", "all", "--metrics", "sparseness"), 3600),
+        (("--methods", "saliency", "--metrics", " all"), 3600),
+        (("--methods", "all", "--metrics", "all", "--budget", "90s"), 90),
+    ],
+)
+def test_all_methods_or_metrics_have_an_hour(run, digits, monkeypatch, words, seconds):
+    import xaionnx.evaluation
+
+    given = []
+
+    def score_table(*_, budget_s, **options):
+        given.append(budget_s)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(xaionnx.evaluation, "score_table", score_table)
+    assert run("evaluate", MODEL, digits, *words).exit_code == 130
+    assert given == [seconds]
