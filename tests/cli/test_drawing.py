@@ -3,6 +3,7 @@
 import os
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -69,6 +70,7 @@ def test_pictures_drawn_at_once_are_those_drawn_alone(run, digits, folders, tmp_
 @pytest.mark.parametrize("drawn", [False, True])
 def test_photos_are_read_in_full_only_where_they_are_drawn(drawn):
     model, photo = Model.load(MODELS / "efficientnet_lite0.onnx"), MODELS / "photos" / "astronaut.jpg"
-    ((sample,), _, _) = _samples.read(photo, model, False, drawn)
+    options = SimpleNamespace(exif=False, text=None, rows=None)
+    ((sample,), _, _) = _samples.read(photo, model, options, drawn)
     assert sample.display is not None
     assert (max(sample.display.shape) > 224) == drawn

@@ -58,7 +58,7 @@ def test_the_command_line_translates(run):
     assert refused.stderr == (
         "xaionnx: Tensor 'mask' has the shape (N, 256, 256, 1), not one axis of classes. Use --target element:I,J,... "
         "with one int per axis, --target region[:THRESHOLD], --target channel[:K] or "
-        "--target sum, or for an embedding --target similarity:FILE.\n"
+        "--target sum, for a segmentation --target segment[:CLASS], or for an embedding --target similarity:FILE.\n"
     )
 
 
