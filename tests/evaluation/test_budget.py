@@ -108,6 +108,15 @@ def test_what_compares_all_samples_has_a_share_too(digits, clock):
     assert len(found.inputs) == COUNT
 
 
+def test_what_has_no_time_for_all_samples_at_once_costs_no_score_of_some(digits, clock):
+    """Explaining all 200 samples, as sufficiency needs, takes 60 s of 100, and a quarter is its share."""
+    found = scored(digits, clock(explaining=0.3), 100, "sparseness", "sufficiency")
+    assert "sufficiency" not in found.scores["saliency"]
+    assert found.refused["saliency by sufficiency"].startswith("It takes longer")
+    assert "saliency" not in found.refused
+    assert counts(found)["sparseness"] >= 2
+
+
 def test_faulty_samples_ahead_of_all_others_cost_no_other(digits, clock):
     faulty = digits[:20].copy()
     faulty[:2] = np.nan
@@ -160,10 +169,11 @@ def test_a_score_goes_on_until_its_share_is_used_up():
 
 
 def test_a_second_try_has_more_time_than_the_first():
-    """Of 99.6 s the fast score needs 10 more; a slow one that has spent 8 has 89.6 more, and 4 are left of 12."""
+    """Of 99.6 s the fast score needs 10 more; a slow one that has spent 8 has 89.6 more, of which it may try half."""
     times = ScoreTimes(Clock())
     charged(times, {A: 2.0, C: 0.1}, 4)
-    assert times.second_try({A}, {A, C}, 99.6, 100) == ({A}, pytest.approx(89.6))
+    assert times.second_try({A}, {A, C}, 99.6, 100) == ({A}, pytest.approx(49.8))
+    assert times.second_try({A}, {A, C}, 99.6, 0) == ({A}, pytest.approx(99.6))
     assert times.second_try({A}, {A, C}, 7.0, 100) == (frozenset(), 0)
     assert times.second_try({A, C}, {A, C}, 6.0, 100) == ({C}, pytest.approx(6.0))
 

@@ -117,8 +117,12 @@ class BlockScoring:
             self._refused[" by ".join(pair)] = self._why(error, pair in self._scored)
         self._leave(pairs, error)
 
-    def _give_up_method(self, name: str, error: Exception) -> None:
+    def _give_up_method(self, name: str, pairs: Collection[Pair], error: Exception) -> None:
+        """Give up a method; where only some of its scores were tried and took too long, these alone."""
         own = {pair for pair in self.going if pair[0] == name}
+        if isinstance(error, TimeLimitError) and own - {*pairs}:
+            self.give_up(own & {*pairs}, error)
+            return
         self._refused[name] = self._why(error, bool(own & self._scored))
         self._leave(own, error)
 
@@ -196,7 +200,7 @@ class BlockScoring:
                 share = self._share(time_left, waiting[number:])
                 one, failed = self._methods[name].of(block, asked, judges, controls, share, place)
             except OF_ONE as error:
-                self._give_up_method(name, error)
+                self._give_up_method(name, pairs, error)
             else:
                 found = beside(found, dataclasses.replace(one, refused={**one.refused, **self._refusals(name, failed)}))
                 yield found

@@ -141,6 +141,8 @@ class ScoreTimes:
     ) -> tuple[frozenset[Pair], float]:
         """Return the scores that can be tried again for longer than before, and the seconds that they have together.
 
+        Where there are further samples, half of what is left is kept for them.
+
         Parameters
         ----------
         late, others : collections of pairs
@@ -153,7 +155,8 @@ class ScoreTimes:
         needs = {pair: cost * to_come for pair, cost in _costs(self._per_sample, {*others} - {*late}).items()}
         share = self._share(needs | dict.fromkeys(late, seconds), seconds)
         again = frozenset(pair for pair in late if share > 2 * self._spent[pair])
-        return again, min(seconds, sum(share - self._spent[pair] for pair in again))
+        most = seconds / 2 if to_come and needs else seconds
+        return again, min(most, sum(share - self._spent[pair] for pair in again))
 
     def _share(self, needs: Mapping[Pair, float], seconds: float) -> float:
         """The seconds of each score, from the start on, with which scores of these needs use up what is left."""

@@ -142,3 +142,5 @@ class _ScoredBlocks:
             *_, found = self._scoring.of(part, again, time_left.of(time_left.left() / seconds))
             self._table.add_beside(found)
             self._times.end_part(again, len(found.inputs), further=False)
+            if to_come:
+                break
