@@ -134,7 +134,9 @@ class Metric(ABC):
     @final
     def says(cls) -> str:
         """What the metric says, in a line: what follows its name at the top of its file; empty without it."""
-        return (sys.modules[cls.__module__].__doc__ or "").partition("\n")[0].partition(": ")[2].rstrip(".")
+        # A class that was made by exec is in no module.
+        first, _, _ = (getattr(sys.modules.get(cls.__module__), "__doc__", None) or "").partition("\n")
+        return first.partition(": ")[2].rstrip(".")
 
     @hook  # noqa: B027 - by default there is nothing to refuse
     def check_parameters(self) -> None:
