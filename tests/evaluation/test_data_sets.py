@@ -46,6 +46,16 @@ def same(one, other):
         same(control, other.controls[name])
 
 
+@pytest.mark.parametrize("read", [lambda x: x, Dataset.of], ids=["array", "data set"])
+def test_a_method_that_explains_all_samples_together_says_so(model, digits, read):
+    said = "dependence explains all samples together, and a metric judges the values of each"
+    table = score_table(model, read(digits), ["dependence", "saliency"], ["sparseness"])
+    assert table.refused["dependence"].startswith(said)
+    assert [*table.scores] == ["saliency"]
+    with pytest.raises(ParameterError, match=said):
+        evaluate(model, read(digits), "dependence", "sparseness")
+
+
 @pytest.mark.sampled(percent=40)
 @pytest.mark.parametrize("name", [name for name in metrics() if name not in ("label_randomisation", "similarity")])
 def test_the_size_of_parts_changes_no_bit(model, digits, name):

@@ -210,12 +210,23 @@ def nothing_read(refused: Sequence[Refused]) -> DataError:
 
 
 def refused_in_parts(ones: Sequence[Explainer | Metric], blocks: Blocks) -> dict[str, str]:
-    """Return the methods and metrics that cannot score some samples after others, and why."""
-    return {
+    """Return the methods and metrics that cannot score some samples without all the others, and why."""
+    found = {
         one.name(): f"{one.name()} compares all samples with each other, and they are scored in parts of "
         f"{blocks.size:,}. Score fewer, or in Python raise batch_size to their number."
         for one in ones
         if blocks.several and one.compares_samples
+    }
+    return found | explained_together(ones)
+
+
+def explained_together(ones: Sequence[object]) -> dict[str, str]:
+    """Return the methods that explain all samples together, in one record, and why metrics cannot judge them."""
+    return {
+        one.name(): f"{one.name()} explains all samples together, and a metric judges the values of each. Choose a "
+        "method that explains samples one by one."
+        for one in ones
+        if isinstance(one, Explainer) and one.explains_together
     }
 
 

@@ -15,7 +15,7 @@ from xaionnx.errors import ParameterError
 from xaionnx.evaluation.controls import CONTROLS
 from xaionnx.evaluation.judging import evidence_of, with_controls
 from xaionnx.evaluation.metric import METRICS, Metric
-from xaionnx.evaluation.samples import Samples, check_listed, refused_in_parts
+from xaionnx.evaluation.samples import Samples, check_listed, explained_together, refused_in_parts
 from xaionnx.evaluation.score_times import ScoreTimes
 from xaionnx.evaluation.scored_blocks import OnTable, table_of
 from xaionnx.evaluation.scores import Scores
@@ -111,14 +111,17 @@ def evaluate(  # noqa: PLR0913 - options of a public function, by keyword
     judge = METRICS.configured(metric, settings)
     check_listed(controls, "controls")
     opened = model if isinstance(model, Model) else Model.load(model)
+    judged = discovery.configured(method, {}) if isinstance(method, str) else method
+    for why in explained_together([judged]).values():
+        raise ParameterError(why)
     with progress.bar():
         if not isinstance(x, Dataset):
-            return with_controls(judge, evidence_of(opened, x, method, target, masks), controls, seed)
-        if isinstance(method, Explanation | np.ndarray | Mapping):
+            return with_controls(judge, evidence_of(opened, x, judged, target, masks), controls, seed)
+        if isinstance(judged, Explanation | np.ndarray | Mapping):
             raise ParameterError(
                 "A record, or values, are of samples in memory. Give these in place of the data set, or a method."
             )
-        explainer = discovery.configured(method, {}).bind(opened)
+        explainer = discovery.configured(judged, {}).bind(opened)
         blocks = Samples.of(opened, x, masks).blocks(batch_size)
         for why in refused_in_parts([explainer, judge], blocks).values():
             raise ParameterError(why)
