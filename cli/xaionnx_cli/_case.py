@@ -116,10 +116,10 @@ class Case:
         rows = without_column(read_cells(path), self.labels) if is_table_file(path) else path
         return {"background": read_rows(rows, model), **found}
 
-    def open_in_parts(self, masks: str | None = None) -> tuple[Model, Inputs | Dataset, Array | None, OptionValue]:
-        """Return the model, its inputs, the ground truth in ``masks`` and the target.
+    def open_in_parts(self, masks: str | None = None) -> tuple[Model, Dataset, OptionValue]:
+        """Return the model, its inputs with the labels and the ground truth in ``masks``, and the target.
 
-        The inputs are a data set, which is read in parts and has the labels and masks, unless some rows are chosen.
+        They are read in parts, unless some rows are chosen, which are in memory.
 
         Raises
         ------
@@ -133,15 +133,22 @@ class Case:
         model, target = self._model_and_target()
         folder = masks is not None and Path(masks).is_dir()
         places = None if masks is None or folder else read_array(Path(masks)).array
+        path = Path(self.inputs)
         if self.rows is None:
             given = masks if folder else places
-            dataset = Dataset.of(Path(self.inputs), labels=self.labels, masks=given, exif=self.exif, text=self.text)
-            return model, dataset, None, target
-        if self.labels is not None:
-            raise UsageError("--labels are of all rows. Leave out --rows.")
+            return model, Dataset.of(path, labels=self.labels, masks=given, exif=self.exif, text=self.text), target
         if folder:
             raise UsageError("--rows are of one file, whose masks are an array: --masks FILE.npy.")
-        return model, self._read(model), places, target
+        labels = None if self.labels is None else Dataset.of(path, labels=self.labels).labels_given
+        return (
+            model,
+            Dataset.of(
+                self._read(model),
+                labels=None if labels is None else [labels[row] for row in self.rows.of(len(labels), self.inputs)],
+                masks=None if places is None else places[self.rows.of(len(places), str(masks))],
+            ),
+            target,
+        )
 
     def _read(self, model: Model) -> Inputs:
         column = () if self.labels is None or Path(self.labels).is_file() else (self.labels,)
@@ -185,14 +192,10 @@ def configured(
     return found
 
 
-def first_picture(inputs: Inputs | Dataset, table: ScoreTable, model: Model) -> Array | None:
+def first_picture(inputs: Dataset, table: ScoreTable, model: Model) -> Array | None:
     """Return the first input that has scores as the model sees it, (H, W, 3); None if it is no picture."""
-    from xaionnx.data.dataset import Dataset
-
-    if isinstance(inputs, Dataset):
-        left_out = {one.unit for one in table.left_out}
-        return inputs.picture(model, next(unit for unit in count() if unit not in left_out))
-    return inputs.displays[0] if inputs.displays else None
+    left_out = {one.unit for one in table.left_out}
+    return inputs.picture(model, next(unit for unit in count() if unit not in left_out))
 
 
 def left_out_lines(table: ScoreTable) -> tuple[list[str], int]:

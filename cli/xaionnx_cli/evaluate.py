@@ -101,7 +101,7 @@ def command(**given: OptionValue) -> int:
     request = Request(**given)
     methods, metrics = names_of(request.methods, METHODS), names_of(request.metrics, METRICS, OF_TWO)
     places = report_places(request.save, (*request.files, request.masks), request.force)
-    model, inputs, masks, target = request.open_in_parts(request.masks)
+    model, inputs, target = request.open_in_parts(request.masks)
     settings = request.replacement(model)
     explainers, judges = configured(METHODS, methods, settings), configured(METRICS, metrics, settings)
     controls = [name.strip() for name in request.controls.split(",") if name.strip()]
@@ -141,7 +141,6 @@ def command(**given: OptionValue) -> int:
             explainers,
             judges,
             target,
-            masks=masks,
             controls=controls,
             seed=request.seed,
             budget_s=request.seconds,

@@ -69,7 +69,7 @@ def command(**given: OptionValue) -> int:
     request = Request(**given)
     methods, metrics = names_of(request.methods, METHODS), names_of(request.metrics, METRICS, OF_TWO)
     places = report_places(request.save, request.files, request.force)
-    model, inputs, _, target = request.open_in_parts()
+    model, inputs, target = request.open_in_parts()
     settings = request.replacement(model)
     explainers, judges = configured(METHODS, methods, settings), configured(METRICS, metrics, settings, COARSE)
     recommendations: deque[Callable[[], Recommendation]] = deque(maxlen=1)

@@ -64,6 +64,22 @@ def test_the_class_of_each_label_is_explained(run, digits, tmp_path, given):
     assert "there is none. Name the labels: --labels" in refused.stderr
 
 
+def test_rows_pick_their_labels_and_masks(run, digits, tmp_path):
+    x, classes, rows = np.load(digits), np.array([3, 1, 2, 0, 7, 5, 9, 4]), [1, 4, 5, 6]
+    masks = x[:, 0] > 8
+    np.savez(tmp_path / "digits.npz", pixels=x, classes=classes)
+    np.save(tmp_path / "masks.npy", masks)
+    words = ("--methods", "saliency", "--metrics", "deletion,pointing_game", "--target", "labelled", "--json")
+    given = ("--labels", "classes", "--masks", tmp_path / "masks.npy", "--rows", "1,4-6")
+    found = run("evaluate", MODEL, tmp_path / "digits.npz", *words, *given)
+    assert found.exit_code == 0, found.stderr
+    document = json.loads(found.stdout)
+    assert document["inputs"] == [f"{tmp_path / 'digits.npz'}[{row}]" for row in rows]
+    for score in document["scores"]:
+        known = xaionnx.evaluate(MODEL, x[rows], "saliency", score["metric"], classes[rows], masks=masks[rows])
+        assert score["values"] == pytest.approx(known.values)
+
+
 def test_what_does_not_apply_is_left_out_with_its_reason(run, digits):
     found = run("evaluate", MODEL, digits, "--methods", "saliency,tree_shap", "--metrics", "focus,entropy", "--json")
     assert found.exit_code == 0, found.stderr

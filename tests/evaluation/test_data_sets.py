@@ -290,6 +290,25 @@ def test_rows_of_a_table_are_scored_in_parts(tmp_path):
     np.testing.assert_array_equal(found.values, evaluate(linear, x, "input_x_gradient", "infidelity").values)
 
 
+def test_rows_that_see_each_other_are_scored_by_no_halves():
+    """A row alone has another answer than beside the others, so that a half would be scored by that."""
+    model = tiny.loaded("centred (float[N,3] x) => (float[N,3] y) {m = ReduceMean<axes = [0]>(x) y = Sub(x, m)}")
+    x = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)
+    with pytest.raises(ParameterError, match="depends on the other rows, so the rows together are one sample"):
+        score_table(model, Dataset.of(x), ["saliency"], ["sparseness"], 0)
+
+
+def test_inputs_that_were_read_are_a_data_set(tmp_path):
+    (tmp_path / "rows.csv").write_text("a,b,kind\n1,2,0\n3,4,1\n5,6,1\n")
+    model = planted.load(planted.linear([[1.0, 2.0], [4.0, 3.0]]))
+    read = model.read(tmp_path / "rows.csv", ignore=["kind"])
+    data = Dataset.of(read, labels=[0, 1, 1])
+    [block] = data.read(model, 1, 3)
+    np.testing.assert_array_equal(block.inputs.arrays["x"], [[3, 4], [5, 6]])
+    assert (block.inputs.names, block.labels) == (read.names[1:], (1, 1))
+    assert len(data) == 3
+
+
 def test_joining_copies_each_sample_a_few_times_only():
     copied, parts = [0], 1000
 

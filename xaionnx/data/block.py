@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar, final
+from typing import Protocol, final
 
 import numpy as np
 
@@ -15,8 +15,6 @@ from xaionnx.data.texts import TextOptions
 from xaionnx.data.units import Label
 from xaionnx.short_repr import short_repr
 from xaionnx.typing import Array
-
-T = TypeVar("T")
 
 
 class Reader(Protocol):
@@ -87,7 +85,7 @@ class Block:
         assert self.inputs is not None  # there is nothing to choose from otherwise
         return dataclasses.replace(
             self,
-            inputs=_some_inputs(self.inputs, list(kept), shared),
+            inputs=self.inputs.some(kept, shared),
             units=tuple(self.units[n] for n in kept),
             labels=tuple(self.labels[n] for n in kept) if self.labels else (),
             masks=None if self.masks is None else self.masks[list(kept)],
@@ -100,21 +98,6 @@ class Block:
         if not kept:
             return Block(start, stop, refused=refused)
         return dataclasses.replace(self.some(kept, shared), start=start, stop=stop, refused=refused)
-
-
-def _some_inputs(inputs: Inputs, kept: list[int], shared: frozenset[str]) -> Inputs:
-    def pick(values: Sequence[T]) -> tuple[T, ...]:
-        return tuple(values[n] for n in kept) if values else ()
-
-    return dataclasses.replace(
-        inputs,
-        arrays={name: array if name in shared else array[kept] for name, array in inputs.arrays.items()},
-        names=pick(inputs.names),
-        sha256s=pick(inputs.sha256s),
-        displays=None,
-        texts=pick(inputs.texts),
-        left={name: np.asarray(cells)[kept] for name, cells in inputs.left.items()},
-    )
 
 
 def merged(blocks: Iterable[Block], shared: frozenset[str]) -> Iterator[Block]:

@@ -96,6 +96,7 @@ class Dataset:
             A folder stands for its files and those of its subfolders, sorted by name; hidden ones are left out. A CSV
             or Parquet file, a frame and an array (N, ...) are read in blocks of rows. Items of a sequence or iterable
             are single samples, arrays without the batch axis, pictures, paths or texts, or pairs of these with a label.
+            What :meth:`Model.read` returns has been read.
         labels : str, path, sequence or array, optional
             One for each unit; the column of a table or the array of an .npz file that holds them, which the model then
             does not see; or, for files, a CSV file with a column of their names and one called ``label``, or no
@@ -240,7 +241,7 @@ class Dataset:
 
     def _inputs(self, model: Reader, start: int, stop: int) -> Inputs:
         given = self.units.given(start, stop, model.shared)
-        return model.read(given, partial=True, exif=self.exif, text=self.text)
+        return given if isinstance(given, Inputs) else model.read(given, partial=True, exif=self.exif, text=self.text)
 
     def _rows(self, model: Reader, start: int, stop: int) -> list[Block]:
         """Rows that are read together; halved where none of them can be read."""

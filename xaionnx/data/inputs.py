@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import final
+from typing import TypeVar, final
 
 import numpy as np
 from PIL import Image
@@ -20,6 +21,8 @@ from xaionnx.data.text import Text
 from xaionnx.data.texts import TextReading
 from xaionnx.short_repr import short_repr
 from xaionnx.typing import Array, Document, Facts
+
+T = TypeVar("T")
 
 # One sample or several: a file or folder, a picture in memory, or a list of files, pictures and arrays.
 One = str | os.PathLike[str] | Image.Image | Array | ArraySlice
@@ -80,6 +83,22 @@ class Inputs:
     samples_first: frozenset[str] = frozenset()
 
     __repr__ = short_repr
+
+    def some(self, kept: Sequence[int], shared: frozenset[str]) -> Inputs:
+        """Return some of the samples, by their indices; inputs ``shared`` by all samples are kept."""
+
+        def pick(values: Sequence[T]) -> tuple[T, ...]:
+            return tuple(values[n] for n in kept) if values else ()
+
+        return dataclasses.replace(
+            self,
+            arrays={name: array if name in shared else array[list(kept)] for name, array in self.arrays.items()},
+            names=pick(self.names),
+            sha256s=pick(self.sha256s),
+            displays=None if self.displays is None else [self.displays[n] for n in kept],
+            texts=pick(self.texts),
+            left={name: np.asarray(cells)[list(kept)] for name, cells in self.left.items()},
+        )
 
     def provenance(self) -> Document:
         """Return the samples' files and conversions for a record; empty if arrays were given."""

@@ -17,6 +17,7 @@ from xaionnx.data.csv_rows import CsvRows
 from xaionnx.data.files import read_bytes
 from xaionnx.data.folders import FolderFiles, size_of
 from xaionnx.data.frames import frame_cells, is_frame, is_series, series_cells
+from xaionnx.data.inputs import Inputs
 from xaionnx.data.parquet_files import PARQUET, parquet_starts, read_parquet
 from xaionnx.data.table_files import read_cells
 from xaionnx.data.tables import MAX_TABLE_BYTES, Cells
@@ -26,6 +27,7 @@ from xaionnx.data.units import (
     CellUnits,
     CsvUnits,
     FileUnits,
+    InputUnits,
     IterableUnits,
     Label,
     ParquetUnits,
@@ -51,7 +53,7 @@ def units_of(x: Any, labels: str | None, member: str | None) -> tuple[Units, Lab
 
     Parameters
     ----------
-    x : path, frame, array, mapping of arrays, sequence or iterable
+    x : path, frame, array, mapping of arrays, Inputs, sequence or iterable
     labels : str, optional
         The column of a table, or the array of an .npz file, that holds the labels.
     member : str, optional
@@ -66,6 +68,8 @@ def units_of(x: Any, labels: str | None, member: str | None) -> tuple[Units, Lab
     """
     if isinstance(x, str | os.PathLike):
         return _of_path(Path(x), labels, member)
+    if isinstance(x, Inputs):
+        return InputUnits(x), None
     if is_frame(x):
         return _of_cells(frame_cells(x), labels)
     if isinstance(x, np.ndarray) or (hasattr(x, "__array__") and not isinstance(x, Sequence)):

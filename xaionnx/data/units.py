@@ -15,6 +15,7 @@ import numpy as np
 from xaionnx.data.array_rows import ArrayRows
 from xaionnx.data.csv_rows import CsvRows
 from xaionnx.data.frames import frame_cells, is_frame
+from xaionnx.data.inputs import Inputs
 from xaionnx.data.tables import Cells
 from xaionnx.errors import DataError, ParameterError
 from xaionnx.hooks import hook
@@ -255,6 +256,31 @@ class ArrayUnits(Units):
             name: array if name in shared or not array.ndim else array[start:stop]
             for name, array in self.arrays.items()
         }
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class InputUnits(Units):
+    """Samples that were read by a model before."""
+
+    inputs: Inputs
+
+    __repr__ = short_repr
+
+    @property
+    def count(self) -> int:
+        return len(self.inputs.names) or self._arrays.count
+
+    @property
+    def key(self) -> str:
+        return self._arrays.key
+
+    @property
+    def _arrays(self) -> ArrayUnits:
+        return ArrayUnits(self.inputs.arrays)
+
+    def given(self, start: int, stop: int, shared: frozenset[str]) -> Inputs:
+        return self.inputs.some(range(start, stop), shared)
 
 
 @final

@@ -278,6 +278,8 @@ class Attempts:
             raise
         except XaionnxError as error:
             units = sorted({*block.units})
+            if len(units) > 1 and _sees_rows_together(model, block):
+                raise
             if len(units) > 1:
                 # Between two units, so that both halves have one.
                 middle = units[len(units) // 2]
@@ -291,6 +293,13 @@ class Attempts:
         else:
             self.done = True
             yield block, result
+
+
+def _sees_rows_together(model: Model, block: Block) -> bool:
+    """Whether a probe finds that the answer for a row depends on the others, so that a half has other answers."""
+    assert block.inputs is not None  # something has failed
+    probed = model.probed(block.inputs.arrays, {one.name for one in model.outputs})
+    return probed.axes.rows != model.axes.rows
 
 
 def numbered(block: Block, inputs: Inputs, model: Model, count: int) -> Block:
