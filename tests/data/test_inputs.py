@@ -299,6 +299,21 @@ def test_an_array_that_does_not_fit_is_told_with_its_file(digits, tmp_path):
     assert str(caught.value).startswith(f"'{path}': Input 'pixels' of digits_cnn.onnx expects ")
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (lambda x: (one for one in x), "this generator gives samples one by one. Pass a list of them, or explain "),
+        (lambda x: zip(x, range(2), strict=True), "this zip gives samples one by one"),
+        (lambda x: [(one, 0) for one in x], "the items of this list make none: they differ in shape"),
+        (lambda x: [x[0], x[1, :, :4]], "the items of this list make none: they differ in shape"),
+    ],
+    ids=["generator", "pairs one by one", "pairs", "two sizes"],
+)
+def test_samples_that_make_no_array_say_what_to_pass(digits, given, said):
+    with pytest.raises(InputMismatchError, match=f"Input 'pixels' of digits_cnn.onnx must be .*{said}"):
+        digits.read(given(np.zeros((2, 1, 8, 8), np.float32)))
+
+
 def test_exif_of_a_picture_in_memory():
     image = Image.new("RGB", (4, 2))
     image.getexif()[0x0112] = 6

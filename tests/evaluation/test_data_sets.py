@@ -183,6 +183,8 @@ def test_an_iterable_is_scored_as_the_array_of_its_items(model, digits):
     np.testing.assert_array_equal(
         found.scores["saliency"]["sparseness"].values, whole.scores["saliency"]["sparseness"].values
     )
+    as_it_is = evaluate(model, (digit for digit in digits), "saliency", "sparseness", batch_size=4)
+    np.testing.assert_array_equal(as_it_is.values, whole.scores["saliency"]["sparseness"].values)
 
 
 @pytest.mark.parametrize("form", ["array", "iterable", "files"])

@@ -18,7 +18,7 @@ from xaionnx.data.byte_files import ByteReading, read_files
 from xaionnx.data.column_order import by_place
 from xaionnx.data.files import Refusal
 from xaionnx.data.frames import Frame, is_frame, is_series, series_cells
-from xaionnx.data.inputs import Convertible, Given, Inputs, One, Reading
+from xaionnx.data.inputs import Convertible, Given, Inputs, One, Reading, is_stream
 from xaionnx.data.pixels import are_pixels, pictures_in
 from xaionnx.data.spec import InputSpec
 from xaionnx.data.table_inputs import Declared, cells_of, is_column, is_row, is_table_file, table_parts, takes_columns
@@ -263,7 +263,18 @@ def _columns_of_input(given: Frame, one: Declared, spec: InputSpec, reading: Rea
 
 def _unconverted(given: object, main: Declared, model: str) -> Array:
     """Return an input for the model as an array, without conversion."""
-    array = np.asarray(given)
+    if is_stream(given):
+        raise InputMismatchError(
+            f"Input '{main.name}' of {model} must be given as a whole, and this {type(given).__name__} gives samples "
+            "one by one. Pass a list of them, or explain them in parts with xaionnx.explain_all."
+        )
+    try:
+        array = np.asarray(given)
+    except ValueError as error:
+        raise InputMismatchError(
+            f"Input '{main.name}' of {model} must be an array, and the items of this {type(given).__name__} make none: "
+            "they differ in shape. Pass samples of one shape, without their labels."
+        ) from error
     if array.dtype == object and main.dtype.kind != "U":
         kind = "None" if given is None else f"a {type(given).__name__}"
         raise InputMismatchError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar, final
 
@@ -112,6 +112,17 @@ class Inputs:
         if self.rate is not None:
             record["rate"] = self.rate
         return record | {"guessed_spec": True} if self.guessed else record
+
+
+def is_stream(x: object) -> bool:
+    """Return whether ``x`` gives its items one after another, and has no length, as a generator.
+
+    Examples
+    --------
+    >>> is_stream(number for number in range(3)), is_stream([0, 1, 2])
+    (True, False)
+    """
+    return isinstance(x, Iterable) and not hasattr(x, "__len__") and not hasattr(x, "__array__")
 
 
 def _not_known(_: str) -> None:

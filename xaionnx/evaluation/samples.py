@@ -6,11 +6,11 @@ import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
-from typing import Final, TypeVar, final
+from typing import Final, TypeAlias, TypeVar, cast, final
 
 from xaionnx.data.block import Block, Refused
 from xaionnx.data.dataset import Dataset
-from xaionnx.data.inputs import Inputs
+from xaionnx.data.inputs import Inputs, is_stream
 from xaionnx.data.listing import EMPTY
 from xaionnx.errors import DataError, ParameterError, TimeLimitError, XaionnxError
 from xaionnx.evaluation.metric import Metric
@@ -21,6 +21,7 @@ from xaionnx.typing import Array, InputLike
 
 T = TypeVar("T")
 NamedT = TypeVar("NamedT", bound=Explainer | Metric)
+SamplesLike: TypeAlias = "InputLike | Inputs | Dataset | Iterable[InputLike]"
 
 # Files that are scored at once; rows are small, and as many as make up this many bytes are, but no more than these:
 # their neighbours and maps take a hundred times their memory.
@@ -52,7 +53,7 @@ class Samples:
     __repr__ = short_repr
 
     @classmethod
-    def of(cls, model: Model, x: InputLike | Inputs | Dataset, masks: Array | None = None) -> Samples:
+    def of(cls, model: Model, x: SamplesLike, masks: Array | None = None) -> Samples:
         """Return the samples of anything that can be scored.
 
         Raises
@@ -60,11 +61,12 @@ class Samples:
         ParameterError
             Masks are given beside a data set, which has its own.
         """
-        if isinstance(x, Dataset):
+        found = in_parts(x)
+        if isinstance(found, Dataset):
             if masks is not None:
                 raise ParameterError("A data set has masks of its own. Give them to it: Dataset.of(x, masks=masks).")
-            return cls._of_one_file(model, x) or cls(model, None, x)
-        inputs = x if isinstance(x, Inputs) else model.read(x)
+            return cls._of_one_file(model, found) or cls(model, None, found)
+        inputs = found if isinstance(found, Inputs) else model.read(found)
         block = numbered(Block(0, 0, inputs, masks=masks), inputs, model, len(model.samples(inputs.arrays)))
         return cls(model, block)
 
@@ -169,6 +171,11 @@ class Blocks:
             return ""
         count = self.samples.count
         return f", inputs from {done + 1:,} on" + ("" if count is None else f" of {count:,}")
+
+
+def in_parts(x: SamplesLike) -> InputLike | Inputs | Dataset:
+    """Return the data set of samples that have no length, as those of a generator; ``x`` itself otherwise."""
+    return Dataset.of(x) if is_stream(x) else cast("InputLike", x)
 
 
 def check_listed(given: object, parameter: str) -> None:

@@ -10,12 +10,18 @@ import numpy as np
 from xaionnx import discovery
 from xaionnx.data.block import Block
 from xaionnx.data.dataset import Dataset
-from xaionnx.data.inputs import Inputs
 from xaionnx.errors import ParameterError
 from xaionnx.evaluation.controls import CONTROLS
 from xaionnx.evaluation.judging import evidence_of, with_controls
 from xaionnx.evaluation.metric import METRICS, Metric
-from xaionnx.evaluation.samples import Samples, check_listed, explained_together, refused_in_parts
+from xaionnx.evaluation.samples import (
+    Samples,
+    SamplesLike,
+    check_listed,
+    explained_together,
+    in_parts,
+    refused_in_parts,
+)
 from xaionnx.evaluation.score_times import ScoreTimes
 from xaionnx.evaluation.scored_blocks import OnTable, table_of
 from xaionnx.evaluation.scores import Scores
@@ -27,7 +33,7 @@ from xaionnx.explanation import Explanation
 from xaionnx.runtime import progress
 from xaionnx.runtime.model import Model
 from xaionnx.targets.target import Target
-from xaionnx.typing import Array, Feeds, InputLike, ModelLike, TargetLike
+from xaionnx.typing import Array, Feeds, ModelLike, TargetLike
 
 
 def metrics() -> list[str]:
@@ -37,7 +43,7 @@ def metrics() -> list[str]:
 
 def evaluate(  # noqa: PLR0913 - options of a public function, by keyword
     model: ModelLike,
-    x: InputLike | Inputs | Dataset,
+    x: SamplesLike,
     method: str | Explainer | Explanation | Array | Feeds,
     metric: str | Metric,
     target: TargetLike = None,
@@ -53,10 +59,10 @@ def evaluate(  # noqa: PLR0913 - options of a public function, by keyword
     Parameters
     ----------
     model : Model or path
-    x : array (N, ...), anything that :func:`xaionnx.explain` reads, or Dataset
-        A data set is read in parts, so that it may be larger than memory. Its samples that cannot be explained have no
-        score, and ``reasons`` says why; those that cannot be read are not among the N, and ``provenance["left_out"]``
-        lists them.
+    x : array (N, ...), anything that :func:`xaionnx.explain` reads, Dataset, or iterable of samples
+        A data set or iterable is read in parts, so that it may be larger than memory. Its samples that cannot be
+        explained have no score, and ``reasons`` says why; those that cannot be read are not among the N, and
+        ``provenance["left_out"]`` lists them.
     method : str, Explainer, Explanation, array (N, ...) or dict of arrays by input name
         The method, or its record for the same samples and target; or values of your own in the shape of the input, such
         as maps of another package, of which positive ones raise the target.
@@ -114,15 +120,16 @@ def evaluate(  # noqa: PLR0913 - options of a public function, by keyword
     judged = discovery.configured(method, {}) if isinstance(method, str) else method
     for why in explained_together([judged]).values():
         raise ParameterError(why)
+    samples = in_parts(x)
     with progress.bar():
-        if not isinstance(x, Dataset):
-            return with_controls(judge, evidence_of(opened, x, judged, target, masks), controls, seed)
+        if not isinstance(samples, Dataset):
+            return with_controls(judge, evidence_of(opened, samples, judged, target, masks), controls, seed)
         if isinstance(judged, Explanation | np.ndarray | Mapping):
             raise ParameterError(
                 "A record, or values, are of samples in memory. Give these in place of the data set, or a method."
             )
         explainer = discovery.configured(judged, {}).bind(opened)
-        blocks = Samples.of(opened, x, masks).blocks(batch_size)
+        blocks = Samples.of(opened, samples, masks).blocks(batch_size)
         for why in refused_in_parts([explainer, judge], blocks).values():
             raise ParameterError(why)
 
@@ -137,7 +144,7 @@ def evaluate(  # noqa: PLR0913 - options of a public function, by keyword
 
 def score_table(  # noqa: PLR0913 - options of a public function, by keyword
     model: ModelLike,
-    x: InputLike | Inputs | Dataset,
+    x: SamplesLike,
     methods: Sequence[str | Explainer],
     metrics: Sequence[str | Metric],
     target: TargetLike = None,
