@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import glob
 import hashlib
 import itertools
 import os
@@ -21,9 +20,9 @@ from xaionnx.counting import counted
 from xaionnx.data.block import Block, Reader, Refused, merged, samples_in
 from xaionnx.data.column_order import ColumnOrder
 from xaionnx.data.files import Refusal
-from xaionnx.data.images import fit, read_picture
 from xaionnx.data.inputs import Inputs
 from xaionnx.data.listing import EMPTY, TABLES, Labels, check_labels, labels_from_file, units_of
+from xaionnx.data.masks import mask_of
 from xaionnx.data.texts import TextOptions
 from xaionnx.data.units import ArrayUnits, FileUnits, IterableUnits, Label, SequenceUnits, Units
 from xaionnx.errors import DataError, ParameterError
@@ -34,8 +33,6 @@ T = TypeVar("T")
 
 # Blocks that are read but not yet used.
 _AHEAD: Final = 2
-# A pixel of a mask above this belongs to the place.
-_WHITE: Final = 127
 
 
 @final
@@ -102,7 +99,8 @@ class Dataset:
             does not see; or, for files, a CSV file with a column of their names and one called ``label``, or no
             other. The subfolders of a folder are its labels if this is None.
         masks : path or array of bool (N, ...), optional
-            Ground truth: for files a folder with a picture of the same name for each, white where the evidence is.
+            Ground truth: for files a folder with a picture of the same name for each, which is black, and of any one
+            other colour where the evidence is.
         array : str, optional
             The array of an .npz file that holds the samples, if it has others.
         exif : bool
@@ -288,8 +286,28 @@ class Dataset:
         if isinstance(self.masks_given, np.ndarray):
             return dataclasses.replace(block, masks=self.masks_given[list(block.units)])
         if isinstance(self.masks_given, Path):
-            return _with_masks(block, self.masks_given, self.units, model)
+            return self._with_masks(block, self.masks_given, model)
         return block
+
+    def _with_masks(self, block: Block, folder: Path, model: Reader) -> Block:
+        """The block with masks from pictures that have the names of its files; samples without one are refused."""
+        units = self.units
+        assert isinstance(units, FileUnits)  # checked when the data set was made
+        found: list[Array] = []
+        kept: list[int] = []
+        refused = [*block.refused]
+        for place, unit in enumerate(block.units):
+            file = Path(units.files[unit])
+            inside = file.relative_to(units.root) if units.root else Path(file.name)
+            try:
+                found.append(mask_of(file, folder, inside.with_suffix(""), model.input_spec, self.exif))
+                kept.append(place)
+            except DataError as error:
+                refused.append(Refused(unit, str(file), str(error)))
+        block = dataclasses.replace(block, refused=tuple(sorted(refused, key=lambda one: one.unit)))
+        if not kept:
+            return Block(block.start, block.stop, refused=block.refused)
+        return dataclasses.replace(block.some(kept, model.shared), masks=np.stack(found))
 
 
 def _row_name(refusal: Refusal) -> str:
@@ -307,32 +325,6 @@ def _check_reasons(blocks: Sequence[Block]) -> None:
     reasons = {one.reason for block in blocks for one in block.refused}
     if len(blocks) > 1 and len(reasons) == 1 and all(block.inputs is None for block in blocks):
         raise DataError(reasons.pop())
-
-
-def _with_masks(block: Block, folder: Path, units: Units, model: Reader) -> Block:
-    """The block with masks from pictures that have the names of its files; samples without one are refused."""
-    assert isinstance(units, FileUnits)  # checked when the data set was made
-    found: list[Array] = []
-    kept: list[int] = []
-    refused = [*block.refused]
-    for place, unit in enumerate(block.units):
-        file = Path(units.files[unit])
-        try:
-            found.append(_mask(folder, file.relative_to(units.root) if units.root else Path(file.name), model))
-            kept.append(place)
-        except DataError as error:
-            refused.append(Refused(unit, str(file), str(error)))
-    block = dataclasses.replace(block, refused=tuple(sorted(refused, key=lambda one: one.unit)))
-    if not kept:
-        return Block(block.start, block.stop, refused=block.refused)
-    return dataclasses.replace(block.some(kept, model.shared), masks=np.stack(found))
-
-
-def _mask(folder: Path, name: Path, model: Reader) -> Array:
-    for path in sorted((folder / name).parent.glob(f"{glob.escape(name.stem)}.*")):
-        spec, gray = model.input_spec, read_picture(path).array.max(axis=2)
-        return (gray if spec.size is None else fit(gray, spec.size, spec.resize)) > _WHITE
-    raise DataError(f"There is no mask of the name '{name.stem}' in '{folder / name.parent}'. Add a picture.")
 
 
 def _is_label_file(labels: object) -> bool:

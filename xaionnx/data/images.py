@@ -6,9 +6,10 @@ import io
 import struct
 import warnings
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from xaionnx.data.png import has_all_rows
 from xaionnx.errors import PictureError
 from xaionnx.short_repr import short_repr
 
+T = TypeVar("T")
 Resize = Literal["crop", "stretch", "pad"]
 
 MAX_MEGAPIXELS: Final = 50
@@ -35,6 +37,8 @@ _MAGIC: Final = {
     b"GIF87a": "GIF",
     b"GIF89a": "GIF",
 }
+# How far lossy formats move a level, of 255.
+_NOISE: Final = 16
 _MODES: Final = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "I", "I;16", "I;16B", "I;16L")
 _REPEATED: Final = {"1": "black and white is repeated to RGB", "L": "gray is repeated to RGB"}
 _CONVERSIONS: Final = {
@@ -197,14 +201,75 @@ def read_picture(path: str | Path, exif: bool = False) -> Picture:
     # Pillow's warnings become notes, so that they reach the user.
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        try:
-            image, notes = _decode(path, data, format_, exif)
-        except Image.DecompressionBombError as error:
-            raise PictureError(f"'{path}' is over the limit of {MAX_MEGAPIXELS} megapixels. {_SMALLER}") from error
-        except _DAMAGE as error:
-            raise PictureError(f"'{path}' is a truncated or damaged {format_} file. {_AGAIN}") from error
-    notes += [f"Pillow warns: {warning.message}" for warning in caught]
+        (image, further), notes = _decoded(
+            path, data, format_, lambda one: _to_upright_rgb(one, _is_deep(one, data, format_), exif)
+        )
+    notes += further + [f"Pillow warns: {warning.message}" for warning in caught]
     return Picture(np.array(image), tuple(notes), sha256_of(data))
+
+
+@dataclass(frozen=True, eq=False)
+class Levels:
+    """The pixels of a picture as its file has them, such as numbers of classes.
+
+    Attributes
+    ----------
+    values : int64 array, (H, W)
+        The gray level of each pixel, or of a picture with colours 65536 R + 256 G + B; 0 is black.
+    white : int
+        The gray level of white; 0 of a picture with colours.
+    noise : int
+        How far levels may be from those that were saved, as a lossy format leaves them.
+    """
+
+    values: NDArray[np.int64]
+    white: int
+    noise: int
+
+    __repr__ = short_repr
+
+
+def read_levels(path: str | Path) -> Levels:
+    """Read the pixels of a picture file as they are, where `read_picture` reads them as they look.
+
+    Raises
+    ------
+    PictureError
+        As in `read_picture`, or parts of the picture are transparent.
+    """
+    path = Path(path)
+    data = read_bytes(path, "picture", MAX_PICTURE_BYTES, PictureError)
+    format_ = _detect_format(path, data)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        values, _ = _decoded(path, data, format_, _as_in_file)
+    noise = _NOISE if format_ == "JPEG" or (format_ == "WEBP" and data[12:16] != b"VP8L") else 0
+    if values.ndim == 2:
+        return Levels(values, 65535 if values.max() > 255 else 255, noise)
+    red, green, blue, *alpha = np.moveaxis(values, 2, 0)
+    if alpha and (alpha[0] < 255).any():
+        raise PictureError(f"'{path}' has transparent parts, which are neither black nor white. Save it without.")
+    if np.ptp(values[..., :3], axis=2).max() <= noise:
+        return Levels(green, 255, noise)
+    return Levels(65536 * red + 256 * green + blue, 0, noise)
+
+
+def _as_in_file(image: Image.Image) -> NDArray[np.int64]:
+    """Gray levels (H, W), or red, green, blue and perhaps alpha (H, W, 3 or 4)."""
+    if image.mode == "L" or image.mode.startswith("I"):
+        return np.asarray(image).astype(np.int64)
+    clear = "A" in image.getbands() or "a" in image.getbands() or "transparency" in image.info
+    return np.asarray(image.convert("RGBA" if clear else "RGB")).astype(np.int64)
+
+
+def picture_size(path: str | Path, exif: bool = False) -> tuple[int, int] | None:
+    """Return H, W of a picture file, of which only the head is read; None of any other file."""
+    try:
+        with Image.open(path, formats=sorted({*_MAGIC.values()})) as image:
+            turned = exif and image.getexif().get(_ORIENTATION, 1) in range(5, 9)
+            return (image.width, image.height) if turned else (image.height, image.width)
+    except _DAMAGE:
+        return None
 
 
 def picture_of(image: Image.Image, exif: bool = False, name: str = "the picture") -> Picture:
@@ -255,7 +320,23 @@ def _detect_format(path: Path, data: bytes) -> str:
     raise PictureError(f"'{path}' is not a picture of a supported format ({_FORMATS}). Convert it to PNG.")
 
 
-def _decode(path: Path, data: bytes, format_: str, exif: bool) -> tuple[Image.Image, list[str]]:
+def _decoded(path: Path, data: bytes, format_: str, convert: Callable[[Image.Image], T]) -> tuple[T, list[str]]:
+    """What becomes of a picture, and notes.
+
+    Raises
+    ------
+    PictureError
+        It is damaged, not supported, or too large.
+    """
+    try:
+        return _decode(path, data, format_, convert)
+    except Image.DecompressionBombError as error:
+        raise PictureError(f"'{path}' is over the limit of {MAX_MEGAPIXELS} megapixels. {_SMALLER}") from error
+    except _DAMAGE as error:
+        raise PictureError(f"'{path}' is a truncated or damaged {format_} file. {_AGAIN}") from error
+
+
+def _decode(path: Path, data: bytes, format_: str, convert: Callable[[Image.Image], T]) -> tuple[T, list[str]]:
     with Image.open(io.BytesIO(data), formats=[format_]) as image:
         _check_supported(image, f"'{path}'", format_)
         if format_ == "PNG":
@@ -266,10 +347,10 @@ def _decode(path: Path, data: bytes, format_: str, exif: bool) -> tuple[Image.Im
         if (frames := getattr(image, "n_frames", 1)) > 1:
             notes.append(f"the first of {frames} frames is read")
             image.seek(0)
-        picture, further = _to_upright_rgb(image, _is_deep(image, data, format_), exif)
+        converted = convert(image)
         if format_ == "PNG" and _may_lack_rows(image) and not has_all_rows(data):
             raise PictureError(f"'{path}' ends before its last row. {_AGAIN}")
-        return picture, notes + further
+        return converted, notes
 
 
 def _may_lack_rows(image: Image.Image) -> bool:
