@@ -59,7 +59,7 @@ def hostile():
     curves = {"share": np.tile(np.linspace(0, 1, 5), (8, 1)), "target": np.tile(np.linspace(1, 0, 5), (8, 1))}
     each = {}
     for seed, name in enumerate((HOSTILE, "plain")):
-        control = Scores("deletion", "c", np.full(8, 0.9), "lower", (0, 2), curves=curves)
+        control = Scores("deletion", "c", np.full(8, 0.9), "lower", (0, 2), {0: HOSTILE}, curves=curves)
         each[name] = {
             "deletion": Scores(
                 "deletion", name, np.full(8, 0.1 + seed / 10), "lower", (0, 2), {0: HOSTILE}, curves, {HOSTILE: control}
@@ -126,6 +126,20 @@ def test_what_is_undefined_for_all_samples_has_no_interval():
     one = Scores("sufficiency", "m", np.full(8, np.nan), "higher", (0, 1), dict.fromkeys(range(8), "all differ"))
     text = Parsed(score_page(ScoreTable({"m": {"sufficiency": one}}))).text
     assert "mundefinedundefinedundefined0 of 8" in text
+
+
+def test_why_a_control_has_no_score_is_said_once():
+    def beside(values, reasons):
+        control = Scores("deletion", "edges", values, "lower", (0, 1), reasons)
+        return Scores("deletion", "m", np.full(8, 0.5), "lower", (0, 1), controls={"edges": control})
+
+    none = beside(np.full(8, np.nan), dict.fromkeys(range(8), "there is no picture"))
+    some = beside(np.array([np.nan, *[0.5] * 7]), {0: "all values are equal"})
+    every = ScoreTable({"one": {"deletion": none}, "other": {"deletion": none}})
+    assert Parsed(score_page(every)).text.count("edges without a score: there is no picture") == 1
+    text = Parsed(score_page(ScoreTable({"one": {"deletion": none}, "other": {"deletion": some}}))).text
+    assert "edges without a score for samples of one: there is no picture" in text
+    assert "edges without a score for samples of other: all values are equal" in text
 
 
 def test_metrics_of_a_category_stand_together_with_their_direction():

@@ -186,7 +186,7 @@ def _metric(metric: str, standings: Mapping[str, Standing], samples: int) -> str
     return (
         f'<h2>{escaped(metric)} <span class="faint">{_BETTER[first.direction]}</span></h2>{_meaning(first.says)}'
         f"<table><tr><th>method</th><th>mean</th><th>95 % interval</th>{head}<th>{escaped(p)}</th><th>samples</th></tr>"
-        f"{rows}</table>{_undefined(standings)}{_curves(standings)}"
+        f"{rows}</table>{_without_control(standings)}{_undefined(standings)}{_curves(standings)}"
     )
 
 
@@ -202,6 +202,24 @@ def _interval(scores: Scores) -> str:
 
 def _count(scores: Scores, samples: int) -> str:
     return f"{scores.count:,}" if scores.count == samples else f"{scores.count:,} of {samples:,}"
+
+
+def _without_control(standings: Mapping[str, Standing]) -> str:
+    """Why controls have no score for some samples or all: each reason once, with the methods if it is not all."""
+    found = dict[tuple[str, str], list[str]]()
+    for method, one in standings.items():
+        for control, scores in one.scores.controls.items():
+            for reason in dict.fromkeys(scores.reasons.values()):
+                found.setdefault((control, reason), []).append(method)
+    lines = (
+        f"{control} without a score{_of_methods(methods, standings)}: {reason}"
+        for (control, reason), methods in found.items()
+    )
+    return "".join(f'<p class="faint">{escaped(line)}</p>' for line in lines)
+
+
+def _of_methods(methods: Sequence[str], standings: Mapping[str, Standing]) -> str:
+    return "" if len(methods) == len(standings) else f" for samples of {_listed(methods)}"
 
 
 def _undefined(standings: Mapping[str, Standing]) -> str:
