@@ -15,11 +15,13 @@ import polars
 import pytest
 from PIL import Image
 
+import xaionnx
 from models import planted
-from xaionnx import Dataset, InputSpec, Model
+from xaionnx import Dataset, InputSpec, Model, Target
 from xaionnx.data import listing
 from xaionnx.data.texts import TextOptions
 from xaionnx.errors import DataError, ParameterError, UnknownNameError
+from xaionnx.evaluation import score_table
 
 ROWS = 1300
 COLUMNS = ("age", "income", "debt")
@@ -369,3 +371,47 @@ def test_labels_are_the_same_in_numbers_of_python_and_of_numpy():
 def test_masks_of_numbers_are_not_taken_for_true_places(masks):
     with pytest.raises(ParameterError, match=f"array of bool.*Got {masks.dtype}"):
         Dataset.of(np.zeros((3, 1, 28, 28), np.float32), masks=masks)
+
+
+def frames(folder, numbers):
+    """Pictures named by their numbers, each as bright as its number."""
+    folder.mkdir(parents=True)
+    for n in numbers:
+        Image.fromarray(np.full((28, 28), n, np.uint8)).save(folder / f"frame{n}.png")
+    return folder
+
+
+def test_labels_without_names_need_files_of_one_order(tmp_path, digits):
+    """By letters frame10 comes before frame2, by its number after it: whose label is the third?"""
+    folder = frames(tmp_path / "in", range(1, 12))
+    labels, masks, target = np.arange(11) % 10, np.ones((11, 28, 28), bool), np.arange(11) % 10
+    for ask in (
+        lambda: Dataset.of(folder, labels=labels),
+        lambda: Dataset.of(folder, masks=masks),
+        lambda: Dataset.of([folder], labels=labels),
+        lambda: xaionnx.explain(digits, folder, "saliency", target),
+        lambda: xaionnx.explain(digits, folder, "saliency", Target.loss(target)),
+        lambda: xaionnx.evaluate(digits, folder, "saliency", "deletion", target),
+        lambda: xaionnx.evaluate(digits, Dataset.of(folder), "saliency", "deletion", target),
+        lambda: xaionnx.evaluate(digits, folder, "saliency", "pointing_game", masks=masks),
+        lambda: score_table(digits, folder, ["saliency"], ["deletion"], target),
+        lambda: xaionnx.explain_all(digits, folder, "saliency", target, to=tmp_path / "run"),
+    ):
+        with pytest.raises(ParameterError, match=r"names are in the order .*frame11.png' may come before or after"):
+            ask()
+    files = [folder / f"frame{n}.png" for n in range(1, 12)]
+    for given in (files, frames(tmp_path / "few", range(1, 10))):
+        blocks = gathered(Dataset.of(given, labels=np.arange(len(list(given if given is files else range(9))))), digits)
+        brightness = [round(255 * x[0, 0, 0]) for x in joined(blocks)]
+        assert brightness == [label + 1 for block in blocks for label in block.labels]
+
+
+def test_files_beside_folders_have_no_order_either(tmp_path):
+    frames(tmp_path / "in", [1, 2])
+    frames(tmp_path / "in" / "cat", [3])
+    with pytest.raises(ParameterError, match="Labels without names are in the order"):
+        Dataset.of(tmp_path / "in", labels=[1, 2, 3])
+    # Names that have no common form but numbers are those of any order by letters.
+    for name in ("10af", "9bc", "2"):
+        frames(tmp_path / "hashes" / name, [0])
+    assert Dataset.of(tmp_path / "hashes", labels=[1, 2, 3]).count == 3

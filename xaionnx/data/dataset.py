@@ -20,6 +20,7 @@ from xaionnx.counting import counted
 from xaionnx.data.block import Block, Reader, Refused, merged, samples_in
 from xaionnx.data.column_order import ColumnOrder
 from xaionnx.data.files import Refusal
+from xaionnx.data.folders import is_folder
 from xaionnx.data.inputs import Inputs
 from xaionnx.data.listing import EMPTY, TABLES, Labels, check_labels, labels_from_file, units_of
 from xaionnx.data.masks import mask_of
@@ -30,6 +31,9 @@ from xaionnx.short_repr import short_repr
 from xaionnx.typing import Array
 
 T = TypeVar("T")
+
+MASKS_INSTEAD: Final = "Give a folder with a picture of each, or the list of the files."
+"""What to do in place of masks without names."""
 
 # Blocks that are read but not yet used.
 _AHEAD: Final = 2
@@ -133,12 +137,15 @@ class Dataset:
             own = labels_from_file(path, units.files)
         elif labels is not None and named is None:
             own = check_labels(labels, units.count)
+            units.check_order("Labels", "Give a CSV file of the columns file and label, or the list of the files.")
         places = Path(masks) if isinstance(masks, str | os.PathLike) else masks if masks is None else np.asarray(masks)
         if isinstance(places, np.ndarray) and units.count is not None and len(places) != units.count:
             raise ParameterError(
                 f"The data set has {counted(units.count, 'unit')}, and "
                 f"{counted(len(places), 'mask is', 'masks are')} given."
             )
+        if isinstance(places, np.ndarray):
+            units.check_order("Masks", MASKS_INSTEAD)
         if isinstance(places, np.ndarray) and places.dtype.kind != "b":
             raise ParameterError(f"Masks are an array of bool, such as masks > 0. Got {places.dtype} instead.")
         if isinstance(places, Path) and not (places.is_dir() and isinstance(units, FileUnits)):
@@ -325,6 +332,15 @@ def _check_reasons(blocks: Sequence[Block]) -> None:
     reasons = {one.reason for block in blocks for one in block.refused}
     if len(blocks) > 1 and len(reasons) == 1 and all(block.inputs is None for block in blocks):
         raise DataError(reasons.pop())
+
+
+def order_check(x: object) -> Callable[[str, str], None]:
+    """Return what checks that inputs have one order; see :meth:`xaionnx.data.units.Units.check_order`."""
+    if isinstance(x, Dataset):
+        return x.units.check_order
+    if is_folder(x):
+        return units_of(x, None, None)[0].check_order
+    return lambda what, instead: None
 
 
 def _is_label_file(labels: object) -> bool:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import final
+from typing import Final, final
 
 from xaionnx.data.files import is_hidden
-from xaionnx.errors import DataError
+from xaionnx.errors import DataError, ParameterError
+
+_NUMBER: Final = re.compile(r"\d+")
 
 
 @final
@@ -111,3 +114,50 @@ def expand(paths: str | Path | Iterable[str | Path]) -> list[Path]:
             ) from cause
         listed += map(Path, FolderFiles.of(str(path)).files) if is_folder else [path]
     return listed
+
+
+def is_folder(x: object) -> bool:
+    """Whether inputs are given as a folder."""
+    return isinstance(x, str | os.PathLike) and Path(x).is_dir()
+
+
+def check_order(files: Sequence[str], what: str, instead: str) -> None:
+    """Check that the files of folders have one order, as what is given without their names is read in it.
+
+    Sorted by letters, ``frame10.png`` precedes ``frame2.png``; by its number it follows. Files beside subfolders precede
+    these here, and are among them where whole paths are sorted.
+
+    Parameters
+    ----------
+    files : sequence of str
+        As they are listed.
+    what : str
+        What is given for each, in words.
+    instead : str
+        What to do, in words.
+
+    Raises
+    ------
+    ParameterError
+        They have several.
+
+    Examples
+    --------
+    >>> check_order(["frame09.png", "frame10.png"], "Labels", "")
+    >>> check_order(["frame10.png", "frame9.png"], "Labels", "Name the files.")
+    Traceback (most recent call last):
+        ...
+    xaionnx.errors.ParameterError: Labels without names are in the order of the files, and 'frame10.png' may come before or after 'frame9.png'. Name the files.
+    """  # noqa: E501 - the message is one line
+    last: dict[str, tuple[list[int], str]] = {}
+    before = ""
+    for file in files:
+        form, numbers = _NUMBER.sub("#", file), [int(digits) for digits in _NUMBER.findall(file)]
+        known, other = last.get(form, (numbers, before))
+        if file < before or numbers < known:
+            first = before if file < before else other
+            raise ParameterError(
+                f"{what} without names are in the order of the files, and '{first}' may come before or after "
+                f"'{file}'. {instead}"
+            )
+        last[form], before = (numbers, file), file

@@ -184,10 +184,11 @@ def _of_array_file(path: Path, labels: str | None, member: str | None) -> tuple[
 
 
 def _of_files(files: Sequence[Path]) -> tuple[Units, Labels | None]:
-    listed: list[str] = []
-    for file in files:
-        listed += FolderFiles.of(str(file)).files if file.is_dir() else [str(file)]
-    return FileUnits(tuple(listed), tuple(size_of(Path(file)) for file in listed)), None
+    names: list[str] = []
+    folders = [file.is_dir() for file in files]
+    for file, is_folder in zip(files, folders, strict=True):
+        names += FolderFiles.of(str(file)).files if is_folder else [str(file)]
+    return FileUnits(tuple(names), tuple(size_of(Path(file)) for file in names), listed=any(folders)), None
 
 
 def _of_folder(folder: Path) -> tuple[FileUnits, Labels | None]:
@@ -195,7 +196,8 @@ def _of_folder(folder: Path) -> tuple[FileUnits, Labels | None]:
     found, start = FolderFiles.of(str(folder)), len(str(folder / "_")) - 1
     inside = [file[start:].partition(os.sep) for file in found.files]
     labels = [name if rest else None for name, rest, _ in inside]
-    return FileUnits(tuple(found.files), tuple(found.sizes), str(folder)), labels if any(labels) else None
+    units = FileUnits(tuple(found.files), tuple(found.sizes), str(folder), listed=True)
+    return units, labels if any(labels) else None
 
 
 def labels_from_file(path: Path, files: Sequence[str]) -> list[Label | None]:

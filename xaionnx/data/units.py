@@ -14,6 +14,7 @@ import numpy as np
 
 from xaionnx.data.array_rows import ArrayRows
 from xaionnx.data.csv_rows import CsvRows
+from xaionnx.data.folders import check_order
 from xaionnx.data.frames import frame_cells, is_frame
 from xaionnx.data.inputs import Inputs
 from xaionnx.data.tables import Cells
@@ -62,6 +63,17 @@ class Units(ABC):
         return [None] * (stop - start)
 
     @hook
+    def check_order(self, what: str, instead: str) -> None:
+        """Check that the units have one order, as what is given for each without a name is read in it.
+
+        Raises
+        ------
+        ParameterError
+            They are files of a folder that have several.
+        """
+        del what, instead
+
+    @hook
     def names(self, start: int, stop: int) -> tuple[str, ...]:
         """Names of the units, for samples that are given without any."""
         return tuple(f"x[{unit}]" for unit in range(start, stop))
@@ -70,11 +82,15 @@ class Units(ABC):
 @final
 @dataclass(frozen=True)
 class FileUnits(Units):
-    """Files; ``root`` is the folder to which the listing is relative."""
+    """Files; ``root`` is the folder to which the listing is relative.
+
+    They are ``listed`` if a folder was given in place of their names.
+    """
 
     files: tuple[str, ...]
     sizes: tuple[int, ...]
     root: str = ""
+    listed: bool = False
 
     alone: ClassVar[bool] = True
     __repr__ = short_repr
@@ -90,6 +106,10 @@ class FileUnits(Units):
             # A folder that was moved is still the same.
             digest.update(f"{file.removeprefix(self.root)}\0{size}\n".encode("utf-8", "surrogateescape"))
         return digest.hexdigest()
+
+    def check_order(self, what: str, instead: str) -> None:
+        if self.listed:
+            check_order(self.files, what, instead)
 
     def without(self, path: Path) -> FileUnits:
         """Return the files but one, which says something of them, if it lies beside them."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from xaionnx import discovery
 from xaionnx.data.block import Block
-from xaionnx.data.dataset import Dataset
+from xaionnx.data.dataset import MASKS_INSTEAD, Dataset, order_check
 from xaionnx.errors import ParameterError
 from xaionnx.evaluation.controls import CONTROLS
 from xaionnx.evaluation.judging import evidence_of, with_controls
@@ -121,6 +121,7 @@ def evaluate(  # noqa: PLR0913 - options of a public function, by keyword
     for why in explained_together([judged]).values():
         raise ParameterError(why)
     samples = in_parts(x)
+    _check_order(samples, target, masks)
     with progress.bar():
         if not isinstance(samples, Dataset):
             return with_controls(judge, evidence_of(opened, samples, judged, target, masks), controls, seed)
@@ -208,6 +209,7 @@ def score_table(  # noqa: PLR0913 - options of a public function, by keyword
     explainers = [discovery.configured(method, {}) for method in methods]
     for name in controls:
         CONTROLS.find(name)
+    _check_order(x, target, masks)
     time_left = TimeShare.starting(budget_s, clock)
     return table_of(
         Samples.of(opened, x, masks).blocks(batch_size),
@@ -220,3 +222,11 @@ def score_table(  # noqa: PLR0913 - options of a public function, by keyword
         times=ScoreTimes(None if budget_s is None else clock),
         on_progress=on_progress,
     )
+
+
+def _check_order(x: SamplesLike, target: TargetLike, masks: Array | None) -> None:
+    """Check that samples have one order if targets or masks are given in it."""
+    check = order_check(x)
+    Target.check_order(target, check)
+    if masks is not None:
+        check("Masks", MASKS_INSTEAD)

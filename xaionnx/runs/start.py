@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from xaionnx import discovery
 from xaionnx.data.block import Block, Refused
-from xaionnx.data.dataset import Dataset
+from xaionnx.data.dataset import Dataset, order_check
 from xaionnx.data.listing import EMPTY
 from xaionnx.data.storage import locked, sweep, write_whole
 from xaionnx.errors import DataError, ParameterError, StorageError, UsageError
@@ -25,6 +25,7 @@ from xaionnx.runs.run import FORMAT, PARTS, RUN, Run, read_run, run_of
 from xaionnx.runs.settings import differences, fingerprint, settings_of
 from xaionnx.runtime import progress
 from xaionnx.runtime.model import Model
+from xaionnx.targets.target import Target
 from xaionnx.typing import Document, ModelLike, TargetLike
 
 if TYPE_CHECKING:
@@ -102,6 +103,7 @@ def explain_all(  # noqa: PLR0913 - options of a public function, by keyword
     explainer = discovery.configured(method, settings)
     opened = model if isinstance(model, Model) else Model.load(model)
     dataset = Dataset.of(data)
+    Target.check_order(target, order_check(dataset))
     if explainer.compares_samples:
         raise UsageError(why_not_in_parts(explainer))
     engine = InProcess() if engine is None else engine

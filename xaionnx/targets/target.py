@@ -159,6 +159,24 @@ class Target(ABC):
         del model, feeds
         return self
 
+    @property
+    @hook
+    def of_each(self) -> bool:
+        """Whether it has an entry for each sample, in the order of the samples."""
+        return False
+
+    @classmethod
+    def check_order(cls, given: TargetLike, check: Callable[[str, str], None]) -> None:
+        """Check that the samples have one order, by ``check``, if targets are given for each of them.
+
+        Raises
+        ------
+        ParameterError
+            They are files of a folder that have several.
+        """
+        if given is not None and any(target.of_each for target in cls.of(given)[0]):
+            check("Targets", "Give the target 'labelled' and a CSV file of labels, or the list of the files.")
+
     @hook
     def of_units(self, units: Sequence[int], labels: Sequence[str | int | float | None], count: int | None) -> Target:
         """Return the target of some units of a data set of ``count``, which have these labels, if there are any.

@@ -76,6 +76,10 @@ class Index(Target):
     def of_classes(self) -> bool:
         return self.each or not isinstance(self.k, tuple)
 
+    @property
+    def of_each(self) -> bool:
+        return self.each
+
     def of_units(self, units: Sequence[int], labels: Sequence[object], count: int | None) -> Target:
         if not (self.each and isinstance(self.k, tuple)):
             return self

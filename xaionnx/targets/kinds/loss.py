@@ -37,8 +37,12 @@ class Loss(Target):
 
     __repr__ = short_repr
 
+    @property
+    def of_each(self) -> bool:
+        return self.kind == "cross_entropy" and self.labels.ndim == 1
+
     def of_units(self, units: Sequence[int], labels: Sequence[object], count: int | None) -> Target:
-        if self.kind != "cross_entropy" or self.labels.ndim != 1:
+        if not self.of_each:
             return self
         check_one_each(len(self.labels), count)
         return replace(self, labels=self.labels[[*units]])
