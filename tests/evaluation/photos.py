@@ -30,7 +30,7 @@ from xaionnx import Model
 from xaionnx.discovery import METHODS
 from xaionnx.evaluation import Scores, ScoreTable, score_table
 from xaionnx.evaluation.metric import METRICS
-from xaionnx.evaluation.table import Standing
+from xaionnx.evaluation.standing import Standing
 from xaionnx.explainer import Explainer
 from xaionnx.explainers.integrated_gradients import IntegratedGradients
 from xaionnx.typing import Array

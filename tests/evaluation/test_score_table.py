@@ -14,7 +14,7 @@ from xaionnx import Target
 from xaionnx.errors import ParameterError
 from xaionnx.evaluation import Scores, ScoreTable, evaluate, score_table
 from xaionnx.evaluation.joining import followed_by, not_measured
-from xaionnx.evaluation.table import fewest_samples, holm, p_of_signed_ranks
+from xaionnx.evaluation.signed_ranks import fewest_samples, holm, p_of_signed_ranks
 from xaionnx.explainers.saliency import Saliency
 from xaionnx.metrics.faithfulness.deletion import Deletion
 from xaionnx.render import verdict
@@ -45,6 +45,44 @@ def test_best_and_worse_than_control(table):
         "deletion: good is better than every other method.",
         "deletion: none is no better than the control.",
     ]
+
+
+def named(metric, category, value):
+    return Scores(metric, "m", np.full(8, value), "lower", (0, 1), category=category)
+
+
+def test_a_table_of_many_metrics_has_a_line_for_each_below_its_category():
+    metrics = {"road": ("faithfulness", 0.5), "entropy": ("complexity", np.nan), "irof": ("faithfulness", 0.25)}
+    each = {name: named(name, *facts) for name, facts in metrics.items()}
+    table = ScoreTable({"saliency": each, "lrp": {"road": named("road", "faithfulness", 0.125)}})
+    assert repr(table).split("\n") == [
+        "ScoreTable of 2 methods by 3 metrics",
+        "           saliency     lrp",
+        "faithfulness",
+        "  road          0.5   0.125*",
+        "  irof         0.25    none",
+        "complexity",
+        "  entropy      none    none",
+        "*: better than every other method",
+    ]
+
+
+def test_columns_of_a_table_that_do_not_fit_beside_each_other_are_in_several_blocks():
+    """Each block has the names of the rows, and no mean is lost."""
+    methods = {f"method_of_a_long_name_{n}": n / 100 for n in range(13)}
+    names = [f"metric_{n}" for n in range(14)]
+    for given in (methods, dict.fromkeys(names, 0.25)):
+        rows = {name: {metric: named(metric, "one", value) for metric in names} for name, value in given.items()}
+        lines = repr(ScoreTable(rows)).split("\n")[1:]
+        assert max(map(len, lines)) <= 100
+        words = " ".join(lines).split()
+        for value in set(given.values()):
+            count = len(names) * [*given.values()].count(value)
+            assert sum(word.strip("*") == f"{value:.3g}" for word in words) == count
+        heads = [line for line in lines if line.startswith(" " * 8)]
+        assert len(heads) > 1
+        shorter = names if len(given) >= len(names) else list(given)
+        assert " ".join(heads).split() == shorter
 
 
 def test_one_metric_of_faithfulness_says_who_is_better_than_the_control_too(table):

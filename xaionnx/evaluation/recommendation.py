@@ -24,7 +24,8 @@ from xaionnx.evaluation.samples import Samples, by_name
 from xaionnx.evaluation.score_times import ScoreTimes
 from xaionnx.evaluation.scored_blocks import table_of
 from xaionnx.evaluation.scores import Scores
-from xaionnx.evaluation.table import IGNORES_MODEL, ScoreTable, turned
+from xaionnx.evaluation.standing import IGNORES_MODEL, turned
+from xaionnx.evaluation.table import ScoreTable
 from xaionnx.evaluation.time_share import OUT_OF_TIME, TimeShare
 from xaionnx.explainer import Explainer
 from xaionnx.runtime.model import Model

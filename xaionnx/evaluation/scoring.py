@@ -199,8 +199,10 @@ def score_table(  # noqa: PLR0913 - options of a public function, by keyword
     >>> x = np.random.default_rng(0).normal(size=(8, 4)).astype(np.float32)
     >>> score_table(linear, x, ["saliency", "input_x_gradient"], ["infidelity", "sparseness"])  # doctest: +ELLIPSIS
     ScoreTable of 2 methods by 2 metrics
-      saliency          infidelity 2.76-, sparseness 0.25-
-      input_x_gradient  infidelity ...*, sparseness 0.376*
+                        infidelity   sparseness
+      saliency                2.76-        0.25-
+      input_x_gradient    ...*       0.376*
+    *: better than every other method; -: no better than the control
     """
     for given, parameter in ((methods, "methods"), (metrics, "metrics"), (controls, "controls")):
         check_listed(given, parameter)

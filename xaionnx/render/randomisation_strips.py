@@ -15,7 +15,7 @@ from xaionnx.render.html_document import escaped
 
 if TYPE_CHECKING:
     from xaionnx.evaluation.scores import Scores
-    from xaionnx.evaluation.table import Standing
+    from xaionnx.evaluation.standing import Standing
     from xaionnx.typing import Array
 
 STYLE: Final = """

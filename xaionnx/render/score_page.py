@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from xaionnx.counting import counted
-from xaionnx.evaluation.table import LEVEL, ScoreTable, Standing
+from xaionnx.evaluation.signed_ranks import LEVEL
+from xaionnx.evaluation.standing import Standing
+from xaionnx.evaluation.table import ScoreTable
 from xaionnx.render import randomisation_strips
 from xaionnx.render.html_document import document, escaped, visible
 from xaionnx.render.verdict import verdict
@@ -76,7 +78,7 @@ def score_page(
         Sentences ahead of what the scores say, such as a recommendation: the first one is the largest.
     """
     name = title or str(table.provenance.get("model", "scores"))
-    standings = _by_category({metric: table.standings(metric) for metric in table.metrics})
+    standings = table.by_metric
     said = [f"<p>{escaped(line)}</p>" for line in verdict(table)]
     body = "".join(
         [
@@ -123,13 +125,6 @@ def _coverage(table: ScoreTable, *, reasons: bool) -> str:
 def _listed(names: Sequence[str]) -> str:
     more = len(names) - _NAMES
     return f"{', '.join(names[:_NAMES])} and {more:,} more" if more > 0 else ", ".join(names)
-
-
-def _by_category(standings: Mapping[str, Mapping[str, Standing]]) -> dict[str, Mapping[str, Standing]]:
-    """The metrics of each category beside each other, categories and metrics in the order in which they come."""
-    categories = {metric: _first(each).category for metric, each in standings.items()}
-    order = [*dict.fromkeys(categories.values())]
-    return {metric: standings[metric] for metric in sorted(standings, key=lambda one: order.index(categories[one]))}
 
 
 def _first(standings: Mapping[str, Standing]) -> Scores:

@@ -7,14 +7,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from xaionnx.counting import counted
-from xaionnx.evaluation.table import IGNORES_MODEL, fewest_samples
+from xaionnx.evaluation.signed_ranks import fewest_samples
+from xaionnx.evaluation.standing import IGNORES_MODEL
 
 if TYPE_CHECKING:
-    from xaionnx.evaluation.table import ScoreTable, Standing
+    from xaionnx.evaluation.standing import Standing
+    from xaionnx.evaluation.table import ScoreTable
 
 
 # The share of the samples below which a method's scores are of few.
 _FEW: Final = 0.9
+# Metrics that a sentence about all of them names.
+_NAMED: Final = 6
 
 
 def verdict(table: ScoreTable) -> list[str]:
@@ -56,7 +60,12 @@ def _of_faithfulness(better: Mapping[str, Sequence[bool]], metrics: Sequence[str
     won = {name: sum(each) for name, each in better.items()}
     # A method that some metrics did not score is not better by all.
     always = [name for name, count in won.items() if count == len(metrics)]
-    by = metrics[0] if len(metrics) == 1 else f"all of {', '.join(metrics)}"
+    every = (
+        f"all of {', '.join(metrics)}"
+        if len(metrics) <= _NAMED
+        else f"all {len(metrics)} tested metrics of faithfulness"
+    )
+    by = metrics[0] if len(metrics) == 1 else every
     yield f"Better than the control by {by}: {', '.join(always) or 'none'}."
     if len(metrics) == 1:
         # Who is not is said of each metric.
