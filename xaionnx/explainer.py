@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, ClassVar, Self, final
 
 from xaionnx import parameters
 from xaionnx.attribution import Attribution, joined
-from xaionnx.data.dataset import order_check
 from xaionnx.data.inputs import Given, Inputs
 from xaionnx.explanation import Explanation, ValueKind
 from xaionnx.hooks import hook
@@ -215,7 +214,7 @@ class Explainer(ABC):
     ) -> Request:
         """The request for a batch, with the method's own default target; see :class:`xaionnx.request.Request`."""
         given = self.default_target(model) if target is None else target
-        Target.check_order(given, order_check(x))
+        Target.check_samples(given, x, model)
         inputs = x if isinstance(x, Inputs) else model.read(x, ignore=self.own_columns)
         return Request(model, inputs, given, report, self.explained)
 

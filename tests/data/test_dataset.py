@@ -415,3 +415,76 @@ def test_files_beside_folders_have_no_order_either(tmp_path):
     for name in ("10af", "9bc", "2"):
         frames(tmp_path / "hashes" / name, [0])
     assert Dataset.of(tmp_path / "hashes", labels=[1, 2, 3]).count == 3
+
+
+def labels_of(folder, text, name="labels.csv"):
+    """The labels of 3 files, a.png, b.png and c.png, from a file of labels."""
+    for file in "abc":
+        path = folder / "in" / f"{file}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.new("L", (28, 28)).save(path)
+    (folder / name).write_text(text)
+    return list(Dataset.of(folder / "in", labels=folder / name).labels_given)
+
+
+@pytest.mark.parametrize(
+    ("text", "labels"),
+    [
+        ("image,label\na,3\nb,1\nc,2\n", ["3", "1", "2"]),
+        ("file,label\n./c.png,2\n./a.png,3\n", ["3", None, "2"]),
+        ("file,label\na.png,3.0\nb.png,\nc.png,2.0\n", ["3", None, "2"]),
+        ("file,label\na.png,3.5\nb.png,\nc.png,2.0\n", ["3.5", None, "2.0"]),
+        ("label,image\na,a\nb,b\na,c\n", ["a", "b", "a"]),
+    ],
+    ids=["no suffix", "this folder", "floats of pandas", "floats", "labels that are names"],
+)
+def test_names_of_files_in_a_table_of_labels(tmp_path, text, labels):
+    assert labels_of(tmp_path, text) == labels
+
+
+def test_a_table_of_labels_without_a_header_is_refused(tmp_path):
+    """Its first line was taken for one, and the first file had no label."""
+    with pytest.raises(DataError, match=r"line 1: 'a.png' is a file, so there is no header\. Put the names of the col"):
+        labels_of(tmp_path, "a.png,3\nb.png,1\nc.png,2\n")
+    with pytest.raises(ParameterError, match=r"labels.txt' is no CSV file"):
+        labels_of(tmp_path, "a.png 3\nb.png 1\n", "labels.txt")
+    (tmp_path / "in" / "a.jpg").write_bytes(b"")
+    with pytest.raises(DataError, match=r"'a' in .* may be .*a.jpg' or .*a.png'. Name files with their folders"):
+        labels_of(tmp_path, "file,label\na,3\n")
+
+
+def test_labels_in_an_archive(tmp_path, digits):
+    """Words are labels; as many as there are samples; an array of another form is refused in its own shape."""
+    x = np.zeros((3, 1, 28, 28), np.float32)
+    path = tmp_path / "all.npz"
+    np.savez(path, x=x, y=np.array(["cat", "dog", "cat"]))
+    (block,) = Dataset.of(path, labels="y").batches(digits)
+    assert block.labels == ("cat", "dog", "cat")
+    np.savez(path, x=x, more=x, y=np.array(["cat", "dog", "cat"]))
+    assert set(Dataset.of(path, labels="y").units.arrays) == {"x", "more"}
+    for count in (2, 4):
+        np.savez(path, x=x, y=np.arange(count))
+        with pytest.raises(ParameterError, match=f"has 3 samples or files, and {count} labels are given"):
+            Dataset.of(path, labels="y")
+    np.savez(path, x=x[:, 0], y=np.arange(3))
+    with pytest.raises(DataError, match=r"expects \(N, 1, 28, 28\) float32. Got \(3, 28, 28\) float32\.$"):
+        list(Dataset.of(path, labels="y").batches(digits))
+
+
+@pytest.mark.parametrize("kind", [int, float, str])
+def test_labels_that_count_from_one_are_refused(tmp_path, kind):
+    """Of three classes the labels 1, 2 and 3: two of them would be other classes, without a word."""
+    model = planted.load(planted.linear(np.eye(3)))
+    rows = np.eye(3, dtype=np.float32)
+    data = Dataset.of(rows, labels=[kind(label) for label in (1, 2, 3)])
+    for ask in (
+        lambda: xaionnx.evaluate(model, data, "saliency", "deletion", Target.labelled()),
+        lambda: score_table(model, data, ["saliency"], ["deletion"], Target.labelled()),
+        lambda: xaionnx.explain_all(model, data, "saliency", Target.labelled(), to=tmp_path / "run"),
+    ):
+        with pytest.raises(ParameterError, match=r"numbers from 1 to 3, and the classes of .* from 0 to 2. If they"):
+            ask()
+    right = Dataset.of(rows, labels=[kind(label) for label in (0, 1, 2)])
+    scores = xaionnx.evaluate(model, right, "input_x_gradient", "deletion", Target.labelled(), controls=())
+    # The sum of the row's own class is all of it: removed first, the rest of the curve is 0.
+    np.testing.assert_allclose(scores.values, 1 / 6)

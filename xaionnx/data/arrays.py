@@ -11,7 +11,7 @@ import struct
 import warnings
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tokenize import TokenError
@@ -27,6 +27,8 @@ from xaionnx.typing import MOST_AXES, Array, DType
 
 MAX_ARRAY_BYTES: Final = 4 * 2**30
 NUMBERS: Final = "biuf"
+WORDS_TOO: Final = f"{NUMBERS}U"
+"""The kinds of elements of labels."""
 SUFFIXES: Final = (".npy", ".npz")
 
 
@@ -51,11 +53,11 @@ class ArrayFile:
     __repr__ = short_repr
 
 
-def read_array(path: str | Path, name: str | None = None, single: bool = False) -> ArrayFile:
+def read_array(path: str | Path, name: str | None = None, single: bool = False, kinds: str = NUMBERS) -> ArrayFile:
     """Read the array of a .npy file, or one array of a .npz file.
 
-    The array may contain booleans, integers or floating-point numbers. The size in the header is compared with the
-    size of the data before memory is allocated.
+    The array may contain booleans, integers or floating-point numbers, and other ``kinds``. The size in the header is
+    compared with the size of the data before memory is allocated.
 
     Parameters
     ----------
@@ -65,6 +67,8 @@ def read_array(path: str | Path, name: str | None = None, single: bool = False) 
         Name of the array in a .npz file; needed if it contains several.
     single : bool
         Whether it may be a single number, as a sample rate is.
+    kinds : str
+        The kinds of element types that are read, as in ``numpy.dtype.kind``.
 
     Returns
     -------
@@ -79,9 +83,9 @@ def read_array(path: str | Path, name: str | None = None, single: bool = False) 
     path = Path(path)
     data = read_bytes(path, "array", MAX_ARRAY_BYTES)
     if data.startswith(npy.MAGIC_PREFIX):
-        array, notes = _parse(f"'{path}'", memoryview(data))
+        array, notes = _parse(f"'{path}'", memoryview(data), kinds)
     elif data.startswith(b"PK"):
-        array, notes = _parse_member(path, data, name)
+        array, notes = _parse_member(path, data, name, kinds)
     else:
         raise DataError(f"'{path}' is not a .npy or .npz file. Save the array with numpy.save.")
     if array.ndim == 0 and not single:
@@ -91,8 +95,8 @@ def read_array(path: str | Path, name: str | None = None, single: bool = False) 
     return ArrayFile(array, tuple(notes), sha256_of(data))
 
 
-def read_arrays(path: str | os.PathLike[str], kinds: str = NUMBERS) -> dict[str, Array]:
-    """Read all arrays of a .npz file by name; see `read_array`.
+def read_arrays(path: str | os.PathLike[str], kinds: str = NUMBERS, without: Sequence[str] = ()) -> dict[str, Array]:
+    """Read the arrays of a .npz file by name, but those in ``without``; see `read_array`.
 
     Parameters
     ----------
@@ -108,7 +112,7 @@ def read_arrays(path: str | os.PathLike[str], kinds: str = NUMBERS) -> dict[str,
     """
     path = Path(path)
     with _archive(path, read_bytes(path, "array", MAX_ARRAY_BYTES)) as archive:
-        members = archive.infolist()
+        members = [info for info in archive.infolist() if info.filename.removesuffix(".npy") not in without]
         _check_size(path, sum(info.file_size for info in members))
         return {info.filename.removesuffix(".npy"): _unpack(path, archive, info, kinds)[0] for info in members}
 
@@ -184,11 +188,11 @@ def _parse(where: str, data: memoryview, kinds: str = NUMBERS) -> tuple[Array, l
     return np.array(array, dtype.newbyteorder("="), order="C"), notes
 
 
-def _parse_member(path: Path, data: bytes, name: str | None) -> tuple[Array, list[str]]:
+def _parse_member(path: Path, data: bytes, name: str | None, kinds: str) -> tuple[Array, list[str]]:
     with _archive(path, data) as archive:
         wanted = member_of(path, archive, name)
         _check_size(path, wanted.file_size)
-        return _unpack(path, archive, wanted, NUMBERS)
+        return _unpack(path, archive, wanted, kinds)
 
 
 def member_of(path: Path, archive: zipfile.ZipFile, name: str | None) -> zipfile.ZipInfo:

@@ -125,9 +125,10 @@ class Dataset:
         named = os.fspath(labels) if isinstance(labels, str | os.PathLike) and not beside else None
         units, own = units_of(x, named, array)
         if named is not None and (own is None or units.alone):
+            wrong = f"'{named}' is no CSV file" if Path(named).is_file() else f"There is no file '{named}'"
             raise ParameterError(
-                f"There is no file '{named}', and these samples have neither columns nor named arrays. Labels are in a "
-                "CSV file beside files, a column of a table, or an array of an .npz file."
+                f"{wrong}, and these samples have neither columns nor named arrays. Labels are in a CSV file beside "
+                "files, a column of a table, or an array of an .npz file."
             )
         if beside:
             if not isinstance(units, FileUnits):
@@ -187,7 +188,9 @@ class Dataset:
             blocks = merged(self._each(model, start, stop), model.shared)
         else:
             read = self._rows(model, start, stop)
-            _check_reasons(read)
+            if _have_one_reason(read):
+                # Of all rows together, whose shape is that of what was given.
+                self._inputs(model, start, stop)
             blocks = merged(read, model.shared)
         return [self._beside(block, model) for block in blocks]
 
@@ -321,17 +324,10 @@ def _row_name(refusal: Refusal) -> str:
     return str(refusal.path) if refusal.row is None else f"{refusal.path}[{refusal.row}]"
 
 
-def _check_reasons(blocks: Sequence[Block]) -> None:
-    """Check that rows that were all refused were refused each for a reason of its own.
-
-    Raises
-    ------
-    DataError
-        The reason is one, such as a column that the table lacks.
-    """
+def _have_one_reason(blocks: Sequence[Block]) -> bool:
+    """Whether rows were all refused, for a reason that is none of their own, such as a column that the table lacks."""
     reasons = {one.reason for block in blocks for one in block.refused}
-    if len(blocks) > 1 and len(reasons) == 1 and all(block.inputs is None for block in blocks):
-        raise DataError(reasons.pop())
+    return len(blocks) > 1 and len(reasons) == 1 and all(block.inputs is None for block in blocks)
 
 
 def order_check(x: object) -> Callable[[str, str], None]:

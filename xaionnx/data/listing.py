@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Set
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 
 from xaionnx.counting import counted
 from xaionnx.data.array_rows import ArrayRows
-from xaionnx.data.arrays import SUFFIXES, archived, read_array, read_arrays
+from xaionnx.data.arrays import SUFFIXES, WORDS_TOO, archived, read_array, read_arrays
 from xaionnx.data.csv_rows import CsvRows
 from xaionnx.data.files import read_bytes
 from xaionnx.data.folders import FolderFiles, size_of
@@ -40,6 +41,9 @@ from xaionnx.errors import DataError, ParameterError, UnknownNameError
 _CSV: Final = (".csv", ".tsv")
 TABLES: Final = (*_CSV, *PARQUET)
 """Suffixes of tables."""
+
+# A whole number that was written as a float.
+_WHOLE_FLOAT: Final = re.compile(r"-?\d+\.0")
 
 Labels = Sequence[Label | None]
 """One for each unit of a data set."""
@@ -108,7 +112,7 @@ def _of_path(path: Path, labels: str | None, member: str | None) -> tuple[Units,
             cells = rows.cells(start, min(start + _LABEL_ROWS, rows.count))
             for number, label in zip(cells.numbers, _label_column(cells, labels), strict=True):
                 found[number] = label
-        return CsvUnits(rows, labels), found
+        return CsvUnits(rows, labels), _whole_labels(found)
     if suffix in PARQUET:
         return _of_parquet(path, labels)
     if suffix in SUFFIXES:
@@ -154,8 +158,12 @@ def _label_column(cells: Cells, name: str) -> list[Label | None]:
 
 def _whole_labels(labels: list[Label | None]) -> list[Label | None]:
     """The labels of a column, whole numbers as such: pandas turns them into floats beside an empty cell."""
-    if None in labels and all(one is None or (isinstance(one, float) and one.is_integer()) for one in labels):
+    if None not in labels:
+        return labels
+    if all(one is None or (isinstance(one, float) and one.is_integer()) for one in labels):
         return [None if one is None else int(one) for one in labels]
+    if all(one is None or (isinstance(one, str) and _WHOLE_FLOAT.fullmatch(one.strip())) for one in labels):
+        return [None if one is None else str(one).strip().removesuffix(".0") for one in labels]
     return labels
 
 
@@ -169,18 +177,19 @@ def _of_array_file(path: Path, labels: str | None, member: str | None) -> tuple[
     if path.suffix.lower() == ".npz" and path.is_file():
         with archived(path) as archive:
             names = [info.filename.removesuffix(".npy") for info in archive.infolist()]
-    found = None
     if labels is not None:
         if labels not in names:
             raise UnknownNameError.among("array of labels", labels, names)
-        found = [label_of(one) for one in read_array(path, labels).array]
         names.remove(labels)
+    units: Units
     if member is not None or len(names) == 1:
         rows = ArrayRows.of(path, member or names[0])
-        if rows is not None:
-            return ArrayFileUnits(rows), found
-        return ArrayUnits({"": read_array(path, member or names[0]).array}), found
-    return ArrayUnits({name: array for name, array in read_arrays(path).items() if name in names}), found
+        units = ArrayUnits({"": read_array(path, member or names[0]).array}) if rows is None else ArrayFileUnits(rows)
+    else:
+        units = ArrayUnits(read_arrays(path, without=() if labels is None else (labels,)))
+    if labels is None:
+        return units, None
+    return units, check_labels(read_array(path, labels, kinds=WORDS_TOO).array, units.count)
 
 
 def _of_files(files: Sequence[Path]) -> tuple[Units, Labels | None]:
@@ -203,8 +212,8 @@ def _of_folder(folder: Path) -> tuple[FileUnits, Labels | None]:
 def labels_from_file(path: Path, files: Sequence[str]) -> list[Label | None]:
     """Return the labels of files from a CSV file, which names them in one of its columns.
 
-    A name is the end of a path: ``cats/1.png``, or ``1.png`` if no other file has that name. Files that it does not
-    name have no label.
+    A name is the end of a path: ``cats/1.png``, or ``1.png`` or ``1`` if no other file has that name. Files that it
+    does not name have no label.
 
     Raises
     ------
@@ -215,7 +224,14 @@ def labels_from_file(path: Path, files: Sequence[str]) -> list[Label | None]:
     cells = read_cells(path)
     titles = list(cells.columns)
     listed = [_ends(file) for file in files]
-    name = _column_of_files(cells, {end for ends in listed for end in ends})
+    known_ends = {end for ends in listed for end in ends}
+    name = _column_of_files(cells, known_ends)
+    headed = next((title for title in titles if _end(title) in known_ends), None)
+    if headed is not None:
+        raise DataError(
+            f"'{path}', line 1: '{headed}' is a file, so there is no header. Put the names of the columns there: "
+            "file,label."
+        )
     if name is None:
         first = next(iter(cells.columns[titles[0]].values.tolist()), "")
         raise DataError(f"'{path}' names none of the files. Its first is '{first}'.")
@@ -224,7 +240,8 @@ def labels_from_file(path: Path, files: Sequence[str]) -> list[Label | None]:
     if label is None:
         raise DataError(f"'{path}' has the columns {', '.join(titles)}. Name those of files and labels: file,label.")
     known: dict[str, Label | None] = {}
-    for file, value in zip(cells.columns[name].values.tolist(), _label_column(cells, label), strict=True):
+    values = _whole_labels(_label_column(cells, label))
+    for file, value in zip(cells.columns[name].values.tolist(), values, strict=True):
         end = _end(file)
         if known.setdefault(end, value) != value:
             raise DataError(f"'{path}' has two labels for '{file}', {known[end]} and {value}. Keep one.")
@@ -237,21 +254,25 @@ def labels_from_file(path: Path, files: Sequence[str]) -> list[Label | None]:
 
 
 def _column_of_files(cells: Cells, ends: Set[str]) -> str | None:
-    """The first column with the name of a file."""
-    for title, column in cells.columns.items():
-        if any(_end(file) in ends for file in column.values.tolist()):
-            return title
-    return None
+    """The column with the most names of files, the first of several; numbers may be names and labels."""
+    named = {
+        title: len({_end(file) for file in column.values.tolist()} & ends) for title, column in cells.columns.items()
+    }
+    most = max(named, key=lambda title: named[title])
+    return most if named[most] else None
 
 
 def _end(file: object) -> str:
-    return str(file).replace("\\", "/")
+    return str(file).strip().replace("\\", "/").removeprefix("./")
 
 
 def _ends(file: str) -> list[str]:
-    """A path and its ends, the longest first."""
+    """A path and its ends, the longest first, and these without the suffix."""
     parts = file.replace(os.sep, "/").split("/")
-    return ["/".join(parts[at:]) for at in range(len(parts))]
+    ends = ["/".join(parts[at:]) for at in range(len(parts))]
+    stem, dot, _ = parts[-1].rpartition(".")
+    cut = len(parts[-1]) - len(stem)
+    return [*ends, *(end[:-cut] for end in ends)] if stem and dot else ends
 
 
 def check_labels(labels: Any, count: int | None) -> Labels:  # Any: users may pass anything

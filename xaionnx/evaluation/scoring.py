@@ -121,7 +121,7 @@ def evaluate(  # noqa: PLR0913 - options of a public function, by keyword
     for why in explained_together([judged]).values():
         raise ParameterError(why)
     samples = in_parts(x)
-    _check_order(samples, target, masks)
+    _check_samples(samples, target, masks, opened)
     with progress.bar():
         if not isinstance(samples, Dataset):
             return with_controls(judge, evidence_of(opened, samples, judged, target, masks), controls, seed)
@@ -211,7 +211,7 @@ def score_table(  # noqa: PLR0913 - options of a public function, by keyword
     explainers = [discovery.configured(method, {}) for method in methods]
     for name in controls:
         CONTROLS.find(name)
-    _check_order(x, target, masks)
+    _check_samples(x, target, masks, opened)
     time_left = TimeShare.starting(budget_s, clock)
     return table_of(
         Samples.of(opened, x, masks).blocks(batch_size),
@@ -226,9 +226,8 @@ def score_table(  # noqa: PLR0913 - options of a public function, by keyword
     )
 
 
-def _check_order(x: SamplesLike, target: TargetLike, masks: Array | None) -> None:
-    """Check that samples have one order if targets or masks are given in it."""
-    check = order_check(x)
-    Target.check_order(target, check)
+def _check_samples(x: SamplesLike, target: TargetLike, masks: Array | None, model: Model) -> None:
+    """Check that samples have one order if targets or masks are given in it, and labels that fit the model."""
+    Target.check_samples(target, x, model)
     if masks is not None:
-        check("Masks", MASKS_INSTEAD)
+        order_check(x)("Masks", MASKS_INSTEAD)

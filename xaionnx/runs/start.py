@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from xaionnx import discovery
 from xaionnx.data.block import Block, Refused
-from xaionnx.data.dataset import Dataset, order_check
+from xaionnx.data.dataset import Dataset
 from xaionnx.data.listing import EMPTY
 from xaionnx.data.storage import locked, sweep, write_whole
 from xaionnx.errors import DataError, ParameterError, StorageError, UsageError
@@ -103,7 +103,7 @@ def explain_all(  # noqa: PLR0913 - options of a public function, by keyword
     explainer = discovery.configured(method, settings)
     opened = model if isinstance(model, Model) else Model.load(model)
     dataset = Dataset.of(data)
-    Target.check_order(target, order_check(dataset))
+    Target.check_samples(target, dataset, opened)
     if explainer.compares_samples:
         raise UsageError(why_not_in_parts(explainer))
     engine = InProcess() if engine is None else engine

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 import numpy as np
 import numpy.typing as npt
 
+from xaionnx.data.dataset import Dataset, order_check
 from xaionnx.data.labels import class_word
 from xaionnx.errors import ParameterError
 from xaionnx.hooks import hook
@@ -166,16 +167,32 @@ class Target(ABC):
         return False
 
     @classmethod
-    def check_order(cls, given: TargetLike, check: Callable[[str, str], None]) -> None:
-        """Check that the samples have one order, by ``check``, if targets are given for each of them.
+    def check_samples(cls, given: TargetLike, x: object, model: Model) -> None:
+        """Check that targets fit the labels of a data set, and samples of one target each have one order.
 
         Raises
         ------
         ParameterError
-            They are files of a folder that have several.
+            They do not, or are files of a folder that have several.
         """
-        if given is not None and any(target.of_each for target in cls.of(given)[0]):
-            check("Targets", "Give the target 'labelled' and a CSV file of labels, or the list of the files.")
+        targets = [] if given is None else cls.of(given)[0]
+        if any(target.of_each for target in targets):
+            instead = "Give the target 'labelled' and a CSV file of labels, or the list of the files."
+            order_check(x)("Targets", instead)
+        if isinstance(x, Dataset) and x.labels_given is not None:
+            for target in targets:
+                target.check_labels(x.labels_given, model)
+
+    @hook
+    def check_labels(self, labels: Sequence[str | int | float | None], model: Model) -> None:
+        """Check that the labels of all samples may be what the target makes of them.
+
+        Raises
+        ------
+        ParameterError
+            They are numbers of other classes.
+        """
+        del labels, model
 
     @hook
     def of_units(self, units: Sequence[int], labels: Sequence[str | int | float | None], count: int | None) -> Target:

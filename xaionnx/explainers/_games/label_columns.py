@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from xaionnx.data.arrays import read_array
+from xaionnx.data.arrays import WORDS_TOO, read_array
 from xaionnx.data.files import read_text
 from xaionnx.errors import ParameterError, UnknownNameError
 from xaionnx.request import Request
@@ -57,7 +57,7 @@ def read_label_file(given: str | Path) -> Array:
                 "The 'labels' parameter of FeaturePermutation must be a .npy file, or a column of a CSV file, as "
                 f"FILE.csv:COLUMN. Got '{given}' instead."
             )
-        return np.asarray(check_labels(read_array(given).array))
+        return np.asarray(check_labels(read_array(given, kinds=WORDS_TOO).array))
     text = read_text(Path(f"{path}.csv"), f"The labels '{path}.csv'", f"There is no file '{path}.csv' with labels.")
     rows = [*csv.reader(text.splitlines())]
     header = rows[0] if rows else []

@@ -34,6 +34,19 @@ class Labelled(Target):
     output: str | None = None
     labels: tuple[str | int | float | None, ...] | None = None
 
+    def check_labels(self, labels: Sequence[str | int | float | None], model: Model) -> None:
+        count = next((one.shape[-1] for one in model.outputs if one.name == self.tensor(model) and one.shape), None)
+        words = {str(label).strip().removesuffix(".0") for label in labels if label is not None}
+        if not isinstance(count, int) or not words or not all(word.isdecimal() for word in words):
+            return
+        low, high = min(map(int, words)), max(map(int, words))
+        # A number that is a label names its class.
+        if low > 0 and high == count and str(count) not in (model.labels or ()):
+            raise ParameterError(
+                f"The labels are numbers from {low} to {count}, and the classes of {model.name} are numbered from 0 to "
+                f"{count - 1}. If they count from 1, take 1 from each."
+            )
+
     def of_units(self, units: Sequence[int], labels: Sequence[str | int | float | None], count: int | None) -> Target:
         return replace(self, labels=tuple(labels) or (None,) * len(units))
 
