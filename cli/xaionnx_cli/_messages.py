@@ -8,11 +8,21 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Callable, Collection, Iterable
+from typing import Final, TypeAlias
+
+import click
 
 # Parameters of Model.load whose option has another name, or that messages name without a value.
-_OPTIONS: Final = {"allow_random": "--allow-random", "batch_size": "--batch-size", "timeout_s": "--timeout"}
+_OPTIONS: Final = {
+    "allow_random": "--allow-random",
+    "batch_size": "--batch-size",
+    "max_added_mb": "--max-added-mb",
+    "timeout_s": "--timeout",
+}
+
+_CALL: Final = re.compile(r"\w\([^()]*\)")
+_Replace: TypeAlias = Callable[[re.Match[str]], str]
 
 # Letters of a message: some lines of a terminal.
 _LONGEST: Final = 1_000
@@ -40,31 +50,69 @@ def write_lines(lines: Iterable[str]) -> None:
     sys.stdout.write("".join(f"{printable(line)}\n" for line in lines))
 
 
-def for_shell(message: str) -> str:
+def for_shell(message: str, options: Collection[str] | None = None) -> str:
     """Return ``message`` with parameters written as options, and targets as values of ``--target``.
 
-    A message that already names options is returned unchanged.
+    A sentence that already names options is not changed.
+
+    Parameters
+    ----------
+    message : str
+    options : collection of str, optional
+        The options of the command: other parameters cannot be given to it, and stay as they are. Any if None.
 
     Examples
     --------
     >>> for_shell("Use features='elements', or pass allow_random.")
     'Use --features elements, or pass --allow-random.'
+    >>> for_shell("Use features='elements', or pass allow_random.", ["--allow-random"])
+    "Use features='elements', or pass --allow-random."
     >>> for_shell("The 'steps' parameter of Saliency must be an int. Use Target.index or relu=False.")
     '--steps must be an int. Use --target element:I,J,... or --no-relu.'
     >>> for_shell("Name another output with output=, or a number with Target.index.")
     'Name another output with --output, or a number with --target element:I,J,...'
+    >>> for_shell("State them, as in axes={'y': 'N T'}, or name a layer with layer=...")
+    "State them, as in --axes 'y=N T', or name a layer with --layer"
     """
+    said = " ".join(_sentence_for_shell(one, options) for one in re.split(r"(?<=\.) (?=[A-Z])", message))
+    if options is None or said != message:
+        said = said.replace(" Got None instead.", " It was not given.")
+    return said.rstrip()
+
+
+def _sentence_for_shell(message: str, options: Collection[str] | None) -> str:
     if re.search(r"(?<!\S)--[a-z]", message):
         return message
+
+    def known(replace: _Replace) -> _Replace:
+        """Replace what names an option of the command, and is no argument in an expression of Python."""
+
+        def replaced(found: re.Match[str]) -> str:
+            if any(call.start() < found.start() < call.end() for call in _CALL.finditer(found.string)):
+                return found[0]
+            said = replace(found)
+            named = re.search(r"--[a-z-]+", said)
+            return said if options is None or named is None or named[0] in options else found[0]
+
+        return replaced
+
     said = re.sub(
-        r"\bThe '([a-z_]+)' parameter(?: of (?!InputSpec)[\w.]+)? (must|needs)\b", _replace_parameter, message
+        r"\bThe '([a-z_]+)' parameter(?: of (?!InputSpec)[\w.]+)? (must|needs)\b", known(_replace_parameter), message
     )
-    said = said.replace(" Got None instead.", " It was not given.")
-    said = re.sub(r"\bTarget\.([a-z]+)\b", _replace_target, said)
-    said = re.sub(r"(?<![\w'\"/])([a-z][a-z_]*)=(?:'([^']*)'|(True|False|[\d.]*\d))", _replace_setting, said)
-    said = re.sub(r"(?<![\w'\"/])output=(\.\.\.)?", "--output ", said)
-    said = re.sub(r"--output (?=[.,])", "--output", said).replace("....", "...")
-    return re.sub(rf"\b({'|'.join(_OPTIONS)})\b", lambda found: _OPTIONS[found[1]], said).rstrip()
+    said = re.sub(r"\bTarget\.([a-z]+)\b", known(_replace_target), said)
+    said = re.sub(r"\baxes=\{'([^']+)': (?:'([^']*)'|\.\.\.)\}", known(_replace_axes), said)
+    said = re.sub(r"(?<![\w'\"/])([a-z][a-z_]*)=(?:'([^']*)'|(True|False|[\d.]*\d))", known(_replace_setting), said)
+    said = re.sub(r"(?<![\w'\"/])([a-z][a-z_]*)=(\.\.\.)?(?![^\s.,;)])", known(_replace_bare), said)
+    said = said.replace("....", "...")
+    return re.sub(rf"\b({'|'.join(_OPTIONS)})\b", known(lambda found: _OPTIONS[found[1]]), said)
+
+
+def in_command(message: str) -> str:
+    """Return ``message`` with those parameters written as options that the command has that runs; all if none runs."""
+    context = click.get_current_context(silent=True)
+    if context is None:
+        return for_shell(message)
+    return for_shell(message, {name for one in context.command.params for name in (*one.opts, *one.secondary_opts)})
 
 
 def _option_name(name: str) -> str:
@@ -78,12 +126,21 @@ def _replace_parameter(found: re.Match[str]) -> str:
     return f"{_option_name(found[1])} {found[2]}"
 
 
+def _replace_axes(found: re.Match[str]) -> str:
+    name, roles = found.groups()
+    return f"--axes {name}=..." if roles is None else f"--axes '{name}={roles}'"
+
+
 def _replace_setting(found: re.Match[str]) -> str:
     name, text, bare = found.groups()
     if bare in ("True", "False"):
         return _option_name(name) if bare == "True" else _option_name(f"no_{name}")
     value = bare if text is None else text
     return f"{_option_name(name)} '{value}'" if " " in value else f"{_option_name(name)} {value}"
+
+
+def _replace_bare(found: re.Match[str]) -> str:
+    return _option_name(found[1])
 
 
 def _replace_target(found: re.Match[str]) -> str:

@@ -8,7 +8,7 @@ from typing import Final
 from xaionnx.data.block import Refused
 from xaionnx.errors import DataError, XaionnxError
 from xaionnx.typing import Document
-from xaionnx_cli._messages import for_shell
+from xaionnx_cli._messages import in_command
 
 # Up to this many inputs refused for the same reason are all listed.
 _MAX_ALIKE: Final = 5
@@ -38,7 +38,7 @@ class Refusals:
     def add(self, name: str, row: int | None, error: XaionnxError) -> None:
         """Add an input, or one of its rows."""
         self.errors.append(error)
-        self.entries.append({"input": name, "row": row, "message": for_shell(str(error))})
+        self.entries.append({"input": name, "row": row, "message": in_command(str(error))})
 
     def lines(self, done: int) -> list[str]:
         """Return sentences about all of them, those for the same reason together; ``done`` inputs have a result."""

@@ -15,6 +15,7 @@ import click
 from xaionnx_cli._case import case_options, configured, first_picture, left_out_lines
 from xaionnx_cli._options import OptionValue, Seconds
 from xaionnx_cli._score_report import SAVE_HELP, ScoreReport, ScoringRequest, conclude, report_places
+from xaionnx_cli._score_words import in_words_of_command
 
 if TYPE_CHECKING:
     from xaionnx.evaluation import ScoreTable
@@ -108,7 +109,8 @@ def command(**given: OptionValue) -> int:
     began = time.perf_counter()
     tables: deque[Callable[[], ScoreTable]] = deque(maxlen=1)
 
-    def report(table: ScoreTable, complete: bool) -> list[Path]:
+    def report(found: ScoreTable, complete: bool) -> list[Path]:
+        table = in_words_of_command(found)
         return conclude(
             ScoreReport(
                 request=request,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import click
 from xaionnx_cli._case import case_options, configured, first_picture, left_out_lines
 from xaionnx_cli._options import OptionValue, Seconds
 from xaionnx_cli._score_report import SAVE_HELP, ScoreReport, ScoringRequest, conclude, report_places
+from xaionnx_cli._score_words import in_words_of_command
 from xaionnx_cli.evaluate import (
     OF_TWO,
     USUAL,
@@ -74,7 +76,8 @@ def command(**given: OptionValue) -> int:
     explainers, judges = configured(METHODS, methods, settings), configured(METRICS, metrics, settings, COARSE)
     recommendations: deque[Callable[[], Recommendation]] = deque(maxlen=1)
 
-    def report(found: Recommendation, complete: bool) -> list[Path]:
+    def report(judged: Recommendation, complete: bool) -> list[Path]:
+        found = dataclasses.replace(judged, table=in_words_of_command(judged.table))
         return conclude(
             ScoreReport(
                 request=request,

@@ -141,8 +141,8 @@ def test_a_row_that_the_model_fails_on_is_named(run, tmp_path):
 def test_a_method_that_compares_samples_has_no_run(run, digits, tmp_path):
     for method, said in (
         ("tree_shap", "compares all samples with each other, so that they cannot be explained in parts. Give other rows"
-         " to compare them with: --background FILE"),
-        ("feature_permutation", "compare them with: --donors FILE"),
+         " to compare them with, as in --background FILE."),
+        ("feature_permutation", "compare them with, as in --donors FILE."),
         ("dependence", "dependence explains all samples together, so that they cannot be explained in parts."),
     ):  # fmt: skip
         told = run("explain", method, MODEL, digits, "-o", tmp_path / "x", "--shards")

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+from onnx import helper
 from xaionnx_cli._messages import for_shell
 from xaionnx_cli._report import cost_line, warning_lines
 
+from tests import tiny
 from xaionnx import Explanation
 from xaionnx.errors import ParameterError
 from xaionnx.runtime.model import Model
@@ -33,16 +37,46 @@ MODELS = Path(__file__).resolve().parents[2] / "models"
         ("The 'target' parameter must be an int in [0, 9].", "--target must be an int in [0, 9]."),
         ("The 'top' parameter of overlay needs a method.", "--top needs a method."),
         ("The 'patterns' parameter must be a file. Got None instead.", "--patterns must be a file. It was not given."),
+        ("give rows of data, as in background='rows.csv', or", "give rows of data, as in --background rows.csv, or"),
+        ("group features (features=), train", "group features (--features), train"),
+        ("Name with layer= a map", "Name with --layer a map"),
+        ("and 256 MB may be added (max_added_mb).", "and 256 MB may be added (--max-added-mb)."),
+        ("State them with axes={'y': 'N T'}.", "State them with --axes 'y=N T'."),
+        ("replace it with resume=False.", "replace it with --no-resume."),
+        (
+            "--shards is of a run. Give rows, as in donors='FILE'.",
+            "--shards is of a run. Give rows, as in --donors FILE.",
+        ),
         ("Raise timeout_s, or lower the batch size.", "Raise --timeout, or lower the batch size."),
         # These stay: a field of a spec, an assignment in quotes, a class method that is not a target.
         ("The 'size' parameter of InputSpec must be two ints.", "The 'size' parameter of InputSpec must be two ints."),
         ("There is no file 'a/step=3.png'.", "There is no file 'a/step=3.png'."),
+        ("target is Index(k=4, each=False) here.", "target is Index(k=4, each=False) here."),
         ("Target.of takes it.", "Target.of takes it."),
         ("relu=False, or --no-relu, shows them.", "relu=False, or --no-relu, shows them."),
     ],
 )
 def test_what_can_be_typed(said, typed):
     assert for_shell(said) == typed
+
+
+def test_reasons_of_scores_name_options_that_the_command_has(run, tmp_path):
+    """``evaluate`` has an option for rows of data, and none for the patterns or the gradients of one method."""
+    graph = """g (string[N, 2] x) => (float[N, 1] y) {
+        numbers = ai.onnx.ml.LabelEncoder <keys_strings = ["a", "b"], values_floats = [1.0, 2.0]> (x)
+        y = ReduceSum <keepdims = 1> (numbers, axes) }"""
+    proto = tiny.parsed(graph, axes=np.array([1]))
+    proto.opset_import.append(helper.make_opsetid("ai.onnx.ml", 2))
+    onnx.save(proto, tmp_path / "words.onnx")
+    (tmp_path / "words.toml").write_text('[input]\nkind = "table"\ncolumns = ["one", "two"]')
+    (tmp_path / "rows.csv").write_text("one,two\na,b\nb,b\n")
+    found = run(
+        *("evaluate", tmp_path / "words.onnx", tmp_path / "rows.csv", "--metrics", "deletion", "--target", "0"),
+        *("--methods", "pattern_net,feature_ablation", "--json"),
+    )
+    reasons = json.loads(found.stdout)["refused"]
+    assert "give rows of data, as in --background rows.csv, or in Python" in reasons["feature_ablation"]
+    assert reasons["pattern_net"].startswith("The 'patterns' parameter must be Patterns")
 
 
 def test_python_keeps_its_own_words():

@@ -88,7 +88,7 @@ def test_probabilities_that_show_no_logits_are_refused(tmp_path, method):
         node("Div", ["grown", "whole"], ["y"]),
     ]
     model = opened(tmp_path / "m.onnx", shares, {"last": np.array([1])})
-    with pytest.raises(UnsupportedModelError, match=r"'y' of m.onnx holds probabilities, .* --output LOGITS"):
+    with pytest.raises(UnsupportedModelError, match=r"'y' of m.onnx holds probabilities, .* output='LOGITS'"):
         method.attribute(model, X, 0)
     top = Target.top(output="logits")
     assert np.isfinite(method.attribute(model, X, top).values).all()

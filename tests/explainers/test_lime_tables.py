@@ -149,7 +149,7 @@ def test_a_tree_and_its_path():
 
 def test_what_does_not_fit_is_refused():
     model = planted.load(planted.linear([[1.0, -2.0, 0.5]]))
-    with pytest.raises(ParameterError, match=r"Lime needs rows of data as its 'background', .* Got no background"):
+    with pytest.raises(ParameterError, match=r"Lime needs background rows, .* Got no background"):
         Lime(neighbourhood="bins")
     with pytest.raises(
         ParameterError, match=r"divides columns by rows of data, of which there are 5. Give at least 10"

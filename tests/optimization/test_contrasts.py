@@ -223,7 +223,7 @@ def test_a_four_becomes_a_nine_by_few_cells(method):
         ("cem", {"to": 3}, "takes no 'to'"),
         ("cem", {"background": np.zeros((2, 2), np.float32)}, "takes no 'background'"),
         ("adversarial_distance", {"distractor": OTHER}, "takes no 'distractor'"),
-        ("wachter", {}, "needs 'to'"),
+        ("wachter", {}, "needs the wanted class, as in to=1"),
     ],
 )
 def test_what_a_search_does_not_take_is_refused(search, settings, words):

@@ -212,7 +212,7 @@ def compile(
     if added > max_added_mb:
         raise UnsupportedModelError(
             f"{explainer.name()} adds {added:,.0f} MB to {loaded.name}, and at most {max_added_mb:,.0f} MB may be "
-            "added (max_added_mb, --max-added-mb)."
+            "added (max_added_mb)."
         )
     return made
 

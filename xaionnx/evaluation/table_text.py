@@ -17,7 +17,7 @@ _Row = tuple[str, Sequence[str]]
 
 
 def means_of(methods: Sequence[str], standings: Mapping[str, Mapping[str, Standing]]) -> list[str]:
-    """Return lines with the mean of each method by each metric: ``none`` if no sample has a score.
+    """Return lines with the mean of each method with scores by each metric: ``none`` if no sample has one.
 
     Of methods and metrics the more numerous are below each other, the others side by side, in several blocks if they
     are too many for a line; metrics below each other stand under the names of their categories.
@@ -43,17 +43,18 @@ def means_of(methods: Sequence[str], standings: Mapping[str, Mapping[str, Standi
       b     0.25
     *: better than every other method
     """
-    if not methods or not standings:
+    names = [name for name in methods if any(name in each for each in standings.values())]
+    if not names:
         return []
-    cells = {metric: [_cell(each.get(name)) for name in methods] for metric, each in standings.items()}
-    if len(standings) > len(methods):
+    cells = {metric: [_cell(each.get(name)) for name in names] for metric, each in standings.items()}
+    if len(standings) > len(names):
         groups = [
             (category, [(metric, cells[metric]) for metric in metrics])
             for category, metrics in groupby(standings, lambda metric: _category(standings[metric]))
         ]
-        lines = _blocks(methods, groups)
+        lines = _blocks(names, groups)
     else:
-        rows = [(name, [column[n] for column in cells.values()]) for n, name in enumerate(methods)]
+        rows = [(name, [column[n] for column in cells.values()]) for n, name in enumerate(names)]
         lines = _blocks([*standings], [("", rows)])
     used = "".join(cell[-1] for row in cells.values() for cell in row)
     legend = "; ".join(f"{mark}: {means}" for mark, means in _MARKS.items() if mark in used)

@@ -78,7 +78,7 @@ class Cam(CamFormula, ByLayerGradient, CamExplainer):
 def _alternative(model: Model, layer: str, tensor: str, sample: Sample) -> str:
     logits = logits_of(model, tensor)
     if logits != tensor and obstacle(model, layer, logits, sample) is None:
-        return f"Read the target from '{logits}', before the probabilities: output='{logits}', --output {logits}."
+        return f"Read the target from '{logits}', before the probabilities: output='{logits}'."
     if spatial_axes_of_layer(model, layer, sample):
         return "Use grad_cam or hi_res_cam, which need no such head."
     return "The layer has no positions of a picture or of tokens; use integrated_gradients, which needs none."

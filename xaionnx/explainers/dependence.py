@@ -174,7 +174,7 @@ class Dependence(ByFeatures, FromBackground, Explainer):
             if rows.count < 2:
                 raise InputMismatchError(
                     "dependence varies each feature over its values in rows of data, but there is only one sample. "
-                    "Explain several samples at once, or give rows as the 'background'."
+                    "Explain several samples at once, or give rows, as in background='rows.csv'."
                 )
             return Data(rows, {name: rows.feeds[name] for name in names})
         return Data(rows, Baseline.of(self.replacement).draws(rows.sample, names, self.seed))

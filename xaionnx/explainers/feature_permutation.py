@@ -177,7 +177,7 @@ class FeaturePermutation(ByFeatures, Explainer):
         if self.donors is None and len(request.samples) < 2:
             raise InputMismatchError(
                 "feature_permutation takes the values of a feature from the other samples of the batch, but there is "
-                "only one. Explain several samples at once, or give rows of data as 'donors'."
+                "only one. Explain several samples at once, or give rows of data, as in donors='rows.npy'."
             )
         features, feeds = self.features, request.feeds
         if self.layer not in (None, request.main):

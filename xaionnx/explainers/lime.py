@@ -152,7 +152,7 @@ class Lime(WithinBudget, ByFeatures, GameExplainer):
         )
         if self.neighbourhood == "bins" and (self.background is None or self.layer is not None):
             raise ParameterError(
-                "Lime needs rows of data as its 'background', and no 'layer', for neighbourhood='bins'. Got "
+                "Lime needs background rows, as in background='rows.csv', and no layer, for neighbourhood='bins'. Got "
                 f"{'no background' if self.background is None else 'a layer'}."
             )
         if self.surrogate == "lasso" and self.alpha == 0:

@@ -147,6 +147,6 @@ class TreeShap(Explainer):
         if covers is None and background is None:
             raise ParameterError(
                 "A compiled tree_shap compares each row with background rows, which become part of the file. Give "
-                "some, as in background='rows.csv' (--background), or use perturbation='path_dependent'."
+                "some, as in background='rows.csv', or use perturbation='path_dependent'."
             )
         return tree_values(game, background, covers, prefix, limit)

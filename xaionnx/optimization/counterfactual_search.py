@@ -198,12 +198,15 @@ def counterfactual(  # noqa: PLR0913 - options of a public function, by keyword
     assert isinstance(chosen, RowSearch)
     _refuse(chosen, distractor=distractor)
     if to is None or background is None:
-        raise ParameterError(f"{type(chosen).__name__} needs 'to', the wanted class, and 'background', rows of data.")
+        raise ParameterError(
+            f"{type(chosen).__name__} needs the wanted class, as in to=1, and rows of data, as in "
+            "background='rows.csv'."
+        )
     inputs, rows = opened.read(x), opened.read(background)
     name = opened.input().name
     table = rows.arrays[name]
     if table.ndim != 2 or not np.isfinite(table).all():
-        raise ParameterError("The 'background' must be rows (B, F) of finite numbers.")
+        raise ParameterError("The 'background' parameter must be rows (B, F) of finite numbers.")
     space = RowSpace.of(table, opened.input_spec)
     with progress.bar():
         found = [_of_row(opened, row, chosen, to, space, immutable, ways or {}) for row in inputs.arrays[name]]

@@ -100,8 +100,8 @@ def numbers(sample: Sample, name: str) -> Array:
 
 def no_strings(name: str) -> ParameterError:
     return ParameterError(
-        f"Input '{name}' contains strings, so its baseline must too: give rows of data, as in background='rows.csv' "
-        "(--background rows.csv), or in Python a string of your own, by the name of the input."
+        f"Input '{name}' contains strings, so its baseline must too: give rows of data, as in background='rows.csv', "
+        "or in Python a string of your own, by the name of the input."
     )
 
 

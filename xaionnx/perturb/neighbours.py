@@ -49,8 +49,8 @@ class Neighbours:
         selects = isinstance(removal, Select | WindowOcclusion) and removal.is_by_element
         if not selects or not rows or removal.draws == 1:
             raise ParameterError(
-                "expectation='conditional' needs the columns of a table to be the features, and several rows as the "
-                "'background'. Use a method such as kernel_shap, exact_shapley, shapley_sampling or feature_ablation "
+                "expectation='conditional' needs the columns of a table to be the features, and several background "
+                "rows. Use a method such as kernel_shap, exact_shapley, shapley_sampling or feature_ablation "
                 "with background='rows.csv'; or expectation='interventional'."
             )
         self._count = min(count, removal.draws)

@@ -138,7 +138,7 @@ def why_not_in_parts(explainer: Explainer) -> str:
         )
     return (
         f"{name} compares all samples with each other, so that they cannot be explained in parts. Give other rows to "
-        f"compare them with: --{rows} FILE, or {rows}=... in Python."
+        f"compare them with, as in {rows}='FILE'."
     )
 
 
@@ -199,7 +199,7 @@ def _opened(folder: Path, model: str, settings: Document, dataset: Dataset, resu
         if earlier["fingerprint"] != document["fingerprint"] and _has_parts(folder):
             raise UsageError(
                 f"The run in {folder} is another one: {differences(earlier['settings'], settings)}. Choose another "
-                "folder, or replace it: --no-resume, or resume=False in Python."
+                "folder, or replace it with resume=False."
             )
         if earlier["fingerprint"] == document["fingerprint"]:
             return earlier

@@ -85,6 +85,6 @@ class SumExplainer(Explainer):
         if self.background is None:
             raise ParameterError(
                 f"A compiled {self.name()} compares each row with background rows, whose means become part of the "
-                "file. Give some, as in background='rows.csv' (--background)."
+                "file. Give some, as in background='rows.csv'."
             )
         return sum_values(game, game.background(self.background), prefix, limit)

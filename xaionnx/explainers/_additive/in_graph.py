@@ -48,7 +48,7 @@ def sum_values(game: AdditiveGame, background: BackgroundRows, prefix: str, limi
     if size > limit:
         raise UnsupportedModelError(
             f"The weights of {game.request.model.name} and the background rows would take {size / 1e6:,.0f} MB, and "
-            f"at most {limit / 1e6:,.0f} MB may be added (max_added_mb, --max-added-mb). Allow more, name some "
+            f"at most {limit / 1e6:,.0f} MB may be added (max_added_mb). Allow more, name some "
             "targets, or use fewer background rows."
         )
     constants: dict[str, Array] = {

@@ -144,7 +144,7 @@ def _logits(model: Model, tensor: str, outputs: Mapping[str, Array], method: str
     if probable or values[0].size != scores.shape[1]:
         raise UnsupportedModelError(
             f"'{tensor}' of {model.name} holds probabilities, {method} compares logits, and they cannot be found in "
-            f"the graph. Read the target from the tensor before the probabilities: output='LOGITS', --output LOGITS. "
+            f"the graph. Read the target from the tensor before the probabilities: output='LOGITS'. "
             "If these are logits, set activation = 'logits' in the spec."
         )
     return logits, class_scores(values, logits).astype(np.float64)

@@ -158,7 +158,7 @@ def divisions_of(method: str, removal: Removal) -> list[Division]:
     if removal.draws < FEWEST_ROWS:
         raise ParameterError(
             f"{method} divides columns by rows of data, of which there are {removal.draws}. Give at least "
-            f"{FEWEST_ROWS} as the 'background'."
+            f"{FEWEST_ROWS}, as in background='rows.csv'."
         )
     if any(sample.x[name].ndim > 1 or sample.positions(name) is not None for name in removal.players.maps):
         raise ParameterError(f"{method} divides the columns of rows, but this input is not a row of a table.")

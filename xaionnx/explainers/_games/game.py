@@ -303,7 +303,7 @@ class GameExplainer(FromBackground, Explainer):
         averages = self.may_be_conditional and getattr(self, "averages_over_baselines", True)
         if self.background is None or weighed or not averages:
             raise ParameterError(
-                f"{type(self).__name__} with expectation='conditional' needs 'background' rows that replace absent "
+                f"{type(self).__name__} with expectation='conditional' needs background rows that replace absent "
                 "columns and count alike, in a method of coalitions such as kernel_shap: give background='rows.csv', "
                 "and leave out background_reduction='kmeans' and neighbourhood='bins'."
             )

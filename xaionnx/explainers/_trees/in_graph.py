@@ -96,8 +96,8 @@ def _roots(subtrees: Subtrees, limit: float, single: bool, game: TreeGame) -> li
             whole = size * trees / (number + 1)
             raise UnsupportedModelError(
                 f"The tables of the {trees:,} trees of {game.request.model.name}, up to {deepest} deep, would take "
-                f"about {whole / 1e6:,.0f} MB, and at most {limit / 1e6:,.0f} MB may be added (max_added_mb, "
-                "--max-added-mb). Allow more, group features (features=), train shallower or fewer trees, or use "
+                f"about {whole / 1e6:,.0f} MB, and at most {limit / 1e6:,.0f} MB may be added (max_added_mb). "
+                "Allow more, group features (features=), train shallower or fewer trees, or use "
                 "xaionnx explain, which needs no tables for deep trees."
             )
     return roots
