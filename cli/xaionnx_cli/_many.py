@@ -13,9 +13,9 @@ from xaionnx.counting import counted
 from xaionnx.data.dataset import Dataset
 from xaionnx.errors import DataError, UsageError
 from xaionnx.explainer import Explainer
-from xaionnx.runs import Engine, InProcess, Processes, RayActors, Run, explain_all
+from xaionnx.runs import Engine, InProcess, Processes, RayActors, Run
 from xaionnx.runs.run import RUN
-from xaionnx.runs.start import why_not_in_parts
+from xaionnx.runs.start import make_run, why_not_in_parts
 from xaionnx.runtime.model import Model
 from xaionnx_cli import _report, _samples, _targets
 from xaionnx_cli._drawn_rows import DrawnRows, picture_lines
@@ -126,7 +126,7 @@ def explain(method: Explainer, options: Options, dataset: Dataset) -> int:
     )
     try:
         with counting_bar() as bar:
-            run = explain_all(
+            run = make_run(
                 model,
                 dataset,
                 method,
@@ -197,7 +197,7 @@ def _report_run(
     printer.lines(run.coverage, f"saved {counted(len(run.parts), 'part')} in {printable(str(run.folder))}")
     if pictures:
         printer.lines(*picture_lines(run, range(min(options.pictures or 0, len(run))), pictures))
-    else:
+    elif len(run):
         printer.lines(f"draw rows with: xaionnx draw {printable(str(run.folder))} --rows 0-9 -o PICTURES/")
     if printer.lost is not None:
         raise printer.lost

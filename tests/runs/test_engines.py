@@ -85,6 +85,17 @@ def test_an_error_of_every_row_ends_the_run(tmp_path, name):
         jobs.explain(tmp_path / "other", name=name, target=1234)
 
 
+def test_a_run_without_a_result_says_why_and_keeps_its_refusals(tmp_path):
+    """A share may have none: those of the others are not known."""
+    broken = np.full((4, 1, 28, 28), np.nan, np.float32)
+    for _ in range(2):
+        with pytest.raises(DataError, match=r"None of 4 rows has a result: .* NaN .*Run\.open\('.*run'\)\.refused"):
+            jobs.explain(tmp_path / "run", broken)
+    assert [one.unit for one in Run.open(tmp_path / "run").refused] == [0, 1, 2, 3]
+    share = jobs.explain(tmp_path / "share", np.concatenate([broken, jobs.digits(4)]), shard=(1, 2))
+    assert (len(share), share.missing, len(share.refused)) == (0, 4, 4)
+
+
 @pytest.mark.parametrize("name", [ENGINES[0], pytest.param(ENGINES[1], marks=pytest.mark.slow), ENGINES[2]])
 def test_shares_are_merged(tmp_path, whole, name):
     shares = [tmp_path / f"share{n}" for n in range(3)]

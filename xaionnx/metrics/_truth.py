@@ -67,7 +67,7 @@ def _without_ones(shape: tuple[int, ...]) -> list[int]:
 
 
 def highest_inside(values: Array, inside: Array, count: int) -> SampleMeasure:
-    """Return the share of the highest values that lies at true places; of some equal values the first count."""
+    """Return the share of the highest values that lies where the mask is True; of some equal values the first count."""
     if values.min() == values.max():
         return undefined(NO_ORDER)
     highest = most_relevant_first(values.reshape(-1))[:count]
@@ -75,7 +75,7 @@ def highest_inside(values: Array, inside: Array, count: int) -> SampleMeasure:
 
 
 def share_inside(parts: Array, inside: Array) -> SampleMeasure:
-    """Return the share of the sum of parts, none of them negative, that lies at true places."""
+    """Return the share of the sum of parts, none of them negative, that lies where the mask is True."""
     total = parts.sum()
     if total <= 0:
         return undefined("no value counts: none is positive, or all are 0")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from xaionnx import discovery
+from xaionnx.counting import counted
 from xaionnx.data.block import Block, Refused
 from xaionnx.data.dataset import Dataset
 from xaionnx.data.listing import EMPTY
@@ -88,6 +89,8 @@ def explain_all(  # noqa: PLR0913 - options of a public function, by keyword
         The folder holds a run with other settings, or of other data; the message says what differs.
     StorageError
         Another process writes to it, or it cannot be written.
+    DataError
+        Every row was refused; the run in the folder has the reasons.
     XaionnxError
         Every row would fail for this reason; what was done is kept.
 
@@ -101,6 +104,30 @@ def explain_all(  # noqa: PLR0913 - options of a public function, by keyword
     (100, True, (1, 1, 28, 28))
     """
     explainer = discovery.configured(method, settings)
+    run = make_run(
+        model, data, explainer, target, to=to, engine=engine, shard=shard, resume=resume, on_progress=on_progress
+    )
+    if run.complete and not len(run):
+        raise DataError(
+            f"None of {counted(len(run.refused), 'row')} has a result: {run.refused[0].reason} "
+            f"Run.open({os.fspath(to)!r}).refused has all reasons."
+        )
+    return run
+
+
+def make_run(  # noqa: PLR0913 - those of explain_all
+    model: ModelLike,
+    data: Any,  # Any: as Dataset.of takes
+    explainer: Explainer,
+    target: TargetLike = None,
+    *,
+    to: str | os.PathLike[str],
+    engine: Engine | None = None,
+    shard: tuple[int, int] | None = None,
+    resume: bool = True,
+    on_progress: Progress | None = None,
+) -> Run:
+    """Make or continue the run of :func:`explain_all`, and return it, also if it refused every row."""
     opened = model if isinstance(model, Model) else Model.load(model)
     dataset = Dataset.of(data)
     Target.check_samples(target, dataset, opened)
