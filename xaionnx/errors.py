@@ -18,7 +18,7 @@
     └── ResourceError               the machine cannot do it                 exit code 6
         ├── DeviceError             the requested device cannot be used
         ├── MemoryLimitError        one sample does not fit into memory
-        ├── TimeLimitError          a run took longer than ``timeout_s``
+        ├── TimeLimitError          a run took longer than ``timeout_s``, or a score than its share
         ├── BudgetError             a method needs more model evaluations than its budget
         ├── StorageError            a result could not be written
         └── InstallationError       onnxruntime is missing, or two of its packages conflict
@@ -161,7 +161,15 @@ class MemoryLimitError(ResourceError):
 
 
 class TimeLimitError(ResourceError):
-    """A single model run exceeded the time limit and was stopped."""
+    """A model run, or a computation within a budget of time, takes longer than its limit and was stopped.
+
+    Attributes
+    ----------
+    seconds : float or None
+        How long it is expected to take in all; None if that is not known.
+    """
+
+    seconds: float | None = None
 
 
 class BudgetError(ResourceError):

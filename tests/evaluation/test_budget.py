@@ -8,7 +8,7 @@ from tests import tiny
 from xaionnx.data.dataset import Dataset
 from xaionnx.errors import DataError
 from xaionnx.evaluation import score_table
-from xaionnx.evaluation.score_times import ScoreTimes, _costs
+from xaionnx.evaluation.score_times import ScoreTimes
 from xaionnx.explainers.saliency import Saliency
 from xaionnx.metrics.complexity.entropy import Entropy
 from xaionnx.metrics.complexity.sparseness import Sparseness
@@ -168,23 +168,13 @@ def test_a_score_goes_on_until_its_share_is_used_up():
     assert times.next_part({A, C}, 20.0, 100, 100) == (16, {C})
 
 
-def test_a_second_try_has_more_time_than_the_first():
-    """Of 99.6 s the fast score needs 10 more; a slow one that has spent 8 has 89.6 more, of which it may try half."""
-    times = ScoreTimes(Clock())
-    charged(times, {A: 2.0, C: 0.1}, 4)
-    assert times.second_try({A}, {A, C}, 99.6, 100) == ({A}, pytest.approx(49.8))
-    assert times.second_try({A}, {A, C}, 99.6, 0) == ({A}, pytest.approx(99.6))
-    assert times.second_try({A}, {A, C}, 7.0, 100) == (frozenset(), 0)
-    assert times.second_try({A, C}, {A, C}, 6.0, 100) == ({C}, pytest.approx(6.0))
-
-
 def test_what_scores_have_in_common_is_shared_by_those_that_go_on():
     """The explanation costs 4 s: with one metric less the other pays all of it."""
     times = ScoreTimes(Clock())
     charged(times, {("m", ""): 4.0, ("", "a"): 2.0, A: 1.0, B: 1.0, C: 1.0}, 2)
-    costs = _costs(times._per_sample, [A, B, C])
+    costs = times._costs(times._per_sample, [A, B, C])
     assert costs == {A: 4.0, B: 3.0, C: 2.0}
-    assert _costs(times._per_sample, [B]) == {B: 5.0}
+    assert times._costs(times._per_sample, [B]) == {B: 5.0}
 
 
 def test_the_dearest_scores_leave_first_where_a_share_is_too_short_for_one_sample():

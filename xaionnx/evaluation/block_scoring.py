@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import product
 from typing import Final, final
@@ -12,14 +13,14 @@ from xaionnx.data.block import Block, Refused
 from xaionnx.errors import ParameterError, TimeLimitError, XaionnxError
 from xaionnx.evaluation.joining import beside, joined
 from xaionnx.evaluation.judging import NO_MASKS, KnownControls
-from xaionnx.evaluation.method_scoring import OF_ONE, MethodScoring
+from xaionnx.evaluation.method_scoring import OF_ONE, Explained, MethodScoring
 from xaionnx.evaluation.metric import Metric
+from xaionnx.evaluation.read_block import ReadBlock, ReadPart
 from xaionnx.evaluation.samples import Blocks, by_name, name_of, numbered, refused_in_parts
-from xaionnx.evaluation.score_times import Pair, ScoreTimes
+from xaionnx.evaluation.score_times import ANY, Pair, ScoreTimes
 from xaionnx.evaluation.table import ScoreTable
-from xaionnx.evaluation.time_share import TimeShare
+from xaionnx.evaluation.time_share import Limits
 from xaionnx.explainer import Explainer
-from xaionnx.layers.dry_run import DryRun
 from xaionnx.record import recorded_parameters, recorded_versions
 from xaionnx.request import Request
 from xaionnx.runtime import progress
@@ -27,6 +28,8 @@ from xaionnx.runtime.model import Model
 from xaionnx.targets.target import Target
 from xaionnx.typing import Document, TargetLike
 
+# Attributions of first samples that are kept at most.
+_KEPT_BYTES: Final = 2**29
 # Size of the weights of one model for each method: from here on the graphs of one method are closed before the next.
 _OPEN_BYTES: Final = 2**26
 
@@ -55,8 +58,9 @@ class BlockScoring:
         How many samples were scored before.
     going : set of pairs
         The scores, a method and a metric each, that are not given up.
-    late : set of pairs
-        Those that were given up for the first samples already, because the time was too short.
+    late : dict of float by pair
+        Those that were given up for the first samples already, because the time was too short, and how many seconds
+        they are expected to take.
 
     Raises
     ------
@@ -80,13 +84,12 @@ class BlockScoring:
         self._metrics = by_name(metrics)
         self._methods = {name: MethodScoring(one, samples.attempts(), times) for name, one in by_name(methods).items()}
         self._reads = samples.attempts()
-        self._applicable: Mapping[str, bool] | None = None
         self._closes_derived = len(methods) * _file_bytes(self._model) > _OPEN_BYTES
         # Why there are no scores, of the next block.
         self._refused = {one.name(): NO_MASKS for one in metrics if "masks" in one.needs and not samples.has_masks}
         self._refused |= refused_in_parts([*methods, *metrics], samples)
         self._scored = set[Pair]()
-        self.count, self.late = 0, set[Pair]()
+        self.count, self.late = 0, dict[Pair, float]()
         self.going = {pair for pair in product(self._methods, self._metrics) if not {*pair} & {*self._refused}}
 
     @property
@@ -105,26 +108,46 @@ class BlockScoring:
         }
 
     @property
+    def methods(self) -> tuple[str, ...]:
+        """The names of the methods."""
+        return tuple(self._methods)
+
+    @property
     def comparing(self) -> frozenset[Pair]:
         """Those of the scores that compare all samples with each other."""
         methods = {name for name, one in self._methods.items() if one.method.compares_samples}
         metrics = {name for name, one in self._metrics.items() if one.compares_samples}
         return frozenset(pair for pair in self.going if pair[0] in methods or pair[1] in metrics)
 
+    @property
+    def missing(self) -> frozenset[Pair]:
+        """The scores that no sample has, and that no error but the time stands against."""
+        return frozenset(pair for pair in {*self.going, *self.late} if pair[1] != ANY) - self._scored
+
     def give_up(self, pairs: Collection[Pair], error: Exception) -> None:
         """Score no further samples by some pairs of a method and a metric, because of an error."""
-        for pair in pairs:
-            self._refused[" by ".join(pair)] = self._why(error, pair in self._scored)
+        for name in {name for name, _ in pairs}:
+            own = {pair for pair in pairs if pair[0] == name}
+            if own & self._scored or {pair for pair in self.going if pair[0] == name} - own:
+                self._refused |= {" by ".join(pair): self._why(error, pair in self._scored) for pair in own}
+            else:
+                self._refused[name] = str(error)
         self._leave(pairs, error)
+
+    def reasons(self) -> dict[str, str]:
+        """Return why scores were given up since the last table."""
+        reasons, self._refused = self._refused, {}
+        return reasons
 
     def _give_up_method(self, name: str, pairs: Collection[Pair], error: Exception) -> None:
         """Give up a method; where only some of its scores were tried and took too long, these alone."""
         own = {pair for pair in self.going if pair[0] == name}
-        if isinstance(error, TimeLimitError) and own - {*pairs}:
-            self.give_up(own & {*pairs}, error)
+        tried = own & {*pairs}
+        if isinstance(error, TimeLimitError) and tried and own - tried:
+            self.give_up(tried, error)
             return
         self._refused[name] = self._why(error, bool(own & self._scored))
-        self._leave(own, error)
+        self._leave(own | {(name, ANY)}, error)
 
     def _why(self, error: Exception, scored: bool) -> str:
         return f"left out after {counted(self.count, 'input')}: {error}" if scored else str(error)
@@ -132,17 +155,16 @@ class BlockScoring:
     def _leave(self, pairs: Collection[Pair], error: Exception) -> None:
         self.going -= {*pairs}
         if isinstance(error, TimeLimitError):
-            self.late |= {*pairs} - self._scored
+            self.late |= dict.fromkeys({*pairs} - self._scored, math.inf if error.seconds is None else error.seconds)
 
-    def of(self, block: Block, pairs: Collection[Pair], time_left: TimeShare) -> Iterator[ScoreTable]:
-        """Yield the scores of the samples of a block after each method, and at last the whole table.
+    def read(self, block: Block, keeps: bool = False) -> ReadBlock:
+        """Return the samples of a block that the model runs on.
 
         Parameters
         ----------
         block : Block
-        pairs : collection of pairs
-            The scores to find, those that were given up too.
-        time_left : TimeShare
+        keeps : bool
+            Whether attributions are kept, because further scores of the same samples will be asked for.
 
         Raises
         ------
@@ -151,22 +173,39 @@ class BlockScoring:
         XaionnxError
             The model does not run on the first samples.
         """
-        self.going |= {*pairs}
-        self.late -= {*pairs}
-        left_out, done = list(block.refused), ScoreTable({})
+        left_out, parts = list(block.refused), list[ReadPart]()
         for part, asked in [] if block.inputs is None else self._reads.of(block, self.asked, self._model):
             if isinstance(asked, XaionnxError):
                 left_out.append(Refused(part.units[0], name_of(part, 0), str(asked)))
                 continue
             names = tuple(name_of(part, n) for n in range(len(asked.samples)))
-            own, found = numbered(part, asked.inputs, self._model, len(asked.samples)), ScoreTable({}, inputs=names)
-            for scored in self._by_methods(own, asked, {*pairs} & self.going, time_left):
-                found = dataclasses.replace(scored, inputs=names)
+            own = numbered(part, asked.inputs, self._model, len(asked.samples))
+            controls = KnownControls(self._controls, self._seed, self._times)
+            keeps = keeps and len(self._methods) * _bytes(asked) < _KEPT_BYTES
+            parts.append(ReadPart(names, own, asked, controls, {} if keeps else None))
+        return ReadBlock(parts, tuple(sorted(left_out, key=lambda one: one.unit)))
+
+    def of(self, read: ReadBlock, pairs: Collection[Pair], limits: Limits) -> Iterator[ScoreTable]:
+        """Yield the scores of samples after each method, and at last the whole table.
+
+        Parameters
+        ----------
+        read : ReadBlock
+        pairs : collection of pairs
+            The scores to find, those that were given up too; with ANY in place of a metric a method explains alone.
+        limits : Limits
+        """
+        self.going |= {pair for pair in pairs if pair[1] != ANY}
+        self.late = {pair: seconds for pair, seconds in self.late.items() if pair not in pairs}
+        done = ScoreTable({})
+        for part in read.parts:
+            found = ScoreTable({}, inputs=part.names)
+            for scored in self._by_methods(part, pairs, limits):
+                found = dataclasses.replace(scored, inputs=part.names)
                 yield joined(done, found)
             done = joined(done, found)
             self._scored |= {(name, metric) for name, each in found.scores.items() for metric in each}
-        refused, self._refused = {**self._refused, **done.refused}, {}
-        yield dataclasses.replace(done, refused=refused, left_out=tuple(sorted(left_out, key=lambda one: one.unit)))
+        yield dataclasses.replace(done, refused={**self.reasons(), **done.refused}, left_out=read.left_out)
 
     def asked(self, block: Block) -> Request:
         """Return the request of the samples of a block, whose target is resolved.
@@ -186,19 +225,17 @@ class BlockScoring:
         _ = asked.resolved
         return asked
 
-    def _by_methods(
-        self, block: Block, asked: Request, pairs: Collection[Pair], time_left: TimeShare
-    ) -> Iterator[ScoreTable]:
-        """The scores of the samples of a request by the methods so far; ``block`` numbers its units from 0."""
-        waiting = [name for name in self._methods if any(name == method for method, _ in pairs)]
-        controls, found = KnownControls(self._controls, self._seed, self._times), ScoreTable({})
+    def _by_methods(self, part: ReadPart, pairs: Collection[Pair], limits: Limits) -> Iterator[ScoreTable]:
+        """The scores of the samples by the methods so far."""
+        waiting, found = [name for name in self._methods if any(name == method for method, _ in pairs)], ScoreTable({})
         for number, name in enumerate(waiting):
             place = f"method {number + 1} of {len(waiting)}{self._samples.place(self.count)}"
             progress.phase(f"{name}, {place}")
-            judges = [one for metric, one in self._metrics.items() if (name, metric) in pairs]
+            asked = {metric for method, metric in self.going & {*pairs} if method == name}
+            judges = [one for metric, one in self._metrics.items() if metric in asked]
             try:
-                share = self._share(time_left, waiting[number:])
-                one, failed = self._methods[name].of(block, asked, judges, controls, share, place)
+                explained = self._explained(part, name, limits)
+                one, failed = self._methods[name].judged(explained, judges, part.controls, limits, place)
             except OF_ONE as error:
                 self._give_up_method(name, pairs, error)
             else:
@@ -207,13 +244,12 @@ class BlockScoring:
             if self._closes_derived:
                 self._model.close_derived()
 
-    def _share(self, time_left: TimeShare, waiting: Sequence[str]) -> TimeShare:
-        """The share of the first of some methods; those that the model does not allow take no time."""
-        if time_left.end is None:
-            return time_left
-        if self._applicable is None:
-            self._applicable = _applicable({name: one.method for name, one in self._methods.items()}, self._model)
-        return time_left.of(max(1, sum(self._applicable[name] for name in waiting)))
+    def _explained(self, part: ReadPart, name: str, limits: Limits) -> Explained:
+        if part.explained is None:
+            return self._methods[name].explained(part.block, part.asked, limits)
+        if name not in part.explained:
+            part.explained[name] = self._methods[name].explained(part.block, part.asked, limits)
+        return part.explained[name]
 
     def _refusals(self, name: str, failed: Mapping[str, Exception]) -> dict[str, str]:
         """Why a method has no scores by some metrics; what failed only for these samples is not given up."""
@@ -232,14 +268,6 @@ def _file_bytes(model: Model) -> int:
     return sum(path.stat().st_size for path in (model.file.path, *model.file.external))
 
 
-def _applicable(methods: Mapping[str, Explainer], model: Model) -> dict[str, bool]:
-    """Which methods the model seems to allow: the others will take no time."""
-    dry_run, found = DryRun.of(model), dict[str, bool]()
-    for name, method in methods.items():
-        try:
-            method.validate(dry_run)
-        except XaionnxError:
-            found[name] = False
-        else:
-            found[name] = True
-    return found
+def _bytes(asked: Request) -> int:
+    """Bytes of the attributions of all samples, in the forms in which metrics ask for them."""
+    return 3 * 8 * sum(array.size for array in asked.feeds.values())

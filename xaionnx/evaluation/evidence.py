@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Final, final
+from typing import Final, TypeVar, cast, final
 
 import numpy as np
 
@@ -21,6 +21,8 @@ from xaionnx.runtime.model import Model
 from xaionnx.short_repr import short_repr
 from xaionnx.targets.resolve import FixedTerms, ResolvedTargets
 from xaionnx.typing import Array, Feeds
+
+MadeT = TypeVar("MadeT")
 
 # Kinds of values of which positive ones lower the target.
 _TURNED: Final = ("hindrance",)
@@ -49,8 +51,18 @@ class Evidence:
     explanation: Explanation
     explainer: Explainer | None = None
     masks: Array | None = None
+    _made: dict[Hashable, object] = field(default_factory=dict, init=False)
 
     __repr__ = short_repr
+
+    def once(self, key: Hashable, make: Callable[[], MadeT]) -> MadeT:
+        """Return what several metrics need of these attributions: what ``make`` returns when first asked for ``key``.
+
+        It is kept as long as the evidence is; ``dataclasses.replace`` returns one without it.
+        """
+        if key not in self._made:
+            self._made[key] = make()
+        return cast(MadeT, self._made[key])
 
     @property
     def model(self) -> Model:

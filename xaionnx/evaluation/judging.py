@@ -47,7 +47,7 @@ def with_controls(judge: Metric, evidence: Evidence, controls: Sequence[str], se
     if "masks" in judge.needs and evidence.masks is None:
         raise ParameterError(f"{judge.name()}: {NO_MASKS}")
     scores = _scores(judge, evidence)
-    found = {kind.name(): _control_scores(kind, judge, evidence, seed) for kind in kinds}
+    found = {kind.name(): _scores(judge, _control_evidence(kind, evidence, seed)) for kind in kinds}
     return dataclasses.replace(scores, controls=found)
 
 
@@ -67,7 +67,7 @@ class KnownControls:
     names: Sequence[str]
     seed: int
     times: ScoreTimes
-    _known: dict[_KnownControl, Scores] = field(default_factory=dict, init=False)
+    known: dict[_KnownControl, Scores] = field(default_factory=dict, init=False)
 
     __repr__ = short_repr
 
@@ -75,32 +75,59 @@ class KnownControls:
         """Return the same controls of other samples."""
         return KnownControls(self.names, self.seed, self.times)
 
-    def beside(self, judge: Metric, evidence: Evidence) -> Scores:
-        """Return the scores of a method by one of several metrics, no two of one name, beside those of the controls.
+
+@final
+@dataclass(eq=False)
+class Judging:
+    """The attributions of a method that several metrics judge, no two of one name, beside those of the controls.
+
+    Attributes
+    ----------
+    evidence : Evidence
+    controls : KnownControls
+    """
+
+    evidence: Evidence
+    controls: KnownControls
+    _of_controls: dict[str, Evidence] = field(default_factory=dict, init=False)
+
+    __repr__ = short_repr
+
+    def prepare(self, judge: Metric) -> None:
+        """Do what the metric shares with others."""
+        with self.controls.times.charged(self.evidence.explanation.method, judge.shared_work):
+            judge.prepare(self.evidence)
+
+    def by(self, judge: Metric) -> Scores:
+        """Return the scores by a metric.
 
         A control that says nothing of the metric, or that cannot be made, has no scores, with the reason: the scores of
         methods are not lost with it.
         """
-        with self.times.charged(evidence.explanation.method, judge.name()):
-            scores = _scores(judge, evidence)
-        return dataclasses.replace(
-            scores, controls={name: self._control(name, judge, evidence, scores) for name in self.names}
-        )
+        with self.controls.times.charged(self.evidence.explanation.method, judge.name()):
+            scores = _scores(judge, self.evidence)
+        controls = {name: self._control(name, judge, scores) for name in self.controls.names}
+        return dataclasses.replace(scores, controls=controls)
 
-    def _control(self, name: str, judge: Metric, evidence: Evidence, like: Scores) -> Scores:
+    def _control(self, name: str, judge: Metric, like: Scores) -> Scores:
         """The scores of a control, which are charged to the method if they follow it."""
-        follows = CONTROLS.find(name).follows_method
-        key = judge.name(), name, tuple(evidence.attributions)
-        if key in self._known:
-            return self._known[key]
-        with self.times.charged(evidence.explanation.method if follows else ANY, judge.name()):
+        follows, known = CONTROLS.find(name).follows_method, self.controls.known
+        key = judge.name(), name, tuple(self.evidence.attributions)
+        if key in known:
+            return known[key]
+        with self.controls.times.charged(self.evidence.explanation.method if follows else ANY, judge.name()):
             try:
-                found = _control_scores(_kind(name, judge), judge, evidence, self.seed)
+                found = _scores(judge, self._of_control(_kind(name, judge)))
             except ParameterError as error:
                 found = dataclasses.replace(not_measured(like, len(like.values), str(error)), method=name)
         if not follows:
-            self._known[key] = found
+            known[key] = found
         return found
+
+    def _of_control(self, kind: type[Control]) -> Evidence:
+        if kind.name() not in self._of_controls:
+            self._of_controls[kind.name()] = _control_evidence(kind, self.evidence, self.controls.seed)
+        return self._of_controls[kind.name()]
 
 
 def _kind(name: str, judge: Metric) -> type[Control]:
@@ -114,10 +141,10 @@ def _kind(name: str, judge: Metric) -> type[Control]:
     return kind
 
 
-def _control_scores(kind: type[Control], judge: Metric, evidence: Evidence, seed: int) -> Scores:
+def _control_evidence(kind: type[Control], evidence: Evidence, seed: int) -> Evidence:
     control = kind(judged=evidence.explainer, inputs=tuple(evidence.attributions), seed=seed)
     explanation = control.explain(evidence.request).samples_first()
-    return _scores(judge, dataclasses.replace(evidence, explanation=explanation, explainer=control))
+    return dataclasses.replace(evidence, explanation=explanation, explainer=control)
 
 
 def evidence_of(

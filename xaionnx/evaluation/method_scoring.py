@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Final, final
+from dataclasses import dataclass
+from typing import Final, TypeAlias, final
 
 import numpy as np
 
@@ -14,13 +14,13 @@ from xaionnx.data.block import Block
 from xaionnx.errors import ParameterError, TimeLimitError, XaionnxError
 from xaionnx.evaluation.evidence import Evidence
 from xaionnx.evaluation.joining import joined
-from xaionnx.evaluation.judging import KnownControls, evidence_of
+from xaionnx.evaluation.judging import Judging, KnownControls, evidence_of
 from xaionnx.evaluation.metric import Metric
 from xaionnx.evaluation.samples import Attempts
-from xaionnx.evaluation.score_times import ScoreTimes
+from xaionnx.evaluation.score_times import ANY, ScoreTimes
 from xaionnx.evaluation.scores import Scores
 from xaionnx.evaluation.table import ScoreTable
-from xaionnx.evaluation.time_share import TimeShare
+from xaionnx.evaluation.time_share import Limits
 from xaionnx.explainer import Explainer
 from xaionnx.request import Request
 from xaionnx.runtime import progress
@@ -29,6 +29,9 @@ from xaionnx.targets.resolve import FixedTerms
 
 OF_ONE: Final = (XaionnxError, MemoryError, OSError)
 """Errors that cost one method or one score, and not the others."""
+
+Explained: TypeAlias = list[tuple[Block, Evidence | XaionnxError]]
+"""The attributions of samples, in parts, or why a sample that is a part of its own has none."""
 
 # Seconds that building the graphs of a method may take, which its first samples pay for.
 _BUILDING: Final = 10.0
@@ -51,7 +54,6 @@ class MethodScoring:
     method: Explainer
     attempts: Attempts
     times: ScoreTimes
-    _price: float | None = field(default=None, init=False)
 
     __repr__ = short_repr
 
@@ -60,16 +62,8 @@ class MethodScoring:
         """The name of the method."""
         return self.method.name()
 
-    def of(
-        self,
-        block: Block,
-        asked: Request,
-        judges: Sequence[Metric],
-        controls: KnownControls,
-        share: TimeShare,
-        place: str,
-    ) -> tuple[ScoreTable, dict[str, Exception]]:
-        """Return the scores of the samples of a block, and why there are none by some metrics.
+    def explained(self, block: Block, asked: Request, limits: Limits) -> Explained:
+        """Return the attributions of the samples of a block.
 
         Parameters
         ----------
@@ -77,13 +71,7 @@ class MethodScoring:
             Its units are numbered from 0.
         asked : Request
             The samples and their target.
-        judges : sequence of Metric
-        controls : KnownControls
-            Those of the same samples.
-        share : TimeShare
-            Half of it is for the explanation, and each score has an equal share of the rest.
-        place : str
-            Which method and which samples these are, in words.
+        limits : Limits
 
         Raises
         ------
@@ -96,61 +84,82 @@ class MethodScoring:
         def explained(some: Block) -> Evidence:
             assert some.inputs is not None  # each part has samples
             fixed = FixedTerms.of_rows(asked.resolved, np.unique(some.units))[0]
-            with share.of(2).limit():
+            with limits.of(self.name, [ANY]).limit():
                 found = evidence_of(asked.model, some.inputs, self.method, fixed, some.masks)
             found.check_of_inputs()
             return found
 
         with self.times.charged(self.name):
             parts = self.attempts.of(block, explained, asked.model)
+        first = next(((some, found) for some, found in parts if isinstance(found, Evidence)), None)
+        if first is not None and self.name not in self.times.prices:
+            self._price(*first, explained)
+        return parts
+
+    def _price(self, some: Block, found: Evidence, explained: Callable[[Block], Evidence]) -> None:
+        """Note what an explanation takes: that of the first sample is done again, once the graphs are built."""
+        count, first = len(found.samples), _seconds(found)
+        price = first / count
+        if first <= _BUILDING and not self.method.compares_samples:
+            one = some.within(some.units[0], some.units[0] + 1, found.model.shared)
+            with contextlib.suppress(TimeLimitError):
+                price = min(price, _seconds(explained(one)))
+        self.times.prices[self.name], self.times.building[self.name] = price, first - count * price
+
+    def judged(
+        self, parts: Explained, judges: Sequence[Metric], controls: KnownControls, limits: Limits, place: str
+    ) -> tuple[ScoreTable, dict[str, Exception]]:
+        """Return the scores of explained samples, and why there are none by some metrics.
+
+        Parameters
+        ----------
+        parts : list of pairs
+            As :meth:`explained` returns them.
+        judges : sequence of Metric
+        controls : KnownControls
+            Those of the same samples.
+        limits : Limits
+        place : str
+            Which method and which samples these are, in words.
+        """
         table, failed = ScoreTable({}), dict[str, Exception]()
         for some, evidence in parts:
             if isinstance(evidence, XaionnxError):
                 found = ScoreTable({self.name: {}}, {self.name: str(evidence)})
             else:
                 left = [judge for judge in judges if judge.name() not in failed]
-                same = controls if len(parts) == 1 else controls.of_others()
-                found, why = self._judged(evidence, left, same, share, place, len(parts) == 1)
+                judging = Judging(evidence, controls if len(parts) == 1 else controls.of_others())
+                found, why = self._by_metrics(judging, left, limits, place, len(parts) == 1)
                 failed |= why
             table = joined(table, dataclasses.replace(found, inputs=("",) * len({*some.units})))
-        if self.name in table.seconds:
-            first = block.within(block.units[0], block.units[0] + 1, asked.model.shared)
-            price = self._priced(table.seconds[self.name], len({*block.units}), lambda: explained(first))
-            table = dataclasses.replace(table, seconds={self.name: price})
         return table, failed
 
-    def _judged(
-        self,
-        evidence: Evidence,
-        judges: Sequence[Metric],
-        controls: KnownControls,
-        share: TimeShare,
-        place: str,
-        whole: bool,
+    def _by_metrics(
+        self, judging: Judging, judges: Sequence[Metric], limits: Limits, place: str, whole: bool
     ) -> tuple[ScoreTable, dict[str, Exception]]:
         """The scores by all metrics; ``whole`` is whether the evidence is that of all samples of the block."""
         scores, failed = dict[str, Scores](), dict[str, Exception]()
-        for done, judge in enumerate(sorted(judges, key=_cost)):
+        for judge in sorted(judges, key=_cost):
             progress.phase(f"{self.name} by {judge.name()}, {place}")
             try:
                 if judge.compares_samples and not whole:
                     raise ParameterError("It compares all samples with each other, and some have no explanation.")
-                with share.of(len(judges) - done).limit():
-                    scores[judge.name()] = controls.beside(judge, evidence)
+                if judge.shared_work:
+                    sharing = [one.name() for one in judges if one.shared_work == judge.shared_work]
+                    with limits.of(self.name, sharing).limit():
+                        judging.prepare(judge)
+                with limits.of(self.name, [judge.name()]).limit():
+                    scores[judge.name()] = judging.by(judge)
             except OF_ONE as error:
                 failed[judge.name()] = error
-        price = evidence.explanation.diagnostics["seconds"] / len(evidence.samples)
+        price = min(self.times.prices[self.name], _seconds(judging.evidence) / len(judging.evidence.samples))
         ordered = {one.name(): scores[one.name()] for one in judges if one.name() in scores}
         return ScoreTable({self.name: ordered}, seconds={self.name: price}), failed
 
-    def _priced(self, seconds: float, count: int, explained: Callable[[], Evidence]) -> float:
-        """Seconds for one of some samples, of which the first ones paid for building the graphs too."""
-        known = seconds if self._price is None else self._price
-        if self._price is None and count * seconds <= _BUILDING and not self.method.compares_samples:
-            with contextlib.suppress(TimeLimitError):
-                known = explained().explanation.diagnostics["seconds"]
-        self._price = min(known, seconds)
-        return self._price
+
+def _seconds(evidence: Evidence) -> float:
+    """Seconds of the explanation."""
+    return float(evidence.explanation.diagnostics["seconds"])
 
 
 def _cost(judge: Metric) -> tuple[bool, bool]:

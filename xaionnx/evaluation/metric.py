@@ -147,6 +147,22 @@ class Metric(ABC):
         ParameterError
         """
 
+    @property
+    @hook
+    def shared_work(self) -> str:
+        """Names work that other metrics do too, and that is done once for all of them; empty, the default, if none."""
+        return ""
+
+    @hook  # noqa: B027 - by default nothing is shared
+    def prepare(self, evidence: Evidence) -> None:
+        """Do the ``shared_work`` for N samples, and keep it by :meth:`Evidence.once`."""
+
+    @property
+    @hook
+    def explanations(self) -> int:
+        """About how many times each sample is explained again, which tells what a score costs; once by default."""
+        return 1 if "method" in self.needs else 0
+
     @abstractmethod
     def measure(self, evidence: Evidence) -> Measure:
         """The scores of the attributions of N samples."""

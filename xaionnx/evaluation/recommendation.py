@@ -190,7 +190,7 @@ def recommend(  # noqa: PLR0913 - options of a public function, by keyword
         for metric in metrics
     ]
     time_left, read, table = TimeShare.starting(budget_s, clock), 0, ScoreTable({})
-    times = ScoreTimes(clock)
+    times = ScoreTimes(clock, judges)
     faithfulness = [judge.name() for judge in judges if judge.category() == "faithfulness"]
 
     def tell(so_far: Callable[[], ScoreTable]) -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from statistics import median
 from typing import Final, final
 
 import numpy as np
 
+from xaionnx.evaluation.metric import Metric
 from xaionnx.evaluation.time_share import Clock
 from xaionnx.short_repr import short_repr
 
@@ -20,7 +22,11 @@ Pair = tuple[str, str]
 ANY: Final = ""
 """In place of a method or a metric: what all of them have in common."""
 
-_FIRST: Final = 2
+FIRST: Final = 2
+"""How many samples are scored first, by which the costs of others are foretold."""
+
+# What is stopped again is expected to take this many times as long as before.
+_LONGER: Final = 2
 # What one part costs foretells the cost of one that is this many times as large.
 _GROWTH: Final = 4
 
@@ -32,14 +38,21 @@ class ScoreTimes:
 
     Each score has an equal share of the time, and what cheap scores do not need of theirs is shared by the others
     (max-min fairness): a score goes on for as many samples as its share lasts. What an explanation costs is shared by
-    the metrics that judge it, and what a control costs by the methods that are compared with it.
+    the metrics that judge it, work that metrics share by those that do, and what a control costs by the methods that
+    are compared with it.
 
     Attributes
     ----------
     clock : callable or None
         Returns the time in seconds; nothing is measured if it is None.
+    metrics : sequence of Metric
+        Those whose work is shared, or that explain samples again.
     samples : int
         How many samples are scored.
+    prices : dict of float by method
+        Seconds of an explanation, without the time for building graphs.
+    building : dict of float by method
+        Seconds for building graphs.
 
     References
     ----------
@@ -62,16 +75,29 @@ class ScoreTimes:
     """
 
     clock: Clock | None = None
+    metrics: Sequence[Metric] = ()
     samples: int = field(default=0, init=False)
+    prices: dict[str, float] = field(default_factory=dict, init=False)
+    building: dict[str, float] = field(default_factory=dict, init=False)
     _part: dict[Pair, float] = field(default_factory=lambda: defaultdict(float), init=False)
     _per_sample: dict[Pair, float] = field(default_factory=dict, init=False)
+    _stopped: dict[Pair, float] = field(default_factory=dict, init=False)
     _spent: dict[Pair, float] = field(default_factory=lambda: defaultdict(float), init=False)
+    _work: dict[str, str] = field(init=False)
+    _explanations: dict[str, int] = field(init=False)
 
     __repr__ = short_repr
 
+    def __post_init__(self) -> None:
+        self._work = {one.name(): one.shared_work for one in self.metrics if one.shared_work}
+        self._explanations = {one.shared_work or one.name(): one.explanations for one in self.metrics}
+
     @contextmanager
     def charged(self, method: str = ANY, metric: str = ANY) -> Iterator[None]:
-        """Charge the time of the block to a score, to all of a method, or to all by a metric."""
+        """Charge the time of the block to a score, to all of a method, or to all by a metric.
+
+        In place of a metric there may be the work that several share.
+        """
         if self.clock is None:
             yield
             return
@@ -94,11 +120,73 @@ class ScoreTimes:
         """
         if samples:
             rates = {one: seconds / samples for one, seconds in self._part.items()}
-            for pair, seconds in _costs(rates, pairs).items():
+            for pair, seconds in self._costs(rates, pairs).items():
                 self._spent[pair] += seconds * samples
             self._per_sample |= rates
         self._part.clear()
         self.samples += samples if further else 0
+
+    def were_stopped(self, limits: Mapping[Pair, float], samples: int) -> None:
+        """Note how many seconds scores of some samples, or with ANY explanations, would have taken that were stopped.
+
+        Those that share work have the same seconds, and take them together.
+        """
+        sharing = Counter((method, self._work.get(metric, metric)) for method, metric in limits)
+        for (method, metric), seconds in limits.items():
+            work = self._work.get(metric, metric)
+            expected = seconds / (samples * sharing[method, work])
+            self._stopped[method, metric] = max(expected, _LONGER * self._stopped.get((method, metric), 0.0))
+            self._per_sample.pop((method, metric), None)
+            self._per_sample.pop((method, work), None)
+
+    def forget(self, pairs: Collection[Pair]) -> None:
+        """Forget what scores took that failed, which says nothing of those by other methods."""
+        for pair in pairs:
+            self._per_sample.pop(pair, None)
+
+    def known(self, metric: str) -> bool:
+        """Return whether it is known what a metric costs with some method, or that it takes longer than some time."""
+        return any(one == metric and method != ANY for method, one in {**self._per_sample, **self._stopped})
+
+    def known_of_controls(self, metric: str) -> bool:
+        """Return whether it is known what a metric costs with controls."""
+        return (ANY, metric) in self._per_sample
+
+    def explained(self, method: str) -> bool:
+        """Return whether a method has explained samples, or took too long."""
+        return (method, ANY) in self._per_sample or (method, ANY) in self._stopped
+
+    def foreseen(self, pairs: Collection[Pair]) -> dict[Pair, float]:
+        """Return the seconds that scores are expected to take for a sample, beside what is done for it already.
+
+        A metric takes about the same with all methods, beside what the explanations take that it asks for. Where
+        nothing is known it is 0.
+        """
+        known = defaultdict[str, list[Pair]](list)
+        for pair in {**self._per_sample, **self._stopped}:
+            known[pair[1]].append(pair)
+        tasks = {(method, one) for method, metric in pairs for one in (ANY, metric, self._work.get(metric, metric))}
+        rates = {one: self._expected(*one, known[one[1]]) for one in tasks if one not in self._per_sample}
+        return self._costs(rates, pairs)
+
+    def price(self, method: str) -> float:
+        """Return the seconds of an explanation, or what it would have taken; 0 where nothing is known."""
+        return self.prices.get(method, self._stopped.get((method, ANY), 0.0))
+
+    def _expected(self, method: str, metric: str, known: Sequence[Pair] = ()) -> float:
+        """The expected seconds of a score, of work, or with ANY of an explanation, by what is known of some methods."""
+        own = self._stopped.get((method, metric), 0.0)
+        if metric == ANY:
+            return own
+        again = self._explanations.get(metric, 0)
+        others = [
+            self._per_sample[one] - again * self.prices[one[0]]
+            for one in known
+            if one in self._per_sample and one[0] in self.prices
+        ]
+        if others:
+            return max(own, max(0.0, median(others)) + again * self.price(method))
+        return max([own, *(self._stopped[one] for one in known if one in self._stopped)])
 
     def next_part(
         self, pairs: Collection[Pair], seconds: float, to_come: int, most: int
@@ -122,10 +210,10 @@ class ScoreTimes:
             At most four times as many as are scored; 0 if the time is too short for one.
         pairs : frozenset of pairs
         """
-        most = min(most, _GROWTH * self.samples or _FIRST)
+        most = min(most, _GROWTH * self.samples or FIRST)
         running = {*pairs}
         while running:
-            costs = _costs(self._per_sample, running)
+            costs = self._costs(self._per_sample, running)
             share = self._share({pair: cost * to_come for pair, cost in costs.items()}, seconds)
             lasts = {pair: (share - self._spent[pair]) / cost if cost else math.inf for pair, cost in costs.items()}
             count = math.floor(min(most, max(lasts.values())))
@@ -136,28 +224,6 @@ class ScoreTimes:
             running = {*sorted(running, key=lambda pair: costs[pair])[: len(running) // 2]}
         return 0, frozenset()
 
-    def second_try(
-        self, late: Collection[Pair], others: Collection[Pair], seconds: float, to_come: int
-    ) -> tuple[frozenset[Pair], float]:
-        """Return the scores that can be tried again for longer than before, and the seconds that they have together.
-
-        Where there are further samples, half of what is left is kept for them.
-
-        Parameters
-        ----------
-        late, others : collections of pairs
-            The scores that took longer than their first share, and all that share the time with them.
-        seconds : float
-            What is left of the budget.
-        to_come : int
-            How many samples are still to come.
-        """
-        needs = {pair: cost * to_come for pair, cost in _costs(self._per_sample, {*others} - {*late}).items()}
-        share = self._share(needs | dict.fromkeys(late, seconds), seconds)
-        again = frozenset(pair for pair in late if share > 2 * self._spent[pair])
-        most = seconds / 2 if to_come and needs else seconds
-        return again, min(most, sum(share - self._spent[pair] for pair in again))
-
     def _share(self, needs: Mapping[Pair, float], seconds: float) -> float:
         """The seconds of each score, from the start on, with which scores of these needs use up what is left."""
         spent, needed = np.array([self._spent[pair] for pair in needs]), np.array([*needs.values()])
@@ -167,13 +233,16 @@ class ScoreTimes:
         used = np.clip(shares[:, None] - spent, 0, needed).sum(axis=1)
         return float(np.interp(seconds, used, shares))
 
-
-def _costs(rates: Mapping[Pair, float], pairs: Collection[Pair]) -> dict[Pair, float]:
-    """Seconds of each score for a sample, if these scores share what they have in common."""
-    of_method, of_metric = (Counter(pair[axis] for pair in pairs) for axis in (0, 1))
-    return {
-        (method, metric): rates.get((method, metric), 0.0)
-        + rates.get((method, ANY), 0.0) / of_method[method]
-        + rates.get((ANY, metric), 0.0) / of_metric[metric]
-        for method, metric in pairs
-    }
+    def _costs(self, rates: Mapping[Pair, float], pairs: Collection[Pair]) -> dict[Pair, float]:
+        """Seconds of each score for a sample, if these scores share what they have in common."""
+        of_method, of_metric = (Counter(pair[axis] for pair in pairs) for axis in (0, 1))
+        of_work = Counter((method, self._work[metric]) for method, metric in pairs if metric in self._work)
+        found = dict[Pair, float]()
+        for method, metric in pairs:
+            seconds = rates.get((method, metric), 0.0)
+            seconds += rates.get((method, ANY), 0.0) / of_method[method]
+            seconds += rates.get((ANY, metric), 0.0) / of_metric[metric]
+            if (work := (method, self._work.get(metric, ANY))) in of_work:
+                seconds += rates.get(work, 0.0) / of_work[work]
+            found[method, metric] = seconds
+        return found

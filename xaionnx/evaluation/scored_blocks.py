@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+import dataclasses
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final, final
 
 from xaionnx.data.block import Block
 from xaionnx.errors import TimeLimitError
 from xaionnx.evaluation.block_scoring import BlockScoring
+from xaionnx.evaluation.first_scores import FirstScores
 from xaionnx.evaluation.growing_table import GrowingTable
+from xaionnx.evaluation.joining import beside
 from xaionnx.evaluation.metric import Metric
 from xaionnx.evaluation.samples import Blocks, by_name
-from xaionnx.evaluation.score_times import Pair, ScoreTimes
+from xaionnx.evaluation.score_times import ANY, FIRST, Pair, ScoreTimes
 from xaionnx.evaluation.table import ScoreTable
-from xaionnx.evaluation.time_share import TOO_LONG, USED_UP, TimeShare
+from xaionnx.evaluation.time_share import TOO_LONG, USED_UP, Limits, TimeShare
 from xaionnx.explainer import Explainer
 from xaionnx.runtime import progress
 from xaionnx.typing import TargetLike
 
-# The first part has one of so many parts of the time: it tells what each score costs.
-_OF_FIRST: Final = 4
+# One of so many parts of the time is kept for further samples.
+_OF_FURTHER: Final = 4
 
 OnTable = Callable[[Callable[[], ScoreTable]], object]
 """Called with a function that returns the table so far: joining it takes longer the more samples there are."""
@@ -43,16 +47,17 @@ def table_of(  # noqa: PLR0913 - what scores depend on
     """
     scoring = BlockScoring(blocks, methods, metrics, target, controls=controls, seed=seed, times=times)
     table = GrowingTable(scoring.provenance, [*by_name(methods), *by_name(metrics)])
-    scored = _ScoredBlocks(blocks, scoring, times, table, on_progress or _ignore)
+    scored = _ScoredBlocks(blocks, scoring, times, table, time_left, on_progress or _ignore)
     if time_left.end is None:
-        scored.all(time_left)
+        scored.all()
     else:
         try:
-            scored.within(time_left)
+            scored.within()
         except TimeLimitError as error:
             table.stop(str(error))
             if not scoring.count:
                 table.add(ScoreTable({}, {name: str(error) for name, _ in scoring.going}))
+    table.add(ScoreTable({}, scoring.reasons()))
     progress.phase("")
     return table.so_far(scoring.going)()
 
@@ -66,16 +71,23 @@ class _ScoredBlocks:
     """The table of some blocks, which grows."""
 
     def __init__(
-        self, blocks: Blocks, scoring: BlockScoring, times: ScoreTimes, table: GrowingTable, tell: OnTable
+        self,
+        blocks: Blocks,
+        scoring: BlockScoring,
+        times: ScoreTimes,
+        table: GrowingTable,
+        time_left: TimeShare,
+        tell: OnTable,
     ) -> None:
-        self._blocks, self._scoring, self._times, self._table, self._tell = blocks, scoring, times, table, tell
+        self._blocks, self._scoring, self._times, self._table = blocks, scoring, times, table
+        self._time_left, self._tell = time_left, tell
 
-    def all(self, time_left: TimeShare) -> None:
+    def all(self) -> None:
         """Score all samples."""
         for block in self._blocks.found:
-            self._add(block, self._scoring.going, time_left)
+            self._add(block, self._scoring.going, Limits(self._time_left))
 
-    def within(self, time_left: TimeShare) -> None:
+    def within(self) -> None:
         """Score as many samples as the time allows, in parts that grow: each tells what scores cost in the next.
 
         Raises
@@ -83,36 +95,41 @@ class _ScoredBlocks:
         TimeLimitError
             It ended before the last sample.
         """
-        compared = frozenset[Pair]()
+        compared = self._scoring.comparing
         for block in self._blocks.found:
             if self._blocks.samples.dataset is None:
                 # An error of one sample is one of all, and costs nothing yet.
                 _ = self._scoring.asked(block)
-            if not self._blocks.several:
-                compared = self._of_all(block, time_left)
             start = block.start
             while start < block.stop:
-                time_left.of(1)
-                going, first = self._scoring.going - compared, not self._times.samples
-                to_come = self._to_come(block, start)
-                count, pairs = self._times.next_part(going, time_left.left(), to_come, block.stop - start)
-                if not count:
-                    raise TimeLimitError(USED_UP)
-                self._scoring.give_up(going - pairs, TimeLimitError(TOO_LONG))
-                part = block.within(start, start + count, self._blocks.model.shared)
+                _ = self._time_left.of(1)
+                if not self._times.samples:
+                    part = block.within(start, start + FIRST, self._blocks.model.shared)
+                    self._add_first(part, self._to_come(block, part.stop), compared)
+                    self._add_compared(block, compared & self._scoring.going)
+                else:
+                    part = self._next(block, start, self._scoring.going - compared)
                 start = part.stop
-                self._add(part, pairs, time_left.of(_OF_FIRST) if first else time_left.undivided())
-                if first:
-                    self._try_again(part, going, time_left, self._to_come(block, start))
+
+    def _next(self, block: Block, start: int, going: Collection[Pair]) -> Block:
+        """Add the scores of the next samples, by what has time for them, and return them."""
+        most, seconds = block.stop - start, self._time_left.left()
+        count, pairs = self._times.next_part(going, seconds, self._to_come(block, start), most)
+        if not count:
+            raise TimeLimitError(USED_UP)
+        self._scoring.give_up({*going} - pairs, TimeLimitError(TOO_LONG))
+        part = block.within(start, start + count, self._blocks.model.shared)
+        self._add(part, pairs, Limits(self._time_left))
+        return part
 
     def _to_come(self, block: Block, start: int) -> int:
         """The units from ``start`` on; of an iterable, whose end is not known, as many again as there were."""
         return max(block.stop, 2 * start) - start if self._blocks.stop is None else self._blocks.stop - start
 
-    def _add(self, block: Block, pairs: Collection[Pair], time_left: TimeShare) -> None:
+    def _add(self, block: Block, pairs: Collection[Pair], limits: Limits) -> None:
         """Add the scores of further samples."""
         first, found = not self._scoring.count, ScoreTable({})
-        for found in self._scoring.of(block, pairs, time_left):
+        for found in self._scoring.of(self._scoring.read(block), pairs, limits):
             if first:
                 self._tell(self._table.so_far(self._scoring.going, found))
         self._table.add(found)
@@ -121,26 +138,55 @@ class _ScoredBlocks:
         if not first:
             self._tell(self._table.so_far(self._scoring.going))
 
-    def _of_all(self, block: Block, time_left: TimeShare) -> frozenset[Pair]:
-        """Score all samples by what compares them with each other, and return these methods and metrics."""
-        compared = self._scoring.comparing
-        if compared:
-            share = time_left.of(len(self._scoring.going) / len(compared))
-            for found in self._scoring.of(block, compared, share):
-                self._table.add_of_all(found)
-                self._tell(self._table.so_far(self._scoring.going))
-            self._times.end_part(compared, 0)
-        return compared
+    def _add_first(self, block: Block, to_come: int, compared: frozenset[Pair]) -> None:
+        """Add the scores of the first samples, by all for which there is time; some is kept for further samples."""
+        read, failed = self._scoring.read(block, keeps=True), set[Pair]()
+        kept = self._time_left.left() / _OF_FURTHER if to_come else 0.0
+        table = ScoreTable({}, inputs=read.names, left_out=read.left_out)
+        plan = FirstScores(self._times, self._scoring.methods, len(read.names))
+        while limits := plan.next(
+            self._scoring.missing - compared - failed if read.names else (), self._time_left.left() - kept
+        ):
+            *_, found = self._scoring.of(read, limits, Limits(self._time_left, limits))
+            table = beside(table, found)
+            failed |= self._end_step(limits, len(read.names))
+            if any(metric != ANY for _, metric in limits):
+                self._tell(self._table.so_far(self._scoring.going, table))
+        if read.names:
+            self._scoring.give_up(self._scoring.missing - compared - failed, TimeLimitError(TOO_LONG))
+        self._table.add(dataclasses.replace(table, refused={**table.refused, **self._scoring.reasons()}))
+        self._scoring.count += len(read.names)
+        self._times.end_part((), len(read.names))
 
-    def _try_again(self, part: Block, going: Collection[Pair], time_left: TimeShare, to_come: int) -> None:
-        """Score the first samples by what took longer than its share, in the time that the others left."""
-        while time_left.left() > 0:
-            late = self._scoring.late & {*going}
-            again, seconds = self._times.second_try(late, going, time_left.left(), to_come)
-            if not again:
-                break
-            *_, found = self._scoring.of(part, again, time_left.of(time_left.left() / seconds))
-            self._table.add_beside(found)
-            self._times.end_part(again, len(found.inputs), further=False)
-            if to_come:
-                break
+    def _end_step(self, limits: Mapping[Pair, float], samples: int) -> set[Pair]:
+        """Note what some of the first scores took, and return those that failed for another reason than the time."""
+        missing = self._scoring.missing
+        late = {pair: self._scoring.late[pair] for pair in limits if pair in self._scoring.late}
+        explained = {pair for pair in limits if pair[1] == ANY}
+        names = {name for name, _ in explained}
+        self._times.end_part({*limits} - explained or {pair for pair in missing if pair[0] in names}, samples, False)
+        self._times.were_stopped({pair: late[pair] for pair in late if pair in explained} or late, samples)
+        failed = ({*limits} & missing) - {*late}
+        self._times.forget(failed)
+        return failed
+
+    def _add_compared(self, block: Block, compared: Collection[Pair]) -> None:
+        """Score all samples by what compares them with each other, as far as their share of the time is long enough."""
+        if not compared or not self._times.samples:
+            return
+        share = self._time_left.of(len(self._scoring.going) / len(compared))
+        own, count = share.left() / len(compared), len({*block.units})
+        hopeless = {
+            pair
+            for pair in compared
+            if self._times.building.get(pair[0], 0.0) + count * self._times.price(pair[0]) > own
+        }
+        self._scoring.give_up(hopeless, TimeLimitError(TOO_LONG))
+        limits = defaultdict[Pair, float](float)
+        for name, metric in {*compared} - hopeless:
+            limits[name, metric] = own
+            limits[name, ANY] += own
+        for found in self._scoring.of(self._scoring.read(block), {*compared} - hopeless, Limits(share, limits)):
+            self._table.add_of_all(found)
+            self._tell(self._table.so_far(self._scoring.going))
+        self._times.end_part(compared, 0)

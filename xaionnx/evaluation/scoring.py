@@ -221,7 +221,7 @@ def score_table(  # noqa: PLR0913 - options of a public function, by keyword
         controls=controls,
         seed=seed,
         time_left=time_left,
-        times=ScoreTimes(None if budget_s is None else clock),
+        times=ScoreTimes(None if budget_s is None else clock, judges),
         on_progress=on_progress,
     )
 

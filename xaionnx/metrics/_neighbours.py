@@ -19,7 +19,7 @@ from xaionnx.parameters import choice, integer, random_seed, real
 from xaionnx.perturb.element_types import is_mixable, nearest_of_type
 from xaionnx.runtime import progress
 from xaionnx.targets.scores import flat
-from xaionnx.typing import Array
+from xaionnx.typing import Array, Feeds
 
 # Numbers of inputs that are explained at once.
 _NUMBERS: Final = 2**23
@@ -27,13 +27,27 @@ _NUMBERS: Final = 2**23
 _LEAST, _LEAST_CHANGE = 1e-6, 1e-3
 
 
-class Point(NamedTuple):
-    """What a metric compares: values, inputs, scores of classes and a tensor, each (F,), or (D, F) for D neighbours."""
+class Distances(NamedTuple):
+    """How far D neighbours are from their sample, (D,) each; (D, N) for N samples.
+
+    Attributes
+    ----------
+    values, relative_values : array of float64
+        Lengths of the change of the values, and of the change divided by the values; see :func:`relative`.
+    x, relative_x : array of float64
+        The same of the inputs.
+    tensor : array of float64
+        The length of the change of the tensor that the metric compares, if it names none that of the target's.
+    same_class : array of bool
+        Whether the highest score is that of the same class.
+    """
 
     values: Array
+    relative_values: Array
     x: Array
-    scores: Array
+    relative_x: Array
     tensor: Array
+    same_class: Array
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +56,8 @@ class ByNeighbours(Metric):
 
     Neighbours are drawn from a cube around the sample, ``uniform`` or among its ``corners``. Its half side is
     ``radius`` times the range of the input: from black to white, ``max(|x_j|, 1)`` for column j of a row, else from the
-    lowest to the highest value. Whole numbers are moved if they are pixels or sound.
+    lowest to the highest value. Whole numbers are moved if they are pixels or sound. Metrics with the same neighbours
+    explain them once for all.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("method",)
@@ -56,53 +71,84 @@ class ByNeighbours(Metric):
     seed: int = random_seed("seed of the neighbours")
 
     @final
+    @property
+    def shared_work(self) -> str:
+        return f"{self.draws} {self.neighbours} neighbours within {self.radius}, seed {self.seed}"
+
+    @final
+    def prepare(self, evidence: Evidence) -> None:
+        _ = self._distances(evidence)
+
+    @final
+    @property
+    def explanations(self) -> int:
+        return self.draws
+
+    @final
     def measure(self, evidence: Evidence) -> Measure:
-        count, name = len(evidence.samples), self.compared_tensor(evidence)
-        here = self._point(evidence, name, np.arange(count), evidence)
-        near = [self._point(one, name, rows, evidence) for one, rows in self._neighbours(evidence)]
-        joined = Point(*(np.concatenate(each).reshape(self.draws, count, -1) for each in zip(*near, strict=True)))
+        near, name = self._distances(evidence), self.compared_tensor(evidence)
+        if name is not None:
+            near = near._replace(tensor=self._of_tensor(evidence, name))
         each = []
-        for n in range(count):
-            own = Point(*(array[n] for array in here))
+        for n in range(len(evidence.samples)):
             # Whole numbers, and floats of few digits, may round a small step away.
-            differ = (joined.x[:, n] != own.x).any(axis=-1)
+            differ = near.x[:, n] > 0
             if differ.any():
-                each.append(self.score(own, Point(*(array[differ, n] for array in joined))))
+                length = float(norm(evidence.flat[n]))
+                each.append(self.score(Distances(*(array[differ, n] for array in near)), length))
             else:
                 each.append(undefined("every neighbour is rounded to the input itself: raise the radius"))
         return measured(each)
 
     @abstractmethod
-    def score(self, here: Point, near: Point) -> SampleMeasure:
-        """The score of a sample, from itself and its neighbours."""
+    def score(self, near: Distances, length: float) -> SampleMeasure:
+        """The score of a sample, from the distances of its neighbours and the length of its own values."""
 
     @hook
     def compared_tensor(self, evidence: Evidence) -> str | None:
-        """The name of the tensor whose values the metric compares; None, the default, if it compares none."""
+        """The name of the tensor whose values the metric compares; None, the default, if it is the target's or none."""
         del evidence
         return None
 
-    def _point(self, evidence: Evidence, name: str | None, rows: Array, whole: Evidence) -> Point:
-        """What is compared of inputs, which belong to the samples ``rows`` of ``whole``."""
-        resolved, feeds = evidence.resolved, evidence.request.feeds
-        scores = flat(resolved.outputs[resolved.terms[0].tensor]).astype(np.float64)
-        if scores.shape[1] == 1 and resolved.quantities[0] == "probability":
-            # The probability of one of two classes.
-            scores = np.concatenate([1 - scores, scores], axis=1)
-        x = np.concatenate([feeds[n].reshape(len(rows), -1).astype(np.float64) for n in evidence.attributions], axis=1)
-        tensor = np.zeros((len(rows), 0))
-        if name is not None:
-            found = resolved.outputs.get(name)
-            if found is None:
-                progress.expect(len(rows))
-                found = evidence.model.with_outputs([name]).run(feeds, [name])[name]
-                whole.request.evaluations.add(rows)
-                progress.advance(len(rows))
-            tensor = found.reshape(len(rows), -1).astype(np.float64)
-        return Point(evidence.flat, x, scores, tensor)
+    @hook
+    def tensor_distance(self, near: Array, here: Array) -> Array:
+        """The distances (D,) of the tensor named, from its values at D neighbours, (D, K), and at the sample, (K,)."""
+        return norm(near - here)
 
-    def _neighbours(self, evidence: Evidence) -> Iterator[tuple[Evidence, Array]]:
-        """The evidence of neighbours and their samples, all samples of one draw before those of the next."""
+    def _distances(self, evidence: Evidence) -> Distances:
+        """The distances of all neighbours, (D, N)."""
+        return evidence.once(self.shared_work, lambda: self._measured(evidence))
+
+    def _measured(self, evidence: Evidence) -> Distances:
+        count, here = len(evidence.samples), _Point.of(evidence)
+        parts = []
+        for moved, rows in self._moved(evidence):
+            near = _Point.of(evidence.explain(moved, rows))
+            each = [near.at(n, count).distances_from(here.at(n, count)) for n in range(count)]
+            parts.append(Distances(*(np.stack(arrays, axis=1) for arrays in zip(*each, strict=True))))
+        return Distances(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+
+    def _of_tensor(self, evidence: Evidence, name: str) -> Array:
+        """The distances (D, N) of a tensor."""
+        feeds, count = evidence.request.feeds, len(evidence.samples)
+        here = self._tensor(evidence, name, feeds, np.arange(count))
+        parts = []
+        for moved, rows in self._moved(evidence):
+            near = self._tensor(evidence, name, moved, rows).reshape(-1, count, here.shape[1])
+            parts.append(np.stack([self.tensor_distance(near[:, n], here[n]) for n in range(count)], axis=1))
+        return np.concatenate(parts)
+
+    @staticmethod
+    def _tensor(evidence: Evidence, name: str, feeds: Feeds, rows: Array) -> Array:
+        """The values (M, K) of a tensor at inputs that belong to the samples ``rows``."""
+        progress.expect(len(rows))
+        found = evidence.model.with_outputs([name]).run(dict(feeds), [name])[name]
+        evidence.request.evaluations.add(rows)
+        progress.advance(len(rows))
+        return np.asarray(found.reshape(len(rows), -1), dtype=np.float64)
+
+    def _moved(self, evidence: Evidence) -> Iterator[tuple[dict[str, Array], Array]]:
+        """The neighbours and their samples, all samples of one draw before those of the next."""
         feeds, count = evidence.request.feeds, len(evidence.samples)
         names = [name for name in evidence.attributions if is_mixable(evidence.samples[0], name)]
         if not names:
@@ -118,8 +164,7 @@ class ByNeighbours(Metric):
             for number, name in enumerate(names):
                 steps = [self._step(evidence.samples[n], name, (draw, number)) for draw in draws for n in range(count)]
                 moved[name] = nearest_of_type(moved[name] + np.stack(steps), feeds[name].dtype)
-            rows = np.tile(np.arange(count), len(draws))
-            yield evidence.explain(moved, rows), rows
+            yield moved, np.tile(np.arange(count), len(draws))
 
     def _step(self, sample: Sample, name: str, key: tuple[int, int]) -> Array:
         """The step from a sample to its neighbour ``key[0]`` in the input number ``key[1]``."""
@@ -128,14 +173,45 @@ class ByNeighbours(Metric):
         return np.asarray(self.radius * value_ranges(sample, name) * unit)
 
 
+class _Point(NamedTuple):
+    """Values (M, F), inputs (M, F), scores of classes (M, C) and the target's tensor (M, K) of M inputs."""
+
+    values: Array
+    x: Array
+    scores: Array
+    tensor: Array
+
+    @classmethod
+    def of(cls, evidence: Evidence) -> _Point:
+        """What there is of the inputs of an evidence."""
+        resolved, feeds = evidence.resolved, evidence.request.feeds
+        tensor = flat(resolved.outputs[resolved.terms[0].tensor])
+        scores = tensor
+        if scores.shape[1] == 1 and resolved.quantities[0] == "probability":
+            # The probability of one of two classes.
+            scores = np.concatenate([1 - scores, scores], axis=1)
+        x = np.concatenate([feeds[name].reshape(len(tensor), -1) for name in evidence.attributions], axis=1)
+        return cls(evidence.flat, x, scores, tensor)
+
+    def at(self, n: int, count: int) -> _Point:
+        """The same of those inputs that belong to sample ``n`` of ``count``, float64."""
+        return _Point(*(array[n::count].astype(np.float64) for array in self))
+
+    def distances_from(self, here: _Point) -> Distances:
+        """The distances of these inputs from one."""
+        return Distances(
+            norm(self.values - here.values),
+            norm(relative(self.values, here.values[0])),
+            norm(self.x - here.x),
+            norm(relative(self.x, here.x[0])),
+            norm(self.tensor - here.tensor),
+            self.scores.argmax(axis=1) == here.scores.argmax(),
+        )
+
+
 def norm(array: Array) -> Array:
     """Return the Euclidean norm along the last axis."""
-    return np.asarray(np.sqrt(np.square(array).sum(axis=-1)))
-
-
-def same_class(here: Point, near: Point) -> Array:
-    """Return which neighbours (D,) have the class of the sample, that of the highest score."""
-    return np.asarray(near.scores.argmax(axis=-1) == here.scores.argmax())
+    return np.asarray(np.sqrt(np.einsum("...f,...f->...", array, array)))
 
 
 def relative(moved: Array, here: Array) -> Array:
@@ -153,12 +229,11 @@ def relative(moved: Array, here: Array) -> Array:
     return np.asarray((moved - here) / size)
 
 
-def highest_ratio(here: Point, near: Point, changes: Array) -> SampleMeasure:
-    """Return the largest relative change of the values over changes (D, F), among neighbours of the same class."""
-    same = same_class(here, near)
-    if not same.any():
+def highest_ratio(near: Distances, length: float, changes: Array) -> SampleMeasure:
+    """Return the largest relative change of the values over changes (D,), among neighbours of the same class."""
+    if not near.same_class.any():
         return undefined("every neighbour has another class: lower the radius")
-    if not here.values.any():
+    if length == 0:
         return undefined("all values are 0")
-    ratios = norm(relative(near.values, here.values)) / np.maximum(norm(changes), _LEAST_CHANGE)
-    return SampleMeasure(float(ratios[same].max()))
+    ratios = near.relative_values / np.maximum(changes, _LEAST_CHANGE)
+    return SampleMeasure(float(ratios[near.same_class].max()))

@@ -15,6 +15,14 @@ from xaionnx.runtime.model import Model
 
 ORDERS: Final = ("top_down", "bottom_up", "independent")
 
+# Layers of a model, about, where each of them is randomised.
+_LAYERS: Final = 50
+
+
+def explanations_of(steps: int | None) -> int:
+    """Return about how many models :func:`randomised_models` yields."""
+    return steps or _LAYERS
+
 
 def randomised_models(model: Model, order: str, steps: int | None, seed: int) -> Iterator[tuple[str, Model]]:
     """Yield models with randomised weights, each with the name of the layer added last and closed before the next one.

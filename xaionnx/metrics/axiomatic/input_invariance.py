@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import reduce
 from typing import ClassVar, final
@@ -82,7 +83,7 @@ class InputInvariance(Metric):
         def shifted(graph: onnx.ModelProto) -> onnx.ModelProto:
             return reduce(lambda made, name: with_shifted_input(made, name, steps[name]), names, graph)
 
-        model = evidence.model.rewritten(shifted)
-        some = {key: array if key in model.shared else array[rows] for key, array in feeds.items()}
-        some |= {name: some[name] + step for name, step in steps.items()}
-        return evidence.explain(some, rows, model).flat
+        with closing(evidence.model.rewritten(shifted)) as model:
+            some = {key: array if key in model.shared else array[rows] for key, array in feeds.items()}
+            some |= {name: some[name] + step for name, step in steps.items()}
+            return evidence.explain(some, rows, model).flat

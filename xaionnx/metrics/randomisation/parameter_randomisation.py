@@ -12,7 +12,7 @@ from xaionnx.evaluation.evidence import Evidence
 from xaionnx.evaluation.metric import ANY_TARGET, Measure, Metric, SampleMeasure, measured, undefined
 from xaionnx.evaluation.scores import Direction
 from xaionnx.metrics import _similarity
-from xaionnx.metrics._randomised import ORDERS, randomised_models
+from xaionnx.metrics._randomised import ORDERS, explanations_of, randomised_models
 from xaionnx.parameters import choice, integer, random_seed
 from xaionnx.typing import Array
 
@@ -54,6 +54,10 @@ class ParameterRandomisation(Metric):
     similarity: str = _similarity.parameter()
     sign: str = _similarity.sign_parameter()
     weights_seed: int = random_seed("seed of the random weights")
+
+    @property
+    def explanations(self) -> int:
+        return explanations_of(self.steps)
 
     def measure(self, evidence: Evidence) -> Measure:
         rows, layers, found = np.arange(len(evidence.samples)), list[str](), []

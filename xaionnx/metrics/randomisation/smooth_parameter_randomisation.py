@@ -13,7 +13,7 @@ from xaionnx.evaluation.metric import ANY_TARGET, Measure, Metric
 from xaionnx.evaluation.scores import Direction
 from xaionnx.explainers.smooth_grad import SmoothGrad
 from xaionnx.metrics import _similarity
-from xaionnx.metrics._randomised import ORDERS
+from xaionnx.metrics._randomised import ORDERS, explanations_of
 from xaionnx.metrics.randomisation.parameter_randomisation import ParameterRandomisation
 from xaionnx.parameters import choice, integer, random_seed, real
 
@@ -54,6 +54,10 @@ class SmoothParameterRandomisation(Metric):
     similarity: str = _similarity.parameter()
     sign: str = _similarity.sign_parameter()
     weights_seed: int = random_seed("seed of the random weights")
+
+    @property
+    def explanations(self) -> int:
+        return self.draws * (1 + explanations_of(self.steps))
 
     def measure(self, evidence: Evidence) -> Measure:
         if evidence.explainer is None:

@@ -8,7 +8,7 @@ from typing import ClassVar, final
 
 from xaionnx.evaluation.metric import SampleMeasure, undefined
 from xaionnx.evaluation.scores import Direction
-from xaionnx.metrics._neighbours import ByNeighbours, Point, norm
+from xaionnx.metrics._neighbours import ByNeighbours, Distances
 
 
 @final
@@ -37,8 +37,7 @@ class AverageSensitivity(ByNeighbours):
     bounds: ClassVar[tuple[float, float]] = (0.0, math.inf)
     reference: ClassVar[str] = "Bhatt et al. 2020, arXiv:2005.00631"
 
-    def score(self, here: Point, near: Point) -> SampleMeasure:
-        length = norm(here.values)
+    def score(self, near: Distances, length: float) -> SampleMeasure:
         if length == 0:
             return undefined("all values are 0")
-        return SampleMeasure(float(norm(near.values - here.values).mean() / length))
+        return SampleMeasure(float(near.values.mean() / length))

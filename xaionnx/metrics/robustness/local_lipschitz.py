@@ -8,7 +8,7 @@ from typing import ClassVar, final
 
 from xaionnx.evaluation.metric import SampleMeasure
 from xaionnx.evaluation.scores import Direction
-from xaionnx.metrics._neighbours import ByNeighbours, Point, norm
+from xaionnx.metrics._neighbours import ByNeighbours, Distances
 
 
 @final
@@ -38,5 +38,6 @@ class LocalLipschitz(ByNeighbours):
     bounds: ClassVar[tuple[float, float]] = (0.0, math.inf)
     reference: ClassVar[str] = "Alvarez-Melis and Jaakkola 2018, arXiv:1806.08049"
 
-    def score(self, here: Point, near: Point) -> SampleMeasure:
-        return SampleMeasure(float((norm(near.values - here.values) / norm(near.x - here.x)).max()))
+    def score(self, near: Distances, length: float) -> SampleMeasure:
+        del length
+        return SampleMeasure(float((near.values / near.x).max()))

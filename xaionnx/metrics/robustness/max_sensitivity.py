@@ -8,7 +8,7 @@ from typing import ClassVar, final
 
 from xaionnx.evaluation.metric import SampleMeasure, undefined
 from xaionnx.evaluation.scores import Direction
-from xaionnx.metrics._neighbours import ByNeighbours, Point, norm
+from xaionnx.metrics._neighbours import ByNeighbours, Distances
 
 
 @final
@@ -40,8 +40,7 @@ class MaxSensitivity(ByNeighbours):
     bounds: ClassVar[tuple[float, float]] = (0.0, math.inf)
     reference: ClassVar[str] = "Yeh et al. 2019, arXiv:1901.09392"
 
-    def score(self, here: Point, near: Point) -> SampleMeasure:
-        length = norm(here.values)
+    def score(self, near: Distances, length: float) -> SampleMeasure:
         if length == 0:
             return undefined("all values are 0")
-        return SampleMeasure(float(norm(near.values - here.values).max() / length))
+        return SampleMeasure(float(near.values.max() / length))

@@ -8,7 +8,7 @@ from typing import ClassVar, final
 
 from xaionnx.evaluation.metric import SampleMeasure
 from xaionnx.evaluation.scores import Direction
-from xaionnx.metrics._neighbours import ByNeighbours, Point, highest_ratio, relative
+from xaionnx.metrics._neighbours import ByNeighbours, Distances, highest_ratio
 
 
 @final
@@ -39,5 +39,5 @@ class RelativeInputStability(ByNeighbours):
     bounds: ClassVar[tuple[float, float]] = (0.0, math.inf)
     reference: ClassVar[str] = "Agarwal et al. 2022, arXiv:2203.06877"
 
-    def score(self, here: Point, near: Point) -> SampleMeasure:
-        return highest_ratio(here, near, relative(near.x, here.x))
+    def score(self, near: Distances, length: float) -> SampleMeasure:
+        return highest_ratio(near, length, near.relative_x)

@@ -9,7 +9,7 @@ from typing import ClassVar, final
 from xaionnx.evaluation.evidence import Evidence
 from xaionnx.evaluation.metric import SampleMeasure
 from xaionnx.evaluation.scores import Direction
-from xaionnx.metrics._neighbours import ByNeighbours, Point, highest_ratio
+from xaionnx.metrics._neighbours import ByNeighbours, Distances, highest_ratio
 from xaionnx.targets.scores import logits_of
 
 
@@ -43,7 +43,9 @@ class RelativeOutputStability(ByNeighbours):
     reference: ClassVar[str] = "Agarwal et al. 2022, arXiv:2203.06877"
 
     def compared_tensor(self, evidence: Evidence) -> str | None:
-        return logits_of(evidence.model, evidence.resolved.terms[0].tensor)
+        own = evidence.resolved.terms[0].tensor
+        found = logits_of(evidence.model, own)
+        return None if found == own else found
 
-    def score(self, here: Point, near: Point) -> SampleMeasure:
-        return highest_ratio(here, near, near.tensor - here.tensor)
+    def score(self, near: Distances, length: float) -> SampleMeasure:
+        return highest_ratio(near, length, near.tensor)

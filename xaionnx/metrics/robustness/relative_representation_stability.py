@@ -12,8 +12,9 @@ from xaionnx.evaluation.evidence import Evidence
 from xaionnx.evaluation.metric import SampleMeasure
 from xaionnx.evaluation.scores import Direction
 from xaionnx.graph.random_weights import weighted_layers
-from xaionnx.metrics._neighbours import ByNeighbours, Point, highest_ratio, relative
+from xaionnx.metrics._neighbours import ByNeighbours, Distances, highest_ratio, norm, relative
 from xaionnx.runtime.model import Model
+from xaionnx.typing import Array
 
 
 @final
@@ -50,8 +51,11 @@ class RelativeRepresentationStability(ByNeighbours):
     def compared_tensor(self, evidence: Evidence) -> str | None:
         return last_representation(evidence.model) if self.layer is None else self.layer
 
-    def score(self, here: Point, near: Point) -> SampleMeasure:
-        return highest_ratio(here, near, relative(near.tensor, here.tensor))
+    def tensor_distance(self, near: Array, here: Array) -> Array:
+        return norm(relative(near, here))
+
+    def score(self, near: Distances, length: float) -> SampleMeasure:
+        return highest_ratio(near, length, near.tensor)
 
 
 def last_representation(model: Model) -> str:
