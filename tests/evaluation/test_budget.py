@@ -8,11 +8,15 @@ from tests import tiny
 from xaionnx.data.dataset import Dataset
 from xaionnx.errors import DataError
 from xaionnx.evaluation import score_table
+from xaionnx.evaluation.first_scores import FirstScores
 from xaionnx.evaluation.score_times import ScoreTimes
 from xaionnx.explainers.saliency import Saliency
 from xaionnx.metrics.complexity.entropy import Entropy
 from xaionnx.metrics.complexity.sparseness import Sparseness
 from xaionnx.metrics.faithfulness.sufficiency import Sufficiency
+from xaionnx.metrics.randomisation.random_logit import RandomLogit
+from xaionnx.metrics.robustness.local_lipschitz import LocalLipschitz
+from xaionnx.metrics.robustness.max_sensitivity import MaxSensitivity
 
 COUNT = 200
 # Either score is that of a method and of one control, which each of them pays alone.
@@ -98,6 +102,22 @@ def test_a_score_that_is_late_at_first_has_what_the_others_leave(digits, clock):
     assert not found.refused
 
 
+@pytest.mark.parametrize(("budget", "judged"), [(50, 1), (70, 2), (200, 3)])
+def test_what_a_metric_costs_with_one_method_tells_with_how_many_others_there_is_time_for_it(
+    digits, clock, budget, judged
+):
+    """Entropy takes 20 s for two samples, and 20 for their control."""
+    time, methods = clock(entropy=10.0), ["saliency", "input_x_gradient", "lrp"]
+    data, metrics = Dataset.of(digits[:2]), ["sparseness", "entropy"]
+    found = score_table(tiny.trained("digits_cnn"), data, methods, metrics, budget_s=budget, clock=time)
+    assert all("sparseness" in each for each in found.scores.values())
+    assert sum("entropy" in each for each in found.scores.values()) == judged
+    late = [name for name in methods if "entropy" not in found.scores[name]]
+    assert {name: why[:14] for name, why in found.refused.items() if name.split()[0] in late} == {
+        f"{name} by entropy": "It takes longe" for name in late
+    }
+
+
 def test_what_compares_all_samples_has_a_share_too(digits, clock):
     time = clock(sparseness=1.0, sufficiency=0.1)
     found = scored(digits, time, 200, "sparseness", "sufficiency")
@@ -149,6 +169,70 @@ class Clock:
         return self.now
 
 
+def first_scores(costs, methods=("fast", "slow"), samples=2):
+    times = ScoreTimes(Clock(), [MaxSensitivity(), LocalLipschitz(), RandomLogit()])
+    plan = FirstScores(times, methods, samples)
+    for name in methods:
+        assert plan.next({(name, "deletion")}, 100.0) == {(name, ""): pytest.approx(25)}
+        with times.charged(name):
+            times.clock.now += costs[name]
+        times.prices[name] = costs[name] / samples
+        assert plan.note({(name, ""): 25.0}, {(name, "deletion")}, {}) == set()
+    return plan
+
+
+def scored_in(plan, method, metric, seconds, late=False):
+    pair = (method, metric)
+    with plan.times.charged(*pair):
+        plan.times.clock.now += seconds
+    plan.note({pair: 1.0}, {pair} if late else set(), {pair: seconds} if late else {})
+
+
+def test_the_cheapest_method_shows_what_metrics_cost():
+    plan = first_scores({"slow": 1.0, "fast": 0.1})
+    pairs = {(method, metric) for method in ("slow", "fast") for metric in ("deletion", "road")}
+    assert plan.next(pairs, 80.0) == {("fast", "deletion"): 20.0, ("fast", "road"): 20.0}
+
+
+def test_cheaper_scores_come_before_any_of_which_there_is_no_time_for_all():
+    """Deletion takes 10 s with either method, and ROAD 50 s: of 55 s, 20 are for deletion and none for ROAD."""
+    plan = first_scores({"slow": 1.0, "fast": 0.1})
+    scored_in(plan, "fast", "deletion", 10.0)
+    scored_in(plan, "fast", "road", 50.0)
+    pairs = {("slow", "deletion"), ("slow", "road")}
+    assert plan.next(pairs, 55.0) == {("slow", "deletion"): 40.0}
+    assert set(plan.next(pairs, 65.0)) == pairs
+
+
+def test_a_metric_that_explains_again_costs_more_with_a_slow_method():
+    """Random logit explains once more: 0.1 s of 0.3 with the fast method, and 1 s of 1.2 with the slow one."""
+    plan = first_scores({"slow": 1.0, "fast": 0.1})
+    scored_in(plan, "fast", "random_logit", 0.3)
+    assert not plan.next({("slow", "random_logit")}, 1.1)
+    assert plan.next({("slow", "random_logit")}, 1.3)
+
+
+def test_neighbours_are_paid_once_by_the_metrics_that_share_them():
+    """Ten neighbours take 1 s with the fast method and 10 s with the slow one, for both metrics together."""
+    plan = first_scores({"slow": 1.0, "fast": 0.1})
+    work = MaxSensitivity().shared_work
+    scored_in(plan, "fast", work, 1.0)
+    pairs = {("slow", "max_sensitivity"), ("slow", "local_lipschitz")}
+    for metric in ("max_sensitivity", "local_lipschitz"):
+        scored_in(plan, "fast", metric, 0.0)
+    assert set(plan.next(pairs, 10.5)) == pairs
+    assert not plan.next({("slow", "max_sensitivity")}, 9.5)
+
+
+def test_what_was_stopped_is_tried_again_where_there_is_time_for_what_it_needs():
+    plan = first_scores({"fast": 0.1}, ["fast"])
+    scored_in(plan, "fast", "road", 30.0, late=True)
+    assert not plan.next({("fast", "road")}, 29.0)
+    assert plan.next({("fast", "road")}, 31.0) == {("fast", "road"): pytest.approx(120)}
+    scored_in(plan, "fast", "road", 31.0, late=True)
+    assert not plan.next({("fast", "road")}, 59.0)
+
+
 A, B, C = ("m", "a"), ("m", "b"), ("n", "a")
 
 
@@ -172,9 +256,9 @@ def test_what_scores_have_in_common_is_shared_by_those_that_go_on():
     """The explanation costs 4 s: with one metric less the other pays all of it."""
     times = ScoreTimes(Clock())
     charged(times, {("m", ""): 4.0, ("", "a"): 2.0, A: 1.0, B: 1.0, C: 1.0}, 2)
-    costs = times._costs(times._per_sample, [A, B, C])
+    costs = times.costs(times.rates, [A, B, C])
     assert costs == {A: 4.0, B: 3.0, C: 2.0}
-    assert times._costs(times._per_sample, [B]) == {B: 5.0}
+    assert times.costs(times.rates, [B]) == {B: 5.0}
 
 
 def test_the_dearest_scores_leave_first_where_a_share_is_too_short_for_one_sample():

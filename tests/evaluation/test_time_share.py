@@ -36,6 +36,29 @@ def test_a_part_is_stopped_after_its_share_and_cheap_ones_leave_theirs():
         whole.of(1)
 
 
+def test_evaluations_that_will_clearly_take_too_long_are_stopped_early():
+    """Each takes a second after the first ten, so that 89 more take 89 s, of a limit of 10."""
+    clock = Clock()
+    with TimeShare(10.0, clock).limit():
+        progress.expect(100)
+        clock.now = 1.0
+        progress.advance(10)
+        clock.now = 2.0
+        with pytest.raises(TimeLimitError) as stopped:
+            progress.advance(1)
+    assert stopped.value.seconds == pytest.approx(91)
+
+
+def test_evaluations_that_may_be_done_within_twice_their_limit_go_on():
+    clock = Clock()
+    with TimeShare(10.0, clock).limit():
+        progress.expect(20)
+        for done in range(1, 10):
+            clock.now = float(done)
+            progress.advance(1)
+        progress.expect(-11)
+
+
 def test_progress_is_passed_on():
     seen = []
 

@@ -8,8 +8,10 @@ from models import planted
 from tests.counting import rows_run
 from tests.tiny import loaded, normal
 from xaionnx.errors import OutputError
-from xaionnx.evaluation import metrics
+from xaionnx.evaluation import metrics, score_table
+from xaionnx.evaluation.evidence import Evidence
 from xaionnx.evaluation.metric import METRICS
+from xaionnx.explainers.input_x_gradient import InputXGradient
 
 X = normal(64, 6)
 BACKGROUND = normal(7, 6, seed=1)
@@ -37,6 +39,39 @@ def test_many_rows_cost_a_few_runs_and_have_the_scores_that_they_have_alone(name
         for curve, points in alone.curves.items():
             np.testing.assert_allclose(points[0], together.curves[curve][n], rtol=1e-5, atol=1e-6)
         assert alone.diagnostics["evaluations"] == together.diagnostics["evaluations"][n : n + 1]
+
+
+ROBUSTNESS = [name for name in metrics() if METRICS.find(name).category() == "robustness"]
+
+
+def test_neighbours_are_explained_once_for_all_metrics_that_compare_them(net, monkeypatch):
+    explained, inner = [], Evidence.explain
+
+    def explain(self, feeds, rows, *rest):
+        explained.append(len(rows))
+        return inner(self, feeds, rows, *rest)
+
+    alone = {name: xaionnx.evaluate(net, X[:3], "input_x_gradient", name, controls=()) for name in ROBUSTNESS}
+    monkeypatch.setattr(Evidence, "explain", explain)
+    found = score_table(net, X[:3], ["input_x_gradient"], ROBUSTNESS, controls=()).scores["input_x_gradient"]
+    assert len(found) == len(ROBUSTNESS) == 6
+    assert sum(explained) == 3 * 10
+    for name, scores in found.items():
+        np.testing.assert_array_equal(scores.values, alone[name].values)
+
+
+def test_the_map_of_another_class_is_made_once_for_all_metrics(net, monkeypatch):
+    explained, inner = [], InputXGradient.compute
+
+    def compute(self, request):
+        explained.append(len(request.samples))
+        return inner(self, request)
+
+    monkeypatch.setattr(InputXGradient, "compute", compute)
+    names = ["deletion", "insertion", "irof"]
+    score_table(net, X[:3], ["input_x_gradient"], names, target=0, controls=["other_class"])
+    # All samples, the first one again for its time, and all for another class.
+    assert explained == [3, 1, 3]
 
 
 def test_a_sample_without_an_order_is_not_run_and_has_no_score(net):

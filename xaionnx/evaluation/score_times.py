@@ -7,7 +7,6 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from statistics import median
 from typing import Final, final
 
 import numpy as np
@@ -25,8 +24,6 @@ ANY: Final = ""
 FIRST: Final = 2
 """How many samples are scored first, by which the costs of others are foretold."""
 
-# What is stopped again is expected to take this many times as long as before.
-_LONGER: Final = 2
 # What one part costs foretells the cost of one that is this many times as large.
 _GROWTH: Final = 4
 
@@ -53,6 +50,12 @@ class ScoreTimes:
         Seconds of an explanation, without the time for building graphs.
     building : dict of float by method
         Seconds for building graphs.
+    rates : dict of float by pair
+        Seconds for a sample, of a score, or of what several have in common.
+    work : dict of str by metric
+        Names what it shares with others.
+    explanations : dict of int by metric or shared work
+        How many times it explains a sample again.
 
     References
     ----------
@@ -80,17 +83,16 @@ class ScoreTimes:
     prices: dict[str, float] = field(default_factory=dict, init=False)
     building: dict[str, float] = field(default_factory=dict, init=False)
     _part: dict[Pair, float] = field(default_factory=lambda: defaultdict(float), init=False)
-    _per_sample: dict[Pair, float] = field(default_factory=dict, init=False)
-    _stopped: dict[Pair, float] = field(default_factory=dict, init=False)
+    rates: dict[Pair, float] = field(default_factory=dict, init=False)
     _spent: dict[Pair, float] = field(default_factory=lambda: defaultdict(float), init=False)
-    _work: dict[str, str] = field(init=False)
-    _explanations: dict[str, int] = field(init=False)
+    work: dict[str, str] = field(init=False)
+    explanations: dict[str, int] = field(init=False)
 
     __repr__ = short_repr
 
     def __post_init__(self) -> None:
-        self._work = {one.name(): one.shared_work for one in self.metrics if one.shared_work}
-        self._explanations = {one.shared_work or one.name(): one.explanations for one in self.metrics}
+        self.work = {one.name(): one.shared_work for one in self.metrics if one.shared_work}
+        self.explanations = {one.shared_work or one.name(): one.explanations for one in self.metrics}
 
     @contextmanager
     def charged(self, method: str = ANY, metric: str = ANY) -> Iterator[None]:
@@ -120,73 +122,11 @@ class ScoreTimes:
         """
         if samples:
             rates = {one: seconds / samples for one, seconds in self._part.items()}
-            for pair, seconds in self._costs(rates, pairs).items():
+            for pair, seconds in self.costs(rates, pairs).items():
                 self._spent[pair] += seconds * samples
-            self._per_sample |= rates
+            self.rates |= rates
         self._part.clear()
         self.samples += samples if further else 0
-
-    def were_stopped(self, limits: Mapping[Pair, float], samples: int) -> None:
-        """Note how many seconds scores of some samples, or with ANY explanations, would have taken that were stopped.
-
-        Those that share work have the same seconds, and take them together.
-        """
-        sharing = Counter((method, self._work.get(metric, metric)) for method, metric in limits)
-        for (method, metric), seconds in limits.items():
-            work = self._work.get(metric, metric)
-            expected = seconds / (samples * sharing[method, work])
-            self._stopped[method, metric] = max(expected, _LONGER * self._stopped.get((method, metric), 0.0))
-            self._per_sample.pop((method, metric), None)
-            self._per_sample.pop((method, work), None)
-
-    def forget(self, pairs: Collection[Pair]) -> None:
-        """Forget what scores took that failed, which says nothing of those by other methods."""
-        for pair in pairs:
-            self._per_sample.pop(pair, None)
-
-    def known(self, metric: str) -> bool:
-        """Return whether it is known what a metric costs with some method, or that it takes longer than some time."""
-        return any(one == metric and method != ANY for method, one in {**self._per_sample, **self._stopped})
-
-    def known_of_controls(self, metric: str) -> bool:
-        """Return whether it is known what a metric costs with controls."""
-        return (ANY, metric) in self._per_sample
-
-    def explained(self, method: str) -> bool:
-        """Return whether a method has explained samples, or took too long."""
-        return (method, ANY) in self._per_sample or (method, ANY) in self._stopped
-
-    def foreseen(self, pairs: Collection[Pair]) -> dict[Pair, float]:
-        """Return the seconds that scores are expected to take for a sample, beside what is done for it already.
-
-        A metric takes about the same with all methods, beside what the explanations take that it asks for. Where
-        nothing is known it is 0.
-        """
-        known = defaultdict[str, list[Pair]](list)
-        for pair in {**self._per_sample, **self._stopped}:
-            known[pair[1]].append(pair)
-        tasks = {(method, one) for method, metric in pairs for one in (ANY, metric, self._work.get(metric, metric))}
-        rates = {one: self._expected(*one, known[one[1]]) for one in tasks if one not in self._per_sample}
-        return self._costs(rates, pairs)
-
-    def price(self, method: str) -> float:
-        """Return the seconds of an explanation, or what it would have taken; 0 where nothing is known."""
-        return self.prices.get(method, self._stopped.get((method, ANY), 0.0))
-
-    def _expected(self, method: str, metric: str, known: Sequence[Pair] = ()) -> float:
-        """The expected seconds of a score, of work, or with ANY of an explanation, by what is known of some methods."""
-        own = self._stopped.get((method, metric), 0.0)
-        if metric == ANY:
-            return own
-        again = self._explanations.get(metric, 0)
-        others = [
-            self._per_sample[one] - again * self.prices[one[0]]
-            for one in known
-            if one in self._per_sample and one[0] in self.prices
-        ]
-        if others:
-            return max(own, max(0.0, median(others)) + again * self.price(method))
-        return max([own, *(self._stopped[one] for one in known if one in self._stopped)])
 
     def next_part(
         self, pairs: Collection[Pair], seconds: float, to_come: int, most: int
@@ -213,7 +153,7 @@ class ScoreTimes:
         most = min(most, _GROWTH * self.samples or FIRST)
         running = {*pairs}
         while running:
-            costs = self._costs(self._per_sample, running)
+            costs = self.costs(self.rates, running)
             share = self._share({pair: cost * to_come for pair, cost in costs.items()}, seconds)
             lasts = {pair: (share - self._spent[pair]) / cost if cost else math.inf for pair, cost in costs.items()}
             count = math.floor(min(most, max(lasts.values())))
@@ -233,16 +173,16 @@ class ScoreTimes:
         used = np.clip(shares[:, None] - spent, 0, needed).sum(axis=1)
         return float(np.interp(seconds, used, shares))
 
-    def _costs(self, rates: Mapping[Pair, float], pairs: Collection[Pair]) -> dict[Pair, float]:
-        """Seconds of each score for a sample, if these scores share what they have in common."""
+    def costs(self, rates: Mapping[Pair, float], pairs: Collection[Pair]) -> dict[Pair, float]:
+        """Return the seconds of each score for a sample, if these scores share what they have in common."""
         of_method, of_metric = (Counter(pair[axis] for pair in pairs) for axis in (0, 1))
-        of_work = Counter((method, self._work[metric]) for method, metric in pairs if metric in self._work)
+        of_work = Counter((method, self.work[metric]) for method, metric in pairs if metric in self.work)
         found = dict[Pair, float]()
         for method, metric in pairs:
             seconds = rates.get((method, metric), 0.0)
             seconds += rates.get((method, ANY), 0.0) / of_method[method]
             seconds += rates.get((ANY, metric), 0.0) / of_metric[metric]
-            if (work := (method, self._work.get(metric, ANY))) in of_work:
+            if (work := (method, self.work.get(metric, ANY))) in of_work:
                 seconds += rates.get(work, 0.0) / of_work[work]
             found[method, metric] = seconds
         return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final, final
 
 from xaionnx.data.block import Block
@@ -149,7 +149,7 @@ class _ScoredBlocks:
         ):
             *_, found = self._scoring.of(read, limits, Limits(self._time_left, limits))
             table = beside(table, found)
-            failed |= self._end_step(limits, len(read.names))
+            failed |= plan.note(limits, self._scoring.missing, self._scoring.late)
             if any(metric != ANY for _, metric in limits):
                 self._tell(self._table.so_far(self._scoring.going, table))
         if read.names:
@@ -157,18 +157,6 @@ class _ScoredBlocks:
         self._table.add(dataclasses.replace(table, refused={**table.refused, **self._scoring.reasons()}))
         self._scoring.count += len(read.names)
         self._times.end_part((), len(read.names))
-
-    def _end_step(self, limits: Mapping[Pair, float], samples: int) -> set[Pair]:
-        """Note what some of the first scores took, and return those that failed for another reason than the time."""
-        missing = self._scoring.missing
-        late = {pair: self._scoring.late[pair] for pair in limits if pair in self._scoring.late}
-        explained = {pair for pair in limits if pair[1] == ANY}
-        names = {name for name, _ in explained}
-        self._times.end_part({*limits} - explained or {pair for pair in missing if pair[0] in names}, samples, False)
-        self._times.were_stopped({pair: late[pair] for pair in late if pair in explained} or late, samples)
-        failed = ({*limits} & missing) - {*late}
-        self._times.forget(failed)
-        return failed
 
     def _add_compared(self, block: Block, compared: Collection[Pair]) -> None:
         """Score all samples by what compares them with each other, as far as their share of the time is long enough."""
@@ -179,7 +167,7 @@ class _ScoredBlocks:
         hopeless = {
             pair
             for pair in compared
-            if self._times.building.get(pair[0], 0.0) + count * self._times.price(pair[0]) > own
+            if self._times.building.get(pair[0], 0.0) + count * self._times.prices.get(pair[0], 0.0) > own
         }
         self._scoring.give_up(hopeless, TimeLimitError(TOO_LONG))
         limits = defaultdict[Pair, float](float)

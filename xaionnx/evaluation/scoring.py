@@ -172,10 +172,11 @@ def score_table(  # noqa: PLR0913 - options of a public function, by keyword
     methods : sequence of str or Explainer
     metrics : sequence of str or Metric
     budget_s : float, optional
-        Seconds. Each score of a method by a metric may take an equal share of it, and what cheap ones do not need of
-        theirs is shared by the others. The samples are scored in parts that grow, from two samples on, and a score
-        whose share is used up is left out of the further parts, so that slow scores are of fewer samples. It is checked
-        between evaluations.
+        Seconds. Two samples are scored first, by as many metrics as there is time for: the cheapest method shows what
+        each costs, and the cheapest scores come first. Further samples follow in parts that grow. Each score of a
+        method by a metric has an equal share of the time, and what cheap ones do not need of theirs is shared by the
+        others; one whose share is used up is left out of the further parts, so that slow scores are of fewer samples.
+        The time is checked between evaluations, and what will clearly take too long is stopped early.
     clock : callable
         Returns the time in seconds.
     on_progress : callable, optional
