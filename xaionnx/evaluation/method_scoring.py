@@ -132,7 +132,7 @@ class MethodScoring:
                 found, why = self._by_metrics(judging, left, limits, place, len(parts) == 1)
                 failed |= why
             table = joined(table, dataclasses.replace(found, inputs=("",) * len({*some.units})))
-        return table, failed
+        return table if judges else dataclasses.replace(table, scores={}), failed
 
     def _by_metrics(
         self, judging: Judging, judges: Sequence[Metric], limits: Limits, place: str, whole: bool
