@@ -49,6 +49,22 @@ def test_every_value_is_that_of_another_sample_and_each_is_used_once(curved):
         assert_close(found.values[n, i], scores[0] - scores[1], Tolerance.ORDER_ONE)
 
 
+def test_samples_that_take_values_of_each_other_are_explained_in_batches_too(curved):
+    """Also two that are equal; not where all make one record, or take parts of a layer."""
+    rows = np.concatenate([X, X[1:2]])
+    bound = FeaturePermutation(draws=3).bind(curved)
+    whole = bound.explain(bound.request(curved, rows, 1))
+    against = bound.against(bound.request(curved, rows, 1))
+    assert not against.compares_samples
+    for part in (slice(0, 1), slice(1, 4), slice(4, 6)):
+        found = against.explain(against.request(curved, rows[part], 1))
+        assert_close(found.values, whole.values[part], Tolerance.ORDER_ONE)
+        assert found.provenance["parameters"] == whole.provenance["parameters"]
+    for method in (FeaturePermutation(metric="r2", labels=np.arange(6.0)), FeaturePermutation(layer="y")):
+        assert method.against(method.request(curved, rows, 1)) is None
+    assert bound.against(bound.request(curved, rows[:1], 1)) is None
+
+
 def test_draws_are_averaged(curved):
     singles = [xaionnx.explain(curved, X, FeaturePermutation(seed=1, draws=draws), 0).values for draws in (1, 2)]
     more = xaionnx.explain(curved, X, FeaturePermutation(seed=1, draws=40), 0).values

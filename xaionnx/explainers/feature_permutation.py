@@ -10,7 +10,7 @@ from xaionnx.attribution import Attribution
 from xaionnx.errors import InputMismatchError, ParameterError
 from xaionnx.explainer import Explainer
 from xaionnx.explainers._games.by_features import ByFeatures
-from xaionnx.explainers._games.donors import FromDonors, donor_rows
+from xaionnx.explainers._games.donors import FromDonors, OwnRows, check_donors
 from xaionnx.explainers._games.importance import DataSetImportance
 from xaionnx.explainers._games.label_columns import check_labels, is_label_file, read_label_file
 from xaionnx.explainers._games.layer_units import layer_path
@@ -20,7 +20,7 @@ from xaionnx.explanation import ValueKind
 from xaionnx.parameters import flag, free, integer, random_seed, real
 from xaionnx.request import Request
 from xaionnx.runtime.model import Model
-from xaionnx.typing import LabelsLike, MetricLike, RowsLike
+from xaionnx.typing import Document, LabelsLike, MetricLike, RowsLike
 
 
 @final
@@ -106,7 +106,7 @@ class FeaturePermutation(ByFeatures, Explainer):
         None,
         "an array of rows (B, ...), or one by input name",
         "rows of data (.npy) that values are taken from; the other samples of the batch if not given",
-        resolver=donor_rows,
+        resolver=check_donors,
     )
     metric: MetricLike = free(
         None,
@@ -136,6 +136,11 @@ class FeaturePermutation(ByFeatures, Explainer):
     @property
     def compares_samples(self) -> bool:
         return self.donors is None
+
+    def against(self, request: Request) -> Self | None:
+        together = self.explains_together or self.layer not in (None, request.main) or len(request.samples) < 2
+        changes: Document = {"donors": OwnRows.of(request.feeds, request.model.shared)}
+        return None if together else replace(self, **changes)
 
     def check_parameters(self) -> None:
         if (self.metric is None) != (self.labels is None):
@@ -179,11 +184,13 @@ class FeaturePermutation(ByFeatures, Explainer):
                 "feature_permutation takes the values of a feature from the other samples of the batch, but there is "
                 "only one. Explain several samples at once, or give rows of data, as in donors='rows.npy'."
             )
-        features, feeds = self.features, request.feeds
+        features, feeds, shared = self.features, request.feeds, request.model.shared
         if self.layer not in (None, request.main):
             path = layer_path(request, self.layer)
-            features, feeds = self.at_layer(path).features, path.feeds
-        baseline = FromDonors(feeds, features, self.donors, self.draws, self.seed)
+            features, feeds, shared = self.at_layer(path).features, path.feeds, path.resolved.model.shared
+        donors = OwnRows.of(feeds, shared) if self.donors is None else self.donors
+        baseline = FromDonors(donors, features, self.draws, self.seed)
         method = FeatureAblation(features=features, baseline=baseline, seed=self.seed, layer=self.layer)
         attribution = method.compute(request)
-        return replace(attribution, parameters={**attribution.parameters, "donors": self.donors})
+        given = None if isinstance(donors, OwnRows) else donors
+        return replace(attribution, parameters={**attribution.parameters, "donors": given})

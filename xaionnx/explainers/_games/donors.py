@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import final
 
 import numpy as np
@@ -13,7 +15,60 @@ from xaionnx.errors import ParameterError
 from xaionnx.perturb.baseline import Baseline
 from xaionnx.perturb.baselines.by_input import ByInput
 from xaionnx.perturb.features import Features
+from xaionnx.short_repr import short_repr
 from xaionnx.typing import Array, FeaturesLike, RowsLike
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class OwnRows:
+    """All samples, of which each takes values from the others, whatever the batch in which it is explained.
+
+    Attributes
+    ----------
+    feeds : mapping of arrays (N, ...) by input name
+    """
+
+    feeds: Mapping[str, Array]
+
+    __repr__ = short_repr
+
+    @classmethod
+    def of(cls, feeds: Mapping[str, Array], shared: Collection[str]) -> OwnRows:
+        """Return the samples in feeds, of which ``shared`` ones have no axis of samples."""
+        return cls({name: x for name, x in feeds.items() if name not in shared})
+
+    def number(self, sample: Sample) -> int:
+        """The number of a sample; that of the first if several are equal."""
+        return self._numbers[_content({name: sample.x[name] for name in self.feeds})]
+
+    @cached_property
+    def _numbers(self) -> dict[bytes, int]:
+        count = len(next(iter(self.feeds.values())))
+        contents = (_content({name: x[n, ...] for name, x in self.feeds.items()}) for n in range(count))
+        found = dict[bytes, int]()
+        for n, content in enumerate(contents):
+            found.setdefault(content, n)
+        return found
+
+
+def _content(values: Mapping[str, Array]) -> bytes:
+    """A hash of the values of a sample."""
+    digest = hashlib.sha256()
+    for array in values.values():
+        digest.update(repr(array.tolist()).encode() if array.dtype == object else array.tobytes())
+    return digest.digest()
+
+
+def check_donors(rows: RowsLike | OwnRows) -> object:
+    """Return the donors, if they are rows.
+
+    Raises
+    ------
+    ParameterError
+        They are none.
+    """
+    return rows if isinstance(rows, OwnRows) else donor_rows(rows)
 
 
 def donor_rows(rows: RowsLike) -> Baseline:
@@ -42,19 +97,16 @@ class FromDonors(Baseline):
 
     Attributes
     ----------
-    feeds : mapping of arrays (N, ...) by input name
-        The samples.
+    donors : rows or OwnRows
+        What values are taken from: rows of data, the same for all samples, or the other samples.
     features : Features
-    donors : rows or None
-        What values are taken from, if not the samples.
     repeats : int
         The number of draws.
     seed : int
     """
 
-    feeds: Mapping[str, Array]
+    donors: RowsLike | OwnRows
     features: FeaturesLike
-    donors: RowsLike
     repeats: int
     seed: int
     cycles: dict[tuple[int, int, int], Array] = field(default_factory=dict)
@@ -67,14 +119,14 @@ class FromDonors(Baseline):
 
     def _rows(self, sample: Sample, name: str) -> Array:
         """The values (B, ...) from which a player may be taken."""
-        if self.donors is None:
-            return self.feeds[name]
+        if isinstance(self.donors, OwnRows):
+            return self.donors.feeds[name]
         return donor_rows(self.donors).draws(sample, (name,), self.seed)[name]
 
     def _donors(self, draw: int, sample: Sample, count: int, labels: Array) -> Array:
         """The row from which each element is taken, in the shape of the labels of the players."""
         # With rows of data all samples take the same one.
-        number = 0 if self.donors is not None else sample.number
+        number = self.donors.number(sample) if isinstance(self.donors, OwnRows) else 0
         players = range(int(labels.max()) + 1)
         return np.asarray(np.array([self._cycle(draw, player, count)[number] for player in players])[labels])
 
