@@ -108,6 +108,16 @@ def test_few_samples_are_not_tested():
     assert "too few samples" in verdict(few)[0]
 
 
+def test_why_no_sample_has_a_score_is_said():
+    """It was said that samples were too few."""
+    each = dataclasses.replace(scores("a", [np.nan] * 8, [np.nan] * 8), reasons=dict.fromkeys(range(8), "it is empty"))
+    assert verdict(ScoreTable({"a": {"deletion": each}})) == ["deletion: no sample has a score: it is empty."]
+    several = dataclasses.replace(each, reasons={**each.reasons, 7: "it is full"})
+    assert verdict(ScoreTable({"a": {"deletion": several}})) == [
+        "deletion: no sample has a score: it is empty, and for 1 other reason."
+    ]
+
+
 @pytest.mark.parametrize("methods", [1, 3, 4, 12, 39])
 def test_fewer_samples_than_can_be_significant_are_not_tested(methods):
     """Differences of one sign throughout are the clearest that there are."""

@@ -130,7 +130,7 @@ def test_empty_truth_is_undefined_with_a_reason():
     model, x = planted.load(planted.mean_picture(4, 4)), np.ones((2, 1, 4, 4), np.float32)
     masks = np.stack([TOP_LEFT, np.zeros_like(TOP_LEFT)])
     scores = scored(model, x, np.stack([A4, A4]), "pointing_game", masks=masks)
-    assert scores.reasons == {1: "no place is true"}
+    assert scores.reasons == {1: "its mask is empty"}
     assert scores.count == 1
 
 

@@ -32,7 +32,7 @@ class ByTruth(Metric):
         values = evidence.place_relevance(n)
         inside = true_places(evidence, n, values.shape)
         if not inside.any():
-            return undefined("no place is true")
+            return undefined("its mask is empty")
         return self.score(values, inside)
 
     @abstractmethod

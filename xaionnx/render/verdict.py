@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -87,8 +88,18 @@ def _of_metric(standings: Mapping[str, Standing]) -> Iterator[str]:
         yield _against_control(lost, [name for name in tested if name not in lost])
     yield from _of_few(standings)
     if not tested:
-        needed, methods = fewest_samples(len(standings)), counted(len(standings), "method")
-        yield f"too few samples have a score for a test of {methods}; at least {needed} are needed."
+        yield _untested(standings)
+
+
+def _untested(standings: Mapping[str, Standing]) -> str:
+    """Why no method is tested: no sample has a score, or too few have one."""
+    reasons = Counter(why for one in standings.values() for why in one.scores.reasons.values())
+    if reasons and not any(one.scores.count for one in standings.values()):
+        (most, _), *others = reasons.most_common()
+        further = f", and for {counted(len(others), 'other reason')}" if others else ""
+        return f"no sample has a score: {most.removesuffix('.')}{further}."
+    needed, methods = fewest_samples(len(standings)), counted(len(standings), "method")
+    return f"too few samples have a score for a test of {methods}; at least {needed} are needed."
 
 
 def _of_few(standings: Mapping[str, Standing]) -> Iterator[str]:
