@@ -22,6 +22,7 @@ from xaionnx.explainers.expected_gradients import ExpectedGradients
 from xaionnx.explainers.integrated_gradients import IntegratedGradients
 from xaionnx.explainers.kernel_shap import KernelShap
 from xaionnx.metrics._randomised import randomised
+from xaionnx.metrics._similarity import similarity
 from xaionnx.metrics.faithfulness.mu_fidelity import MuFidelity
 from xaionnx.render import verdict
 
@@ -576,3 +577,20 @@ def test_an_undefined_score_leaves_the_mean_to_the_others(linear):
     assert np.isfinite(scores.interval).all()
     others = scores.control.values[[0, 2]]
     assert scores.gain()[0] == pytest.approx((scores.values[[0, 2]] - others).mean())
+
+
+def test_structural_similarity_does_not_depend_on_units():
+    one, other = np.random.default_rng(0).normal(size=(2, 12, 12))
+    plain = similarity(one, other, "ssim").value
+    assert -1 < plain < 0.9
+    assert similarity(1e-6 * one, 50 + 3 * other, "ssim").value == pytest.approx(plain)
+
+
+def test_masks_may_have_an_axis_of_channels():
+    model = planted.load(planted.mean_picture(2, 6))
+    x = np.arange(1, 13, dtype=np.float32).reshape(1, 1, 2, 6)
+    mask = np.zeros((1, 2, 6), dtype=bool)
+    mask[:, 1, 2:] = True
+    for given_mask in (mask, mask[:, None], mask[..., None]):
+        found = score(model, x, "input_x_gradient", "relevance_mass_accuracy", masks=given_mask)
+        np.testing.assert_allclose(found, x[0, 0, 1, 2:].sum() / x.sum(), rtol=1e-6)

@@ -27,6 +27,25 @@ from xaionnx.runs import Processes, plan
 REPORTS = tomllib.loads(Path(__file__).with_name("pass.toml").read_text(encoding="utf-8"))["report"]
 # Beside this file, tests of the data sets and runs themselves hold a report.
 ELSEWHERE = {
+    **dict.fromkeys(
+        (
+            "test_a_mask_lies_on_the_picture",
+            "test_a_mask_of_another_form_is_none_of_the_picture",
+            "test_class_numbers_and_photographs_are_no_masks",
+            "test_the_place_is_what_is_not_black",
+            "test_what_is_no_picture_is_no_mask_and_two_pictures_are_none",
+        ),
+        "tests/data/test_masks.py",
+    ),
+    **dict.fromkeys(
+        (
+            "test_a_table_of_labels_without_a_header_is_refused",
+            "test_labels_in_an_archive",
+            "test_labels_that_count_from_one_are_refused",
+            "test_labels_without_names_need_files_of_one_order",
+        ),
+        "tests/data/test_dataset.py",
+    ),
     "test_labels_that_fit_several_files_or_none_are_refused": "tests/data/test_dataset.py",
     "test_it_may_be_stopped_between_the_files": "tests/runs/test_compaction.py",
     "test_a_parquet_file_has_the_rows_with_values_and_shapes": "tests/runs/test_compaction.py",
@@ -114,10 +133,9 @@ def test_a_loader_is_read_item_by_item(tmp_path, model, digits):
     run = xaionnx.explain_all(model, pairs, "grad_cam", to=tmp_path / "run")
     np.testing.assert_array_equal(maps(run), whole)
     assert run.labels == (7, 2, 1, 0, 4, 1)
-    batches = xaionnx.explain_all(model, iter([digits[:3], digits[3:]]), "grad_cam", to=tmp_path / "batches")
-    assert len(batches) == 0
-    assert [one.unit for one in batches.refused] == [0, 1]
-    assert "expects (N, 1, 28, 28) float32. Got (1, 3, 1, 28, 28) float32" in batches.refused[0].reason
+    with pytest.raises(DataError, match=r"expects \(N, 1, 28, 28\) float32. Got \(1, 3, 1, 28, 28\) float32"):
+        xaionnx.explain_all(model, iter([digits[:3], digits[3:]]), "grad_cam", to=tmp_path / "batches")
+    assert [one.unit for one in Run.open(tmp_path / "batches").refused] == [0, 1]
 
 
 def test_a_corrupted_picture_costs_no_other_one(tmp_path, model, digits):
@@ -375,3 +393,32 @@ def test_a_model_without_an_axis_of_samples_explains_several(tmp_path, fixed):
     each = [evaluate(model, one, "input_x_gradient", "deletion", 0).values[0] for one in x]
     for given in (x, Dataset.of(x)):
         np.testing.assert_allclose(evaluate(model, given, "input_x_gradient", "deletion", 0).values, each, rtol=1e-5)
+
+
+def columns_of_numbers():
+    """The sum of a and 10 b."""
+    spec = InputSpec(kind="table", columns=("a", "b"))
+    return planted.load(planted.linear([[1.0, 10.0]]), spec=spec)
+
+
+def test_numbers_coded_by_a_dictionary_stay_numbers():
+    frame = pd.DataFrame({"a": pd.Categorical([7, 3, 7], categories=[3, 7]), "b": [1, 2, 3]})
+    found = xaionnx.explain(columns_of_numbers(), frame, "feature_ablation", 0, baseline=0)
+    np.testing.assert_array_equal(found.values, [[7, 10], [3, 20], [7, 30]])
+
+
+def test_a_table_of_semicolons_and_decimal_commas_is_refused(tmp_path):
+    path = tmp_path / "rows.csv"
+    for text, said in (
+        ("a;b\n1,5;2,5\n", "is separated by ';', not by commas"),
+        ('a,b\n"1,5","2,5"\n', "Write it with a decimal point"),
+    ):
+        path.write_text(text)
+        with pytest.raises(DataError, match=said):
+            xaionnx.explain(columns_of_numbers(), path, "feature_ablation", 0, baseline=0)
+
+
+def test_a_blank_line_ahead_of_the_header_is_refused(tmp_path):
+    (tmp_path / "rows.csv").write_text("\na,b\n1,2\n")
+    with pytest.raises(DataError, match="line 1: the header is blank"):
+        xaionnx.explain(columns_of_numbers(), tmp_path / "rows.csv", "feature_ablation", 0, baseline=0)
