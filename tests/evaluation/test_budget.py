@@ -172,7 +172,7 @@ class Clock:
 def first_scores(costs, methods=("fast", "slow"), samples=2):
     times = ScoreTimes(Clock(), [MaxSensitivity(), LocalLipschitz(), RandomLogit()])
     plan = FirstScores(times, methods, samples)
-    for name in methods:
+    for name in costs:
         assert plan.next({(name, "deletion")}, 100.0) == {(name, ""): pytest.approx(25)}
         with times.charged(name):
             times.clock.now += costs[name]
@@ -186,6 +186,15 @@ def scored_in(plan, method, metric, seconds, late=False):
     with plan.times.charged(*pair):
         plan.times.clock.now += seconds
     plan.note({pair: 1.0}, {pair} if late else set(), {pair: seconds} if late else {})
+
+
+def test_methods_that_a_quarter_of_the_time_is_too_short_for_are_explained_after_the_others_are_scored():
+    plan = first_scores({"fast": 0.1}, ["fast", "slow"])
+    pairs = {("fast", "deletion"), ("slow", "deletion")}
+    assert plan.next(pairs, 80.0) == {("slow", ""): pytest.approx(5)}
+    assert plan.next(pairs, 74.0) == {("fast", "deletion"): 37.0}
+    scored_in(plan, "fast", "deletion", 10.0)
+    assert plan.next({("slow", "deletion")}, 64.0) == {("slow", ""): 64.0}
 
 
 def test_the_cheapest_method_shows_what_metrics_cost():

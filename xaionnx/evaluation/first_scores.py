@@ -26,8 +26,9 @@ _EXPLAINING, _LEARNING, _UNEXPECTED = 0.25, 0.5, 0.25
 class FirstScores:
     """Chooses the next scores of some samples that methods and metrics have in common.
 
-    All methods explain the samples; the cheapest shows what each metric costs; then the others are scored by those
-    metrics for which there is time for all of them, the cheapest scores first.
+    All methods explain the samples, or as many as a part of the time is enough for; the cheapest shows what each metric
+    costs; then the others are scored by those metrics for which there is time for all of them, the cheapest scores
+    first.
 
     Attributes
     ----------
@@ -42,6 +43,7 @@ class FirstScores:
     methods: Sequence[str]
     samples: int
     _stopped: dict[Pair, float] = field(default_factory=dict, init=False)
+    _whole: float = field(default=0.0, init=False)
 
     __repr__ = short_repr
 
@@ -60,10 +62,15 @@ class FirstScores:
         methods = [name for name in self.methods if any(name == method for method, _ in missing)]
         if seconds <= 0 or not methods:
             return {}
+        self._whole = max(self._whole, seconds)
+        explaining = seconds - (1 - _EXPLAINING) * self._whole
         unexplained = [name for name in methods if (name, ANY) not in self._known()]
-        if unexplained:
-            return {(unexplained[0], ANY): _EXPLAINING * seconds / len(unexplained)}
-        return self._by_unknown_metrics(missing, methods, seconds) or self._affordable(missing, methods, seconds)
+        if unexplained and explaining > 0:
+            return {(unexplained[0], ANY): explaining / len(unexplained)}
+        explained = [name for name in methods if name not in unexplained]
+        known = [pair for pair in missing if pair[0] in explained]
+        found = self._by_unknown_metrics(known, explained, seconds) or self._affordable(known, explained, seconds)
+        return found or {(name, ANY): seconds / len(unexplained) for name in unexplained[:1]}
 
     def _by_unknown_metrics(
         self, missing: Collection[Pair], methods: Sequence[str], seconds: float
