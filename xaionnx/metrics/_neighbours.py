@@ -156,21 +156,26 @@ class ByNeighbours(Metric):
                 f"{type(self).__name__} explains inputs near each sample, and the explained inputs hold categories or "
                 "text, which have no near ones."
             )
+        half_sides = {name: np.stack([self._half_side(one, name) for one in evidence.samples]) for name in names}
         numbers = sum(feeds[name].size for name in names)
         at_once = min(self.draws, max(1, _NUMBERS // max(1, numbers)))
         for start in range(0, self.draws, at_once):
             draws = range(start, min(start + at_once, self.draws))
             moved = {n: a if n in evidence.model.shared else np.concatenate([a] * len(draws)) for n, a in feeds.items()}
             for number, name in enumerate(names):
-                steps = [self._step(evidence.samples[n], name, (draw, number)) for draw in draws for n in range(count)]
-                moved[name] = nearest_of_type(moved[name] + np.stack(steps), feeds[name].dtype)
+                places = np.stack([self._place(feeds[name].shape[1:], (draw, number)) for draw in draws])
+                near = feeds[name] + half_sides[name] * places[:, None]
+                moved[name] = nearest_of_type(near.reshape(moved[name].shape), feeds[name].dtype)
             yield moved, np.tile(np.arange(count), len(draws))
 
-    def _step(self, sample: Sample, name: str, key: tuple[int, int]) -> Array:
-        """The step from a sample to its neighbour ``key[0]`` in the input number ``key[1]``."""
-        rng, shape = np.random.default_rng([self.seed, *key]), sample.x[name].shape
-        unit = rng.choice([-1.0, 1.0], shape) if self.neighbours == "corners" else rng.uniform(-1, 1, shape)
-        return np.asarray(self.radius * value_ranges(sample, name) * unit)
+    def _half_side(self, sample: Sample, name: str) -> Array:
+        """Half the side of the cube along each element of an input."""
+        return np.broadcast_to(self.radius * value_ranges(sample, name), sample.x[name].shape)
+
+    def _place(self, shape: tuple[int, ...], key: tuple[int, int]) -> Array:
+        """The place in the cube, from -1 to 1, of neighbour ``key[0]`` in input number ``key[1]``, for any sample."""
+        rng = np.random.default_rng([self.seed, *key])
+        return rng.choice([-1.0, 1.0], shape) if self.neighbours == "corners" else rng.uniform(-1, 1, shape)
 
 
 class _Point(NamedTuple):
