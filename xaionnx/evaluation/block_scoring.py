@@ -11,6 +11,7 @@ from typing import Final, final
 from xaionnx.counting import counted
 from xaionnx.data.block import Block, Refused
 from xaionnx.errors import ParameterError, TimeLimitError, XaionnxError
+from xaionnx.evaluation.evidence import Evidence
 from xaionnx.evaluation.joining import beside, joined
 from xaionnx.evaluation.judging import NO_MASKS, KnownControls
 from xaionnx.evaluation.method_scoring import OF_ONE, Explained, MethodScoring
@@ -245,11 +246,14 @@ class BlockScoring:
                 self._model.close_derived()
 
     def _explained(self, part: ReadPart, name: str, limits: Limits) -> Explained:
-        if part.explained is None:
-            return self._methods[name].explained(part.block, part.asked, limits)
-        if name not in part.explained:
-            part.explained[name] = self._methods[name].explained(part.block, part.asked, limits)
-        return part.explained[name]
+        """The attributions by a method, which are kept if further scores will be asked for."""
+        method = self._methods[name]
+        if part.kept is not None and name in part.kept:
+            return method.of_kept(part.kept[name], part.asked)
+        found = method.explained(part.block, part.asked, limits)
+        if part.kept is not None:
+            part.kept[name] = [(some, one.explanation if isinstance(one, Evidence) else one) for some, one in found]
+        return found
 
     def _refusals(self, name: str, failed: Mapping[str, Exception]) -> dict[str, str]:
         """Why a method has no scores by some metrics; what failed only for these samples is not given up."""
@@ -269,5 +273,5 @@ def _file_bytes(model: Model) -> int:
 
 
 def _bytes(asked: Request) -> int:
-    """Bytes of the attributions of all samples, in the forms in which metrics ask for them."""
-    return 3 * 8 * sum(array.size for array in asked.feeds.values())
+    """Bytes of the explanations of all samples."""
+    return 2 * 8 * sum(array.size for array in asked.feeds.values())

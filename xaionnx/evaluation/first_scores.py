@@ -135,7 +135,7 @@ class FirstScores:
         return pair[0], self.times.work.get(pair[1], pair[1])
 
     def _foreseen(self, pairs: Collection[Pair]) -> dict[Pair, float]:
-        """The seconds that scores are expected to take for all samples, beside what is done for them already.
+        """The seconds that scores are expected to take for all samples, beside explanations that are done already.
 
         A metric takes about the same with all methods, beside what the explanations take that it asks for. Where
         nothing is known it is 0.
@@ -144,7 +144,11 @@ class FirstScores:
         for pair in self._known():
             known[pair[1]].append(pair)
         tasks = {task for pair in pairs for task in (pair, self._work_of(pair), (pair[0], ANY))}
-        rates = {task: self._expected(*task, known[task[1]]) for task in tasks if task not in self.times.rates}
+        rates = {
+            task: self._expected(*task, known[task[1]])
+            for task in tasks
+            if task[1] != ANY or task not in self.times.rates
+        }
         return {pair: cost * self.samples for pair, cost in self.times.costs(rates, pairs).items()}
 
     def _expected(self, method: str, metric: str, known: Sequence[Pair]) -> float:

@@ -22,6 +22,7 @@ from xaionnx.evaluation.scores import Scores
 from xaionnx.evaluation.table import ScoreTable
 from xaionnx.evaluation.time_share import Limits
 from xaionnx.explainer import Explainer
+from xaionnx.explanation import Explanation
 from xaionnx.request import Request
 from xaionnx.runtime import progress
 from xaionnx.short_repr import short_repr
@@ -32,6 +33,9 @@ OF_ONE: Final = (XaionnxError, MemoryError, OSError)
 
 Explained: TypeAlias = list[tuple[Block, Evidence | XaionnxError]]
 """The attributions of samples, in parts, or why a sample that is a part of its own has none."""
+
+Kept: TypeAlias = list[tuple[Block, Explanation | XaionnxError]]
+"""The same without the request, which may hold a copy of the model."""
 
 # Seconds that building the graphs of a method may take, which its first samples pay for.
 _BUILDING: Final = 10.0
@@ -83,9 +87,8 @@ class MethodScoring:
 
         def explained(some: Block) -> Evidence:
             assert some.inputs is not None  # each part has samples
-            fixed = FixedTerms.of_rows(asked.resolved, np.unique(some.units))[0]
             with limits.of(self.name, [ANY]).limit():
-                found = evidence_of(asked.model, some.inputs, self.method, fixed, some.masks)
+                found = evidence_of(asked.model, some.inputs, self.method, _target(some, asked), some.masks)
             found.check_of_inputs()
             return found
 
@@ -95,6 +98,18 @@ class MethodScoring:
         if first is not None and self.name not in self.times.prices:
             self._price(*first, explained)
         return parts
+
+    def of_kept(self, kept: Kept, asked: Request) -> Explained:
+        """Return the attributions of samples that were explained before, of which the explanations were kept."""
+        explainer, found = self.method.bind(asked.model), Explained()
+        for some, explanation in kept:
+            if isinstance(explanation, XaionnxError):
+                found.append((some, explanation))
+            else:
+                assert some.inputs is not None  # each part has samples
+                request = explainer.request(asked.model, some.inputs, _target(some, asked))
+                found.append((some, Evidence(request, explanation, explainer, some.masks)))
+        return found
 
     def _price(self, some: Block, found: Evidence, explained: Callable[[Block], Evidence]) -> None:
         """Note what an explanation takes: that of the first sample is done again, once the graphs are built."""
@@ -155,6 +170,11 @@ class MethodScoring:
         price = min(self.times.prices[self.name], _seconds(judging.evidence) / len(judging.evidence.samples))
         ordered = {one.name(): scores[one.name()] for one in judges if one.name() in scores}
         return ScoreTable({self.name: ordered}, seconds={self.name: price}), failed
+
+
+def _target(some: Block, asked: Request) -> FixedTerms:
+    """The targets of some of the samples of a request."""
+    return FixedTerms.of_rows(asked.resolved, np.unique(some.units))[0]
 
 
 def _seconds(evidence: Evidence) -> float:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import final
 
 from xaionnx.data.block import Block, Refused
 from xaionnx.evaluation.judging import KnownControls
-from xaionnx.evaluation.method_scoring import Explained
+from xaionnx.evaluation.method_scoring import Kept
 from xaionnx.request import Request
 from xaionnx.short_repr import short_repr
 
@@ -27,15 +27,15 @@ class ReadPart:
     asked : Request
         The samples and their target.
     controls : KnownControls
-    explained : dict of Explained by method, or None
-        Attributions for metrics that are asked for later; None if all are asked for at once.
+    kept : dict of Kept by method, or None
+        Explanations for metrics that are asked for later; None if all are asked for at once.
     """
 
     names: tuple[str, ...]
     block: Block
     asked: Request
     controls: KnownControls
-    explained: dict[str, Explained] | None = field(default_factory=dict)
+    kept: dict[str, Kept] | None = None
 
     __repr__ = short_repr
 
