@@ -12,10 +12,11 @@ import onnxruntime
 import pytest
 from sklearn.datasets import load_digits
 
+import xaionnx
 from models import planted
 from tests import tiny
 from xaionnx import Dataset, Target
-from xaionnx.errors import DataError, ParameterError, XaionnxError
+from xaionnx.errors import DataError, OutputError, ParameterError, XaionnxError
 from xaionnx.evaluation import evaluate, metrics, recommend, score_table
 from xaionnx.evaluation.joining import Chain
 from xaionnx.evaluation.metric import METRICS
@@ -364,3 +365,16 @@ def test_models_with_random_weights_are_closed_after_use(model, digits, metric):
         assert sessions() == before
     finally:
         gc.enable()
+
+
+def test_samples_that_are_explained_together_are_not_explained_in_halves():
+    """Permuting a column makes a sum 0 among all eight rows, and may make none among four."""
+    rows = np.random.default_rng(0).integers(-4, 5, (8, 3)).astype(np.float32)
+    rows[rows.sum(axis=1) == 0, 0] += 1
+    body = "(float[N, 3] x) => (float[N, 1] y) { s = ReduceSum<keepdims=1>(x, a) y = Reciprocal(s) }"
+    inverse = tiny.loaded(f"g {body}", a=np.array([1]))
+    with pytest.raises(OutputError):
+        xaionnx.explain(inverse, rows, "feature_permutation", 0)
+    found = score_table(inverse, Dataset.of(rows), ["feature_permutation"], ["sparseness"], 0)
+    assert not found.scores.get("feature_permutation")
+    assert "NaN or infinity" in found.refused["feature_permutation"]

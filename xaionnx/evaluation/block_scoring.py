@@ -83,7 +83,10 @@ class BlockScoring:
         self._samples, self._model, self._times = samples, samples.model, times
         self._target, self._controls, self._seed = target, controls, seed
         self._metrics = by_name(metrics)
-        self._methods = {name: MethodScoring(one, samples.attempts(), times) for name, one in by_name(methods).items()}
+        self._methods = {
+            name: MethodScoring(one, samples.attempts(one.compares_samples), times)
+            for name, one in by_name(methods).items()
+        }
         self._reads = samples.attempts()
         self._closes_derived = len(methods) * _file_bytes(self._model) > _OPEN_BYTES
         # Why there are no scores, of the next block.

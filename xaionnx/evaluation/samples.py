@@ -161,9 +161,12 @@ class Blocks:
             return dataset.masks_given is not None
         return block is not None and block.masks is not None
 
-    def attempts(self) -> Attempts:
-        """Return what leaves out the faulty samples of a data set; those in memory are a user's own to choose."""
-        return Attempts(halves=self.samples.dataset is not None, count=self.samples.count)
+    def attempts(self, together: bool = False) -> Attempts:
+        """Return what leaves out the faulty samples of a data set; those in memory are a user's own to choose.
+
+        Samples that are explained ``together`` have other values without the faulty ones, so that none is left out.
+        """
+        return Attempts(halves=self.samples.dataset is not None and not together, count=self.samples.count)
 
     def place(self, done: int) -> str:
         """Return which samples are scored after ``done`` others, in words; empty if these are all."""
