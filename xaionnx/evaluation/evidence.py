@@ -138,7 +138,7 @@ class Evidence:
             return ()
         return names
 
-    def place_values(self, n: int) -> Array:
+    def position_values(self, n: int) -> Array:
         """The values of sample ``n`` at the positions of the explained input, summed over all other axes.
 
         A row of a table has a position for each column, whether the columns are one input or several. Columns that the
@@ -146,7 +146,7 @@ class Evidence:
         """
         return self._of_positions(n, self.attributions)
 
-    def place_relevance(self, n: int) -> Array:
+    def position_relevance(self, n: int) -> Array:
         """The relevance of sample ``n`` at the positions of the explained input, summed over all other axes."""
         return self._of_positions(n, self.relevance)
 

@@ -50,7 +50,7 @@ def unit_maps(evidence: Evidence, n: int) -> dict[str, Array]:
     if evidence.row_inputs:
         shapes = {name: evidence.samples[n].x[name].shape for name in evidence.row_inputs}
         ends = np.cumsum([int(np.prod(shape)) for shape in shapes.values()])[:-1]
-        parts = zip(shapes.items(), np.split(_unit(evidence.place_relevance(n)), ends), strict=True)
+        parts = zip(shapes.items(), np.split(_unit(evidence.position_relevance(n)), ends), strict=True)
         return {name: part.reshape(shape) for (name, shape), part in parts if name in evidence.relevance}
     maps = {}
     for name, values in evidence.relevance.items():

@@ -35,7 +35,7 @@ def similarities(one: Evidence, other: Evidence, kind: str, sign: str) -> list[S
     """Return the similarity of two explanations of each of N samples, by their values at positions."""
     found = []
     for n in range(len(one.samples)):
-        first, second = one.place_values(n), other.place_values(n)
+        first, second = one.position_values(n), other.position_values(n)
         if sign == "absolute":
             first, second = np.abs(first), np.abs(second)
         found.append(similarity(first, second, kind))

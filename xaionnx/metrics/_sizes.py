@@ -23,7 +23,7 @@ class BySizes(Metric):
     def measure(self, evidence: Evidence) -> Measure:
         each = []
         for n in range(len(evidence.samples)):
-            sizes = np.abs(evidence.place_values(n)).reshape(-1)
+            sizes = np.abs(evidence.position_values(n)).reshape(-1)
             each.append(self.score(sizes) if sizes.any() else undefined("all values are 0"))
         return measured(each)
 

@@ -29,7 +29,7 @@ class ByTruth(Metric):
         return measured([self._score(evidence, n) for n in range(len(evidence.samples))])
 
     def _score(self, evidence: Evidence, n: int) -> SampleMeasure:
-        values = evidence.place_relevance(n)
+        values = evidence.position_relevance(n)
         inside = true_places(evidence, n, values.shape)
         if not inside.any():
             return undefined("its mask is empty")

@@ -105,7 +105,7 @@ class Road(Metric):
 
     def _inputs(self, evidence: Evidence, n: int) -> Array | None:
         """A sample without the most and then without the least relevant pixels; None if its values give no order."""
-        sample, values = evidence.samples[n], evidence.place_relevance(n)
+        sample, values = evidence.samples[n], evidence.position_relevance(n)
         # A row has no positions; those of other arrays may be unknown, and can be stated.
         positions = sample.placed("The metric 'road'") if sample.array.ndim > 1 else None
         if positions is None or not sample.is_picture:

@@ -56,7 +56,7 @@ class EfficientParameterRandomisation(Metric):
             other = evidence.explain(evidence.request.feeds, rows, model)
         each = []
         for n in range(len(evidence.samples)):
-            before, after = (histogram_entropy(one.place_values(n), self.bins) for one in (evidence, other))
+            before, after = (histogram_entropy(one.position_values(n), self.bins) for one in (evidence, other))
             each.append(SampleMeasure((after - before) / before) if before > 0 else undefined("all values are equal"))
         return measured(each)
 

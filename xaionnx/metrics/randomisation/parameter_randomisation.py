@@ -61,16 +61,16 @@ class ParameterRandomisation(Metric):
 
     def measure(self, evidence: Evidence) -> Measure:
         rows, layers, found = np.arange(len(evidence.samples)), list[str](), []
-        maps = {"the model": evidence.place_values(0)}
+        maps = {"the model": evidence.position_values(0)}
         for layer, model in randomised_models(evidence.model, self.order, self.steps, self.weights_seed):
             other = evidence.explain(evidence.request.feeds, rows, model)
             layers.append(layer)
-            maps[layer] = other.place_values(0)
+            maps[layer] = other.position_values(0)
             found.append([one.value for one in _similarity.similarities(evidence, other, self.similarity, self.sign)])
         # A constant map of the randomised model has nothing in common with the map.
         curves, each = np.nan_to_num(np.array(found).T), []
         for n, curve in enumerate(curves):
-            if np.ptp(evidence.place_values(n)) == 0:
+            if np.ptp(evidence.position_values(n)) == 0:
                 each.append(undefined("all values are equal"))
             else:
                 each.append(SampleMeasure(float(curve.mean()), "", {"similarity": curve}))
