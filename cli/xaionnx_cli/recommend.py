@@ -63,7 +63,7 @@ def command(**given: OptionValue) -> int:
     from xaionnx.discovery import METHODS
     from xaionnx.evaluation import recommend
     from xaionnx.evaluation.metric import METRICS
-    from xaionnx.evaluation.recommendation import COARSE
+    from xaionnx.evaluation.successive_halving import COARSE
     from xaionnx_cli._deadline import time_limit_between_runs
     from xaionnx_cli._ending import kept_if_stopped, saved_in
     from xaionnx_cli._progress import progress_bar

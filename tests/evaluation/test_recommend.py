@@ -9,7 +9,8 @@ from xaionnx.errors import ParameterError, TimeLimitError
 from xaionnx.evaluation import Recommendation, Scores, ScoreTable, recommend
 from xaionnx.evaluation.controls.edges import Edges
 from xaionnx.evaluation.joining import joined
-from xaionnx.evaluation.recommendation import Choice, _better_halves, mean_ranks, recommended, why_unfaithful
+from xaionnx.evaluation.recommendation import Choice, mean_ranks, recommended, why_unfaithful
+from xaionnx.evaluation.successive_halving import _better_halves
 from xaionnx.evaluation.time_share import TimeShare
 from xaionnx.explainers.occlusion import Occlusion
 

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from xaionnx.evaluation.metric import Measure, Metric, SampleMeasure, measured, undefined
-    from xaionnx.evaluation.recommendation import Recommendation, recommend
+    from xaionnx.evaluation.recommendation import Recommendation
     from xaionnx.evaluation.scores import Scores
     from xaionnx.evaluation.scoring import evaluate, metrics, score_table
+    from xaionnx.evaluation.successive_halving import recommend
     from xaionnx.evaluation.table import ScoreTable
 
 __all__ = [
@@ -34,7 +35,8 @@ __all__ = [
 _MODULES = {
     **dict.fromkeys(("Measure", "Metric", "SampleMeasure", "measured", "undefined"), "metric"),
     **dict.fromkeys(("evaluate", "metrics", "score_table"), "scoring"),
-    **dict.fromkeys(("Recommendation", "recommend"), "recommendation"),
+    "Recommendation": "recommendation",
+    "recommend": "successive_halving",
     "ScoreTable": "table",
     "Scores": "scores",
 }
