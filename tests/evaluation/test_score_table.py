@@ -108,6 +108,22 @@ def test_few_samples_are_not_tested():
     assert "too few samples" in verdict(few)[0]
 
 
+def test_scores_that_ended_early_are_counted_and_not_listed():
+    """A slow metric of many methods was a wall of names, one sentence for each number of samples."""
+
+    def some(name, *values):
+        return scores(name, values, [0.5] * len(values))
+
+    early = {name: some(name, 0.1, 0.1) for name in ("a", "b")}
+    whole = {name: some(name, *[0.1] * 8) for name in ("a", "b")}
+    table = ScoreTable({name: {"deletion": whole[name], "insertion": early[name]} for name in ("a", "b")})
+    table.scores["c"] = {"deletion": some("c", 0.1, np.nan, np.nan, np.nan)}
+    said = "3 of 5 scores of a method by a metric are of the first samples alone, the fewest of 2, and not of all 8."
+    assert said in verdict(table)
+    few = [one for one in verdict(table) if one.endswith("samples alone.")]
+    assert few == ["deletion: c has a score on 1 of 4 samples alone."]
+
+
 def test_why_no_sample_has_a_score_is_said():
     """It was said that samples were too few."""
     each = dataclasses.replace(scores("a", [np.nan] * 8, [np.nan] * 8), reasons=dict.fromkeys(range(8), "it is empty"))

@@ -69,7 +69,7 @@ class GrowingTable:
             whole = beside(reduce(joined, parts), of_all)
             if not whole.inputs and whole.left_out:
                 raise nothing_read(whole.left_out)
-            scores = {name: self._ordered(each) for name, each in self._ordered(whole.scores).items()}
+            scores = {name: self._ordered(each) for name, each in self._ordered(whole.scores).items() if each}
             for name, metric in pairs:
                 if metric in scores.get(name, {}):
                     why = why_without(name, metric, whole.refused)

@@ -86,8 +86,8 @@ def recommend(  # noqa: PLR0913 - options of a public function, by keyword
     clock : callable
         Returns the time in seconds.
     on_progress : callable, optional
-        Called after the scores of each method of the first round and after each later round, with a function that returns the
-        recommendation by what is scored so far: what is left if the rest is stopped.
+        Called after the scores of each method of the first round, and after each later round, with a function that
+        returns the recommendation by what is scored so far: what is left if the rest is stopped.
 
     Raises
     ------

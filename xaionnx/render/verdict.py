@@ -32,7 +32,22 @@ def verdict(table: ScoreTable) -> list[str]:
     for metric, each in standings.items():
         for sentence in _of_metric(each):
             said.setdefault(sentence, []).append(metric)
-    return [*_of_methods(standings), *(f"{', '.join(metrics)}: {sentence}" for sentence, metrics in said.items())]
+    return [
+        *_of_methods(standings),
+        *_of_ended(table),
+        *(f"{', '.join(metrics)}: {sentence}" for sentence, metrics in said.items()),
+    ]
+
+
+def _of_ended(table: ScoreTable) -> Iterator[str]:
+    """How many scores were left out of further samples, such as those for which the time was too short."""
+    lengths = [len(one.values) for each in table.scores.values() for one in each.values()]
+    ended = sum(length < table.samples for length in lengths)
+    if ended:
+        yield (
+            f"{ended:,} of {len(lengths):,} scores of a method by a metric are of the first samples alone, the fewest "
+            f"of {min(lengths):,}, and not of all {table.samples:,}."
+        )
 
 
 def _of_methods(standings: Mapping[str, Mapping[str, Standing]]) -> Iterator[str]:
@@ -103,13 +118,15 @@ def _untested(standings: Mapping[str, Standing]) -> str:
 
 
 def _of_few(standings: Mapping[str, Standing]) -> Iterator[str]:
-    """Methods without a score of samples of which others have one, such as those whose values are all 0."""
-    counts = {name: one.scores.count for name, one in standings.items()}
-    most = max(counts.values(), default=0)
-    for count in sorted({count for count in counts.values() if count < most * _FEW}):
-        names = [name for name, own in counts.items() if own == count]
+    """Methods that have no score on samples they were tried on, such as those whose values are all 0."""
+    counts = {name: (one.scores.count, len(one.scores.values)) for name, one in standings.items()}
+    if not any(count for count, _ in counts.values()):
+        # That no sample has a score is said instead.
+        return
+    for count, tried in sorted({(count, tried) for count, tried in counts.values() if count < tried * _FEW}):
+        names = [name for name, own in counts.items() if own == (count, tried)]
         verb = "has" if len(names) == 1 else "have"
-        yield f"{', '.join(names)} {verb} a score on {count:,} of {most:,} samples alone."
+        yield f"{', '.join(names)} {verb} a score on {count:,} of {tried:,} samples alone."
 
 
 def _against_control(lost: Sequence[str], better: Sequence[str]) -> str:
