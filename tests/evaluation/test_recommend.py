@@ -92,6 +92,18 @@ def test_methods_to_trust_go_on_before_those_that_are_not(digits):
     assert list(_better_halves(dict.fromkeys(scored), table, ["deletion"])) == ["good"]
 
 
+def test_two_samples_do_not_end_a_method_that_is_worse_on_their_mean():
+    """Better by 0.2 on one and worse by 0.3 on the other: the interval has 0 within."""
+    gains = {"mixed": ([0.2, -0.3], [0.5, 0.5]), "plain": ([0.1, 0.1], [0.1, 0.1]), "worse": ([-0.1, -0.2], [0.4, 0.4])}
+    scored = {
+        name: scores("deletion", "lower", one) | scores("max_sensitivity", "lower", other)
+        for name, (one, other) in gains.items()
+    }
+    table = ScoreTable(scored, seconds=dict.fromkeys(scored, 1.0), inputs=("a", "b"))
+    assert why_unfaithful(scored["mixed"], ["deletion"]).startswith("worse than random")
+    assert list(_better_halves(dict.fromkeys(scored), table, ["deletion"])) == ["mixed", "plain"]
+
+
 def test_mean_ranks_count_missing_scores_as_the_last():
     def one(values):
         return Scores("deletion", "m", np.array(values), "lower", (0, 1))

@@ -231,12 +231,15 @@ class BlockScoring:
 
     def _by_methods(self, part: ReadPart, pairs: Collection[Pair], limits: Limits) -> Iterator[ScoreTable]:
         """The scores of the samples by the methods so far."""
-        waiting, found = [name for name in self._methods if any(name == method for method, _ in pairs)], ScoreTable({})
+        asked = {name for name, _ in pairs}
+        # If the time is too short, it is for the dearest ones.
+        waiting = sorted((name for name in self._methods if name in asked), key=self._times.order)
+        found = ScoreTable({})
         for number, name in enumerate(waiting):
             place = f"method {number + 1} of {len(waiting)}{self._samples.place(self.count)}"
             progress.phase(f"{name}, {place}")
-            asked = {metric for method, metric in self.going & {*pairs} if method == name}
-            judges = [one for metric, one in self._metrics.items() if metric in asked]
+            by = {metric for method, metric in self.going & {*pairs} if method == name}
+            judges = [one for metric, one in self._metrics.items() if metric in by]
             try:
                 explained = self._explained(part, name, limits)
                 one, failed = self._methods[name].judged(explained, judges, part.controls, limits, place)

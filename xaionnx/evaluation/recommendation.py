@@ -158,6 +158,12 @@ def _ignores_model(scores: Mapping[str, Scores]) -> bool:
     return changes is not None and changes.mean >= IGNORES_MODEL
 
 
+def clearly_distrusted(scores: Mapping[str, Scores], faithfulness: Sequence[str]) -> bool:
+    """Return whether a method is not to be trusted, however few samples there are: by the interval, not by the mean."""
+    gains = [scores[name].gain() for name in faithfulness if name in scores]
+    return _ignores_model(scores) or any(high < 0 for _, _, high in gains)
+
+
 def why_unfaithful(scores: Mapping[str, Scores], faithfulness: Sequence[str]) -> str:
     """Return why metrics of faithfulness, if any were asked for, do not let a method be trusted; empty if they do."""
     found = {name: scores[name].gain() for name in faithfulness if name in scores}

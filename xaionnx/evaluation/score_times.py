@@ -24,6 +24,9 @@ ANY: Final = ""
 FIRST: Final = 2
 """How many samples are scored first, by which the costs of others are foretold."""
 
+# A score may take this many times what it took before, and at least this part of its equal share of the time.
+_MARGIN: Final = 3
+_UNEXPECTED: Final = 0.25
 # What one part costs foretells the cost of one that is this many times as large.
 _GROWTH: Final = 4
 
@@ -128,6 +131,10 @@ class ScoreTimes:
         self._part.clear()
         self.samples += samples if further else 0
 
+    def order(self, method: str) -> float:
+        """Return by what methods are ordered within a budget, the cheapest first; all are equal without one."""
+        return 0.0 if self.clock is None else self.prices.get(method, 0.0)
+
     def next_part(
         self, pairs: Collection[Pair], seconds: float, to_come: int, most: int
     ) -> tuple[int, frozenset[Pair]]:
@@ -163,6 +170,20 @@ class ScoreTimes:
                 return max(1, math.floor(min(count, *(lasts[pair] for pair in going)))), going
             running = {*sorted(running, key=lambda pair: costs[pair])[: len(running) // 2]}
         return 0, frozenset()
+
+    def limits(self, pairs: Collection[Pair], count: int, seconds: float) -> dict[Pair, float]:
+        """Return how many seconds scores, and with ANY explanations, of ``count`` samples may take.
+
+        It is a multiple of what they took so far, so that one that takes longer than before costs no other its time.
+        """
+        tasks = {task for pair in pairs for task in (pair, (pair[0], ANY))}
+        shared = dict.fromkeys(tasks, 0.0) | {
+            (method, metric): self.rates.get((method, self.work.get(metric, metric)), 0.0)
+            + self.rates.get((ANY, metric), 0.0)
+            for method, metric in pairs
+        }
+        least = _UNEXPECTED * seconds / len(tasks)
+        return {task: max(least, _MARGIN * count * (self.rates.get(task, 0.0) + shared[task])) for task in tasks}
 
     def _share(self, needs: Mapping[Pair, float], seconds: float) -> float:
         """The seconds of each score, from the start on, with which scores of these needs use up what is left."""

@@ -119,7 +119,7 @@ class _ScoredBlocks:
             raise TimeLimitError(USED_UP)
         self._scoring.give_up({*going} - pairs, TimeLimitError(TOO_LONG))
         part = block.within(start, start + count, self._blocks.model.shared)
-        self._add(part, pairs, Limits(self._time_left))
+        self._add(part, pairs, Limits(self._time_left, self._times.limits(pairs, count, seconds)))
         return part
 
     def _to_come(self, block: Block, start: int) -> int:

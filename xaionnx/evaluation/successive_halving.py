@@ -15,7 +15,14 @@ from xaionnx.data.inputs import Inputs
 from xaionnx.errors import DataError, ParameterError, TimeLimitError
 from xaionnx.evaluation.joining import joined
 from xaionnx.evaluation.metric import METRICS, Metric
-from xaionnx.evaluation.recommendation import Recommendation, by_price, mean_ranks, recommended, samples_of
+from xaionnx.evaluation.recommendation import (
+    Recommendation,
+    by_price,
+    clearly_distrusted,
+    mean_ranks,
+    recommended,
+    samples_of,
+)
 from xaionnx.evaluation.samples import Samples, by_name
 from xaionnx.evaluation.score_times import FIRST, ScoreTimes
 from xaionnx.evaluation.scored_blocks import table_of
@@ -55,8 +62,9 @@ def recommend(  # noqa: PLR0913 - options of a public function, by keyword
     """Recommend the methods to trust for a model and inputs, at each price, within a budget of time.
 
     Successive halving: all methods are scored on two samples; of those with about the same price, within a factor of
-    ten, the better half by mean rank, those that may be trusted first, is scored on twice as many, until the samples or
-    the time are used up. What took too long in the first round shares what the others left of its time.
+    ten, the better half by mean rank is scored on twice as many, until the samples or the time are used up. Those go
+    last that ignore the model, or of which the interval says that they are worse than random values: the mean of a few
+    samples does not. What took too long in the first round has what the others left of its time.
 
     A method is recommended only if it may be trusted, whatever its rank:
 
@@ -164,11 +172,11 @@ def _same(table: ScoreTable) -> ScoreTable:
 def _better_halves(
     running: Mapping[str, Explainer], table: ScoreTable, faithfulness: Sequence[str]
 ) -> dict[str, Explainer]:
-    """Of the methods of each price that were judged on all samples so far, the better half, those to trust first."""
+    """Of the methods of each price that were judged on all samples so far, the better half."""
     judged = [name for name in running if samples_of(table, name) == len(table.inputs)]
-    distrusted = recommended(table, faithfulness).distrusted
+    behind = {name for name in judged if clearly_distrusted(table.scores[name], faithfulness)}
     kept = set[str]()
     for names in by_price(table, judged):
         ranks = mean_ranks(table, names)
-        kept |= set(sorted(names, key=lambda name: (name in distrusted, ranks[name]))[: math.ceil(len(names) / 2)])
+        kept |= set(sorted(names, key=lambda name: (name in behind, ranks[name]))[: math.ceil(len(names) / 2)])
     return {name: one for name, one in running.items() if name in kept}
