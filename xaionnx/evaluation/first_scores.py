@@ -87,7 +87,7 @@ class FirstScores:
     def _affordable(self, missing: Collection[Pair], methods: Sequence[str], seconds: float) -> dict[Pair, float]:
         """Scores of the cheapest method, of those that are cheap enough for all of them to be found in the time."""
         expected = self._foreseen(missing)
-        ordered = sorted(expected, key=expected.__getitem__)
+        ordered = sorted(expected, key=lambda pair: (expected[pair], pair))
         sums = accumulate(expected[pair] for pair in ordered)
         chosen = {pair for pair, total in zip(ordered, sums, strict=True) if total <= seconds}
         for name in sorted(methods, key=self._price):
