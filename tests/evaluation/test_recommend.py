@@ -1,15 +1,18 @@
 """Recommendations: what is trusted, what never is, and what they cost."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
 from tests import tiny
 from xaionnx.errors import ParameterError, TimeLimitError
-from xaionnx.evaluation import Recommendation, Scores, ScoreTable, recommend
+from xaionnx.evaluation import Recommendation, Scores, ScoreTable, recommend, successive_halving
 from xaionnx.evaluation.controls.edges import Edges
 from xaionnx.evaluation.joining import joined
 from xaionnx.evaluation.recommendation import Choice, mean_ranks, recommended, why_unfaithful
+from xaionnx.evaluation.scored_blocks import table_of
 from xaionnx.evaluation.successive_halving import _better_halves
 from xaionnx.evaluation.time_share import TimeShare
 from xaionnx.explainers.occlusion import Occlusion
@@ -80,6 +83,16 @@ def test_a_method_that_took_too_long_gets_the_time_that_the_others_left(monkeypa
     assert ("occlusion" in found.table.refused) != judged
     for each in found.table.scores.values():
         assert each["deletion"].count == 2
+
+
+def test_a_round_that_ended_early_does_not_say_that_inputs_are_missing(monkeypatch, digits):
+    def ended(*given, **options):
+        return dataclasses.replace(table_of(*given, **options), stopped="The time is used up.")
+
+    monkeypatch.setattr(successive_halving, "table_of", ended)
+    found = recommend(tiny.trained("digits_cnn"), digits, methods=["saliency", "grad_cam"], metrics=["sparseness"])
+    assert len(found.table.inputs) == len(digits)
+    assert not found.table.stopped
 
 
 def test_methods_to_trust_go_on_before_those_that_are_not(digits):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -160,6 +161,9 @@ def recommend(  # noqa: PLR0913 - options of a public function, by keyword
             table = joined(table, found).without_refusals_of_scored()
             tell(partial(_same, table))
             running = _better_halves(running, table, faithfulness) if found.inputs else running
+    if samples.count is not None and len(table.inputs) + len(table.left_out) >= samples.count:
+        # A round ended early, but no input is without scores.
+        table = dataclasses.replace(table, stopped="")
     if len(table.inputs) < FIRST and table.left_out:
         raise DataError(f"Fewer than two samples can be read. {table.left_out[0].reason}")
     return recommended(table, faithfulness)
