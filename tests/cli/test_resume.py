@@ -195,6 +195,8 @@ def _drop_costs(diagnostics):
         diagnostics.pop(name, None)
 
 
-def test_samples_that_are_compared_with_each_other_are_always_computed(repeat):
+def test_samples_that_are_compared_with_each_other_are_computed_anew_among_others(repeat, pictures, tmp_path):
     repeat(method="feature_permutation")
-    assert repeat(method="feature_permutation")[0] == list("01234")
+    assert repeat(method="feature_permutation")[0] == []
+    (pictures / "2.png").rename(tmp_path / "2.png")
+    assert repeat(method="feature_permutation")[0] == list("0134")

@@ -214,7 +214,7 @@ def test_what_is_divided_by_is_not_linear(tmp_path):
 def test_of_a_model_that_answers_probabilities_the_logits_are_named(tmp_path):
     head = [*GLOBAL, node("Gemm", ["f", "v"], ["z"]), node("Softmax", ["z"], ["y"])]
     model = opened(tmp_path, head)
-    refused(model, r"but Softmax follows layer 'r' of m.onnx. Read the target from 'z', .* --output z\.")
+    refused(model, r"but Softmax follows layer 'r' of m.onnx. Read the target from 'z', .* output='z'\.")
     found = xaionnx.explain(model, X, "cam", Target.index(0, output="z"), layer="r")
     assert_close(found.maps["cam"].mean((-2, -1)), found.prediction, Tolerance.LAYERS)
 

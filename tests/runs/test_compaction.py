@@ -82,7 +82,7 @@ def test_refused_rows_and_labels_stay_with_their_units(tmp_path):
 @pytest.mark.parametrize(
     ("method", "settings"),
     [
-        ("kernel_shap", {"features": "superpixels", "budget": 40}),
+        ("kernel_shap", {"features": "superpixels", "budget": 400}),
         ("grad_cam", {}),
         ("lime", {"features": "grid:4", "budget": 40}),
     ],
@@ -98,7 +98,8 @@ def test_rows_of_methods_with_players_maps_and_errors_are_the_same(tmp_path, met
     whole = xaionnx.explain_all(jobs.model(), jobs.digits(12), to=tmp_path / "whole", **given)
     merged = Run.merge(tmp_path / "merged", places)
     assert merged.digest() == whole.digest()
-    assert len(merged.parts) == 1
+    # Digits have different numbers of superpixels, and records of other forms are not joined.
+    assert (len(merged.parts) == 1) == (settings.get("features") != "superpixels")
 
 
 def test_records_of_other_forms_are_not_joined(tmp_path):

@@ -10,6 +10,7 @@ from typing import Final, final
 
 from xaionnx.errors import ParameterError, TimeLimitError
 from xaionnx.runtime import progress
+from xaionnx.short_repr import short_repr
 
 Clock = Callable[[], float]
 TOO_LONG: Final = "It takes longer than its share of the time. Raise the budget, or name fewer methods and metrics."
@@ -97,6 +98,8 @@ class Limits:
 
     time_left: TimeShare
     seconds: Mapping[tuple[str, str], float] = field(default_factory=dict)
+
+    __repr__ = short_repr
 
     def of(self, method: str, metrics: Collection[str]) -> TimeShare:
         """Return the time of scores together.
