@@ -9,6 +9,7 @@ from xaionnx.data.dataset import Dataset
 from xaionnx.errors import DataError
 from xaionnx.evaluation import score_table
 from xaionnx.evaluation.first_scores import FirstScores
+from xaionnx.evaluation.further_scores import FurtherScores
 from xaionnx.evaluation.score_times import ScoreTimes
 from xaionnx.explainers.saliency import Saliency
 from xaionnx.metrics.complexity.entropy import Entropy
@@ -248,31 +249,31 @@ A, B, C = ("m", "a"), ("m", "b"), ("n", "a")
 def test_equal_costs_share_what_is_left():
     times = ScoreTimes(Clock())
     charged(times, {A: 1.0, C: 1.0}, 4)
-    assert times.next_part({A, C}, 16.0, 100, 100) == (8, {A, C})
-    assert times.next_part({A, C}, 1e6, 100, 100) == (16, {A, C})
-    assert times.next_part({A, C}, 1e6, 100, 5) == (5, {A, C})
+    assert FurtherScores(times).next({A, C}, 16.0, 100, 100) == (8, {A, C})
+    assert FurtherScores(times).next({A, C}, 1e6, 100, 100) == (16, {A, C})
+    assert FurtherScores(times).next({A, C}, 1e6, 100, 5) == (5, {A, C})
 
 
 def test_a_score_goes_on_until_its_share_is_used_up():
     """Of 108 s, 8 are spent by the slow score and 0.4 by the fast one, which needs 10 more: 97.6 stay for the slow."""
     times = ScoreTimes(Clock())
     charged(times, {A: 2.0, C: 0.1}, 4)
-    assert times.next_part({A, C}, 99.6, 100, 100) == (16, {A, C})
-    assert times.next_part({A, C}, 20.0, 100, 100) == (16, {C})
+    assert FurtherScores(times).next({A, C}, 99.6, 100, 100) == (16, {A, C})
+    assert FurtherScores(times).next({A, C}, 20.0, 100, 100) == (16, {C})
 
 
 def test_what_scores_have_in_common_is_shared_by_those_that_go_on():
     """The explanation costs 4 s: with one metric less the other pays all of it."""
     times = ScoreTimes(Clock())
     charged(times, {("m", ""): 4.0, ("", "a"): 2.0, A: 1.0, B: 1.0, C: 1.0}, 2)
-    costs = times.costs(times.rates, [A, B, C])
+    costs = times.costs([A, B, C])
     assert costs == {A: 4.0, B: 3.0, C: 2.0}
-    assert times.costs(times.rates, [B]) == {B: 5.0}
+    assert times.costs([B]) == {B: 5.0}
 
 
 def test_the_dearest_scores_leave_first_where_a_share_is_too_short_for_one_sample():
     times = ScoreTimes(Clock())
     charged(times, {A: 10.0, B: 8.0, C: 1.0}, 2)
-    count, pairs = times.next_part({A, B, C}, 5.0, 50, 50)
+    count, pairs = FurtherScores(times).next({A, B, C}, 5.0, 50, 50)
     assert (count, pairs) == (5, {C})
-    assert times.next_part({A, B, C}, 0.5, 50, 50) == (0, frozenset())
+    assert FurtherScores(times).next({A, B, C}, 0.5, 50, 50) == (0, frozenset())

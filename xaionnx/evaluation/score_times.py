@@ -1,15 +1,13 @@
-"""ScoreTimes: what each score of a method by a metric costs, and how many further samples a budget leaves it."""
+"""ScoreTimes: what each score of a method by a metric took, and what it is expected to take."""
 
 from __future__ import annotations
 
-import math
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from statistics import median
 from typing import Final, final
-
-import numpy as np
 
 from xaionnx.evaluation.metric import Metric
 from xaionnx.evaluation.time_share import Clock
@@ -24,22 +22,20 @@ ANY: Final = ""
 FIRST: Final = 2
 """How many samples are scored first, by which the costs of others are foretold."""
 
-# A score may take this many times what it took before, and at least this part of its equal share of the time.
-_MARGIN: Final = 3
-_UNEXPECTED: Final = 0.25
-# What one part costs foretells the cost of one that is this many times as large.
-_GROWTH: Final = 4
+LEAST: Final = 0.25
+"""A score may take at least this part of its equal share of the time, whatever is expected."""
+
+# What is stopped again is expected to take this many times as long as before.
+_LONGER: Final = 2
 
 
 @final
 @dataclass(eq=False)
 class ScoreTimes:
-    """The seconds that scores take, by which the samples are cut into parts within a budget.
+    """The seconds that scores take for a sample, measured or expected.
 
-    Each score has an equal share of the time, and what cheap scores do not need of theirs is shared by the others
-    (max-min fairness): a score goes on for as many samples as its share lasts. What an explanation costs is shared by
-    the metrics that judge it, work that metrics share by those that do, and what a control costs by the methods that
-    are compared with it.
+    What an explanation costs is shared by the metrics that judge it, work that metrics share by those that do, and what
+    a control costs by the methods that are compared with it.
 
     Attributes
     ----------
@@ -55,29 +51,28 @@ class ScoreTimes:
         Seconds for building graphs.
     rates : dict of float by pair
         Seconds for a sample, of a score, or of what several have in common.
+    stopped : dict of float by pair
+        The same of what was stopped, which would have taken at least so long.
+    spent : dict of float by pair
+        Seconds of a score in all, with its share of what it has in common with others.
     work : dict of str by metric
         Names what it shares with others.
     explanations : dict of int by metric or shared work
         How many times it explains a sample again.
 
-    References
-    ----------
-    Bertsekas and Gallager, Data Networks, 2nd edition, Prentice Hall 1992, section 6.5.2.
-
     Examples
     --------
-    Of 30 s, the fast score needs 10 s for all of 100 samples, and the slow one goes on with what is left:
+    An explanation of two samples takes 4 s, which the metrics share that judge it:
 
     >>> now = [0.0]
     >>> times = ScoreTimes(lambda: now[0])
-    >>> for metric, seconds in (("fast", 0.2), ("slow", 2.0)):
+    >>> for metric, seconds in ((ANY, 4.0), ("fast", 0.2), ("slow", 2.0)):
     ...     with times.charged("lrp", metric):
     ...         now[0] += seconds
     >>> scores = [("lrp", "fast"), ("lrp", "slow")]
     >>> times.end_part(scores, samples=2)
-    >>> count, pairs = times.next_part(scores, seconds=30, to_come=98, most=98)
-    >>> count, sorted(pairs)
-    (8, [('lrp', 'fast'), ('lrp', 'slow')])
+    >>> [round(seconds, 2) for seconds in times.costs(scores).values()]
+    [1.1, 2.0]
     """
 
     clock: Clock | None = None
@@ -87,7 +82,8 @@ class ScoreTimes:
     building: dict[str, float] = field(default_factory=dict, init=False)
     _part: dict[Pair, float] = field(default_factory=lambda: defaultdict(float), init=False)
     rates: dict[Pair, float] = field(default_factory=dict, init=False)
-    _spent: dict[Pair, float] = field(default_factory=lambda: defaultdict(float), init=False)
+    stopped: dict[Pair, float] = field(default_factory=dict, init=False)
+    spent: dict[Pair, float] = field(default_factory=lambda: defaultdict(float), init=False)
     work: dict[str, str] = field(init=False)
     explanations: dict[str, int] = field(init=False)
 
@@ -125,8 +121,8 @@ class ScoreTimes:
         """
         if samples:
             rates = {one: seconds / samples for one, seconds in self._part.items()}
-            for pair, seconds in self.costs(rates, pairs).items():
-                self._spent[pair] += seconds * samples
+            for pair, seconds in self._shared(rates, pairs).items():
+                self.spent[pair] += seconds * samples
             self.rates |= rates
         self._part.clear()
         self.samples += samples if further else 0
@@ -135,67 +131,67 @@ class ScoreTimes:
         """Return by what methods are ordered within a budget, the cheapest first; all are equal without one."""
         return 0.0 if self.clock is None else self.prices.get(method, 0.0)
 
-    def next_part(
-        self, pairs: Collection[Pair], seconds: float, to_come: int, most: int
-    ) -> tuple[int, frozenset[Pair]]:
-        """Return how many samples come next, and the scores that go on for them.
+    def costs(self, pairs: Collection[Pair]) -> dict[Pair, float]:
+        """Return what each score took for a sample, if these scores share what they have in common."""
+        return self._shared(self.rates, pairs)
+
+    @property
+    def known(self) -> dict[Pair, float]:
+        """What scores, shared work and explanations took, or would have taken, for a sample."""
+        return {**self.rates, **self.stopped}
+
+    def note_stopped(self, seconds: Mapping[Pair, float], samples: int) -> None:
+        """Note that scores were stopped; those that share work have the same seconds, and take them together.
 
         Parameters
         ----------
-        pairs : collection of pairs
-            The scores that went on so far.
-        seconds : float
-            What is left of the budget.
-        to_come : int
-            How many samples are still to come.
-        most : int
-            How many may come next.
-
-        Returns
-        -------
-        count : int
-            At most four times as many as are scored; 0 if the time is too short for one.
-        pairs : frozenset of pairs
+        seconds : dict of float by pair
+            What each, or with ANY an explanation, would have taken for all samples.
+        samples : int
         """
-        most = min(most, _GROWTH * self.samples or FIRST)
-        running = {*pairs}
-        while running:
-            costs = self.costs(self.rates, running)
-            share = self._share({pair: cost * to_come for pair, cost in costs.items()}, seconds)
-            lasts = {pair: (share - self._spent[pair]) / cost if cost else math.inf for pair, cost in costs.items()}
-            count = math.floor(min(most, max(lasts.values())))
-            if count:
-                # A part of half as many samples lets more scores use up their shares.
-                going = frozenset(pair for pair in running if 2 * lasts[pair] >= count)
-                return max(1, math.floor(min(count, *(lasts[pair] for pair in going)))), going
-            running = {*sorted(running, key=lambda pair: costs[pair])[: len(running) // 2]}
-        return 0, frozenset()
+        sharing = Counter(self._work_of(pair) for pair in seconds)
+        for pair, all_seconds in seconds.items():
+            expected = all_seconds / (samples * sharing[self._work_of(pair)])
+            self.stopped[pair] = max(expected, _LONGER * self.stopped.get(pair, 0.0))
+            for task in (pair, self._work_of(pair)):
+                self.rates.pop(task, None)
 
-    def limits(self, pairs: Collection[Pair], count: int, seconds: float) -> dict[Pair, float]:
-        """Return how many seconds scores, and with ANY explanations, of ``count`` samples may take.
+    def foreseen(self, pairs: Collection[Pair]) -> dict[Pair, float]:
+        """Return what scores are expected to take for a sample, beside explanations that are done already.
 
-        It is a multiple of what they took so far, so that one that takes longer than before costs no other its time.
+        A metric takes about the same with all methods, beside what the explanations take that it asks for. Where
+        nothing is known it is 0.
         """
-        tasks = {task for pair in pairs for task in (pair, (pair[0], ANY))}
-        shared = dict.fromkeys(tasks, 0.0) | {
-            (method, metric): self.rates.get((method, self.work.get(metric, metric)), 0.0)
-            + self.rates.get((ANY, metric), 0.0)
-            for method, metric in pairs
+        known = defaultdict[str, list[Pair]](list)
+        for pair in self.known:
+            known[pair[1]].append(pair)
+        tasks = {task for pair in pairs for task in (pair, self._work_of(pair), (pair[0], ANY))}
+        rates = {
+            task: self._expected(*task, known[task[1]]) for task in tasks if task[1] != ANY or task not in self.rates
         }
-        least = _UNEXPECTED * seconds / len(tasks)
-        return {task: max(least, _MARGIN * count * (self.rates.get(task, 0.0) + shared[task])) for task in tasks}
+        return self._shared(rates, pairs)
 
-    def _share(self, needs: Mapping[Pair, float], seconds: float) -> float:
-        """The seconds of each score, from the start on, with which scores of these needs use up what is left."""
-        spent, needed = np.array([self._spent[pair] for pair in needs]), np.array([*needs.values()])
-        if needed.sum() < seconds:
-            return math.inf
-        shares = np.sort(np.concatenate([spent, spent + needed]))
-        used = np.clip(shares[:, None] - spent, 0, needed).sum(axis=1)
-        return float(np.interp(seconds, used, shares))
+    def _expected(self, method: str, metric: str, known: Sequence[Pair]) -> float:
+        """The expected seconds of a score, of work, or with ANY of an explanation, by what is known of some methods."""
+        own = self.stopped.get((method, metric), 0.0)
+        if metric == ANY:
+            return own
+        again = self.explanations.get(metric, 0)
+        others = [
+            self.rates[one] - again * self.prices[one[0]]
+            for one in known
+            if one in self.rates and one[0] in self.prices
+        ]
+        if others:
+            price = self.prices.get(method, self.stopped.get((method, ANY), 0.0))
+            return max(own, max(0.0, median(others)) + again * price)
+        return max([own, *(self.stopped[one] for one in known if one in self.stopped)])
 
-    def costs(self, rates: Mapping[Pair, float], pairs: Collection[Pair]) -> dict[Pair, float]:
-        """Return the seconds of each score for a sample, if these scores share what they have in common."""
+    def _work_of(self, pair: Pair) -> Pair:
+        return pair[0], self.work.get(pair[1], pair[1])
+
+    def _shared(self, rates: Mapping[Pair, float], pairs: Collection[Pair]) -> dict[Pair, float]:
+        """The seconds of each score for a sample at these rates, if scores share what they have in common."""
         of_method, of_metric = (Counter(pair[axis] for pair in pairs) for axis in (0, 1))
         of_work = Counter((method, self.work[metric]) for method, metric in pairs if metric in self.work)
         found = dict[Pair, float]()

@@ -11,6 +11,7 @@ from xaionnx.data.block import Block
 from xaionnx.errors import TimeLimitError
 from xaionnx.evaluation.block_scoring import BlockScoring
 from xaionnx.evaluation.first_scores import FirstScores
+from xaionnx.evaluation.further_scores import FurtherScores
 from xaionnx.evaluation.growing_table import GrowingTable
 from xaionnx.evaluation.joining import beside
 from xaionnx.evaluation.metric import Metric
@@ -113,13 +114,13 @@ class _ScoredBlocks:
 
     def _next(self, block: Block, start: int, going: Collection[Pair]) -> Block:
         """Add the scores of the next samples, by what has time for them, and return them."""
-        most, seconds = block.stop - start, self._time_left.left()
-        count, pairs = self._times.next_part(going, seconds, self._to_come(block, start), most)
+        plan, most, seconds = FurtherScores(self._times), block.stop - start, self._time_left.left()
+        count, pairs = plan.next(going, seconds, self._to_come(block, start), most)
         if not count:
             raise TimeLimitError(USED_UP)
         self._scoring.give_up({*going} - pairs, TimeLimitError(TOO_LONG))
         part = block.within(start, start + count, self._blocks.model.shared)
-        self._add(part, pairs, Limits(self._time_left, self._times.limits(pairs, count, seconds)))
+        self._add(part, pairs, Limits(self._time_left, plan.limits(pairs, count, seconds)))
         return part
 
     def _to_come(self, block: Block, start: int) -> int:
@@ -144,16 +145,17 @@ class _ScoredBlocks:
         kept = self._time_left.left() / _OF_FURTHER if to_come else 0.0
         table = ScoreTable({}, inputs=read.names, left_out=read.left_out)
         plan = FirstScores(self._times, self._scoring.methods, len(read.names))
-        while limits := plan.next(
-            self._scoring.missing - compared - failed if read.names else (), self._time_left.left() - kept
-        ):
+
+        def missing() -> frozenset[Pair]:
+            return self._scoring.missing - compared - failed if read.names else frozenset()
+
+        while limits := plan.next(missing(), self._time_left.left() - kept):
             *_, found = self._scoring.of(read, limits, Limits(self._time_left, limits))
             table = beside(table, found)
             failed |= plan.note(limits, self._scoring.missing, self._scoring.late)
             if any(metric != ANY for _, metric in limits):
                 self._tell(self._table.so_far(self._scoring.going, table))
-        if read.names:
-            self._scoring.give_up(self._scoring.missing - compared - failed, TimeLimitError(TOO_LONG))
+        self._scoring.give_up(missing(), TimeLimitError(TOO_LONG))
         self._table.add(dataclasses.replace(table, refused={**table.refused, **self._scoring.reasons()}))
         self._scoring.count += len(read.names)
         self._times.end_part((), len(read.names))
