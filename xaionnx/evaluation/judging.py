@@ -12,18 +12,17 @@ import numpy as np
 
 from xaionnx import discovery
 from xaionnx.caveats import warnings_of_inputs
-from xaionnx.counting import counted
 from xaionnx.data.inputs import Inputs
-from xaionnx.errors import DataError, ParameterError
+from xaionnx.errors import ParameterError
 from xaionnx.evaluation.controls import CONTROLS, Control
 from xaionnx.evaluation.evidence import Evidence
-from xaionnx.evaluation.given_values import explanation_of
+from xaionnx.evaluation.given_explanations import of_record, of_values
 from xaionnx.evaluation.metric import Measure, Metric
 from xaionnx.evaluation.score_times import ANY, ScoreTimes
 from xaionnx.evaluation.scores import Scores, not_measured
 from xaionnx.explainer import Explainer
 from xaionnx.explanation import Explanation
-from xaionnx.record import recorded_parameters, sample_sha256s
+from xaionnx.record import recorded_parameters
 from xaionnx.request import Request
 from xaionnx.runtime.model import Model
 from xaionnx.short_repr import short_repr
@@ -176,60 +175,11 @@ def evidence_of(
     if explainer is not None:
         explanation = explainer.explain(request).samples_first()
     elif isinstance(method, Explanation):
-        explanation = _of_record(request, method)
+        explanation = of_record(request, method)
     else:
         assert isinstance(method, np.ndarray | Mapping)  # others are an explainer
-        explanation = explanation_of(request, method)
-        _check_finite(explanation)
+        explanation = of_values(request, method)
     return Evidence(request, explanation, explainer, masks)
-
-
-def _of_record(request: Request, record: Explanation) -> Explanation:
-    """The record, samples first, if it explains the samples and the target of a request."""
-    if record.several_targets:
-        raise ParameterError("A metric judges one target, and this Explanation has several. Take one: result['name'].")
-    explanation = record.samples_first()
-    if explanation.samples != len(request.samples):
-        raise DataError(
-            f"The Explanation has {counted(explanation.samples, 'sample')}, and x has {len(request.samples)}."
-        )
-    _check_finite(explanation)
-    _check_hashes(request, explanation)
-    names, values = request.resolved.names[0], request.resolved.prediction[0]
-    differ = (explanation.target != names) | ~np.isclose(explanation.prediction, values, rtol=1e-3, atol=1e-5)
-    if differ.any():
-        n = int(np.argmax(differ))
-        raise ParameterError(
-            f"The Explanation is of {explanation.target[n]} = {explanation.prediction[n]:.4g} at sample {n}, and this "
-            f"call of {names[n]} = {values[n]:.4g}. Give the same model, samples and target."
-        )
-    return explanation
-
-
-def _check_finite(explanation: Explanation) -> None:
-    for array in explanation.values.values() if isinstance(explanation.values, dict) else [explanation.values]:
-        broken = np.flatnonzero(~np.isfinite(array).reshape(len(array), -1).all(axis=1))
-        if len(broken):
-            raise DataError(
-                f"The values of sample {broken[0]} hold NaN or infinity, which have no order. Explain it again."
-            )
-
-
-def _check_hashes(request: Request, explanation: Explanation) -> None:
-    """Check that a record is of the model and the samples of a request, as far as it says which it explains."""
-    known = explanation.provenance
-    if known.get("model_sha256", request.model.sha256) != request.model.sha256:
-        raise ParameterError(
-            f"The Explanation is of another model: its SHA-256 is not that of {request.model.name}. Give the model "
-            "that it explains, or explain this one."
-        )
-    own = sample_sha256s(request)
-    for n, (there, here) in enumerate(zip(known.get("input_sha256", own), own, strict=True)):
-        if there != here:
-            raise ParameterError(
-                f"The Explanation is of other inputs: the SHA-256 of sample {n} is another one. Give the samples that "
-                "it explains, in their order and type, or explain these."
-            )
 
 
 def _scores(judge: Metric, evidence: Evidence) -> Scores:
