@@ -12,11 +12,11 @@ import numpy as np
 
 from xaionnx.data.block import Block
 from xaionnx.errors import ParameterError, TimeLimitError, XaionnxError
+from xaionnx.evaluation.attempts import Attempts
 from xaionnx.evaluation.evidence import Evidence
 from xaionnx.evaluation.joining import joined
 from xaionnx.evaluation.judging import Judging, KnownControls, evidence_of
 from xaionnx.evaluation.metric import Metric
-from xaionnx.evaluation.samples import Attempts
 from xaionnx.evaluation.score_times import ANY, ScoreTimes
 from xaionnx.evaluation.scores import Scores
 from xaionnx.evaluation.table import ScoreTable

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Final, TypeAlias, TypeVar, cast, final
 
@@ -12,14 +12,14 @@ from xaionnx.data.block import Block, Refused
 from xaionnx.data.dataset import Dataset
 from xaionnx.data.inputs import Inputs, is_stream
 from xaionnx.data.listing import EMPTY
-from xaionnx.errors import DataError, ParameterError, TimeLimitError, XaionnxError
+from xaionnx.errors import DataError, ParameterError
+from xaionnx.evaluation.attempts import Attempts
 from xaionnx.evaluation.metric import Metric
 from xaionnx.explainer import Explainer
 from xaionnx.runtime.model import Model
 from xaionnx.short_repr import short_repr
 from xaionnx.typing import Array, InputLike
 
-T = TypeVar("T")
 NamedT = TypeVar("NamedT", bound=Explainer | Metric)
 SamplesLike: TypeAlias = "InputLike | Inputs | Dataset | Iterable[InputLike]"
 
@@ -28,8 +28,6 @@ SamplesLike: TypeAlias = "InputLike | Inputs | Dataset | Iterable[InputLike]"
 _FILES: Final = 64
 _BYTES: Final = 2**24
 _ROWS: Final = 1024
-# What fails for so many samples and worked for none fails for all.
-_TRIED: Final = 3
 
 
 @final
@@ -244,72 +242,6 @@ def name_of(block: Block, n: int) -> str:
     """Return the name of a sample."""
     names = () if block.inputs is None else block.inputs.names
     return names[n] if names else f"x[{block.units[n]}]"
-
-
-@dataclass(eq=False)
-class Attempts:
-    """Does something with blocks, and where it fails with their halves, so that only the faulty samples are left out.
-
-    Attributes
-    ----------
-    halves : bool
-        Whether halves are tried; otherwise one faulty sample is an error of all.
-    count : int or None
-        How many units there are in all, if that is known: what fails for all of them is an error.
-    done : bool
-        Whether it worked for a sample yet: otherwise what fails for the first ones fails for all.
-    """
-
-    halves: bool
-    count: int | None = None
-    done: bool = field(default=False, init=False)
-    _failed: int = field(default=0, init=False)
-
-    def of(self, block: Block, work: Callable[[Block], T], model: Model) -> list[tuple[Block, T | XaionnxError]]:
-        """Return the results of the parts of a block, or the error of a sample that is a part of its own.
-
-        Raises
-        ------
-        XaionnxError
-            It works for none of the first samples.
-        TimeLimitError
-            The time is used up.
-        """
-        if not self.halves:
-            return [(block, work(block))]
-        return list(self._parts(block, work, model))
-
-    def _parts(
-        self, block: Block, work: Callable[[Block], T], model: Model
-    ) -> Iterator[tuple[Block, T | XaionnxError]]:
-        try:
-            result = work(block)
-        except TimeLimitError:
-            raise
-        except XaionnxError as error:
-            units = sorted({*block.units})
-            if len(units) > 1 and _sees_rows_together(model, block):
-                raise
-            if len(units) > 1:
-                # Between two units, so that both halves have one.
-                middle = units[len(units) // 2]
-                for start, stop in ((block.start, middle), (middle, block.stop)):
-                    yield from self._parts(block.within(start, stop, model.shared), work, model)
-                return
-            self._failed += 1
-            if not self.done and self._failed >= min(_TRIED, self.count or _TRIED):
-                raise
-            yield block, error
-        else:
-            self.done = True
-            yield block, result
-
-
-def _sees_rows_together(model: Model, block: Block) -> bool:
-    """Whether a probe finds that the answer for a row depends on the others, so that a half has other answers."""
-    assert block.inputs is not None  # something has failed
-    probed = model.probed(block.inputs.arrays, {one.name for one in model.outputs})
-    return probed.axes.rows != model.axes.rows
 
 
 def numbered(block: Block, inputs: Inputs, model: Model, count: int) -> Block:
