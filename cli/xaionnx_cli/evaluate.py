@@ -213,6 +213,7 @@ def without_scores_lines(table: ScoreTable) -> list[str]:
         shown = names if " by " not in names[0] else names[:_SHOWN]
         rest = f" and {len(names) - len(shown):,} more" if len(shown) < len(names) else ""
         method, _, metric = names[0].partition(" by ")
-        further = "further " if metric in table.scores.get(method, {}) else ""
+        scored = table.scores.get(method, {})
+        further = "further " if (metric in scored if metric else scored) else ""
         lines.append(f"without {further}scores: {', '.join(shown)}{rest}: {reason}")
     return lines

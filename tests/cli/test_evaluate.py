@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import re
 
@@ -163,6 +164,14 @@ def test_of_many_scores_that_are_missing_the_first_are_named():
         "without scores: lrp by m0, lrp by m1, lrp by m2, lrp by m3, lrp by m4, lrp by m5 and 1,194 more: too slow",
         "without scores: lime: too slow",
     ]
+
+
+def test_what_was_left_out_after_some_samples_has_no_further_scores(digits):
+    model = xaionnx.Model.load(MODEL)
+    table = xaionnx.evaluation.score_table(model, np.load(digits), ["saliency"], ["entropy", "sparseness"])
+    for left_out in ("saliency", "saliency by entropy"):
+        some = dataclasses.replace(table, refused={left_out: "left out after 2 inputs"})
+        assert without_scores_lines(some) == [f"without further scores: {left_out}: left out after 2 inputs"]
 
 
 @pytest.fixture
