@@ -112,6 +112,20 @@ def test_texts_are_a_column_of_a_table(run: Run, tmp_path: Path, suffix: str) ->
     assert run("explain", "saliency", SPAM, path, "--text-column", "mail", "--rows", "1").exit_code == 0
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("mails.jsonl", "lines=True).to_csv('mails.csv', index=False)"),
+        ("mails.txt", "is no table, so that no column of it holds the text. Leave --text-column out"),
+    ],
+)
+def test_an_option_of_tables_is_not_ignored_for_other_files(run: Run, tmp_path: Path, name: str, said: str) -> None:
+    (tmp_path / name).write_text('{"text": "free prize"}\n{"text": "lunch"}\n')
+    result = run("explain", "saliency", SPAM, tmp_path / name, "--text-column", "text")
+    assert result.exit_code == 4
+    assert said in result.stderr
+
+
 def test_texts_of_several_lengths_are_one_record(run: Run, tmp_path: Path) -> None:
     texts = ["Claim your free money", "Dear list, the patch fixes the build", "Free!"]
     (tmp_path / "mails").mkdir()

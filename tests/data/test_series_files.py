@@ -116,6 +116,18 @@ def test_what_separates_the_columns_is_said(tmp_path, mark, said):
         opened("N C T").read(tmp_path / "a.csv")
 
 
+@pytest.mark.parametrize("header", ["", "left;right\n"])
+def test_a_file_for_excel_names_its_separator(tmp_path, header):
+    values = RNG.normal(size=(40, 2)).round(3)
+    rows = [f"{left};{right}\n" for left, right in values.tolist()]
+    (tmp_path / "a.csv").write_text(f"sep=;\n{header}{''.join(rows)}")
+    found = opened("N C T").read(tmp_path / "a.csv").arrays["x"]
+    np.testing.assert_allclose(found[0], values.T, rtol=1e-6)
+    (tmp_path / "b.csv").write_text(f"sep=;\n{header}{''.join(rows[:-1])}1;x\n")
+    with pytest.raises(DataError, match=f"line {41 + bool(header)}: 'x' is not a finite number"):
+        opened("N C T").read(tmp_path / "b.csv")
+
+
 def test_a_single_column_is_counted_in_the_singular(tmp_path):
     with pytest.raises(DataError, match=r"has 1 column, but the series of the model has 2 channels"):
         opened("N C T", shape=(2, 40)).read(csv(tmp_path / "a.csv", RNG.normal(size=(40, 1))))

@@ -8,7 +8,9 @@ import zipfile
 import numpy as np
 import pytest
 
+from models import planted
 from xaionnx.data.arrays import read_array
+from xaionnx.data.dataset import Dataset
 from xaionnx.data.spec import InputSpec
 from xaionnx.data.table_files import read_table
 from xaionnx.errors import DataError, ParameterError
@@ -176,6 +178,12 @@ def test_lines_are_counted_through_quoted_line_breaks(save):
         ("age  income\n41 1.5\n", " is separated by blanks, not by commas. Save it with commas."),
         ('"age" "income"\n"1" 41 1.5\n', " is separated by blanks, not by commas. Save it with commas."),
         ("41 1.5\n42 2.5\n", " is separated by blanks, not by commas. Save it with commas."),
+        (
+            '{"age": 41, "housing": "own"}\n{"age": 42, "housing": "rent"}\n',
+            " is JSON, and tables are read from CSV and Parquet. Save it as CSV, such as by pandas.read_json('{path}', "
+            "lines=True).to_csv('t.csv', index=False).",
+        ),
+        ("sep=;\nage;age\n1;2\n", ", line 2: two columns are named 'age'. Rename or remove one."),
         ("age,age\n1,2\n", ", line 1: two columns are named 'age'. Rename or remove one."),
         ("age,,home\n1,2,own\n", ", line 1: column 2 has no name. Name every column."),
         ("age,\n1,2\n", ", line 1: column 2 has no name. Remove the comma at the end of the lines, or name it."),
@@ -204,7 +212,25 @@ def test_a_bad_table_is_refused_in_these_words(save, data, reason):
     path = save(data)
     with pytest.raises(DataError) as refused:
         read_table(path, SPEC)
-    assert str(refused.value) == f"'{path}'{reason}"
+    assert str(refused.value) == f"'{path}'{reason.replace('{path}', str(path))}"
+
+
+@pytest.mark.parametrize("mark", [",", ";", "\t", "|"])
+def test_the_first_line_of_a_file_for_excel_names_the_separator(save, mark):
+    lines = [f"sep={mark}", mark.join(["housing", "age"]), mark.join(["rent", "41"]), mark.join(["tent", "1"])]
+    path = save("\ufeff" + "".join(f"{line}\r\n" for line in lines))
+    table, refusals = read_table(path, SPEC)
+    assert table.values.tolist() == [[41, 1]]
+    assert [(one.row, "row 1 (line 4), column 'housing': 'tent'" in str(one)) for one in refusals] == [(1, True)]
+
+
+def test_a_file_for_excel_is_read_in_blocks_too(save):
+    path = save("sep=;\nage;label\n" + "".join(f"{n};{n % 7}\n" for n in range(1100)))
+    dataset = Dataset.of(path, labels="label")
+    model = planted.load(planted.linear([[1.0]]), spec=InputSpec(kind="table", columns=["age"]))
+    blocks = [*dataset.batches(model, 300)]
+    assert [value for block in blocks for value in block.inputs.arrays["x"][:, 0].tolist()] == [*range(1100)]
+    assert [int(label) for block in blocks for label in block.labels] == [n % 7 for n in range(1100)]
 
 
 def test_an_array_is_a_table_too_and_bad_rows_are_named(save):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import re
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -22,11 +23,19 @@ from xaionnx.typing import Array
 
 # First bytes of picture formats that may be given for a table by mistake.
 _PICTURES: Final = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8")
+JSON_LINES: Final = (".jsonl", ".ndjson")
+"""Suffixes of files with an object of JSON a line."""
 # Rows that are gathered before they become columns.
 _GATHERED: Final = 4096
 # Characters that separate cells in place of commas, and the bytes in which they are looked for.
 _OTHER_SEPARATORS: Final = ";\t|"
 _HEAD: Final = 2**16
+# The line ahead of the header in which files for Excel name their separator.
+_NAMED_SEPARATOR: Final = re.compile(r"sep=([^\w\s\"'.]|\t)")
+NAMED_CELLS: Final = ["sep=", ""]
+"""The cells of the line ahead of the header that names the separator, as files for Excel have it."""
+# How objects and lists of JSON begin, which no header does: the quote in a title would be at its start.
+_JSON: Final = re.compile(r'\s*(\{\s*"|\[\s*[\[{"])')
 
 
 def read_csv(path: Path, data: bytes, chosen: RowNumbers | None) -> Cells:
@@ -37,10 +46,10 @@ def read_csv(path: Path, data: bytes, chosen: RowNumbers | None) -> Cells:
     DataError
         It is none, or has no such rows.
     """
-    check_csv_start(path, data)
+    separator = separator_of_start(path, data)
     # All of it is checked first, and then decoded line by line: the text takes one to four times the memory.
     decode_csv(path, data)
-    reader = csv_reader(path, io.TextIOWrapper(io.BytesIO(data), "utf-8-sig", newline=""))
+    reader = csv_reader(io.TextIOWrapper(io.BytesIO(data), "utf-8-sig", newline=""), separator)
     titles = read_header(path, reader)
     records, faults = _records(path, reader, len(titles))
     if not records.numbers and not faults:
@@ -52,27 +61,31 @@ def read_csv(path: Path, data: bytes, chosen: RowNumbers | None) -> Cells:
     return _cells(path, titles, records, faults, sha256_of(data))
 
 
-def csv_reader(path: Path, lines: Iterable[str]) -> Reader:
-    """Return a reader of the records of a file, which are separated by tabs if its name ends in ``.tsv``."""
+def csv_reader(lines: Iterable[str], separator: str) -> Reader:
+    """Return a reader of the records of a file."""
     # Texts in a column may be of any length.
     csv.field_size_limit(MAX_TABLE_BYTES)
-    return csv.reader(lines, delimiter="\t" if path.suffix.lower() == ".tsv" else ",", strict=True)
+    return csv.reader(lines, delimiter=separator, strict=True)
 
 
 def read_header(path: Path, reader: Reader) -> list[str]:
-    """Return the names of the columns, the first record of a file.
+    """Return the names of the columns, the first record of a file that does not name the separator.
 
     Raises
     ------
     DataError
         The record is broken, or no header.
     """
+    line = 1
     try:
         header = next(reader, [])
+        if header == NAMED_CELLS:
+            line = 2
+            header = next(reader, [])
     except csv.Error as error:
-        raise DataError(f"'{path}', line 1: broken CSV ({error}). Correct it.") from error
+        raise DataError(f"'{path}', line {line}: broken CSV ({error}). Correct it.") from error
     titles = [title.strip() for title in header]
-    _check_header(path, titles)
+    _check_header(f"'{path}', line {line}", titles)
     return titles
 
 
@@ -81,7 +94,7 @@ def no_rows(path: Path) -> DataError:
     return DataError(f"'{path}' has a header but no rows. Add at least one row.")
 
 
-def csv_cells(path: Path, titles: Sequence[str], text: str, first: tuple[int, int], sha256: str) -> Cells:
+def csv_cells(path: Path, titles: Sequence[str], reader: Reader, first: tuple[int, int], sha256: str) -> Cells:
     """Return the rows of a part of a CSV file, without its header.
 
     Parameters
@@ -89,14 +102,13 @@ def csv_cells(path: Path, titles: Sequence[str], text: str, first: tuple[int, in
     path : Path
     titles : sequence of str
         The names of the columns.
-    text : str
-        Whole records.
+    reader : Reader
+        Reads whole records.
     first : (int, int)
         The number of the first row, and that of the line before it.
     sha256 : str
         Hash of the whole file.
     """
-    reader = csv_reader(path, io.StringIO(text, newline=""))
     records, faults = _records(path, reader, len(titles), *first)
     return _cells(path, titles, records, faults, sha256)
 
@@ -245,13 +257,13 @@ def _records(
         number += 1
 
 
-def check_csv_start(path: Path, data: bytes) -> None:
-    """Check that a file with these first bytes may be a CSV file.
+def separator_of_start(path: Path, data: bytes) -> str:
+    """Return what separates the cells of a CSV file with these first bytes.
 
     Raises
     ------
     DataError
-        It is a picture, or its text is not in UTF-8.
+        It is a picture or JSON, its text is not in UTF-8, or its cells are separated by what its name does not say.
     """
     if data.startswith(_PICTURES):
         raise DataError(
@@ -259,22 +271,40 @@ def check_csv_start(path: Path, data: bytes) -> None:
         )
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in data[:1024]:
         raise DataError(f"'{path}' is UTF-16 or binary, not UTF-8 text. Save it as CSV in UTF-8.")
-    check_separator(path, data)
+    if _JSON.match(_start_of(data)):
+        raise not_json(path)
+    return separator_of(path, data)
 
 
-def check_separator(path: Path, data: bytes) -> None:
-    """Check that what separates the cells of a file with these first bytes is what its name says.
+def not_json(path: Path) -> DataError:
+    """Return the error for a file of JSON in place of a table."""
+    read = f"pandas.read_json('{path}'{'' if path.suffix.lower() == '.json' else ', lines=True'})"
+    return DataError(
+        f"'{path}' is JSON, and tables are read from CSV and Parquet. Save it as CSV, such as by "
+        f"{read}.to_csv('{path.with_suffix('.csv').name}', index=False)."
+    )
+
+
+def separator_of(path: Path, data: bytes) -> str:
+    """Return what separates the cells of a file with these first bytes: what it names itself, or what its name says.
 
     Raises
     ------
     DataError
         It is another character, or blanks.
+
+    Examples
+    --------
+    >>> separator_of(Path("rows.csv"), b"sep=;\\r\\na;b\\r\\n1;2\\r\\n")
+    ';'
     """
-    lines = data[:_HEAD].decode("utf-8-sig", "replace").splitlines()[:2] or [""]
+    lines = _start_of(data).splitlines()[:2] or [""]
     header, row = lines[0], lines[-1]
+    if named := _NAMED_SEPARATOR.fullmatch(header):
+        return named[1]
     separator, word = ("\t", "tabs") if path.suffix.lower() == ".tsv" else (",", "commas")
     if separator in header:
-        return
+        return separator
     mark = next((repr(mark) for mark in _OTHER_SEPARATORS if mark in header), "")
     cells = row.split()
     numbers = sum(NUMBER.fullmatch(cell) is not None for cell in cells)
@@ -283,6 +313,11 @@ def check_separator(path: Path, data: bytes) -> None:
         mark = "blanks"
     if mark:
         raise DataError(f"'{path}' is separated by {mark}, not by {word}. Save it with {word}.")
+    return separator
+
+
+def _start_of(data: bytes) -> str:
+    return data[:_HEAD].decode("utf-8-sig", "replace")
 
 
 def decode_csv(path: Path, data: bytes, before: int = 0) -> str:
@@ -302,11 +337,11 @@ def decode_csv(path: Path, data: bytes, before: int = 0) -> str:
         ) from error
 
 
-def _check_header(path: Path, header: Sequence[str]) -> None:
+def _check_header(where: str, header: Sequence[str]) -> None:
     if not any(header):
-        raise DataError(f"'{path}', line 1: the header is blank. Put the column names there.")
+        raise DataError(f"{where}: the header is blank. Put the column names there.")
     if all(NUMBER.fullmatch(title) for title in header):
-        raise DataError(f"'{path}', line 1: only numbers, so there is no header. Put the column names there.")
+        raise DataError(f"{where}: only numbers, so there is no header. Put the column names there.")
     seen: set[str] = set()
     for number, title in enumerate(header):
         if not title:
@@ -315,7 +350,7 @@ def _check_header(path: Path, header: Sequence[str]) -> None:
                 advice = "If it counts the rows, as the index of a frame of pandas does, save the frame without it"
             elif number == len(header) - 1:
                 advice = "Remove the comma at the end of the lines, or name it"
-            raise DataError(f"'{path}', line 1: column {number + 1} has no name. {advice}.")
+            raise DataError(f"{where}: column {number + 1} has no name. {advice}.")
         if title in seen:
-            raise DataError(f"'{path}', line 1: two columns are named '{title}'. Rename or remove one.")
+            raise DataError(f"{where}: two columns are named '{title}'. Rename or remove one.")
         seen.add(title)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, Final, final
 
-from xaionnx.data.csv_files import check_csv_start, csv_cells, csv_reader, decode_csv, no_rows, read_header
+from xaionnx.data.csv_files import csv_cells, csv_reader, decode_csv, no_rows, read_header, separator_of_start
 from xaionnx.data.files import read_bytes
 from xaionnx.data.tables import Cells
 from xaionnx.errors import DataError
@@ -39,6 +40,8 @@ class CsvRows:
         Hash of the file.
     places : list of (int, int)
         Of each 512th row, the byte where it begins and the number of the line before it; and those of the end.
+    separator : str
+        What separates the cells.
     """
 
     path: Path
@@ -46,6 +49,7 @@ class CsvRows:
     count: int
     sha256: str
     places: list[tuple[int, int]]
+    separator: str
 
     __repr__ = short_repr
 
@@ -59,10 +63,10 @@ class CsvRows:
             It is no CSV file in UTF-8, has no header, or no rows.
         """
         with _opened(path) as file:
-            check_csv_start(path, file.read(_HEAD))
+            separator = separator_of_start(path, file.read(_HEAD))
             file.seek(0)
             lines = _Lines(path, file)
-            reader = csv_reader(path, lines)
+            reader = csv_reader(lines, separator)
             titles = read_header(path, reader)
             places, count = [(lines.position, reader.line_num)], 0
             try:
@@ -77,7 +81,8 @@ class CsvRows:
                 pass
         if not count:
             raise no_rows(path)
-        return cls(path, titles, count, lines.digest.hexdigest(), [*places, (lines.position, reader.line_num)])
+        places.append((lines.position, reader.line_num))
+        return cls(path, titles, count, lines.digest.hexdigest(), places, separator)
 
     def cells(self, start: int, stop: int) -> Cells:
         """Return the rows from ``start`` to ``stop``, counted from 0, without the latter.
@@ -95,8 +100,9 @@ class CsvRows:
         if len(data) != end - begin:
             raise DataError(f"'{self.path}' was changed while it was read. Start again.")
         before = self.places[first][1]
-        text = decode_csv(self.path, data, before)
-        found = csv_cells(self.path, self.titles, text, (first * _EVERY, before), self.sha256)
+        text = io.StringIO(decode_csv(self.path, data, before), newline="")
+        reader = csv_reader(text, self.separator)
+        found = csv_cells(self.path, self.titles, reader, (first * _EVERY, before), self.sha256)
         return _between(found, start, stop)
 
 

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple, final
 import numpy as np
 
 from xaionnx.counting import counted
-from xaionnx.data.csv_files import check_separator
+from xaionnx.data.csv_files import NAMED_CELLS, separator_of
 from xaionnx.data.files import Refusal, read_bytes, sha256_of
 from xaionnx.data.row_numbers import RowNumbers
 from xaionnx.data.sample import positions_of
@@ -235,19 +235,21 @@ class _Lines(NamedTuple):
 
 
 def _numbers(path: Path, data: bytes) -> _Lines:
-    check_separator(path, data)
+    separator = separator_of(path, data)
     try:
-        lines = list(csv.reader(io.StringIO(data.decode("utf-8-sig"), newline=""), strict=True))
+        lines = list(csv.reader(io.StringIO(data.decode("utf-8-sig"), newline=""), delimiter=separator, strict=True))
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"'{path}' is not CSV in UTF-8 ({error}). Save it again.") from error
     while lines and not any(cell.strip() for cell in lines[-1]):
         lines.pop()
+    named = lines[:1] == [NAMED_CELLS]
+    lines = lines[named:]
     titles: list[str] = []
     if lines and _are_titles(lines[0]):
         titles = [title.strip() for title in lines.pop(0)]
     if not lines:
         raise DataError(f"'{path}' contains no numbers. Write a column a channel and a line a step.")
-    first, width = 1 + bool(titles), len(titles) or len(lines[0])
+    first, width = 1 + named + bool(titles), len(titles) or len(lines[0])
     timed = {at for at, title in enumerate(titles) if _TIME.fullmatch(title)}
     numbers, faults = np.zeros((len(lines), width)), dict[int, DataError]()
     for row, cells in enumerate(lines):

@@ -12,6 +12,7 @@ from typing import Any, Final, TypeGuard, final
 import numpy as np
 
 from xaionnx.data.columns import Column
+from xaionnx.data.csv_files import JSON_LINES, not_json
 from xaionnx.data.files import Refusal, is_file, read_bytes, sha256_of
 from xaionnx.data.folders import expand
 from xaionnx.data.frames import frame_cells, is_frame, is_series
@@ -282,18 +283,25 @@ def _of_files(
             if path.suffix.lower() in _TABLES:
                 sources += _of_table(read_cells(path, reading.chosen), columns, refused)
             else:
-                sources += _of_file(path, reading.options.lines)
+                sources += _of_file(path, reading.options)
         except DataError as error:
             refused.append(Refusal(path, error))
     return sources
 
 
-def _of_file(path: Path, lines: bool) -> list[_Source]:
+def _of_file(path: Path, options: TextOptions) -> list[_Source]:
+    if path.suffix.lower() in JSON_LINES:
+        raise not_json(path)
+    if options.column:
+        raise DataError(
+            f"'{path}' is no table, so that no column of it holds the text. Leave --text-column out, or give a .csv, "
+            ".tsv or .parquet file."
+        )
     if " " in path.name and not is_file(path):
         raise DataError(f"There is no file '{path}'. Check the path; a text itself is read from a file too.")
     data = read_bytes(path, "text", MAX_BYTES)
     text, digest = _decoded(path, data), sha256_of(data)
-    if not lines:
+    if not options.lines:
         # The last line break ends the file, and is no part of the text: a language model would go on after it.
         whole = text.removesuffix("\n").removesuffix("\r") if text.strip() else text
         return [_Source(whole, str(path), None, digest, path)]
