@@ -244,9 +244,11 @@ def test_missing_inputs_and_unequal_counts(tmp_path):
     )
     model = Model.load(path)
     one, two = np.zeros((1, 2), np.float32), np.zeros((2, 2), np.float32)
-    with pytest.raises(InputMismatchError, match=re.escape("two.onnx has the inputs a, b: b is missing. Pass a dict")):
+    with pytest.raises(
+        InputMismatchError, match=re.escape("two.onnx has the inputs a, b: b is missing. Give an array")
+    ):
         model.check(one)
-    with pytest.raises(InputMismatchError, match=re.escape("a, b are missing, and it has no A, x. Pass a dict")):
+    with pytest.raises(InputMismatchError, match=re.escape("a, b are missing, and A, x are no inputs. Give an array")):
         model.check({"A": one, "x": one})
     with pytest.raises(InputMismatchError, match=re.escape("differ in their number of samples: a 1, b 2")):
         model.check({"a": one, "b": two})

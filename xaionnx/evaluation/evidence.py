@@ -90,7 +90,7 @@ class Evidence:
         Raises
         ------
         ParameterError
-            The values are those of a layer.
+            The values are those of a layer, or have other shapes than the inputs.
         """
         values = self.explanation.values
         named = values if isinstance(values, dict) else {self.request.main: values}
@@ -98,11 +98,25 @@ class Evidence:
         for name, array in named.items():
             known = self.request.feeds.get(name)
             if known is None or array.shape != known.shape:
-                raise ParameterError(
-                    f"The values of {self.explanation.method} are those of a tensor inside the model, and metrics "
-                    "judge values of its inputs. Explain the inputs."
-                )
+                raise ParameterError(self._why_not_of_input(name, array.shape))
         return {name: sign * np.asarray(array, dtype=np.float64) for name, array in named.items()}
+
+    def _why_not_of_input(self, name: str, shape: tuple[int, ...]) -> str:
+        """Why values called ``name`` are not those of an input."""
+        method, feeds = self.explanation.method, self.request.feeds
+        if self.explanation.provenance.get("layer"):
+            return (
+                f"The values of {method} are those of a tensor inside the model, and metrics judge values of its "
+                "inputs. Explain the inputs."
+            )
+        if name not in feeds:
+            return (
+                f"The Explanation by {method} has values of '{name}', and {self.model.name} has the inputs "
+                f"{', '.join(feeds)}. Name them by input."
+            )
+        return (
+            f"The values of {method} for input '{name}' must have its shape, {feeds[name].shape}. Got {shape} instead."
+        )
 
     @cached_property
     def relevance(self) -> dict[str, Array]:
@@ -122,7 +136,7 @@ class Evidence:
         Raises
         ------
         ParameterError
-            They are those of a layer.
+            They are those of a layer, or have other shapes than the inputs.
         """
         _ = self.attributions
 

@@ -195,9 +195,10 @@ def check_inputs(
         missing = [name for name in infos if name not in x]
         unknown = [str(name) for name in x if name not in infos]
         wrong = [f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing"] if missing else []
-        wrong += [f"it has no {', '.join(unknown)}"] if unknown else []
+        wrong += [f"{', '.join(unknown)} {'is no input' if len(unknown) == 1 else 'are no inputs'}"] if unknown else []
         raise InputMismatchError(
-            f"{model} has the inputs {', '.join(infos)}: {', and '.join(wrong)}. Pass a dict with all of them by name."
+            f"{model} has the input{'s' if len(infos) > 1 else ''} {', '.join(infos)}: {', and '.join(wrong)}. Give an "
+            "array for each input, by its name."
             + (" Name an array of labels apart, as in --labels NAME or Dataset.of(x, labels=NAME)." if unknown else "")
         )
     checked = {}
