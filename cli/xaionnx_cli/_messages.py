@@ -21,6 +21,9 @@ _OPTIONS: Final = {
     "timeout_s": "--timeout",
 }
 
+# Where contexts of click keep the command that runs.
+_COMMAND: Final = "xaionnx_cli.command"
+
 _CALL: Final = re.compile(r"\w\([^()]*\)")
 _Replace: TypeAlias = Callable[[re.Match[str]], str]
 
@@ -107,12 +110,18 @@ def _sentence_for_shell(message: str, options: Collection[str] | None) -> str:
     return re.sub(rf"\b({'|'.join(_OPTIONS)})\b", known(lambda found: _OPTIONS[found[1]]), said)
 
 
+def note_command(context: click.Context, command: click.Command) -> None:
+    """Note which command of a group runs: its own context has ended when its error is reported."""
+    context.meta[_COMMAND] = command
+
+
 def in_command(message: str) -> str:
     """Return ``message`` with those parameters written as options that the command has that runs; all if none runs."""
     context = click.get_current_context(silent=True)
     if context is None:
         return for_shell(message)
-    return for_shell(message, {name for one in context.command.params for name in (*one.opts, *one.secondary_opts)})
+    command: click.Command = context.meta.get(_COMMAND, context.command)
+    return for_shell(message, {name for one in command.params for name in (*one.opts, *one.secondary_opts)})
 
 
 def _option_name(name: str) -> str:

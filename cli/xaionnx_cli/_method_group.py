@@ -6,6 +6,8 @@ from typing import ClassVar
 
 import click
 
+from xaionnx_cli._messages import note_command
+
 
 class MethodGroup(click.Group):
     """A group that lists its methods on demand, since discovery imports the library."""
@@ -34,4 +36,6 @@ class MethodGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        return args[0], self.get_command(ctx, args[0]), args[1:]
+        command = self.get_command(ctx, args[0])
+        note_command(ctx, command)
+        return args[0], command, args[1:]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -27,18 +27,20 @@ MOST: Final = 2**31 - 1
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600}
 
 
-class Seconds(click.FloatRange):
+class Seconds(click.ParamType):  # type: ignore[type-arg]  # not generic in older releases of click
     """A finite number of seconds above 0, or with a unit: 90s, 10m or 2h."""
 
-    def __init__(self) -> None:
-        super().__init__(0, sys.float_info.max, min_open=True)
+    name = "time"
 
     def convert(self, value: OptionValue, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        unit = _UNITS.get(value[-1:], 0) if isinstance(value, str) else 0
-        number = super().convert(value[:-1] if unit else value, param, ctx)
-        seconds = float(number) * (unit or 1)
-        if seconds != seconds:
-            self.fail(f"{value!r} is not a number of seconds.", param, ctx)
+        text = str(value)
+        unit = _UNITS.get(text[-1:], 0)
+        try:
+            seconds = float(text[:-1] if unit else text) * (unit or 1)
+        except ValueError:
+            self.fail(f"{text!r} is not a time. Write seconds, minutes or hours: 90s, 10m or 2h.", param, ctx)
+        if not 0 < seconds < math.inf:
+            self.fail(f"{text!r} is not a finite time above 0. Write it as 90s, 10m or 2h.", param, ctx)
         return seconds
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from xaionnx_cli._interrupts import Interrupts, handled
-from xaionnx_cli._messages import for_shell, sentence
+from xaionnx_cli._messages import in_command, note_command, sentence
 from xaionnx_cli._streams import OutputLost, ReaderLeft, checked_streams
 
 if TYPE_CHECKING:
@@ -47,7 +47,10 @@ class Application(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args[0] not in self.list_commands(ctx):
             _raise_unknown_command(args[0], self.list_commands(ctx))
-        return super().resolve_command(ctx, args)
+        name, command, rest = super().resolve_command(ctx, args)
+        if command is not None:
+            note_command(ctx, command)
+        return name, command, rest
 
     def invoke(self, ctx: click.Context) -> Any:  # Any: what a command returns is its own matter
         try:
@@ -55,6 +58,9 @@ class Application(click.Group):
         except KeyboardInterrupt as stop:
             # click would drop the arguments, which describe the results that were kept.
             raise _Interrupted(*stop.args) from stop
+        except _library_errors() as refusal:
+            # The options that the message may name are those of the command, which the context knows.
+            raise _Refused(in_command(str(refusal)), refusal.exit_code) from refusal
 
     # Of click's overloads of main one returns; this never does.
     def main(self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any) -> NoReturn:  # type: ignore[override]  # see above; Any: passed on to click
@@ -94,12 +100,20 @@ class Application(click.Group):
             )
         except OSError as failure:
             return _NO_RESOURCES, f"A file cannot be read or written: {failure}. Check the disk, then run again."
-        except _library_errors() as refusal:
-            return refusal.exit_code, for_shell(str(refusal))
+        except _Refused as refusal:
+            return refusal.exit_code, str(refusal)
 
 
 class _Interrupted(Exception):
     """Ctrl-C or SIGTERM, which is the cause; the arguments describe the results that were kept."""
+
+
+class _Refused(Exception):
+    """An error of the library, which is the cause, in the terms of the command line."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
 
 
 def _library_errors() -> tuple[type[XaionnxError], ...]:

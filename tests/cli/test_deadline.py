@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from xaionnx_cli import _deadline, app
 from xaionnx_cli._method_group import MethodGroup
-from xaionnx_cli._options import TIMEOUT_HELP
+from xaionnx_cli._options import TIMEOUT_HELP, Seconds
 
 from tests.tiny import endless
 from xaionnx.errors import TimeLimitError
@@ -182,3 +182,25 @@ entry.main()
     out, told = process.communicate(timeout=60)
     assert (process.returncode, out, told) == (6, "kept\n", "")
     assert time.monotonic() - began < 20
+
+
+@pytest.mark.parametrize(
+    ("time", "said"),
+    [
+        ("soon", "'soon' is not a time. Write seconds, minutes or hours: 90s, 10m or 2h."),
+        ("m", "'m' is not a time."),
+        ("0s", "'0s' is not a finite time above 0."),
+        ("-3", "'-3' is not a finite time above 0."),
+        ("nan", "'nan' is not a finite time above 0."),
+        ("1e308h", "'1e308h' is not a finite time above 0."),
+    ],
+)
+def test_what_is_no_time_is_refused_in_plain_words(run, time, said):
+    result = run("recommend", "models/digits_cnn.onnx", "digits.npy", "--budget", time)
+    assert result.exit_code == 2
+    assert f"Invalid value for '--budget': {said}" in result.stderr
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("1.5s", 1.5), ("10m", 600), ("2h", 7200)])
+def test_times_have_units(text, seconds):
+    assert Seconds().convert(text, None, None) == seconds

@@ -14,7 +14,7 @@ from xaionnx_cli.evaluate import without_scores_lines
 
 import xaionnx
 from models import planted
-from xaionnx.evaluation import ScoreTable
+from xaionnx.evaluation import Scores, ScoreTable
 
 MODEL = "models/digits_cnn.onnx"
 
@@ -172,6 +172,24 @@ def test_what_was_left_out_after_some_samples_has_no_further_scores(digits):
     for left_out in ("saliency", "saliency by entropy"):
         some = dataclasses.replace(table, refused={left_out: "left out after 2 inputs"})
         assert without_scores_lines(some) == [f"without further scores: {left_out}: left out after 2 inputs"]
+
+
+def test_a_method_with_scores_of_the_first_inputs_has_no_further_ones():
+    one = Scores("sparseness", "lime", np.array([0.5, 0.25]), "higher", (0, 1))
+    table = ScoreTable({"lime": {"sparseness": one}}, {"lime": "too slow", "rise": "too slow"})
+    assert without_scores_lines(table) == [
+        "without further scores: lime: too slow",
+        "without scores: rise: too slow",
+    ]
+
+
+def test_an_error_names_the_options_that_the_command_has(run, digits):
+    """``evaluate`` has no option for the patterns, and ``explain`` has."""
+    found = run("evaluate", MODEL, digits, "--methods", "pattern_net", "--metrics", "sparseness")
+    assert (found.exit_code, "--patterns" in found.stderr) == (4, False)
+    assert "Nothing has a score. pattern_net: The 'patterns' parameter must be Patterns" in found.stderr
+    found = run("explain", "pattern_net", MODEL, digits)
+    assert "xaionnx: --patterns must be Patterns" in found.stderr
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from sklearn.datasets import load_digits
 from models import planted
 from tests import tiny
 from tests.counting import Heard
-from xaionnx import Target
+from xaionnx import Target, explain
 from xaionnx.errors import ParameterError
 from xaionnx.evaluation import Scores, ScoreTable, evaluate, score_table
 from xaionnx.evaluation.joining import followed_by, not_measured
@@ -197,6 +197,29 @@ def test_methods_are_judged_by_all_metrics_of_faithfulness_together():
     assert said[0] == "Better than the control by all of deletion, road: always."
     assert said[1] == "Better by none of those that scored them: never."
     assert said[2].endswith("so that they say little of the model: never.")
+
+
+def test_no_sentence_is_about_no_method():
+    one = dataclasses.replace(scores("m", np.full(8, 0.1), np.full(8, 0.5)), category="faithfulness")
+    each = {metric: dataclasses.replace(one, metric=metric) for metric in ("deletion", "road")}
+    assert verdict(ScoreTable({"m": each}))[0] == "Better than the control by all of deletion, road: m."
+    assert not any("none" in sentence for sentence in verdict(ScoreTable({"m": each})))
+
+
+@pytest.mark.parametrize(
+    ("shape", "said"),
+    [
+        ((3, 2), r"The values of saliency for input 'x' must have its shape, \(3, 4\). Got \(3, 2\) instead"),
+        ("y", "has values of 'y', and .* has the inputs x"),
+    ],
+)
+def test_values_of_another_shape_or_name_are_not_said_to_be_of_a_layer(shape, said):
+    model = planted.load(planted.linear([[4.0, 3.0, 2.0, 1.0]]))
+    x = np.ones((3, 4), np.float32)
+    found = explain(model, x, "saliency")
+    values = {"y": found.values} if shape == "y" else np.ones(shape)
+    with pytest.raises(ParameterError, match=said):
+        evaluate(model, x, dataclasses.replace(found, values=values), "sparseness")
 
 
 def test_maps_of_a_later_sample_are_not_taken_for_those_of_the_first():

@@ -293,7 +293,7 @@ def _without_scores(table: ScoreTable) -> str:
     rows = "".join(
         f"<tr><td>{escaped(reason)}</td><td>{escaped(', '.join(names))}</td></tr>" for reason, names in groups
     )
-    return f"<h2>Without scores</h2>{_folded(f'{len(groups)} reasons', f'<table>{rows}</table>')}"
+    return f"<h2>Without scores</h2>{_folded(counted(len(groups), 'reason'), f'<table>{rows}</table>')}"
 
 
 def _how_made(table: ScoreTable) -> str:

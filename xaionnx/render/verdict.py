@@ -90,7 +90,8 @@ def _of_faithfulness(better: Mapping[str, Sequence[bool]], metrics: Sequence[str
     if 0 < most < len(metrics):
         yield f"By most of them, {most} of {len(metrics)}: {', '.join(name for name in won if won[name] == most)}."
     never = [name for name, count in won.items() if not count]
-    yield f"Better by none of those that scored them: {', '.join(never) or 'none'}."
+    if never:
+        yield f"Better by none of those that scored them: {', '.join(never)}."
 
 
 def _of_metric(standings: Mapping[str, Standing]) -> Iterator[str]:

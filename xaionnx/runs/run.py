@@ -166,7 +166,7 @@ class Run:
         things = " inputs" if len(self) > len({*self.units.tolist()}) else ""
         whole = "" if count is None else f" of {count:,}{things}"
         refused, missing = len(self.refused), self.missing
-        words = [f"{len(self):,} rows{whole}", f"{refused:,} refused" if refused else ""]
+        words = [f"{counted(len(self), 'row')}{whole}", f"{refused:,} refused" if refused else ""]
         return "; ".join(filter(None, [*words, f"{missing:,} not done yet" if missing else ""]))
 
     def records(self) -> Iterator[Explanation]:
