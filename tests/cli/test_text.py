@@ -126,6 +126,20 @@ def test_an_option_of_tables_is_not_ignored_for_other_files(run: Run, tmp_path: 
     assert said in result.stderr
 
 
+@pytest.mark.parametrize("option", [("--lines",), ("--text-column", "purpose")])
+@pytest.mark.parametrize("command", ["explain", "evaluate"])
+def test_options_of_texts_are_refused_for_a_model_that_reads_none(
+    run: Run, option: tuple[str, ...], command: str
+) -> None:
+    files = (MODELS / "german_credit_mlp.onnx", MODELS / "data" / "german_credit_sample.csv", *option)
+    words = ("explain", "saliency", *files)
+    if command == "evaluate":
+        words = ("evaluate", *files, "--methods", "saliency", "--metrics", "sparseness")
+    result = run(*words)
+    assert result.exit_code == 2
+    assert "german_credit_mlp.onnx reads no text, and --lines and --text-column say" in result.stderr
+
+
 def test_texts_of_several_lengths_are_one_record(run: Run, tmp_path: Path) -> None:
     texts = ["Claim your free money", "Dear list, the patch fixes the build", "Free!"]
     (tmp_path / "mails").mkdir()

@@ -80,7 +80,14 @@ def text_reading(
     ------
     InputMismatchError
         Bytes, or the numbers of tokens alone where the model has other inputs too, are given in place of text.
+    ParameterError
+        It is said which parts of a file are texts, and the model reads none.
     """
+    if (options.lines or options.column) and not reads_text(model):
+        raise ParameterError(
+            f"{model.name} reads no text, and --lines and --text-column say which parts of a file are texts. Leave "
+            "them out."
+        )
     arrays = isinstance(given, Mapping | np.ndarray) and getattr(getattr(given, "dtype", None), "kind", "") not in "UO"
     inputs = tuple(
         TokenInput(info.name, model.purposes[info.name].purpose, info.dtype, info.shape) for info in model.inputs
