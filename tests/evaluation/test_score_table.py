@@ -17,7 +17,7 @@ from xaionnx.evaluation.joining import followed_by, not_measured
 from xaionnx.evaluation.signed_ranks import fewest_samples, holm, p_of_signed_ranks
 from xaionnx.explainers.saliency import Saliency
 from xaionnx.metrics.faithfulness.deletion import Deletion
-from xaionnx.render import verdict
+from xaionnx.render import score_page, verdict
 from xaionnx.runtime import progress
 
 
@@ -220,6 +220,12 @@ def test_values_of_another_shape_or_name_are_not_said_to_be_of_a_layer(shape, sa
     values = {"y": found.values} if shape == "y" else np.ones(shape)
     with pytest.raises(ParameterError, match=said):
         evaluate(model, x, dataclasses.replace(found, values=values), "sparseness")
+
+
+def test_a_page_names_no_target_of_samples_without_scores():
+    found = dataclasses.replace(scores("m", [0.1] * 2, [0.5] * 2), provenance={"target": ["cat", "dog"]})
+    table = ScoreTable({"m": {found.metric: followed_by(found, not_measured(found, 3, "no time"))}})
+    assert "Explained: cat, dog." in score_page(table)
 
 
 def test_maps_of_a_later_sample_are_not_taken_for_those_of_the_first():

@@ -106,7 +106,8 @@ def _folded(heading: str, body: str) -> str:
 def _coverage(table: ScoreTable, *, reasons: bool) -> str:
     """What was scored, in one line, and what was not; ``reasons`` may cite an input."""
     every = [one for each in table.scores.values() for one in each.values()]
-    targets = [*dict.fromkeys(str(name) for one in every for name in one.provenance.get("target", ()))]
+    # A sample without scores has none.
+    targets = [*dict.fromkeys(str(name) for one in every for name in one.provenance.get("target", ()) if name)]
     controls = [_CONTROLS.get(name, name) for name in dict.fromkeys(name for one in every for name in one.controls)]
     left = len(table.left_out)
     words = [
