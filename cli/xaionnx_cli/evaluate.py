@@ -210,22 +210,8 @@ def without_scores_lines(table: ScoreTable) -> list[str]:
     """What has no scores, a line for each reason; of single scores the first few names."""
     lines = []
     for reason, names in table.without_scores():
-        for word, some in (("further ", True), ("", False)):
-            chosen = [name for name in names if _has_scores(table, name) == some]
-            if chosen:
-                lines.append(f"without {word}scores: {_first_of(chosen)}: {reason}")
+        shown = names if " by " not in names[0] else names[:_SHOWN]
+        rest = f" and {len(names) - len(shown):,} more" if len(shown) < len(names) else ""
+        further = "further " if table.has_scores(names[0]) else ""
+        lines.append(f"without {further}scores: {', '.join(shown)}{rest}: {reason}")
     return lines
-
-
-def _has_scores(table: ScoreTable, name: str) -> bool:
-    """Whether a method, a metric or a method by a metric has scores, of some inputs."""
-    method, _, metric = name.partition(" by ")
-    scores = table.scores.get(method, {})
-    return metric in scores if metric else bool(scores) or name in table.metrics
-
-
-def _first_of(names: Sequence[str]) -> str:
-    """The names, of single scores only the first ones."""
-    shown = names if " by " not in names[0] else names[:_SHOWN]
-    rest = f" and {len(names) - len(shown):,} more" if len(shown) < len(names) else ""
-    return f"{', '.join(shown)}{rest}"

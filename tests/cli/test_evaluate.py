@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import dataclasses
 import json
 import re
 
@@ -166,20 +165,15 @@ def test_of_many_scores_that_are_missing_the_first_are_named():
     ]
 
 
-def test_what_was_left_out_after_some_samples_has_no_further_scores(digits):
-    model = xaionnx.Model.load(MODEL)
-    table = xaionnx.evaluation.score_table(model, np.load(digits), ["saliency"], ["entropy", "sparseness"])
-    for left_out in ("saliency", "saliency by entropy"):
-        some = dataclasses.replace(table, refused={left_out: "left out after 2 inputs"})
-        assert without_scores_lines(some) == [f"without further scores: {left_out}: left out after 2 inputs"]
-
-
 def test_a_method_with_scores_of_the_first_inputs_has_no_further_ones():
     one = Scores("sparseness", "lime", np.array([0.5, 0.25]), "higher", (0, 1))
-    table = ScoreTable({"lime": {"sparseness": one}}, {"lime": "too slow", "rise": "too slow"})
+    names = ("rise", "lime", "sparseness", "lime by road", "lime by sparseness")
+    table = ScoreTable({"lime": {"sparseness": one}}, dict.fromkeys(names, "too slow"))
     assert without_scores_lines(table) == [
-        "without further scores: lime: too slow",
         "without scores: rise: too slow",
+        "without further scores: lime, sparseness: too slow",
+        "without scores: lime by road: too slow",
+        "without further scores: lime by sparseness: too slow",
     ]
 
 

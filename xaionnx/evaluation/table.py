@@ -90,9 +90,10 @@ class ScoreTable:
         return {metric: found[metric] for metric in sorted(found, key=lambda one: order.index(categories[one]))}
 
     def without_scores(self) -> list[tuple[str, tuple[str, ...]]]:
-        """What has no scores, by reason: each reason with the names that it applies to.
+        """What has no scores, or none of further samples, by reason: each reason with the names that it applies to.
 
-        Methods and metrics that have none at all are apart from single scores, ``method by metric``.
+        Methods and metrics are apart from single scores, ``method by metric``, and what :meth:`has_scores` of some
+        samples is apart from what has none.
 
         Examples
         --------
@@ -100,20 +101,24 @@ class ScoreTable:
         >>> ScoreTable({}, refused).without_scores()
         [('too slow', ('cam', 'lime')), ('too slow', ('lrp by road',))]
         """
-        groups = dict[tuple[str, bool], list[str]]()
+        groups = dict[tuple[str, bool, bool], list[str]]()
         for name, reason in self.refused.items():
-            groups.setdefault((reason, _BY in name), []).append(name)
-        return [(reason, tuple(names)) for (reason, _), names in groups.items()]
+            groups.setdefault((reason, _BY in name, self.has_scores(name)), []).append(name)
+        return [(reason, tuple(names)) for (reason, *_), names in groups.items()]
+
+    def has_scores(self, name: str) -> bool:
+        """Whether a method, a metric, or ``method by metric`` has scores."""
+        method, _, metric = name.partition(_BY)
+        own = self.scores.get(method, {})
+        return metric in own if metric else bool(own) or name in self.metrics
 
     def without_refusals_of_scored(self) -> ScoreTable:
         """Return the table without the reasons why methods and metrics that have scores have none for later samples.
 
         The reasons stay with those samples, see :attr:`Scores.reasons`.
         """
-        scored = {*filter(self.scores.get, self.scores)}
-        scored |= {f"{name}{_BY}{metric}" for name, each in self.scores.items() for metric in each}
         return dataclasses.replace(
-            self, refused={name: why for name, why in self.refused.items() if name not in scored}
+            self, refused={name: why for name, why in self.refused.items() if not self.has_scores(name)}
         )
 
     def to_dict(self) -> Document:

@@ -288,13 +288,16 @@ def _mean(curves: Array) -> Array:
 
 
 def _without_scores(table: ScoreTable) -> str:
-    groups = table.without_scores()
-    if not groups:
-        return ""
-    rows = "".join(
-        f"<tr><td>{escaped(reason)}</td><td>{escaped(', '.join(names))}</td></tr>" for reason, names in groups
-    )
-    return f"<h2>Without scores</h2>{_folded(counted(len(groups), 'reason'), f'<table>{rows}</table>')}"
+    """What has no scores, and what has none of further samples, with the reasons."""
+    found = ""
+    for title, some in (("Without scores", False), ("Without further scores", True)):
+        groups = [(reason, names) for reason, names in table.without_scores() if table.has_scores(names[0]) == some]
+        rows = "".join(
+            f"<tr><td>{escaped(reason)}</td><td>{escaped(', '.join(names))}</td></tr>" for reason, names in groups
+        )
+        if groups:
+            found += f"<h2>{title}</h2>{_folded(counted(len(groups), 'reason'), f'<table>{rows}</table>')}"
+    return found
 
 
 def _how_made(table: ScoreTable) -> str:
