@@ -14,7 +14,7 @@ from xaionnx.evaluation.joining import joined
 from xaionnx.evaluation.recommendation import Choice, mean_ranks, recommended, why_unfaithful
 from xaionnx.evaluation.scored_blocks import table_of
 from xaionnx.evaluation.successive_halving import _better_halves
-from xaionnx.evaluation.time_share import TimeShare
+from xaionnx.evaluation.time_share import TOO_LONG, TimeShare
 from xaionnx.explainers.occlusion import Occlusion
 
 
@@ -237,6 +237,29 @@ def test_a_recommendation_says_how_many_methods_the_time_was_too_short_for():
     )
     said = str(recommended(table, ["deletion"]))
     assert said == "100 ms an input: good. The time was too short to judge 2 methods: raise the budget."
+
+
+@pytest.mark.parametrize(
+    ("reason", "trusted"),
+    [(TOO_LONG, False), (None, False), ("digits_cnn.onnx has no weights that could be randomised.", True)],
+)
+def test_a_method_that_there_was_no_time_to_randomise_is_not_named(reason, trusted):
+    table = ScoreTable(
+        {"slow": scores("deletion", "lower", CLEAR)},
+        {} if reason is None else {"slow by parameter_randomisation": reason},
+        {"slow": 1.0},
+        {"metrics": {"deletion": {}, "parameter_randomisation": {}}},
+    )
+    found = recommended(table, ["deletion"])
+    assert bool(found.choices) == trusted
+    assert ("too short to judge 1 method" in str(found)) != trusted
+
+
+def test_targets_in_the_order_of_files_need_one_order(digits, tmp_path):
+    for n in (9, 10):
+        np.save(tmp_path / f"{n}.npy", digits[:1])
+    with pytest.raises(ParameterError, match="may come before or after"):
+        recommend(tiny.trained("digits_cnn"), tmp_path, methods=["saliency"], target=np.array([3, 5]))
 
 
 def test_a_method_without_scores_is_not_named_whatever_was_asked_for():

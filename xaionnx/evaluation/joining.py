@@ -18,7 +18,9 @@ from xaionnx.typing import Array, Document
 
 PartT = TypeVar("PartT")
 
-_NO_TIME: Final = "there was no time"
+NO_TIME: Final = "there was no time"
+"""Why there are no scores, if nothing else is known."""
+
 _BY_SAMPLE: Final = {*BY_SAMPLE, "target", "other_target"}
 
 
@@ -106,7 +108,7 @@ def beside(table: ScoreTable, found: ScoreTable) -> ScoreTable:
 
 def why_without(name: str, metric: str, refused: Mapping[str, str]) -> str:
     """Return why a method has no scores of some samples by a metric."""
-    return refused.get(f"{name} by {metric}", refused.get(name, _NO_TIME))
+    return refused.get(f"{name} by {metric}", refused.get(name, NO_TIME))
 
 
 def filled(scores: Scores, count: int, why: str) -> Scores:

@@ -10,13 +10,18 @@ from typing import Final, final
 import numpy as np
 
 from xaionnx.counting import counted
+from xaionnx.evaluation.joining import NO_TIME, why_without
 from xaionnx.evaluation.scores import Scores
 from xaionnx.evaluation.standing import IGNORES_MODEL, turned
 from xaionnx.evaluation.table import ScoreTable
 from xaionnx.evaluation.time_share import OUT_OF_TIME
 from xaionnx.short_repr import short_repr
 
+# The metric that says whether maps change with the weights.
+_RANDOMISATION: Final = "parameter_randomisation"
+
 _NOT_JUDGED: Final = "no metric of faithfulness judged it: the time was too short, or none applies"
+_NOT_RANDOMISED: Final = "the time was too short to see whether the maps change with the weights of the model"
 _IGNORING: Final = "the maps hardly change when the weights of the model are randomised, so that they say little of it"
 
 
@@ -70,7 +75,7 @@ class Recommendation:
     def __str__(self) -> str:
         """One line: the method at each price, and how many were not judged."""
         said = "; ".join(f"{_price(one.seconds)} an input: {one.method}" for one in self.choices)
-        unjudged = {name for name, why in self.distrusted.items() if why == _NOT_JUDGED}
+        unjudged = {name for name, why in self.distrusted.items() if why in (_NOT_JUDGED, _NOT_RANDOMISED)}
         unjudged |= {name for name, why in self.table.refused.items() if why in OUT_OF_TIME and " by " not in name}
         judged = f" The time was too short to judge {counted(len(unjudged), 'method')}: raise the budget."
         more = judged if unjudged else ""
@@ -127,7 +132,8 @@ def recommended(table: ScoreTable, faithfulness: Sequence[str]) -> Recommendatio
     """
     ignoring = {name: _IGNORING for name in table.methods if _ignores_model(table.scores[name])}
     unfaithful = {name: why for name in table.methods if (why := why_unfaithful(table.scores[name], faithfulness))}
-    distrusted = unfaithful | ignoring
+    distrusted = {name: _NOT_RANDOMISED for name in table.methods if _was_not_randomised(table, name)}
+    distrusted |= unfaithful | ignoring
     # A method without scores is not known to be trustworthy, whatever was asked for.
     trusted = [name for name in table.methods if table.scores[name] and name not in distrusted]
     counts = {name: samples_of(table, name) for name in table.methods}
@@ -153,8 +159,14 @@ def _ranking(table: ScoreTable, distrusted: Mapping[str, str], ignoring: Mapping
     )
 
 
+def _was_not_randomised(table: ScoreTable, name: str) -> bool:
+    """Whether nothing but the time stands against knowing whether the maps of a method change with the weights."""
+    asked = _RANDOMISATION in table.provenance.get("metrics", {}) and _RANDOMISATION not in table.scores[name]
+    return asked and why_without(name, _RANDOMISATION, table.refused) in (*OUT_OF_TIME, NO_TIME)
+
+
 def _ignores_model(scores: Mapping[str, Scores]) -> bool:
-    changes = scores.get("parameter_randomisation")
+    changes = scores.get(_RANDOMISATION)
     return changes is not None and changes.mean >= IGNORES_MODEL
 
 

@@ -31,6 +31,7 @@ from xaionnx.evaluation.table import ScoreTable
 from xaionnx.evaluation.time_share import TimeShare
 from xaionnx.explainer import Explainer
 from xaionnx.runtime.model import Model
+from xaionnx.targets.target import Target
 from xaionnx.typing import Facts, InputLike, ModelLike, TargetLike
 
 USUAL: Final = ("deletion", "insertion", "max_sensitivity", "parameter_randomisation")
@@ -69,7 +70,7 @@ def recommend(  # noqa: PLR0913 - options of a public function, by keyword
 
     A method is recommended only if it may be trusted, whatever its rank:
 
-    - its maps change when the weights of the model are randomised;
+    - its maps change when the weights of the model are randomised, if that can be told and was asked for;
     - by no metric of faithfulness is it worse than random values, on the mean over samples;
     - by one of them at least it is better, with a 95 % interval of the mean gain above 0.
 
@@ -121,6 +122,7 @@ def recommend(  # noqa: PLR0913 - options of a public function, by keyword
     'input_x_gradient'
     """
     opened = model if isinstance(model, Model) else Model.load(model)
+    Target.check_samples(target, x, opened)
     samples = Samples.of(opened, x)
     if (samples.count is not None and samples.count < FIRST) or not budget_s > 0:
         raise ParameterError(
