@@ -24,6 +24,7 @@ from xaionnx.data.spec import InputSpec
 from xaionnx.data.table_inputs import Declared, cells_of, is_column, is_row, is_table_file, table_parts, takes_columns
 from xaionnx.data.tables import convert_cells
 from xaionnx.data.texts import TextBatch, TextReading, read_texts
+from xaionnx.data.whole_arrays import whole_array
 from xaionnx.errors import DataError, InputMismatchError
 from xaionnx.typing import Array
 
@@ -245,10 +246,10 @@ def _as_array(
             for name, one in given.items()
         }
     if isinstance(given, list | tuple):
-        return [np.asarray(one) if hasattr(one, "__array__") else one for one in given]
-    if isinstance(given, np.ndarray | np.generic | Image.Image) or not hasattr(given, "__array__"):
+        return [whole_array(one) if hasattr(one, "__array__") else one for one in given]
+    if isinstance(given, np.generic | Image.Image) or not hasattr(given, "__array__"):
         return given
-    return np.asarray(given)
+    return whole_array(given)
 
 
 def _columns_of_input(given: Frame, one: Declared, spec: InputSpec, reading: Reading, model: str) -> Array:

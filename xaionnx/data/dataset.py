@@ -26,6 +26,7 @@ from xaionnx.data.listing import EMPTY, TABLES, Labels, check_labels, labels_fro
 from xaionnx.data.masks import mask_of
 from xaionnx.data.texts import TextOptions
 from xaionnx.data.units import ArrayUnits, FileUnits, IterableUnits, Label, SequenceUnits, Units
+from xaionnx.data.whole_arrays import whole_array
 from xaionnx.errors import DataError, ParameterError
 from xaionnx.short_repr import short_repr
 from xaionnx.typing import Array
@@ -139,7 +140,7 @@ class Dataset:
         elif labels is not None and named is None:
             own = check_labels(labels, units.count)
             units.check_order("Labels", "Give a CSV file of the columns file and label, or the list of the files.")
-        places = Path(masks) if isinstance(masks, str | os.PathLike) else masks if masks is None else np.asarray(masks)
+        places = Path(masks) if isinstance(masks, str | os.PathLike) else masks if masks is None else whole_array(masks)
         if isinstance(places, np.ndarray) and units.count is not None and len(places) != units.count:
             raise ParameterError(
                 f"The data set has {counted(units.count, 'unit')}, and "

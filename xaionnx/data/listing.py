@@ -36,6 +36,7 @@ from xaionnx.data.units import (
     Units,
     label_of,
 )
+from xaionnx.data.whole_arrays import whole_array
 from xaionnx.errors import DataError, ParameterError, UnknownNameError
 
 _CSV: Final = (".csv", ".tsv")
@@ -77,9 +78,9 @@ def units_of(x: Any, labels: str | None, member: str | None) -> tuple[Units, Lab
     if is_frame(x):
         return _of_cells(frame_cells(x), labels)
     if isinstance(x, np.ndarray) or (hasattr(x, "__array__") and not isinstance(x, Sequence)):
-        return ArrayUnits({"": np.asarray(x)}), None
+        return ArrayUnits({"": whole_array(x)}), None
     if isinstance(x, Mapping):
-        arrays = {str(name): np.asarray(array) for name, array in x.items()}
+        arrays = {str(name): whole_array(array) for name, array in x.items()}
         if not any(array.ndim for array in arrays.values()):
             raise DataError("The arrays of the data set have no axis of samples. Give arrays (N, ...) by input name.")
         return ArrayUnits(arrays), None
@@ -287,7 +288,7 @@ def check_labels(labels: Any, count: int | None) -> Labels:  # Any: users may pa
     if is_series(labels):
         found = _whole_labels(_label_column(series_cells(labels, "label"), "label"))
     else:
-        each = labels if isinstance(labels, Sequence) else np.asarray(labels)
+        each = labels if isinstance(labels, Sequence) else whole_array(labels)
         found = _whole_labels([label_of(one) for one in each])
     if count is not None and len(found) != count:
         raise ParameterError(

@@ -18,6 +18,7 @@ from xaionnx.data.folders import check_order
 from xaionnx.data.frames import frame_cells, is_frame
 from xaionnx.data.inputs import Inputs
 from xaionnx.data.tables import Cells
+from xaionnx.data.whole_arrays import whole_array
 from xaionnx.errors import DataError, ParameterError
 from xaionnx.hooks import hook
 from xaionnx.short_repr import short_repr
@@ -409,9 +410,9 @@ def as_sample(item: Any) -> Any:  # Any: users may pass anything
     if is_frame(item):
         return item
     if isinstance(item, Mapping):
-        return {name: np.asarray(value)[None] for name, value in item.items()}
+        return {name: whole_array(value)[None] for name, value in item.items()}
     if isinstance(item, np.ndarray) or hasattr(item, "__array__"):
-        array = np.asarray(item)
+        array = whole_array(item)
         return array if array.dtype.kind in "UO" else array[None]
     return item
 

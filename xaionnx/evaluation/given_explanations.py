@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 
 from xaionnx.counting import counted
+from xaionnx.data.whole_arrays import whole_array
 from xaionnx.errors import DataError, InputMismatchError, ParameterError
 from xaionnx.explanation import Explanation
 from xaionnx.record import sample_sha256s
@@ -34,7 +35,7 @@ def of_values(request: Request, values: Array | Feeds) -> Explanation:
     InputMismatchError
         They are of another shape, or no numbers, or of an input that the model does not have.
     DataError
-        There is NaN or infinity among them.
+        There is NaN or infinity among them, or numpy masks some.
     """
     named = dict(values) if isinstance(values, Mapping) else {request.main: values}
     for name, array in named.items():
@@ -49,7 +50,7 @@ def of_values(request: Request, values: Array | Feeds) -> Explanation:
                 f"{request.feeds[name].shape}. Got {array.dtype} in the shape {array.shape} instead."
             )
     resolved = request.resolved
-    floats = {name: np.asarray(array, dtype=np.float64) for name, array in named.items()}
+    floats = {name: whole_array(array).astype(np.float64) for name, array in named.items()}
     explanation = Explanation(
         NAME,
         floats[request.main] if [*floats] == [request.main] else floats,

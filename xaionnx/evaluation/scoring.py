@@ -10,6 +10,7 @@ import numpy as np
 from xaionnx import discovery
 from xaionnx.data.block import Block
 from xaionnx.data.dataset import MASKS_INSTEAD, Dataset, order_check
+from xaionnx.data.whole_arrays import whole_array
 from xaionnx.errors import ParameterError
 from xaionnx.evaluation.controls import CONTROLS
 from xaionnx.evaluation.judging import evidence_of, with_controls
@@ -228,7 +229,8 @@ def score_table(  # noqa: PLR0913 - options of a public function, by keyword
 
 
 def _check_samples(x: SamplesLike, target: TargetLike, masks: Array | None, model: Model) -> None:
-    """Check that samples have one order if targets or masks are given in it, and labels that fit the model."""
+    """Check that samples have one order if targets or masks are given in it, labels fit, and no mask is hidden."""
     Target.check_samples(target, x, model)
     if masks is not None:
+        _ = whole_array(masks)
         order_check(x)("Masks", MASKS_INSTEAD)

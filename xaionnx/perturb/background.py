@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, final
 
-import numpy as np
-
 from xaionnx.data.frames import is_frame
+from xaionnx.data.whole_arrays import whole_array
 from xaionnx.errors import ParameterError, shortened
 from xaionnx.parameters import free, integer
 from xaionnx.perturb.baseline import Baseline
@@ -29,7 +28,7 @@ def _check_rows(given: BackgroundLike) -> None:
     if isinstance(given, Background | str | Path) or is_frame(given):
         return
     for array in given.values() if isinstance(given, Mapping) else [given]:
-        rows = np.asarray(array)
+        rows = whole_array(array)
         if rows.dtype.kind not in "fiubUTO" or rows.ndim < 1 or not len(rows):
             raise ParameterError(
                 "The 'background' parameter must be rows of data (B, ...), by input name if there are several, a frame "

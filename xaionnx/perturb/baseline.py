@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 import numpy as np
 
 from xaionnx.data.sample import Sample
+from xaionnx.data.whole_arrays import whole_array
 from xaionnx.errors import InputMismatchError, ParameterError, UnknownNameError
 from xaionnx.hooks import hook
 from xaionnx.parameters import free
@@ -166,7 +167,7 @@ class Baseline(ABC):
             from xaionnx.perturb.baselines.by_input import ByInput
 
             return ByInput({name: cls.of(item) for name, item in given.items()})
-        array = np.asarray(given)
+        array = whole_array(given)
         if array.dtype.kind in "fiub" and array.ndim == 0:
             return cls.constant(array.item())
         if array.dtype.kind in "fiubUTO":

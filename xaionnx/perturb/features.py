@@ -15,6 +15,7 @@ import numpy as np
 
 from xaionnx.data.sample import Sample
 from xaionnx.data.series import series
+from xaionnx.data.whole_arrays import whole_array
 from xaionnx.errors import ParameterError
 from xaionnx.hooks import hook
 from xaionnx.parameters import free
@@ -214,7 +215,7 @@ def _by_input(given: Mapping[str, FeaturesLike]) -> Features:
 
 def _check_integers(given: object) -> Array:
     try:
-        array = np.asarray(given)
+        array = whole_array(given)
     except ValueError as error:
         raise ParameterError(
             "The 'features' parameter must be a name, Features, or an integer label map with a label for each element. "

@@ -11,6 +11,7 @@ import numpy as np
 
 from xaionnx.data.frames import is_frame
 from xaionnx.data.sample import Sample
+from xaionnx.data.whole_arrays import whole_array
 from xaionnx.errors import InputMismatchError, ParameterError
 from xaionnx.runtime.model import Model
 from xaionnx.typing import Array
@@ -28,12 +29,12 @@ def row_arrays(rows: object) -> RowsLike:
         The path of a file is empty.
     """
     if isinstance(rows, Mapping):
-        return {name: np.asarray(array) for name, array in rows.items()}
+        return {name: whole_array(array) for name, array in rows.items()}
     if isinstance(rows, str | os.PathLike):
         if rows == "":
             raise ParameterError("The path of rows of data is empty. Give a file, such as rows.csv.")
         return Path(rows)
-    return rows if is_frame(rows) else np.asarray(rows)
+    return rows if is_frame(rows) else whole_array(rows)
 
 
 def read_rows(rows: RowsLike, model: Model) -> RowsLike:
