@@ -47,6 +47,19 @@ def test_without_columns_in_the_spec_the_files_order_counts(save):
     assert table.values.tolist() == [[1, 2]]
 
 
+def test_numbers_are_names_of_columns_if_the_spec_lists_them(save):
+    """Wavelengths, and columns that are numbered: any order, and further ones, as for names of letters."""
+    path = save("430,400,410\n3,1,2\n6,4,5\n")
+    named = InputSpec(kind="table", columns=["400", "410", "430"])
+    table, refusals = read_table(path, named)
+    assert (table.values.tolist(), table.columns, refusals) == ([[1, 2, 3], [4, 5, 6]], ("400", "410", "430"), [])
+    some = InputSpec(kind="table", columns=["400", "430"], ignore=["410"])
+    assert read_table(path, some)[0].values.tolist() == [[1, 3], [4, 6]]
+    for other in (InputSpec(kind="table"), InputSpec(kind="table", columns=["400", "410", "440"])):
+        with pytest.raises(DataError, match="begins with a line of numbers, which may be a row"):
+            read_table(path, other)
+
+
 def test_ignored_columns_may_be_there_and_hold_anything(save):
     spec = InputSpec(kind="table", columns=["a"], ignore=["class"])
     assert read_table(save("class,a\ngood,2\n"), spec)[0].values.tolist() == [[2]]
@@ -173,7 +186,11 @@ def test_lines_are_counted_through_quoted_line_breaks(save):
         ("", " is empty (0 bytes). Copy or download it again."),
         ("age,housing\n", " has a header but no rows. Add at least one row."),
         ("\n1,2\n", ", line 1: the header is blank. Put the column names there."),
-        ("41,0\n42,1\n", ", line 1: only numbers, so there is no header. Put the column names there."),
+        (
+            "41,0\n42,1\n",
+            " begins with a line of numbers, which may be a row. Put the names of the columns above it or, if these "
+            "are the names, list them under 'columns' of a spec.",
+        ),
         ("age;housing\n1;own\n", " is separated by ';', not by commas. Save it with commas."),
         ("age  income\n41 1.5\n", " is separated by blanks, not by commas. Save it with commas."),
         ('"age" "income"\n"1" 41 1.5\n', " is separated by blanks, not by commas. Save it with commas."),

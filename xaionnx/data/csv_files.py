@@ -89,6 +89,19 @@ def read_header(path: Path, reader: Reader) -> list[str]:
     return titles
 
 
+def _doubt(path: Path, titles: Sequence[str]) -> str:
+    """What says that the titles may be a row instead; empty if they are none.
+
+    Wavelengths and numbered columns are titles, too, so that only their names in a spec can tell.
+    """
+    if not all(NUMBER.fullmatch(title) for title in titles):
+        return ""
+    return (
+        f"'{path}' begins with a line of numbers, which may be a row. Put the names of the columns above it or, if "
+        "these are the names, list them under 'columns' of a spec."
+    )
+
+
 def no_rows(path: Path) -> DataError:
     """Return the error for a file that ends after its header."""
     return DataError(f"'{path}' has a header but no rows. Add at least one row.")
@@ -133,6 +146,7 @@ def _cells(
         marks=_Numbered(" (line ", records.lines, ")"),
         unread=tuple(faults),
         sha256=sha256,
+        doubt=_doubt(path, titles),
     )
 
 
@@ -340,8 +354,6 @@ def decode_csv(path: Path, data: bytes, before: int = 0) -> str:
 def _check_header(where: str, header: Sequence[str]) -> None:
     if not any(header):
         raise DataError(f"{where}: the header is blank. Put the column names there.")
-    if all(NUMBER.fullmatch(title) for title in header):
-        raise DataError(f"{where}: only numbers, so there is no header. Put the column names there.")
     seen: set[str] = set()
     for number, title in enumerate(header):
         if not title:

@@ -65,6 +65,8 @@ class Cells:
         Hash of the file; None in memory.
     drop : str
         How to take a column out of the table, in words, with its name as ``{}``.
+    doubt : str
+        Why the titles may be a row instead, if nothing names them; empty if they are titles.
     """
 
     path: Path
@@ -76,6 +78,7 @@ class Cells:
     unread: tuple[Refusal, ...] = ()
     sha256: str | None = None
     drop: str = "Remove it"
+    doubt: str = ""
 
     __repr__ = short_repr
 
@@ -173,8 +176,10 @@ def convert_cells(cells: Cells, parts: Sequence[Part], spec: Columns, nan: Calla
     Raises
     ------
     DataError
-        A column is missing, left over, or of another kind than its input takes.
+        A column is missing, left over, or of another kind than its input takes, or the titles may be a row.
     """
+    if cells.doubt and not (spec.columns and set(spec.columns) <= set(cells.columns)):
+        raise DataError(cells.doubt)
     cells, renamed = _exported_names(cells, parts)
     check_columns(cells, [column for part in parts for column in part.columns], spec)
     faults: dict[int, str] = {}
