@@ -108,3 +108,44 @@ def test_peak_of_a_channel_given_or_strongest(tmp_path):
     assert words(Target.channel("h0", peak=True), model, x)[0] == [
         f"peak of h0, channel {k}" for k in peaks.argmax(axis=1)
     ]
+
+
+class TestChannelsLast:
+    """Channels stand where the layout, or the roles of the output's axes, put them."""
+
+    X = RNG.normal(size=(3, 4, 5, 3)).astype(np.float32)
+
+    def test_of_maps_of_a_model_that_takes_channels_last(self, tmp_path):
+        model = shown(tmp_path, [4, 5, 3], spec=InputSpec(layout="NHWC"))
+        means, peaks = self.X.mean(axis=(1, 2)), self.X.max(axis=(1, 2))
+        for found, expected in (
+            (Target.channel("y", 2), means[:, 2]),
+            (Target.channel("y"), means.max(axis=1)),
+            (Target.channel("y", 2, peak=True), peaks[:, 2]),
+            (Target.channel("y", peak=True), peaks.max(axis=1)),
+        ):
+            assert_close(both_faces(found, model, self.X)[0], expected, Tolerance.SIGNED_SUMS)
+        assert words(Target.channel("y"), model, self.X)[0] == [f"mean of y, channel {k}" for k in means.argmax(axis=1)]
+        with pytest.raises(ParameterError, match=r"^Tensor 'y' of shape \(N, 4, 5, 3\) has no channel 3\.$"):
+            resolve(Target.channel("y", 3), model, {"x": self.X})
+
+    def test_a_key_point_of_heat_maps_with_channels_last(self, tmp_path):
+        model = shown(tmp_path, [4, 5, 3], spec=InputSpec(layout="NHWC"))
+        peaks = self.X[..., 2].reshape(3, -1)
+        assert_close(
+            resolve(Target.keypoint(2), model, {"x": self.X}).values[0], peaks.max(axis=1), Tolerance.SIGNED_SUMS
+        )
+        assert words(Target.keypoint(2), model, self.X)[0] == [
+            f"key point 2 at row {place // 5}, column {place % 5}" for place in peaks.argmax(axis=1)
+        ]
+
+    def test_of_classes_at_each_time(self, tmp_path):
+        x = RNG.normal(size=(2, 5, 4)).astype(np.float32)
+        model = shown(tmp_path, [5, 4], axes={"x": "N,T,F", "y": "N,T,-"})
+        for target, expected in (
+            (Target.channel("y", 3), x[..., 3].mean(axis=1)),
+            (Target.channel("y", 3, peak=True), x[..., 3].max(axis=1)),
+            (Target.channel("y"), x.mean(axis=1).max(axis=1)),
+            (Target.region(channel=3, threshold=-9.0), x[..., 3].sum(axis=1)),
+        ):
+            assert_close(both_faces(target, model, x)[0], expected, Tolerance.SIGNED_SUMS)

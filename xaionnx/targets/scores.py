@@ -12,7 +12,7 @@ from xaionnx.data.sample import positions_of
 from xaionnx.errors import OutputError, ParameterError
 from xaionnx.graph.class_columns import class_columns
 from xaionnx.graph.ending import ending, maker
-from xaionnx.graph.roles import Role
+from xaionnx.graph.roles import POSITIONS
 from xaionnx.runtime.model import Model
 from xaionnx.typing import Array
 
@@ -229,12 +229,25 @@ def channel_axis(output: Array, tensor: str, model: Model) -> int | None:
     if output.ndim <= _ROW_OF_POSITIONS:
         return None
     if any(o.name == tensor for o in model.outputs):
-        roles = () if model.is_derived else model.axes.of(tensor).batch_first().roles[1:]
-        others = [axis for axis, role in enumerate(roles, start=1) if role is not Role.SPACE]
-        if len(roles) == output.ndim - 1 and len(others) == 1:
-            return others[0]
-        return _channel_axis_of_input(model, output.ndim) or 1
+        return _channel_axis_by_roles(output, tensor, model) or _channel_axis_of_input(model, output.ndim) or 1
     return 1
+
+
+def axis_of_channels(output: Array, tensor: str, model: Model) -> int:
+    """Return the axis along which a channel is chosen, of a map or of a tensor with fewer axes.
+
+    As `channel_axis`, of which a tensor with fewer axes has none: such as classes at each time, (N, T, K), or the first
+    axis after the batch, if nothing tells.
+    """
+    by_roles = _channel_axis_by_roles(output, tensor, model) if any(o.name == tensor for o in model.outputs) else None
+    return channel_axis(output, tensor, model) or by_roles or 1
+
+
+def _channel_axis_by_roles(output: Array, tensor: str, model: Model) -> int | None:
+    """Return the only axis of an output, after the batch, that is no position; None if it has none, or several."""
+    roles = () if model.is_derived else model.axes.of(tensor).batch_first().roles[1:]
+    others = [axis for axis, role in enumerate(roles, start=1) if role not in POSITIONS]
+    return others[0] if len(roles) == output.ndim - 1 and len(others) == 1 else None
 
 
 def _channel_axis_of_input(model: Model, rank: int) -> int | None:

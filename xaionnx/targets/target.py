@@ -479,7 +479,11 @@ class Target(ABC):
 
     @staticmethod
     def channel(tensor: str, channel: int | None = None, *, peak: bool = False) -> Target:
-        """The mean activation of a channel (axis 1) of a tensor, or its ``peak``; each sample's strongest if None."""
+        """The mean activation of a channel of a tensor, or its ``peak``; each sample's strongest if None.
+
+        Channels are along the axis that roles show, such as the last one of maps of a model that takes channels last,
+        or of scores at each time; else along axis 1.
+        """
         from xaionnx.targets.kinds.channel import Channel
 
         return Channel(channel, tensor, peak)

@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Final, final
 
+import numpy as np
+
 from xaionnx.data.labels import class_word
 from xaionnx.errors import ParameterError
 from xaionnx.registry import Form
 from xaionnx.runtime.model import Model
 from xaionnx.targets.kinds.channel import Channel
 from xaionnx.targets.layout import class_labels
-from xaionnx.targets.scores import class_number, shape_words
+from xaionnx.targets.scores import axis_of_channels, class_number, shape_words
 from xaionnx.targets.selection import TargetTerm
 from xaionnx.targets.target import Target, single
 from xaionnx.typing import Array
@@ -63,12 +65,15 @@ class Keypoint(Target):
             )
         labels = class_labels(model)
         k = labels.index(self.k) if self.k in labels else self.k
-        k = class_number(k, output.shape[1], tensor, model, "k")
-        name = f"{labels[k]} ({k})" if len(labels) == output.shape[1] else f"key point {k}"
+        axis = axis_of_channels(output, tensor, model) if heat else 1
+        count = output.shape[axis]
+        k = class_number(k, count, tensor, model, "k")
+        name = f"{labels[k]} ({k})" if len(labels) == count else f"key point {k}"
         if heat:
             [term] = Channel(k, tensor, peak=True).terms(output, model)
-            height, width = output.shape[2:]
-            rows, columns = (term.indices[:, 0] % (height * width)) // width, term.indices[:, 0] % width
+            places = list(np.unravel_index(term.indices[:, 0], output.shape[1:]))
+            del places[axis - 1]
+            rows, columns = places
             names = [f"{name} at row {row}, column {column}" for row, column in zip(rows, columns, strict=True)]
             return [single(tensor, "identity", term.indices[:, 0], names)]
         part = self.part or "score"

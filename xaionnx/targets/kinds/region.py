@@ -12,7 +12,7 @@ from xaionnx.registry import Form
 from xaionnx.runtime.model import Model
 from xaionnx.short_repr import short_repr
 from xaionnx.targets.in_graph import Aim, ElementWeights
-from xaionnx.targets.scores import channel_axis, flat, is_int, shape_words
+from xaionnx.targets.scores import axis_of_channels, channel_axis, flat, is_int, shape_words
 from xaionnx.targets.selection import TargetTerm, padded_elements
 from xaionnx.targets.target import Target
 from xaionnx.typing import Array
@@ -54,7 +54,7 @@ class Region(Target):
         tensor = self.tensor(model)
         channels = channel_axis(output, tensor, model)
         if channels is None and output.ndim == 3 and self.at_channel is not None:
-            channels = 1
+            channels = axis_of_channels(output, tensor, model)
         inside = np.ones(output.shape, dtype=bool)
         words = f"sum of {tensor}"
         if self.mask is not None:
