@@ -34,8 +34,8 @@ _OF_ALL: Final = 3600.0
 labels_option = click.option(
     "--labels",
     metavar="FILE|COLUMN",
-    help="The label of each input, of which --target labelled is the class: a CSV file of the columns file and label, "
-    "the column of a table, or the array of an .npz file.  [default: the names of subfolders]",
+    help="The label of each input, to count how many are the top class, and for --target labelled: a CSV file of the "
+    "columns file and label, the column of a table, or the array of an .npz file.  [default: the names of subfolders]",
 )
 no_inputs_option = click.option("--no-inputs", is_flag=True, help="Leave pictures of inputs and maps out of the page.")
 

@@ -84,7 +84,11 @@ def command(**given: OptionValue) -> int:
                 table=found.table,
                 photo=first_picture(inputs, found.table, model),
                 document=_document(found, complete),
-                lines=[*_lines(found), *without_scores_lines(found.table)],
+                lines=[
+                    *_lines(found),
+                    *found.table.labels.sentences(of=len(found.table.inputs)),
+                    *without_scores_lines(found.table),
+                ],
                 answer=[str(found), *_distrusted_lines(found)],
             ),
             places,

@@ -57,11 +57,28 @@ def test_the_class_of_each_label_is_explained(run, digits, tmp_path, given):
     common = ("--methods", "saliency", "--metrics", "deletion", "--target", "labelled", "--json")
     found = run("evaluate", MODEL, place, *words, *common)
     assert found.exit_code == 0, found.stderr
-    [row] = json.loads(found.stdout)["scores"]
+    document = json.loads(found.stdout)
+    [row] = document["scores"]
     assert sorted(row["values"]) == pytest.approx(sorted(known.values))
+    # The digits are 0 to 7, of which the model takes the 5 for a 9.
+    assert document["labels"] == {"top_class": 2, "another_class": 6, "no_class": 0, "missing": 0}
     refused = run("evaluate", MODEL, digits, *common)
     assert refused.exit_code == 2
     assert "there is none. Name the labels: --labels" in refused.stderr
+
+
+@pytest.mark.parametrize("command", ["evaluate", "recommend"])
+def test_labels_are_compared_with_the_top_class(run, digits, tmp_path, command):
+    """A file that names few of the inputs, or another class than the model sees, does not pass unnoticed."""
+    for n, one in enumerate(np.load(digits)):
+        np.save(tmp_path / f"{n}.npy", one[None])
+    (tmp_path / "labels.csv").write_text("file,label\n3.npy,3\n4.npy,7\n")
+    common = (MODEL, tmp_path, "--methods", "saliency,input_x_gradient", "--metrics", "sparseness")
+    found = run(command, *common, "--labels", tmp_path / "labels.csv")
+    assert found.exit_code == 0, found.stderr
+    lines = found.stdout.split("\n")
+    assert "The label is the top class of 1 of 2 inputs." in lines
+    assert "6 inputs have no label." in lines
 
 
 def test_rows_pick_their_labels_and_masks(run, digits, tmp_path):

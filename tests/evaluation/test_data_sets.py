@@ -19,7 +19,9 @@ from xaionnx import Dataset, Target
 from xaionnx.errors import DataError, OutputError, ParameterError, XaionnxError
 from xaionnx.evaluation import evaluate, metrics, recommend, score_table
 from xaionnx.evaluation.joining import Chain
+from xaionnx.evaluation.label_matches import LabelMatches
 from xaionnx.evaluation.metric import METRICS
+from xaionnx.render import score_page, verdict
 
 COUNT = 7
 CONTROLS = ("random", "edges", "other_class")
@@ -378,3 +380,35 @@ def test_samples_that_are_explained_together_are_not_explained_in_halves():
     found = score_table(inverse, Dataset.of(rows), ["feature_permutation"], ["sparseness"], 0)
     assert not found.scores.get("feature_permutation")
     assert "NaN or infinity" in found.refused["feature_permutation"]
+
+
+@pytest.mark.parametrize("budget", [None, 60.0])
+@pytest.mark.parametrize("target", [None, 0, Target.sum()])
+def test_labels_are_compared_with_the_top_classes(model, digits, target, budget):
+    """In every part, and whatever is explained: the digits are those of their numbers, which the model knows."""
+    labels = [0, 1, 2, 9, None, "eleven", 6]
+    data = Dataset.of(digits, labels=labels)
+    found = score_table(model, data, ["saliency"], ["sparseness"], target, batch_size=2, budget_s=budget)
+    assert found.labels == LabelMatches(top_class=4, another_class=1, no_class=1)
+    assert verdict(found)[:3] == [
+        "The label is the top class of 4 of 5 inputs.",
+        "The label of 1 input is no class of the model.",
+        "1 input has no label.",
+    ]
+    counts = {"top_class": 4, "another_class": 1, "no_class": 1, "missing": 1}
+    assert found.to_dict()["labels"] == counts
+    assert "<p>The label is the top class of 4 of 5 inputs.</p>" in score_page(found)
+
+
+def test_nothing_is_said_of_labels_where_there_are_none(model, digits):
+    found = score_table(model, Dataset.of(digits), ["saliency"], ["sparseness"])
+    assert found.to_dict()["labels"] is None
+    assert not any("label" in line for line in verdict(found))
+
+
+def test_labels_of_a_model_of_one_value_are_no_classes():
+    """Every label 0 would be its top class."""
+    linear = planted.load(planted.linear([[4.0, 3.0, 2.0, 1.0]]))
+    data = Dataset.of(np.ones((3, 4), np.float32), labels=[0, 0, 1])
+    found = score_table(linear, data, ["saliency"], ["sparseness"])
+    assert verdict(found)[0] == "The labels of 3 inputs are no class of the model."

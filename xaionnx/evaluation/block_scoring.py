@@ -14,6 +14,7 @@ from xaionnx.errors import ParameterError, TimeLimitError, XaionnxError
 from xaionnx.evaluation.evidence import Evidence
 from xaionnx.evaluation.joining import beside, joined
 from xaionnx.evaluation.judging import NO_MASKS, KnownControls
+from xaionnx.evaluation.label_matches import label_matches
 from xaionnx.evaluation.method_scoring import OF_ONE, Explained, MethodScoring
 from xaionnx.evaluation.metric import Metric
 from xaionnx.evaluation.read_block import ReadBlock, ReadPart
@@ -186,7 +187,7 @@ class BlockScoring:
             own = numbered(part, asked.inputs, self._model, len(asked.samples))
             controls = KnownControls(self._controls, self._seed, self._times)
             keeps = keeps and len(self._methods) * _bytes(asked) < _KEPT_BYTES
-            parts.append(ReadPart(names, own, asked, controls, {} if keeps else None))
+            parts.append(ReadPart(names, own, asked, controls, label_matches(asked, own), {} if keeps else None))
         return ReadBlock(parts, tuple(sorted(left_out, key=lambda one: one.unit)))
 
     def of(self, read: ReadBlock, pairs: Collection[Pair], limits: Limits) -> Iterator[ScoreTable]:
@@ -203,9 +204,9 @@ class BlockScoring:
         self.late = {pair: seconds for pair, seconds in self.late.items() if pair not in pairs}
         done = ScoreTable({})
         for part in read.parts:
-            found = ScoreTable({}, inputs=part.names)
+            found = ScoreTable({}, inputs=part.names, labels=part.labels)
             for scored in self._by_methods(part, pairs, limits):
-                found = dataclasses.replace(scored, inputs=part.names)
+                found = dataclasses.replace(scored, inputs=part.names, labels=part.labels)
                 yield joined(done, found)
             done = joined(done, found)
             self._scored |= {(name, metric) for name, each in found.scores.items() for metric in each}

@@ -87,6 +87,7 @@ def joined(table: ScoreTable, found: ScoreTable) -> ScoreTable:
         {**found.provenance, **table.provenance},
         inputs=(*table.inputs, *found.inputs),
         left_out=(*table.left_out, *found.left_out),
+        labels=table.labels + found.labels,
         stopped=found.stopped or table.stopped,
     )
 
@@ -102,6 +103,7 @@ def beside(table: ScoreTable, found: ScoreTable) -> ScoreTable:
         {**found.provenance, **table.provenance},
         inputs=longer.inputs,
         left_out=longer.left_out,
+        labels=longer.labels,
         stopped=table.stopped or found.stopped,
     )
 

@@ -8,6 +8,7 @@ from typing import final
 
 from xaionnx.data.block import Block, Refused
 from xaionnx.evaluation.judging import KnownControls
+from xaionnx.evaluation.label_matches import LabelMatches
 from xaionnx.evaluation.method_scoring import Kept
 from xaionnx.request import Request
 from xaionnx.short_repr import short_repr
@@ -27,6 +28,8 @@ class ReadPart:
     asked : Request
         The samples and their target.
     controls : KnownControls
+    labels : LabelMatches
+        How their labels compare with the top classes.
     kept : dict of Kept by method, or None
         Explanations for metrics that are asked for later; None if all are asked for at once.
     """
@@ -35,6 +38,7 @@ class ReadPart:
     block: Block
     asked: Request
     controls: KnownControls
+    labels: LabelMatches
     kept: dict[str, Kept] | None = None
 
     __repr__ = short_repr
@@ -60,3 +64,8 @@ class ReadBlock:
     def names(self) -> tuple[str, ...]:
         """Those of the samples that can be scored."""
         return tuple(name for part in self.parts for name in part.names)
+
+    @property
+    def labels(self) -> LabelMatches:
+        """How the labels of the samples that can be scored compare with the top classes."""
+        return sum((part.labels for part in self.parts), LabelMatches())

@@ -143,7 +143,7 @@ class _ScoredBlocks:
         """Add the scores of the first samples, by all for which there is time; some is kept for further samples."""
         read, failed = self._scoring.read(block, keeps=True), set[Pair]()
         kept = self._time_left.left() / _OF_FURTHER if to_come else 0.0
-        table = ScoreTable({}, inputs=read.names, left_out=read.left_out)
+        table = ScoreTable({}, inputs=read.names, left_out=read.left_out, labels=read.labels)
         plan = FirstScores(self._times, self._scoring.methods, len(read.names))
 
         def missing() -> frozenset[Pair]:

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final, final
 
 from xaionnx.counting import counted
+from xaionnx.evaluation.label_matches import LabelMatches
 from xaionnx.evaluation.scores import Scores
 from xaionnx.evaluation.standing import Standing, standings_of
 from xaionnx.evaluation.table_text import means_of
@@ -41,6 +42,8 @@ class ScoreTable:
         The names of the samples, in the order of the scores.
     left_out : tuple of Refused
         Samples of a data set that cannot be read or run, with reasons: they are not among the inputs.
+    labels : LabelMatches
+        How the labels of a data set compare with the top classes of these samples.
     stopped : str
         Why no further samples were scored, if there are any.
     """
@@ -51,6 +54,7 @@ class ScoreTable:
     provenance: Document = field(default_factory=dict)
     inputs: tuple[str, ...] = ()
     left_out: tuple[Refused, ...] = ()
+    labels: LabelMatches = field(default_factory=LabelMatches)
     stopped: str = ""
 
     @property
@@ -123,7 +127,7 @@ class ScoreTable:
 
     def to_dict(self) -> Document:
         """The table as JSON values, a list of rows, NaN as None."""
-        rows = []
+        rows, missing = [], len(self.inputs) - self.labels.labelled
         for metric in self.metrics:
             for name, standing in self.standings(metric).items():
                 one = standing.scores
@@ -156,6 +160,7 @@ class ScoreTable:
             "seconds": dict(self.seconds),
             "inputs": list(self.inputs),
             "left_out": [dataclasses.asdict(one) for one in self.left_out],
+            "labels": {**dataclasses.asdict(self.labels), "missing": missing} if self.labels.labelled else None,
             "stopped": self.stopped,
             "warnings": list(self.warnings),
             "provenance": self.provenance,

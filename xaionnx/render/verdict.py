@@ -23,7 +23,7 @@ _NAMED: Final = 6
 
 
 def verdict(table: ScoreTable) -> list[str]:
-    """What the scores say, in sentences: first of the methods by all metrics, then by each.
+    """What the labels and the scores say, in sentences: of the methods by all metrics, then by each.
 
     A method is better, or the best, only if a paired test that is corrected for the number of methods says so.
     """
@@ -33,6 +33,7 @@ def verdict(table: ScoreTable) -> list[str]:
         for sentence in _of_metric(each):
             said.setdefault(sentence, []).append(metric)
     return [
+        *table.labels.sentences(of=len(table.inputs)),
         *_of_methods(standings),
         *_of_ended(table),
         *(f"{', '.join(metrics)}: {sentence}" for sentence, metrics in said.items()),

@@ -100,9 +100,7 @@ class Target(ABC):
         """
         if given is None:
             return None
-        # Of several rows that are one sample together the unit counts once.
-        first = [at for at, unit in enumerate(block.units) if at == 0 or unit != block.units[at - 1]]
-        units, labels = [block.units[at] for at in first], [block.labels[at] for at in first if block.labels]
+        units, labels = labels_of_samples(block)
         targets, several = cls.of(given)
         found = [target.of_units(units, labels, count) for target in targets]
         return [*found] if several else found[0]
@@ -502,6 +500,15 @@ class Target(ABC):
                 f"Got {kind!r} instead."
             )
         return Loss(np.asarray(labels), kind, output)
+
+
+def labels_of_samples(block: Block) -> tuple[list[int], list[str | int | float | None]]:
+    """Return the unit of each sample of a block, and the labels, if there are any.
+
+    Of several rows that are one sample together the unit counts once.
+    """
+    first = [at for at, unit in enumerate(block.units) if at == 0 or unit != block.units[at - 1]]
+    return [block.units[at] for at in first], [block.labels[at] for at in first if block.labels]
 
 
 def single(tensor: str, activation: str, elements: Sequence[int] | Array, words: Sequence[str]) -> TargetTerm:

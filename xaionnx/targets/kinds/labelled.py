@@ -58,11 +58,22 @@ class Labelled(Target):
             )
         tensor = self.tensor(model)
         count = class_scores(output, tensor).shape[1]
-        classes = tuple(class_number(_class(label, model), count, tensor, model, "label") for label in self.labels)
+        classes = tuple(label_class(label, count, tensor, model) for label in self.labels)
         return Index(classes, each=True, output=self.output).terms(output, model)
 
     def in_graph(self, model: Model, output: Array) -> Aim:
         raise one_each()
+
+
+def label_class(label: object, count: int, tensor: str, model: Model) -> int:
+    """Return the number of the class of a label, of the ``count`` classes of a tensor.
+
+    Raises
+    ------
+    ParameterError, UnknownNameError
+        It is no class.
+    """
+    return class_number(_class(label, model), count, tensor, model, "label")
 
 
 def _class(label: object, model: Model) -> int | str:
