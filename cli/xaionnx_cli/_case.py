@@ -155,17 +155,16 @@ class Case:
         return model.read(Path(self.inputs), rows=self.rows, exif=self.exif, text=self.text, ignore=column)
 
     def _model_and_target(self) -> tuple[Model, OptionValue]:
-        from xaionnx import InputSpec, Model
+        from xaionnx import Model
         from xaionnx_cli import _targets
         from xaionnx_cli._deadline import time_limit
 
-        spec = None if self.spec is None else InputSpec.read(self.spec)
         with time_limit(self.timeout, f"Opening {self.model}"):
             model = Model.load(
                 self.model,
                 self.device,
                 timeout_s=self.timeout,
-                spec=spec,
+                spec=self.spec,
                 axes=read_axes(self.axes),
                 rows=self.rows_are,
             )

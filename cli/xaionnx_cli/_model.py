@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from xaionnx.data.spec import InputSpec
 from xaionnx.runtime.model import Model
 from xaionnx_cli._deadline import time_limit
 from xaionnx_cli._input_options import read_axes
@@ -24,7 +23,7 @@ def open_model(options: Options) -> Model:
             options.batch_size,
             threads=options.threads,
             timeout_s=options.timeout,
-            spec=None if options.spec is None else InputSpec.read(options.spec),
+            spec=options.spec,
             axes=read_axes(options.axes),
             rows=options.rows_are,
             allow_random=options.allow_random,

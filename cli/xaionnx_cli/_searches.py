@@ -158,9 +158,8 @@ class SearchRequest:
         XaionnxError
             It cannot be read.
         """
-        from xaionnx import InputSpec, Model
+        from xaionnx import Model
         from xaionnx_cli._deadline import time_limit
 
-        spec = None if self.spec is None else InputSpec.read(self.spec)
         with time_limit(self.timeout, f"Opening {self.model}"):
-            return Model.load(self.model, self.device, timeout_s=self.timeout, spec=spec)
+            return Model.load(self.model, self.device, timeout_s=self.timeout, spec=self.spec)

@@ -100,7 +100,7 @@ class Request:
 
 
 def _compile(kind: type[Explainer], **given: OptionValue) -> int:
-    from xaionnx import InputSpec, Model, compilation, parameters
+    from xaionnx import Model, compilation, parameters
     from xaionnx.errors import ParameterError
     from xaionnx.explainers import ClosedForm
     from xaionnx.targets.in_graph import Chosen
@@ -119,9 +119,8 @@ def _compile(kind: type[Explainer], **given: OptionValue) -> int:
     check_writable(place.parent)
     read = real_paths([request.model, *files_in([*settings.values(), target, request.spec])])
     replaced = check_replaceable(place, "compiled", read, request.force)
-    spec = None if request.spec is None else InputSpec.read(request.spec)
     with time_limit(request.timeout, f"Opening {request.model}"):
-        opened = Model.load(request.model, "cpu", timeout_s=request.timeout, spec=spec)
+        opened = Model.load(request.model, "cpu", timeout_s=request.timeout, spec=request.spec)
     explained = default_shape(opened)[1:]
     every = issubclass(kind, ClosedForm)
     if not every and target is None and request.output is None and sum(size != 1 for size in explained) > 1:

@@ -49,7 +49,7 @@ def command(**given: OptionValue) -> None:
 
     INPUTS is a folder, or a file of several inputs. Good patterns take thousands of samples from the training data.
     """
-    from xaionnx import InputSpec, Model
+    from xaionnx import Model
     from xaionnx.errors import ParameterError
     from xaionnx.patterns import estimate_patterns
     from xaionnx_cli import _report
@@ -65,9 +65,8 @@ def command(**given: OptionValue) -> None:
     check_writable(place.parent)
     read = _overwriting.real_paths(name for name in (request.model, request.inputs, request.spec) if name is not None)
     replaced = _overwriting.check_replaceable(place, "patterns", read, request.force)
-    spec = None if request.spec is None else InputSpec.read(request.spec)
     with time_limit(request.timeout, f"Opening {request.model}"):
-        opened = Model.load(request.model, request.device, timeout_s=request.timeout, spec=spec)
+        opened = Model.load(request.model, request.device, timeout_s=request.timeout, spec=request.spec)
     with progress_bar() as bar, time_limit_between_runs(request.timeout, "A step of estimating patterns", bar):
         found = estimate_patterns(opened, Path(request.inputs), request.estimator)
     found.save(place)

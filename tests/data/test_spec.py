@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -208,6 +209,24 @@ def test_a_bad_spec_file_is_refused_with_its_path(tmp_path, text, error, reason)
     assert str(refused.value).startswith(f"{path}: ")
     if reason:
         assert str(refused.value) == f"{path}: {reason}"
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_a_model_takes_the_path_of_a_spec(tmp_path, kind):
+    path = tmp_path / "other.toml"
+    path.write_text('[input]\nkind = "array"\n[output]\nlabels = "names.txt"\n')
+    (tmp_path / "names.txt").write_text("a\nb\nc\n")
+    model = xaionnx.Model.load("models/digits_cnn.onnx", "cpu", spec=kind(path))
+    assert model.spec == InputSpec.read(path)
+    assert model.labels == ("a", "b", "c")
+    assert model.reopened(spec=kind("models/digits_cnn.toml")).spec == InputSpec.read("models/digits_cnn.toml")
+    assert pickle.loads(pickle.dumps(model)).spec == model.spec
+
+
+@pytest.mark.parametrize("given", [{"kind": "array"}, 3])
+def test_what_is_no_spec_is_refused(given):
+    with pytest.raises(ParameterError, match="The 'spec' parameter must be an InputSpec or the path of its TOML file"):
+        xaionnx.Model.load("models/digits_cnn.onnx", "cpu", spec=given)
 
 
 def test_a_missing_spec_and_bad_label_files_are_refused(tmp_path):

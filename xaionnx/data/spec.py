@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -159,12 +160,29 @@ class InputSpec:
             object.__setattr__(self, key, value)
 
     @classmethod
-    def read(cls, path: str | Path) -> InputSpec:
+    def of(cls, given: InputSpec | str | os.PathLike[str]) -> InputSpec:
+        """Return the spec that is given, or read it from the TOML file of a path.
+
+        Raises
+        ------
+        ParameterError, UnknownNameError
+            It is neither, or the file is missing or has a wrong key or value.
+        """
+        if isinstance(given, str | os.PathLike):
+            return cls.read(given)
+        if not isinstance(given, InputSpec):
+            raise ParameterError(
+                f"The 'spec' parameter must be an InputSpec or the path of its TOML file. Got {given!r} instead."
+            )
+        return given
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> InputSpec:
         """Read a spec from a TOML file.
 
         Parameters
         ----------
-        path : str or Path
+        path : path
             The TOML file; a labels file named in it must be in the same folder.
 
         Returns

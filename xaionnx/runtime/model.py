@@ -124,7 +124,7 @@ class Model:
         *,
         threads: int | None = None,
         timeout_s: float | None = None,
-        spec: InputSpec | None = None,
+        spec: InputSpec | str | os.PathLike[str] | None = None,
         axes: str | Mapping[str, str] | None = None,
         rows: RowsMode | None = None,
         allow_random: bool = False,
@@ -145,8 +145,8 @@ class Model:
         timeout_s : float, optional
             Limit for a single run, and for opening the model or one derived from it, in seconds; 600 by default. Ctrl-C
             stops these within about a second. What Python itself does, such as rewriting a graph, only Ctrl-C stops.
-        spec : InputSpec, optional
-            Replaces the TOML beside the file.
+        spec : InputSpec or path, optional
+            The spec, or its TOML file, in place of the one beside the model.
         axes : str or mapping of str to str, optional
             What the axes of the explained input mean, or of inputs and outputs by name: letters or words such as
             ``"N T F"`` or ``"sample time feature"``; see :meth:`xaionnx.data.axes.TensorAxes.stated`. Found from the
@@ -162,6 +162,8 @@ class Model:
         ------
         ModelFileError
             The file is missing, damaged or unsafe.
+        ParameterError, UnknownNameError
+            The spec is none, or its file is missing or has a wrong key or value.
         UnsupportedModelError
             The model draws random numbers and ``allow_random`` is False, or what the user, names of dimensions and the
             graph say about an axis contradict each other.
@@ -181,7 +183,7 @@ class Model:
             "batch_size": batch_size,
             "threads": threads,
             "timeout_s": timeout_s,
-            "spec": spec or InputSpec.beside(file.path),
+            "spec": InputSpec.beside(file.path) if spec is None else spec,
             "axes": axes,
             "rows": rows,
             "allow_random": allow_random,
@@ -191,7 +193,7 @@ class Model:
     @classmethod
     def _open(cls, file: loading.ModelFile, options: LoadOptions, shapes: Shapes) -> Model:
         """Return the model of a file; ``shapes`` are those of outputs that the file declares with other axes."""
-        spec, axes = options["spec"], options["axes"]
+        spec, axes = None if options["spec"] is None else InputSpec.of(options["spec"]), options["axes"]
         graphs = opened_graphs(file, axes, shapes)
         model = cls(
             path=file.path,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, TypedDict
@@ -31,7 +32,7 @@ class LoadOptions(TypedDict, total=False):
     batch_size: int | None
     threads: int | None
     timeout_s: float | None
-    spec: InputSpec | None
+    spec: InputSpec | str | os.PathLike[str] | None
     axes: str | Mapping[str, str] | None
     rows: RowsMode | None
     allow_random: bool
