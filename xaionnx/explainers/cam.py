@@ -63,7 +63,7 @@ class Cam(CamFormula, ByLayerGradient, CamExplainer):
     relu: bool = flag(False, "keep only what raises the target; False gives the signed map, as in the paper")
 
     def map(self, ops: CamOps[PlanesT], activation: PlanesT, gradient: PlanesT) -> PlanesT:
-        return ops.channels(ops.total(gradient) * activation)
+        return ops.weighted_sum(ops.total(gradient), activation)
 
     def check_use(self, model: Model, layer: str, sample: Sample, tensors: list[str]) -> None:
         for tensor in tensors:

@@ -48,4 +48,4 @@ class CounterfactualCam(CamFormula, ByLayerGradient, CamExplainer):
     reference: ClassVar[str] = "Selvaraju et al. 2017, arXiv:1610.02391"
 
     def map(self, ops: CamOps[PlanesT], activation: PlanesT, gradient: PlanesT) -> PlanesT:
-        return ops.channels(-1.0 * ops.mean(gradient) * activation)
+        return ops.weighted_sum(-1.0 * ops.mean(gradient), activation)

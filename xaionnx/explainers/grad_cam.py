@@ -51,4 +51,4 @@ class GradCam(CamFormula, ByLayerGradient, CamExplainer):
     reference: ClassVar[str] = "Selvaraju et al. 2017, arXiv:1610.02391"
 
     def map(self, ops: CamOps[PlanesT], activation: PlanesT, gradient: PlanesT) -> PlanesT:
-        return ops.channels(ops.mean(gradient) * activation)
+        return ops.weighted_sum(ops.mean(gradient), activation)

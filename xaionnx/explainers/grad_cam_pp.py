@@ -53,4 +53,4 @@ class GradCamPp(CamFormula, ByLayerGradient, CamExplainer):
         # One factor g is cancelled in alpha, because the cube of g would be lost to rounding.
         rising = ops.positive(gradient)
         weights = ops.total(ops.quotient(rising, 2.0 + rising * ops.total(activation)))
-        return ops.channels(weights * activation)
+        return ops.weighted_sum(weights, activation)

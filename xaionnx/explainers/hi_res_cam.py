@@ -52,4 +52,4 @@ class HiResCam(CamFormula, ByLayerGradient, CamExplainer):
     relu: bool = flag(False, "keep only what raises the target; False gives the signed map, as in the paper")
 
     def map(self, ops: CamOps[PlanesT], activation: PlanesT, gradient: PlanesT) -> PlanesT:
-        return ops.channels(gradient * activation)
+        return ops.weighted_sum(gradient, activation)

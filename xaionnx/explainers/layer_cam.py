@@ -47,4 +47,4 @@ class LayerCam(CamFormula, ByLayerGradient, CamExplainer):
     reference: ClassVar[str] = "Jiang et al. 2021, doi:10.1109/TIP.2021.3089943"
 
     def map(self, ops: CamOps[PlanesT], activation: PlanesT, gradient: PlanesT) -> PlanesT:
-        return ops.channels(ops.positive(gradient) * activation)
+        return ops.weighted_sum(ops.positive(gradient), activation)

@@ -50,4 +50,4 @@ class XGradCam(CamFormula, ByLayerGradient, CamExplainer):
     reference: ClassVar[str] = "Fu et al. 2020, arXiv:2008.02312"
 
     def map(self, ops: CamOps[PlanesT], activation: PlanesT, gradient: PlanesT) -> PlanesT:
-        return ops.channels(ops.quotient(ops.total(gradient * activation), ops.total(activation)) * activation)
+        return ops.weighted_sum(ops.quotient(ops.total(gradient * activation), ops.total(activation)), activation)

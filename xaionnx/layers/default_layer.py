@@ -135,7 +135,9 @@ def structure_decides(model: Model, sample: Sample, read: Sequence[TargetElement
 
     Otherwise values choose among them, as where the best boxes are selected, and a gradient may be zero.
     """
-    return dependence(model, {name: (1, *x.shape) for name, x in sample.own.items()}, read).certain
+    sizes = {name: (1, *x.shape) for name, x in sample.own.items()}
+    key = ("structure decides", tuple(sizes.items()), *(one.key for one in read))
+    return graph_fact(model, key, lambda _: dependence(model, sizes, read).certain)
 
 
 class _Choice(NamedTuple):

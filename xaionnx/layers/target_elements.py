@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -61,8 +62,9 @@ class TargetElements:
 
     @property
     def key(self) -> tuple[str, bytes | None, bool]:
-        """The same for equal elements."""
-        return self.tensor, None if self.indices is None else self.indices.tobytes(), self.of_box
+        """The same for equal elements; of a region only a hash, because a key is kept for each sample's region."""
+        indices = self.indices
+        return self.tensor, None if indices is None else hashlib.sha256(indices.tobytes()).digest(), self.of_box
 
 
 def elements_read(resolved: ResolvedTargets) -> list[list[TargetElements]]:

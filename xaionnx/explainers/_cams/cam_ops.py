@@ -38,8 +38,8 @@ class CamOps(Protocol[PlanesT]):
     def mean(self, a: PlanesT) -> PlanesT:
         """The mean over the positions, (..., D, 1, 1)."""
 
-    def channels(self, a: PlanesT) -> PlanesT:
-        """The sum over the channels: a map (..., h, w)."""
+    def weighted_sum(self, weights: PlanesT, a: PlanesT) -> PlanesT:
+        """The sum of weights * a over the channels: a map (..., h, w); weights are (..., D, h, w) or (..., D, 1, 1)."""
 
     def positive(self, a: PlanesT) -> PlanesT:
         """The positive part, max(0, a)."""
@@ -58,8 +58,8 @@ class NumpyOps:
     def mean(self, a: Array) -> Array:
         return np.asarray(a.mean(axis=_SPATIAL, keepdims=True))
 
-    def channels(self, a: Array) -> Array:
-        return np.asarray(a.sum(axis=-3))
+    def weighted_sum(self, weights: Array, a: Array) -> Array:
+        return np.asarray(np.einsum("...dhw,...dhw->...hw", weights, a))
 
     def positive(self, a: Array) -> Array:
         return np.maximum(a, 0)
@@ -108,8 +108,8 @@ class OnnxOps:
     def mean(self, a: Node) -> Node:
         return self._reduce("ReduceMean", a, _SPATIAL)
 
-    def channels(self, a: Node) -> Node:
-        return self._reduce("ReduceSum", a, (-3,))
+    def weighted_sum(self, weights: Node, a: Node) -> Node:
+        return self._reduce("ReduceSum", weights * a, (-3,))
 
     def positive(self, a: Node) -> Node:
         return Node(self.g, self.g.op("Relu", a.value))

@@ -54,7 +54,7 @@ class ByClassScores(ABC):
 
     @final
     def map_at_layer(self, planes: Array, gradient: Array) -> Array:
-        return self.combine_maps(NUMBERS.channels(NUMBERS.mean(gradient) * planes))
+        return self.combine_maps(NUMBERS.weighted_sum(NUMBERS.mean(gradient), planes))
 
     @final
     def score_tensor(self, model: Model, tensor: str) -> str:
