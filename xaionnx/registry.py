@@ -155,9 +155,13 @@ class Form(Generic[Kind_co]):
             return bare
         return f"'{self.example}'" if self.pattern.startswith(":") else f"{bare} or '{self.example}'"
 
+    def takes(self, text: str | None) -> bool:
+        """Return whether there may be a text after the colon, or none if ``text`` is None."""
+        return not self.pattern.startswith(":") if text is None else bool(self.pattern)
+
     def make(self, text: str | None, *context: object) -> Kind_co:
         """Return the object for the text after the colon (None without one); raise ValueError if it is invalid."""
-        if (text is not None and not self.pattern) or (text is None and self.pattern.startswith(":")):
+        if not self.takes(text):
             raise ValueError(text)
         return self.read(text, *context)
 

@@ -97,6 +97,9 @@ def targets_of(model: Model) -> list[str]:
     [
         ("top:x", "The target 'top' must be written as 'top:3'. Got 'top:x' instead."),
         ("region:x", "The target 'region' must be written as 'region' or 'region:0.5'. Got 'region:x' instead."),
+        ("sum:3", "The target 'sum' must be written as 'sum'. Got 'sum:3' instead."),
+        ("labelled:3", "The target 'labelled' must be written as 'labelled'. Got 'labelled:3' instead."),
+        ("loss", "The target 'loss' must be written as 'loss:3'. Got 'loss' instead."),
         ("margin:3", "The target 'margin' must be written as 'margin:281,207'. Got 'margin:3' instead."),
         ("margin:,3", "The target 'margin' must be written as 'margin:281,207'. Got 'margin:,3' instead."),
         (

@@ -59,6 +59,16 @@ def test_a_number_that_is_a_label_is_that_label(tmp_path, text, target):
     assert Target.read(text, model) == target
 
 
+@pytest.mark.parametrize("text", ["sum:3", "path:a", "loss", "label", "LOSS:weight"])
+def test_a_label_may_have_the_name_of_a_form(tmp_path, text):
+    """Unless that is a form as it stands, such as path: ``label:path`` is the label then."""
+    labels = ("path", "Sum:3", "path:a", "weight loss", "label", "loss:Weight")
+    model = shown(tmp_path, [6], spec=InputSpec(kind="table", labels=labels))
+    assert Target.read(text, model) == Target.label(text)
+    assert Target.read("path", model) == Target.path()
+    assert Target.read("label:path", model) == Target.label("path")
+
+
 def test_the_label_of_a_sample_may_be_a_number(tmp_path):
     model = shown(tmp_path, [3], spec=InputSpec(kind="table", labels=("0", "180", "90")))
     target = Target.labelled().of_units(range(4), ["180", "90", "1", 2], 4)

@@ -130,10 +130,11 @@ class Target(ABC):
         >>> Target.read("margin:0,1", planted.load(planted.linear([[1.0, 2.0], [3.0, 4.0]])))
         Margin(p=0, q=1, output=None)
         """
-        name, colon, _ = text.partition(":")
+        name, colon, rest = text.partition(":")
         form = TARGETS.forms().get(name)
-        # A label may have the name of a form.
-        if form is None or (colon and not form.pattern) or (not colon and form.pattern.startswith(":")):
+        # A label may have the name of a form, or one as a part.
+        in_label = any(text.casefold() in label.casefold() for label in model.labels or ())
+        if form is None or (in_label and not form.takes(rest if colon else None)):
             k = class_word(text, model.labels or ())
             return cls.index(k, output=output) if isinstance(k, int) else cls.label(k, output=output)
         return TARGETS.read(text, output, model)
