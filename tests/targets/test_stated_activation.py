@@ -5,8 +5,10 @@ import pytest
 
 import xaionnx
 from models import planted
-from xaionnx import InputSpec
-from xaionnx.errors import ParameterError
+from tests import tiny
+from xaionnx import InputSpec, Target
+from xaionnx.errors import OutputError, ParameterError
+from xaionnx.targets.selection import activate
 
 ROWS = np.float32([[1, 2, 3], [0.1, 0.2, 0.7]])
 
@@ -43,3 +45,13 @@ def test_probabilities_that_the_spec_calls_logits_are_told():
     said = "The spec calls output 'y' logits, but its scores sum to 1 as probabilities do"
     assert said in xaionnx.explain(model, ROWS[1:], "feature_ablation").warnings[-1]
     assert not any(said in one for one in xaionnx.explain(model, ROWS, "feature_ablation").warnings)
+
+
+def test_scores_that_overflow_are_refused_in_a_sentence_alone():
+    """A network in half precision returns infinity above 65504, whose softmax no warning of numpy explains."""
+    squares = [tiny.node("Mul", ["x", "x"], ["y"])]
+    proto = tiny.model(squares, [tiny.tensor("x", ["N", 2], 10)], [tiny.tensor("y", ["N", 2], 10)])
+    x = np.float16([[1, 2], [400, 1]])
+    with pytest.raises(OutputError, match="returns NaN or infinity for row 1"):
+        xaionnx.explain(planted.load(proto), x, "feature_ablation", Target.probability(1))
+    np.testing.assert_array_equal(activate("exp", np.float32([[0, 1000]])), [[1, np.inf]])

@@ -278,6 +278,12 @@ def activate(activation: str, output: Array) -> Array:
         return flat
     # Importing scipy.special would take longer than explaining a small model.
     wide = flat.astype(np.float64)
+    # Infinite scores have no shares: NaN, which who reads them refuses.
+    with np.errstate(invalid="ignore", over="ignore"):
+        return _activated(activation, wide)
+
+
+def _activated(activation: str, wide: Array) -> Array:
     if activation == "exp":
         return np.asarray(np.exp(wide))
     if activation == "sigmoid":
