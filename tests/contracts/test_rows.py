@@ -226,6 +226,37 @@ def test_any_number_of_rows_is_explained_in_runs_of_a_fixed_number(declared, cou
     assert removed.provenance["fixed_batch"] == slopes.provenance["fixed_batch"] == 3
 
 
+REPEATED = {
+    "Tile": "q = Tile(query, times)  y = Mul(h, q)",
+    "Expand": "q = Expand(query, sizes)  y = Mul(h, q)",
+    "a constant": "y = Mul(h, queries)",
+}
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+@pytest.mark.parametrize("places", [2, 3, 20])
+@pytest.mark.parametrize("op", REPEATED)
+def test_a_query_that_is_repeated_for_a_batch_does_not_repeat_the_samples(op, places, count):
+    """Exports of detection transformers repeat queries for the batch of the export: one row then gives as many."""
+    query, w = drawn(1, 3), drawn(4, 3)
+    constants = {"times": np.array([places, 1]), "sizes": np.array([places, 3]), "query": query}
+    text = f"""g (float[N, 4] x) => (float[N, 3] y) {{
+        a = MatMul(x, w)  h = Tanh(a)  {REPEATED[op]} }}"""
+    proto = tiny.parsed(text, w=w, queries=np.repeat(query, places, axis=0), **constants)
+    model, x = planted.load(proto, device="cpu"), drawn(5, 4)[:count]
+    removed = xaionnx.explain(model, x, "feature_ablation", 2, baseline=0.0)
+    right = np.tanh(x @ w[:, 2]) * query[0, 2]
+    np.testing.assert_allclose(removed.prediction, right, rtol=1e-4)
+    for column in range(4):
+        changed = x.copy()
+        changed[:, column] = 0
+        drop = right - np.tanh(changed @ w[:, 2]) * query[0, 2]
+        np.testing.assert_allclose(removed.values[:, column], drop, rtol=1e-4, atol=1e-6)
+    slopes = xaionnx.explain(model, x, "saliency", 2, absolute=False).values
+    expected = (1 - np.tanh(x @ w[:, 2]) ** 2)[:, None] * query[0, 2] * w[:, 2]
+    np.testing.assert_allclose(slopes, expected, rtol=1e-4, atol=1e-6)
+
+
 def test_an_axis_of_samples_that_a_single_row_loses_is_no_row_that_sees_others():
     """The pool may leave one position or several, so that the Squeeze has to stay."""
     text = """g (float[N, 4, H, W] x) => (float[K] y) {

@@ -10,7 +10,7 @@ from xaionnx.errors import UnsupportedModelError, XaionnxError
 from xaionnx.graph.output_shapes import untold_ranks
 from xaionnx.runtime.axes import other_axes, stated_ranks
 from xaionnx.runtime.fixed_batch import filled, number_of_rows, suggested_batches, why_places_matter
-from xaionnx.runtime.rows import MOST_COMPARED, other_number_error, probe_rows, rows_to_compare
+from xaionnx.runtime.rows import MOST_COMPARED, has_one_row, other_number_error, probe_rows, rows_to_compare
 from xaionnx.typing import Array, Feeds
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ class FirstRows:
         return replace(joint, axes=replace(joint.axes, row_failure=failure))
 
     def _in_batches_of_the_graph(self, feeds: Feeds, outputs: Collection[str]) -> Model:
-        """Return the model in runs of the number of rows that its graph is for, if it runs on no single one."""
+        """Return the model in runs of as many rows as its graph is for, if it does not return one for a single one."""
         model = self._model
         own, shared = self._divided(feeds)
         run = self._run(model, shared, outputs)
@@ -171,10 +171,12 @@ class FirstRows:
         if self._is_random or not suggested:
             return model
         try:
-            run(filled(own, 1))
+            alone = run(filled(own, 1))
+            if has_one_row([alone], [name for name in alone if model.axes.moved.get(name, 0) == 0]):
+                return model
         except UnsupportedModelError:
-            return self._in_batches_found(feeds, outputs, suggested) or model
-        return model
+            pass
+        return self._in_batches_found(feeds, outputs, suggested) or model
 
     def _in_batches_found(self, feeds: Feeds, outputs: Collection[str], suggested: Sequence[int]) -> Model | None:
         """Return the model in runs of as many rows as it runs on, if they may be any rows; None if there are none."""

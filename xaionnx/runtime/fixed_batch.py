@@ -22,8 +22,8 @@ Run = Callable[[Feeds], Mapping[str, Array]]
 _MOST_ROWS: Final = 8
 # Larger leading sizes are those of weights and sequences.
 _LARGEST: Final = 1024
-# Ops that take the sizes of their result, and the operand that holds them.
-_TAKES_SIZES: Final[Mapping[str, int]] = {"Reshape": 1, "Expand": 1, "ConstantOfShape": 0}
+# Ops that take the sizes of their result, or of the repeats in it, and the operand that holds them.
+_TAKES_SIZES: Final[Mapping[str, int]] = {"Reshape": 1, "Expand": 1, "Tile": 1, "ConstantOfShape": 0}
 # Ops whose constant operand may have a row for each sample.
 _JOINS_ROWS: Final = frozenset({"Add", "Sub", "Mul", "Div", "Where", "Concat", "LSTM", "GRU", "RNN", "And", "Equal"})
 

@@ -37,7 +37,7 @@ class RowsProbe:
         Why the model does not run on one row as on several: that it fails, in the words of onnxruntime, or that an
         output loses its axis of samples; empty if it does.
     runs_alone : bool
-        Whether the model runs on each of the first rows alone.
+        Whether the model runs on each of the first rows alone, and returns one row for it where samples come first.
     compared : bool
         Whether answers were compared; not if the model failed, or ran out of memory.
     """
@@ -129,7 +129,7 @@ def probe_rows(
         two = {name: array[:2] for name, array in several.items()}
         tried = [several, *([two] if count > 2 else []), *([every] if every is not None else [])]
         if alone or not any(_runs(run, each) for each in tried):
-            return RowsProbe({}, (), runs_alone=bool(alone), compared=False)
+            return RowsProbe({}, (), runs_alone=bool(alone) and has_one_row(alone, placed), compared=False)
         return RowsProbe({}, (*placed, *doubtful), brief_failure(str(error)), runs_alone=False, compared=False)
     moved: dict[str, int | None] = {}
     for name in doubtful:
@@ -152,7 +152,12 @@ def probe_rows(
                 joint.remove(name)
     lost = [name for name in joint if _loses_axis([one[name] for one in alone], together[name])]
     failure = f"output '{lost[0]}' loses the axis of samples" if lost and len(lost) == len(joint) else ""
-    return RowsProbe(moved, tuple(joint), failure)
+    return RowsProbe(moved, tuple(joint), failure, runs_alone=has_one_row(alone, placed))
+
+
+def has_one_row(alone: Sequence[Mapping[str, Array]], placed: Sequence[str]) -> bool:
+    """Whether outputs for one row have one: constants for several rows repeat it, as a query tiled for a batch does."""
+    return all(np.shape(one[name])[:1] == (1,) for one in alone for name in placed)
 
 
 def _runs(run: Callable[[Feeds], Mapping[str, Array]], rows: Feeds) -> bool:
