@@ -7,6 +7,8 @@ import pytest
 
 import xaionnx
 from models import planted
+from tests import tiny
+from xaionnx import InputSpec
 from xaionnx.errors import DataError, InputMismatchError, ParameterError
 from xaionnx.evaluation.metric import METRICS
 from xaionnx.explainers.saliency import Saliency
@@ -180,6 +182,16 @@ def test_relative_output_stability_of_one_column():
     model = planted.load(planted.linear([[4.0]]))
     scores = xaionnx.evaluate(model, np.ones((1, 1), np.float32), "input_x_gradient", "relative_output_stability", 0)
     assert scores.values == pytest.approx([0.25], rel=1e-4)
+
+
+@pytest.mark.parametrize("activation", ["logits", "none"])
+def test_stability_of_one_logit_leaves_out_neighbours_of_the_other_class(activation):
+    # The slope differs below 0, where the other class is more likely.
+    net = tiny.parsed("g (float[N, 2] x) => (float[N, 1] y) { z = MatMul(x, w) y = LeakyRelu(z) }", w=[[1.0], [1.0]])
+    model = planted.load(net, spec=InputSpec(kind="table", activation=activation))
+    x = np.array([[0.5, -0.495]], np.float32)
+    scores = xaionnx.evaluate(model, x, "saliency", "relative_input_stability", 0, controls=())
+    assert (scores.values[0] == 0) == (activation == "logits")
 
 
 def test_random_logit_of_reversed_weights():

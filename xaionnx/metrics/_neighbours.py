@@ -19,6 +19,7 @@ from xaionnx.parameters import choice, integer, random_seed, real
 from xaionnx.perturb.element_types import is_mixable, nearest_of_type
 from xaionnx.runtime import progress
 from xaionnx.targets.scores import flat
+from xaionnx.targets.selection import activate
 from xaionnx.typing import Array, Feeds
 
 # Numbers of inputs that are explained at once.
@@ -191,12 +192,14 @@ class _Point(NamedTuple):
         """What there is of the inputs of an evidence."""
         resolved, feeds = evidence.resolved, evidence.request.feeds
         tensor = flat(resolved.outputs[resolved.terms[0].tensor])
-        scores = tensor
-        if scores.shape[1] == 1 and resolved.quantities[0] == "probability":
-            # The probability of one of two classes.
-            scores = np.concatenate([1 - scores, scores], axis=1)
+        scores, own = tensor, resolved.probability(resolved.terms[0])
+        if scores.shape[1] == 1 and own is not None:
+            # One of two classes; the other has the rest of the probability.
+            share = activate(own.activation, tensor)
+            scores = np.concatenate([1 - share, share], axis=1)
         x = np.concatenate([feeds[name].reshape(len(tensor), -1) for name in evidence.attributions], axis=1)
-        return cls(evidence.flat, x, scores, tensor)
+        # A missing number is missing in all neighbours: it does not move.
+        return cls(evidence.flat, np.where(np.isnan(x), 0, x), scores, tensor)
 
     def at(self, n: int, count: int) -> _Point:
         """The same of those inputs that belong to sample ``n`` of ``count``, float64."""
