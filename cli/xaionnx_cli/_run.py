@@ -15,7 +15,6 @@ from xaionnx.data.column_order import ColumnOrder
 from xaionnx.data.files import read_bytes, sha256_of
 from xaionnx.data.folders import expand
 from xaionnx.data.inputs import Inputs
-from xaionnx.deletion import REMOVAL_STEPS, with_removal_curves
 from xaionnx.errors import DataError, UnsupportedModelError, UsageError
 from xaionnx.explainer import Explainer
 from xaionnx.explanation import Explanation
@@ -255,6 +254,8 @@ class _Job:
     @property
     def _curves(self) -> Document:
         """How the picture removes parts."""
+        from xaionnx.deletion import REMOVAL_STEPS
+
         options = self.options
         return {"steps": options.removal_steps or REMOVAL_STEPS, "baseline": options.removal_baseline}
 
@@ -327,6 +328,8 @@ class _Job:
                     request.announce = lambda: self._begin(batch[0], request)
                 result = method.explain(request)
                 if self._needs_curves:
+                    from xaionnx.deletion import with_removal_curves
+
                     result = with_removal_curves(request, result, **self._curves)
         except OF_ROWS as error:
             if len(batch) > 1 and not method.compares_samples:

@@ -26,6 +26,8 @@ from xaionnx.typing import Array
 
 # Items of a sequence that its key hashes: the first ones, since making them may take long.
 _HASHED: Final = 8
+# Files that a key hashes at once.
+_KEYED: Final = 1000
 _PAIR: Final = 2
 
 Label = str | int | float
@@ -103,9 +105,12 @@ class FileUnits(Units):
     @cached_property
     def key(self) -> str:
         digest = hashlib.sha256(b"files\n")
-        for file, size in zip(self.files, self.sizes, strict=True):
+        for start in range(0, self.count, _KEYED):
+            some = slice(start, start + _KEYED)
+            listed = zip(self.files[some], self.sizes[some], strict=True)
             # A folder that was moved is still the same.
-            digest.update(f"{file.removeprefix(self.root)}\0{size}\n".encode("utf-8", "surrogateescape"))
+            lines = [f"{file.removeprefix(self.root)}\0{size}\n" for file, size in listed]
+            digest.update("".join(lines).encode("utf-8", "surrogateescape"))
         return digest.hexdigest()
 
     def check_order(self, what: str, instead: str) -> None:
