@@ -263,3 +263,34 @@ def test_columns_without_a_label_of_as_many_classes_stay_apart():
     model = planted.load(tiny.parsed(text, w=RNG.normal(size=(4, 2)).astype(np.float32), one=np.array([1])))
     x = RNG.normal(size=(3, 4)).astype(np.float32)
     np.testing.assert_allclose(xaionnx.explain(model, x, "saliency").prediction, model.run({"x": x})["mean"], rtol=1e-5)
+
+
+HEADS = {
+    "the corners of a box": ("box = MatMul(x, v)  face = Softmax(s)", "face"),
+    "the logarithms of shares": ("box = MatMul(x, v)  face = LogSoftmax(s)", "face"),
+    "the scores themselves": ("box = Identity(s)  face = Softmax(s)", "box"),
+    "other shares": ("t = MatMul(x, v)  box = Softmax(t)  face = Softmax(s)", "box"),
+    "chances of labels": ("t = MatMul(x, v)  box = Sigmoid(t)  face = Softmax(s)", "box"),
+    "one number": ("t = MatMul(x, v)  box = ReduceSum <keepdims = 1> (t, one)  face = Softmax(s)", "box"),
+    "scores without a softmax": ("box = MatMul(x, v)  face = Identity(s)", "box"),
+}
+
+
+@pytest.mark.parametrize("first", HEADS)
+def test_probabilities_of_classes_are_explained_rather_than_the_box_before_them(first):
+    """As in files that find faces: the largest corner of a box was taken for the most probable class."""
+    nodes, explained = HEADS[first]
+    rng = np.random.default_rng(3)
+    v, w = (rng.normal(size=(3, count)).astype(np.float32) for count in (4, 2))
+    sizes = {"the scores themselves": 2, "one number": 1}
+    text = f"""g (float[N, 3] x) => (float[N, {sizes.get(first, 4)}] box, float[N, 2] face) {{
+        s = MatMul(x, w)  {nodes} }}"""
+    proto = tiny.parsed(text, v=v, w=w, one=np.array([1]))
+    x = rng.normal(size=(2, 3)).astype(np.float32)
+    found = xaionnx.explain(planted.load(proto, device="cpu"), x, "feature_ablation", baseline=0.0)
+    right = tiny.run(proto, {"x": x})[explained]
+    best = right.argmax(axis=1)
+    np.testing.assert_allclose(found.prediction, right[[0, 1], best], rtol=1e-5)
+    without = tiny.run(proto, {"x": x * np.float32([0, 1, 1])})[explained]
+    drops = right[[0, 1], best] - without[[0, 1], best]
+    np.testing.assert_allclose(found.values[:, 0], drops, rtol=1e-4, atol=1e-6)

@@ -24,6 +24,7 @@ from xaionnx.graph.adapt import fix_batch, free_batch
 from xaionnx.graph.batch_first import batch_first
 from xaionnx.graph.branches import branch_points, inline_branches
 from xaionnx.graph.class_columns import class_columns
+from xaionnx.graph.class_head import class_head
 from xaionnx.graph.cut import expose
 from xaionnx.graph.input_purposes import InputPurpose, input_purposes, is_data
 from xaionnx.graph.output_shapes import declared_shapes, without_output_shape
@@ -425,9 +426,10 @@ class Model:
         wanted = name or (self.spec.output if self.spec else None)
         if wanted is not None:
             return find("output", wanted, self.outputs)
-        for output in self.outputs:
-            if output.dtype.kind == "f":
-                return output
+        floats = [output.name for output in self.outputs if output.dtype.kind == "f"]
+        if floats:
+            # What an output of a derived model is was asked for.
+            return find("output", floats[0] if self.is_derived else class_head(self.view, floats), self.outputs)
         raise UnsupportedModelError(
             f"No output of {self.name} contains scores: {', '.join(f'{o.name} {o}' for o in self.outputs)}. "
             "Name an internal tensor to explain with output=..."
