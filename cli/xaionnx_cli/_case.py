@@ -203,8 +203,11 @@ def left_out_lines(table: ScoreTable) -> tuple[list[str], int]:
     from xaionnx_cli._refusals import refusals_of
 
     refusals, done = refusals_of(table.left_out), len(table.inputs)
+    # Where nothing has a score, an error says why.
     stopped = (
-        [f"{counted(done, 'input was', 'inputs were')} scored, and no more: {table.stopped}"] if table.stopped else []
+        [f"{counted(done, 'input was', 'inputs were')} scored, and no more: {table.stopped}"]
+        if table.stopped and table.samples
+        else []
     )
     return [*refusals.lines(done), *stopped], refusals.exit_code(done)
 

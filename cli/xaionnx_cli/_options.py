@@ -25,6 +25,8 @@ MOST: Final = 2**31 - 1
 
 
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600}
+# Of more than so many units a time is rounded to the next one.
+_FEW_UNITS: Final = 120
 
 
 class Seconds(click.ParamType):  # type: ignore[type-arg]  # not generic in older releases of click
@@ -42,6 +44,18 @@ class Seconds(click.ParamType):  # type: ignore[type-arg]  # not generic in olde
         if not 0 < seconds < math.inf:
             self.fail(f"{text!r} is not a finite time above 0. Write it as 90s, 10m or 2h.", param, ctx)
         return seconds
+
+
+def time_option(seconds: float) -> str:
+    """Return a time as options take it, rounded up to whole seconds, minutes or hours.
+
+    Examples
+    --------
+    >>> time_option(0.2), time_option(119.5), time_option(121), time_option(8000)
+    ('1s', '120s', '3m', '3h')
+    """
+    unit = next((unit for unit, size in _UNITS.items() if seconds <= _FEW_UNITS * size), "h")
+    return f"{math.ceil(seconds / _UNITS[unit])}{unit}"
 
 
 class FilePath(click.Path):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from xaionnx_cli._case import case_options, configured, first_picture, left_out_lines
-from xaionnx_cli._options import OptionValue, Seconds
+from xaionnx_cli._options import OptionValue, Seconds, time_option
 from xaionnx_cli._score_report import SAVE_HELP, ScoreReport, ScoringRequest, conclude, report_places
 from xaionnx_cli._score_words import in_words_of_command
 
@@ -149,7 +149,7 @@ def command(**given: OptionValue) -> int:
             on_progress=tables.append,
         )
     report(table, complete=True)
-    check_scored(table)
+    check_scored(table, request.seconds)
     return left_out_lines(table)[1]
 
 
@@ -168,22 +168,31 @@ def _lines(table: ScoreTable, seconds: float) -> list[str]:
     return [*repr(table).split("\n"), *verdict(table), *without_scores_lines(table), done]
 
 
-def check_scored(table: ScoreTable) -> None:
+def check_scored(table: ScoreTable, budget: float | None) -> None:
     """Refuse a table without any score, whose report is written already.
 
     Raises
     ------
+    TimeLimitError
+        The budget was too short.
     DataError
         It says what the first reason is.
     """
-    from xaionnx.errors import DataError
+    from xaionnx.errors import DataError, TimeLimitError
     from xaionnx.evaluation.metric import METRICS
+    from xaionnx.evaluation.time_share import OUT_OF_TIME
 
-    if not any(table.scores.values()):
-        # A metric may be without scores for its own reason, whatever the methods.
-        reasons = sorted(table.refused.items(), key=lambda one: one[0] in METRICS.names())
-        name, reason = next(iter(reasons), ("no method", "none was reached"))
-        raise DataError(f"Nothing has a score. {name}: {reason}")
+    if any(table.scores.values()):
+        return
+    if budget is not None and {*table.refused.values()} & {*OUT_OF_TIME}:
+        raise TimeLimitError(
+            "Nothing has a score: the time was too short for any method. Give ten times as long, --budget "
+            f"{time_option(10 * budget)}, or name fewer methods and metrics."
+        )
+    # A metric may be without scores for its own reason, whatever the methods.
+    reasons = sorted(table.refused.items(), key=lambda one: one[0] in METRICS.names())
+    name, reason = next(iter(reasons), ("no method", "none was reached"))
+    raise DataError(f"Nothing has a score. {name}: {reason}")
 
 
 def names_of(given: str, registry: Registry[Explainer] | Registry[Metric], left_out: Sequence[str] = ()) -> list[str]:

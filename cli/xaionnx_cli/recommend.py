@@ -117,7 +117,7 @@ def command(**given: OptionValue) -> int:
             on_progress=recommendations.append,
         )
     report(found, complete=True)
-    check_scored(found.table)
+    check_scored(found.table, request.budget)
     return left_out_lines(found.table)[1]
 
 
@@ -135,7 +135,7 @@ def _lines(found: Recommendation) -> list[str]:
     """The answer in one line, then why, in a few, and the figures of the others."""
     from xaionnx.counting import counted
 
-    lines = [str(found)]
+    lines = [str(found)] if any(found.table.scores.values()) else []
     for choice in found.choices:
         figures = _figures(found, choice.method)
         lines.append(f"  {choice.method}: mean rank {choice.rank:.2f} on {counted(choice.samples, 'input')}; {figures}")
@@ -144,7 +144,9 @@ def _lines(found: Recommendation) -> list[str]:
     if others:
         lines.append("the others, the best first:" if chosen else "from the best:")
         lines += [f"  {name}: {_figures(found, name)} on {counted(_inputs(found, name), 'input')}" for name in others]
-    return [*lines, "in brackets the same metric for random values", *_distrusted_lines(found)]
+    if lines:
+        lines.append("in brackets the same metric for random values")
+    return [*lines, *_distrusted_lines(found)]
 
 
 def _distrusted_lines(found: Recommendation) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pytest
 from sklearn.datasets import load_digits
 
 
@@ -34,6 +35,21 @@ def test_times_have_units(run, tmp_path):
     found = run("recommend", "models/digits_cnn.onnx", tmp_path / "none.npy", "--budget", "10x")
     assert found.exit_code == 2
     assert "10x" in found.stderr
+
+
+@pytest.mark.parametrize("command", ["recommend", "evaluate"])
+def test_a_budget_without_time_for_a_score_says_so_once_and_what_to_give(run, tmp_path, command):
+    """It did not say that inputs were scored, nor that methods are not to be trusted, which nothing judged."""
+    np.save(tmp_path / "digits.npy", load_digits().images[:4, None].astype(np.float32))
+    words = ("--methods", "saliency,lrp,attention_rollout", "--metrics", "sparseness", "--budget", "0.0001s")
+    found = run(command, "models/digits_cnn.onnx", tmp_path / "digits.npy", *words)
+    assert found.exit_code == 6
+    assert found.stderr == (
+        "xaionnx: Nothing has a score: the time was too short for any method. Give ten times as long, --budget 1s, or "
+        "name fewer methods and metrics.\n"
+    )
+    assert "trusted" not in found.stdout
+    assert "random values" not in found.stdout
 
 
 def test_each_line_of_a_text_is_an_input(run, tmp_path):

@@ -14,7 +14,7 @@ from xaionnx.evaluation.joining import joined
 from xaionnx.evaluation.recommendation import Choice, mean_ranks, recommended, why_unfaithful
 from xaionnx.evaluation.scored_blocks import table_of
 from xaionnx.evaluation.successive_halving import _better_halves
-from xaionnx.evaluation.time_share import TOO_LONG, TimeShare
+from xaionnx.evaluation.time_share import OUT_OF_TIME, TOO_LONG, TimeShare
 from xaionnx.explainers.occlusion import Occlusion
 
 
@@ -225,6 +225,22 @@ def test_too_little_time_is_not_said_to_be_a_fault_of_the_methods():
     table = ScoreTable({"a": {}, "poor": scores("deletion", "lower", WORSE)}, seconds={"a": 1, "poor": 1})
     said = str(recommended(table, ["deletion"]))
     assert said.endswith("The time was too short to judge 1 method: raise the budget.")
+
+
+@pytest.mark.parametrize("looks", [1, 2, 3, 4])
+def test_nothing_judged_is_no_judgement(digits, looks):
+    """The clock is at the end of the budget after so many looks, and ahead of the first method, which says why."""
+    times = iter([*[0.0] * looks, *[10.0] * 100])
+    found = recommend(
+        tiny.trained("digits_cnn"),
+        digits,
+        methods=["saliency"],
+        metrics=["sparseness"],
+        budget_s=5,
+        clock=lambda: next(times),
+    )
+    assert found.table.refused["saliency"] in OUT_OF_TIME
+    assert str(found) == "No method has a score. The time was too short to judge 1 method: raise the budget."
 
 
 def test_a_recommendation_says_how_many_methods_the_time_was_too_short_for():

@@ -79,7 +79,8 @@ class Recommendation:
         unjudged |= {name for name, why in self.table.refused.items() if why in OUT_OF_TIME and " by " not in name}
         judged = f" The time was too short to judge {counted(len(unjudged), 'method')}: raise the budget."
         more = judged if unjudged else ""
-        return f"{said or 'No method can be trusted by these metrics'}.{more}"
+        none = "No method can be trusted by these metrics" if self.table.metrics else "No method has a score"
+        return f"{said or none}.{more}"
 
 
 def mean_ranks(table: ScoreTable, methods: Sequence[str], samples: int | None = None) -> dict[str, float]:

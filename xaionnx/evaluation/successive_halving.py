@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import math
 import time
@@ -142,7 +141,7 @@ def recommend(  # noqa: PLR0913 - options of a public function, by keyword
             # Recommending takes longer than many a method, for its intervals.
             on_progress(lambda: recommended(so_far(), faithfulness))
 
-    with contextlib.suppress(TimeLimitError):
+    try:
         while running and (samples.count is None or read < samples.count):
             start, read = read, max(FIRST, 2 * read)
             share = time_left.of(1 if samples.count is not None and read >= samples.count else 2)
@@ -157,12 +156,15 @@ def recommend(  # noqa: PLR0913 - options of a public function, by keyword
                 times=times,
                 on_progress=None if start else tell,
             )
-            if not found.inputs and not found.left_out:
-                # An iterable has ended.
-                break
             table = joined(table, found).without_refusals_of_scored()
+            if not found.inputs and not found.left_out:
+                # An iterable, or the time, has ended.
+                break
             tell(partial(_same, table))
             running = _better_halves(running, table, faithfulness) if found.inputs else running
+    except TimeLimitError as error:
+        if not table.inputs:
+            table = dataclasses.replace(table, refused={**dict.fromkeys(running, str(error)), **table.refused})
     if samples.count is not None and len(table.inputs) + len(table.left_out) >= samples.count:
         # A round ended early, but no input is without scores.
         table = dataclasses.replace(table, stopped="")
