@@ -19,6 +19,8 @@ _OPTIONS: Final = {
     "batch_size": "--batch-size",
     "max_added_mb": "--max-added-mb",
     "timeout_s": "--timeout",
+    "TextOptions.lines": "--lines",
+    "TextOptions.column": "--text-column",
 }
 
 # Where contexts of click keep the command that runs.
@@ -107,7 +109,7 @@ def _sentence_for_shell(message: str, options: Collection[str] | None) -> str:
     said = re.sub(r"(?<![\w'\"/])([a-z][a-z_]*)=(?:'([^']*)'|(True|False|[\d.]*\d))", known(_replace_setting), said)
     said = re.sub(r"(?<![\w'\"/])([a-z][a-z_]*)=(\.\.\.)?(?![^\s.,;)])", known(_replace_bare), said)
     said = said.replace("....", "...")
-    return re.sub(rf"\b({'|'.join(_OPTIONS)})\b", known(lambda found: _OPTIONS[found[1]]), said)
+    return re.sub(rf"\b({'|'.join(map(re.escape, _OPTIONS))})\b", known(lambda found: _OPTIONS[found[1]]), said)
 
 
 def note_command(context: click.Context, command: click.Command) -> None:

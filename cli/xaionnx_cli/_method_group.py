@@ -6,10 +6,10 @@ from typing import ClassVar
 
 import click
 
-from xaionnx_cli._messages import note_command
+from xaionnx_cli._command_group import CommandGroup
 
 
-class MethodGroup(click.Group):
+class MethodGroup(CommandGroup):
     """A group that lists its methods on demand, since discovery imports the library."""
 
     usage: ClassVar[str]
@@ -32,10 +32,3 @@ class MethodGroup(click.Group):
         if cmd_name.lower().endswith(".onnx"):
             raise UsageError(f"The method comes before the model: {self.usage.format(cmd_name)}.")
         return self.method_command(cmd_name)
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        command = self.get_command(ctx, args[0])
-        note_command(ctx, command)
-        return args[0], command, args[1:]

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from xaionnx_cli._command_group import CommandGroup
 from xaionnx_cli._interrupts import Interrupts, handled
-from xaionnx_cli._messages import in_command, note_command, sentence
+from xaionnx_cli._messages import in_command, sentence
 from xaionnx_cli._streams import OutputLost, ReaderLeft, checked_streams
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ UNFINISHED, _NO_RESOURCES, _INTERRUPTED, _BROKEN_PIPE = 2, 6, 130, 141
 _SIGNALS = 128
 
 
-class Application(click.Group):
+class Application(CommandGroup):
     """A group whose commands are the modules of this package, imported on demand."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -47,10 +48,7 @@ class Application(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args[0] not in self.list_commands(ctx):
             _raise_unknown_command(args[0], self.list_commands(ctx))
-        name, command, rest = super().resolve_command(ctx, args)
-        if command is not None:
-            note_command(ctx, command)
-        return name, command, rest
+        return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:  # Any: what a command returns is its own matter
         try:

@@ -9,6 +9,8 @@ import pytest
 from click.testing import Result
 
 import xaionnx
+from xaionnx.data.texts import TextOptions
+from xaionnx.errors import DataError, ParameterError
 
 pytest.importorskip("tokenizers")
 MODELS = Path(__file__).resolve().parents[2] / "models"
@@ -99,7 +101,9 @@ def test_texts_are_a_column_of_a_table(run: Run, tmp_path: Path, suffix: str) ->
         frame.to_csv(path, index=False, sep="\t" if suffix == "tsv" else ",")
     unnamed = run("explain", "input_x_gradient", SPAM, path)
     assert unnamed.exit_code != 0
-    assert "which of its columns is the text: 'id', 'mail'" in unnamed.output
+    assert "which of its columns is the text: 'id', 'mail'. Name it in --text-column, give" in unnamed.output
+    with pytest.raises(DataError, match=r"the text: 'id', 'mail'\. Name it in TextOptions\.column, give"):
+        xaionnx.explain(SPAM, path, "input_x_gradient")
     result = run("explain", "input_x_gradient", SPAM, path, "--text-column", "mail", "-o", tmp_path / "r.npz")
     assert result.exit_code == 4, result.output
     assert "row 2" in result.stderr
@@ -138,6 +142,8 @@ def test_options_of_texts_are_refused_for_a_model_that_reads_none(
     result = run(*words)
     assert result.exit_code == 2
     assert "german_credit_mlp.onnx reads no text, and --lines and --text-column say" in result.stderr
+    with pytest.raises(ParameterError, match=r"reads no text, and TextOptions\.lines and TextOptions\.column say"):
+        xaionnx.Model.load(files[0]).read(files[1], text=TextOptions(lines=True))
 
 
 def test_texts_of_several_lengths_are_one_record(run: Run, tmp_path: Path) -> None:

@@ -294,8 +294,8 @@ def _of_file(path: Path, options: TextOptions) -> list[_Source]:
         raise not_json(path)
     if options.column:
         raise DataError(
-            f"'{path}' is no table, so that no column of it holds the text. Leave --text-column out, or give a .csv, "
-            ".tsv or .parquet file."
+            f"'{path}' is no table, so that no column of it holds the text. Leave TextOptions.column out, or give a "
+            ".csv, .tsv or .parquet file."
         )
     if " " in path.name and not is_file(path):
         raise DataError(f"There is no file '{path}'. Check the path; a text itself is read from a file too.")
@@ -329,8 +329,8 @@ def _of_table(cells: Cells, columns: Sequence[str], refused: list[Refusal]) -> l
     wanted = tuple(columns) or (tuple(titles) if len(titles) == 1 else ())
     if not wanted:
         raise DataError(
-            f"{cells.shown} is a table, and it is not said which of its columns is the text: {listed(titles)}. Use "
-            "--text-column NAME, the column alone, or write it in the spec: [input] text = 'NAME'."
+            f"{cells.shown} is a table, and it is not said which of its columns is the text: {listed(titles)}. Name "
+            "it in TextOptions.column, give the column alone, or write it in the spec: [input] text = 'NAME'."
         )
     if missing := [name for name in wanted if name not in titles]:
         near = difflib.get_close_matches(missing[0], titles, n=1)

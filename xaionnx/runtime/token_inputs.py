@@ -85,8 +85,8 @@ def text_reading(
     """
     if (options.lines or options.column) and not reads_text(model):
         raise ParameterError(
-            f"{model.name} reads no text, and --lines and --text-column say which parts of a file are texts. Leave "
-            "them out."
+            f"{model.name} reads no text, and TextOptions.lines and TextOptions.column say which parts of a file are "
+            "texts. Leave them out."
         )
     arrays = isinstance(given, Mapping | np.ndarray) and getattr(getattr(given, "dtype", None), "kind", "") not in "UO"
     inputs = tuple(
