@@ -154,7 +154,7 @@ def _distrusted_lines(found: Recommendation) -> list[str]:
     lines = []
     for why in dict.fromkeys(found.distrusted.values()):
         names = [name for name, each in found.distrusted.items() if each == why]
-        lines.append(f"Not {', '.join(names)}: {why}.")
+        lines.append(f"Not recommended, {why}: {', '.join(names)}.")
     return lines
 
 

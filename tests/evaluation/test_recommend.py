@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
+from xaionnx_cli.recommend import _distrusted_lines
 
 from tests import tiny
 from xaionnx.errors import ParameterError, TimeLimitError
@@ -225,6 +226,12 @@ def test_too_little_time_is_not_said_to_be_a_fault_of_the_methods():
     table = ScoreTable({"a": {}, "poor": scores("deletion", "lower", WORSE)}, seconds={"a": 1, "poor": 1})
     said = str(recommended(table, ["deletion"]))
     assert said.endswith("The time was too short to judge 1 method: raise the budget.")
+
+
+def test_the_reason_is_ahead_of_the_methods_that_are_not_recommended():
+    judged = {name: scores("deletion", "lower", WORSE) for name in ("a", "b")}
+    found = recommended(ScoreTable(judged, seconds={"a": 1, "b": 1}), ["deletion"])
+    assert _distrusted_lines(found) == ["Not recommended, worse than random values by deletion: a, b."]
 
 
 @pytest.mark.parametrize("looks", [1, 2, 3, 4])

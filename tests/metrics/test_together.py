@@ -122,3 +122,13 @@ def test_road_leaves_a_pixel_of_the_smallest_pictures():
     # All others are imputed from the one that is left, the lowest or the highest.
     assert scores.curves["most relevant removed"][0, -1] == pytest.approx(1)
     assert scores.curves["least relevant removed"][0, -1] == pytest.approx(4)
+
+
+@pytest.mark.parametrize("name", BY_REMOVAL)
+def test_the_record_has_what_was_removed_and_what_took_its_place(name, net):
+    """None would not say what of a picture, a series or a text is removed together."""
+    record = xaionnx.evaluate(net, X[:2], "input_x_gradient", name, controls=()).provenance["metric"]
+    assert record["features"]["kind"] == "Elements"
+    assert record["baseline"] == {"kind": "Constant", "value": 0.0}
+    table = score_table(net, X[:2], ["input_x_gradient"], [name], controls=())
+    assert {"name": name, **table.provenance["metrics"][name]} == record

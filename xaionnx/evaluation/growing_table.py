@@ -10,6 +10,7 @@ from typing import TypeVar, final
 from xaionnx.evaluation.joining import Chain, beside, filled, joined, why_without
 from xaionnx.evaluation.samples import nothing_read
 from xaionnx.evaluation.score_times import Pair
+from xaionnx.evaluation.scores import Scores
 from xaionnx.evaluation.table import ScoreTable
 from xaionnx.typing import Document
 
@@ -18,6 +19,16 @@ ValueT = TypeVar("ValueT")
 
 def _size(table: ScoreTable) -> int:
     return len(table.inputs) + len(table.left_out)
+
+
+def _resolved(scores: Mapping[str, Mapping[str, Scores]]) -> dict[str, Document]:
+    """The parameters of metrics as they were resolved for the samples, of the first method that each has scores of."""
+    found = dict[str, Document]()
+    for each in scores.values():
+        for metric, one in each.items():
+            known = one.provenance.get("metric", {})
+            found.setdefault(metric, {name: value for name, value in known.items() if name != "name"})
+    return found
 
 
 @final
@@ -77,7 +88,8 @@ class GrowingTable:
             done = {f"{name} by {metric}" for name, metric in pairs if metric in scores.get(name, {})}
             done |= {name for name, _ in pairs if scores.get(name)}
             refused = {name: why for name, why in whole.refused.items() if name not in done}
-            return dataclasses.replace(whole, scores=scores, refused=refused, stopped=stopped)
+            provenance = {**whole.provenance, "metrics": {**whole.provenance.get("metrics", {}), **_resolved(scores)}}
+            return dataclasses.replace(whole, scores=scores, refused=refused, stopped=stopped, provenance=provenance)
 
         return table
 

@@ -199,7 +199,7 @@ def _scores(judge: Metric, evidence: Evidence) -> Scores:
             "seconds": round(time.perf_counter() - began, 6),
         },
         provenance={
-            "metric": _settings(judge),
+            "metric": {"name": judge.name(), **recorded_parameters(judge, measure.parameters)},
             **measure.facts,
             "target": evidence.explanation.target.tolist(),
             "explanation": dict(evidence.explanation.provenance),
@@ -216,7 +216,3 @@ def _check_bounds(judge: Metric, measure: Measure) -> None:
     known = measure.values[np.isfinite(measure.values)]
     low, high = judge.bounds
     assert ((known >= low - 1e-6) & (known <= high + 1e-6)).all(), f"{judge.name()} scored outside {judge.bounds}"
-
-
-def _settings(judge: Metric) -> Mapping[str, object]:
-    return {"name": judge.name(), **recorded_parameters(judge, {})}

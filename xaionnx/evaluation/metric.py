@@ -38,6 +38,8 @@ class Measure:
         Facts for the record.
     maps : dict of arrays (H, W)
         The maps that the metric compares, of the first sample if it is a picture, by what each shows.
+    parameters : dict
+        Parameters as they were resolved for the samples, such as what is removed by default.
     """
 
     values: Array
@@ -45,6 +47,7 @@ class Measure:
     curves: Mapping[str, Array] = field(default_factory=dict)
     facts: Facts = field(default_factory=dict)
     maps: Mapping[str, Array] = field(default_factory=dict)
+    parameters: Facts = field(default_factory=dict)
 
     __repr__ = short_repr
 

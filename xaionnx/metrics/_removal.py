@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -109,10 +110,12 @@ class ByRemoval(FromBackground, Metric):
             background_size=self.background_size,
             seed=self.seed,
         ).bind(evidence.model)
-        each = list[SampleMeasure]()
+        each, features = list[SampleMeasure](), None
         for game in ablation.games(resolved, evidence.samples, evidence.request.evaluations):
+            features = features or game.removals[0].players.features
             each += self._scores(evidence, game)
-        return measured(each)
+        parameters = {"features": features, "baseline": ablation.replacing(evidence.samples[0])}
+        return dataclasses.replace(measured(each), parameters=parameters)
 
     def _scores(self, evidence: Evidence, game: Game) -> list[SampleMeasure]:
         """The scores of the samples of a game."""
