@@ -14,6 +14,7 @@ from xaionnx.data.sample import Sample
 from xaionnx.errors import ParameterError
 from xaionnx.explainer import Explainer
 from xaionnx.explanation import Explanation
+from xaionnx.layers.embeddings import made_floats
 from xaionnx.perturb.players import Players
 from xaionnx.request import Request
 from xaionnx.runtime import progress
@@ -87,19 +88,48 @@ class Evidence:
     def attributions(self) -> dict[str, Array]:
         """The values by input name, float64 (N, ...), turned so that positive ones raise the target.
 
+        A token has the sum of the values of the floats that are made of it, such as its embedding.
+
         Raises
         ------
         ParameterError
-            The values are those of a layer, or have other shapes than the inputs.
+            The values are those of another layer, or have other shapes than the inputs.
         """
-        values = self.explanation.values
-        named = values if isinstance(values, dict) else {self.request.main: values}
         sign = -1.0 if self.explanation.value_kind in _TURNED else 1.0
-        for name, array in named.items():
-            known = self.request.feeds.get(name)
-            if known is None or array.shape != known.shape:
-                raise ParameterError(self._why_not_of_input(name, array.shape))
-        return {name: sign * np.asarray(array, dtype=np.float64) for name, array in named.items()}
+        return self._of_inputs(lambda array: sign * array)
+
+    @cached_property
+    def relevance(self) -> dict[str, Array]:
+        """The values by input name, float64 (N, ...), the highest for the most relevant elements.
+
+        They are the attributions; for slopes and signals, such as those of smooth_grad and guided_backprop, they are
+        made of absolute values, because the sign then says in which direction the input has to change, and not whether
+        an element speaks for or against the target.
+        """
+        return self._of_inputs(np.abs) if self.explanation.value_kind in _OF_INPUT else self.attributions
+
+    def _of_inputs(self, each: Callable[[Array], Array]) -> dict[str, Array]:
+        """A number for each element of the inputs: what ``each`` makes of the values."""
+        return dict(self._of_input(name, each(array.astype(np.float64))) for name, array in self._named.items())
+
+    @property
+    def _named(self) -> dict[str, Array]:
+        """The values by the name of their tensor."""
+        values, layer = self.explanation.values, self.explanation.provenance.get("layer")
+        if isinstance(values, dict):
+            return values
+        return {layer["name"] if layer else self.request.main: values}
+
+    def _of_input(self, name: str, values: Array) -> tuple[str, Array]:
+        """The name of an input, and its values: of a tensor of floats that is made of it, summed for each element."""
+        main, feeds = self.request.main, self.request.feeds
+        shape = feeds[main].shape
+        if name in made_floats(self.model) and values.shape[: len(shape)] == shape:
+            return main, np.asarray(values.sum(axis=tuple(range(len(shape), values.ndim))))
+        known = feeds.get(name)
+        if known is None or values.shape != known.shape:
+            raise ParameterError(self._why_not_of_input(name, values.shape))
+        return name, values
 
     def _why_not_of_input(self, name: str, shape: tuple[int, ...]) -> str:
         """Why values called ``name`` are not those of an input."""
@@ -117,18 +147,6 @@ class Evidence:
         return (
             f"The values of {method} for input '{name}' must have its shape, {feeds[name].shape}. Got {shape} instead."
         )
-
-    @cached_property
-    def relevance(self) -> dict[str, Array]:
-        """The values by input name, float64 (N, ...), the highest for the most relevant elements.
-
-        They are the attributions; for slopes and signals, such as those of smooth_grad and guided_backprop, their
-        absolute values, because the sign then says in which direction the input has to change, and not whether an
-        element speaks for or against the target.
-        """
-        if self.explanation.value_kind in _OF_INPUT:
-            return {name: np.abs(array) for name, array in self.attributions.items()}
-        return self.attributions
 
     def check_of_inputs(self) -> None:
         """Check that the values are those of inputs, which metrics judge.
@@ -185,16 +203,39 @@ class Evidence:
     def player_sums(self, n: int, players: Players) -> Array:
         """The sum of the values of each player of sample ``n``, (P,).
 
-        The value of a group of the method is first divided evenly among its elements, so that their sum is the value.
+        Where each element of a group of the method has the value of the whole group, it is first divided evenly among
+        them, so that their sum is the value.
         """
-        values, groups = {name: array[n] for name, array in self.attributions.items()}, self.explanation.features
-        if groups is not None and self.explanation.feature_values is not None:
-            named = groups if isinstance(groups, dict) else {self.request.main: groups}
-            labels = {name: array[min(n, len(array) - 1)] for name, array in named.items() if name in values}
-            sizes = sums_by_player(labels, {name: np.ones_like(values[name]) for name in labels})
-            for name, array in labels.items():
-                values[name] = values[name] / np.where(array >= 0, sizes[array], 1)
+        values, groups = {name: array[n] for name, array in self.attributions.items()}, self._groups(n)
+        if groups and self._have_whole_values(n, groups):
+            sizes = sums_by_player(groups, {name: np.ones_like(values[name]) for name in groups})
+            for name, labels in groups.items():
+                values[name] = values[name] / np.where(labels >= 0, sizes[labels], 1)
         return sums_by_player(players.maps, values)
+
+    def _groups(self, n: int) -> dict[str, Array]:
+        """The group of the method that each element of the inputs of sample ``n`` is in; empty if there are none."""
+        labels = self.explanation.features
+        if labels is None or self.explanation.feature_values is None:
+            return {}
+        named = labels if isinstance(labels, dict) else dict.fromkeys([*self._named][:1], labels)
+        shapes = {name: array.shape[1:] for name, array in self.attributions.items()}
+        groups = {}
+        for name, array in named.items():
+            own = self.request.main if name in made_floats(self.model) else name
+            if own in shapes:
+                # The floats of a token are in one group.
+                each = array[min(n, len(array) - 1)]
+                groups[own] = np.broadcast_to(each.reshape(each.shape[: len(shapes[own])]), shapes[own])
+        return groups
+
+    def _have_whole_values(self, n: int, groups: Feeds) -> bool:
+        """Whether each element has the value of its group, and not a part of it."""
+        of_groups = np.asarray(self.explanation.feature_values)[n]
+        return all(
+            np.allclose(np.abs(self.attributions[name][n][labels >= 0]), np.abs(of_groups[labels[labels >= 0]]), 1e-4)
+            for name, labels in groups.items()
+        )
 
     def explain(
         self, feeds: Feeds, rows: Array, model: Model | None = None, target: FixedTerms | None = None
