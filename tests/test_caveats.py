@@ -10,6 +10,7 @@ from models import planted
 from tests.tiny import loaded
 from xaionnx import Explanation, InputSpec, Model, caveats
 from xaionnx.autodiff.rule import ESTIMATE
+from xaionnx.data.display import Display
 
 RNG = np.random.default_rng(0)
 
@@ -333,3 +334,37 @@ def test_what_zero_means_where_no_row_has_it(tmp_path):
     wide = planted.load(planted.linear([[1.0] * 9]))
     (warning,) = xaionnx.explain(wide, np.ones((3, 9), np.float32), "feature_ablation", 0).warnings
     assert "never occurs in x[0] (1 to 1), x[1] (1 to 1), x[2] (1 to 1) and 6 more. Give" in warning
+
+
+@pytest.mark.parametrize(
+    ("kind", "rest", "sums", "warned"),
+    [
+        ("text", [1.81, 1.79], True, [True, False]),
+        ("text", [2.19, 2.21], True, [True, False]),
+        # Where nothing changes, that is said instead.
+        ("text", [2.0, -1.9], True, [False, False]),
+        # Values that do not sum to the change do not share it.
+        ("text", [1.9, 1.9], False, [False, False]),
+        # Columns at their mean, or a grey picture, are as usual as any.
+        ("row", [1.9, 1.9], True, [False, False]),
+    ],
+)
+def test_words_that_hardly_change_the_prediction(kind, rest, sums, warned):
+    """Values that sum to a tenth of the prediction look like those that sum to all of it."""
+    names = {"texts": ("free money", "no money")} if kind == "text" else {}
+    shown = Display(kind, np.zeros((2, 2), np.float32), **names)
+    found = Explanation(
+        "m",
+        np.ones((2, 2)),
+        np.array(["spam", "spam"]),
+        np.full(2, 2.0),
+        baseline_prediction=np.array(rest),
+        diagnostics={"completeness_gap": [0.0, 0.0], "relative_gap": [0.0, 0.0]} if sums else {},
+        display={"x": shown},
+    )
+    assert [any("at the baseline" in one for one in found.sample(n).warnings) for n in range(2)] == warned
+    if warned[0]:
+        assert found.warnings[0].startswith(
+            f"In 1 of 2 samples, first in sample 0: The prediction is 2, and {rest[0]} "
+        )
+        assert found.warnings[0].endswith("the difference, 9.5 % of the prediction. Compare with another baseline.")

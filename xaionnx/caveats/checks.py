@@ -17,7 +17,16 @@ from xaionnx.caveats.gradients import (
 from xaionnx.caveats.inputs import guessed_spec, left_out, nan_not_taken, off_scale, own_background, zero_by_default
 from xaionnx.caveats.outputs import disagrees, label_disagrees, not_logits
 from xaionnx.caveats.searches import lacks_rule, misses_area, no_rule, other_area, stays, still_there
-from xaionnx.caveats.sums import has_gap, large_gap, loses_relevance, lost_relevance, misses_tolerance, unmet_tolerance
+from xaionnx.caveats.sums import (
+    hardly_changes,
+    has_gap,
+    large_gap,
+    loses_relevance,
+    lost_relevance,
+    misses_tolerance,
+    small_change,
+    unmet_tolerance,
+)
 from xaionnx.caveats.zeros import all_zero, is_zero
 
 # The most serious first.
@@ -25,6 +34,7 @@ CHECKS: Final = (
     Check(all_zero, is_zero),
     Check(no_rule, lacks_rule, alike=False),
     Check(large_gap, has_gap, alike=False),
+    Check(small_change, hardly_changes, alike=False),
     Check(still_there, stays, alike=False),
     Check(other_area, misses_area, alike=False),
     Check(lost_relevance, loses_relevance, alike=False),

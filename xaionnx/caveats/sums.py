@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from xaionnx.caveats.caveat import Caveat
-from xaionnx.caveats.cells import diagnostic, entries, number, numbers, parameters_of, percent, raise_advice, shape_of
+from xaionnx.caveats.cells import (
+    by_cell,
+    diagnostic,
+    entries,
+    number,
+    numbers,
+    parameters_of,
+    percent,
+    raise_advice,
+    shape_of,
+)
 
 if TYPE_CHECKING:
     from xaionnx.explanation import Explanation
@@ -20,6 +30,11 @@ Sundararajan, Taly and Yan, Axiomatic attribution for deep networks, ICML 2017, 
 
 LOST: Final = 0.5
 """Largest acceptable share of a score absorbed by biases and stabilisers: above it values explain less than half."""
+
+
+CHANGE: Final = 0.1
+"""Smallest acceptable change of the prediction for a text without its words, as a share of the prediction: below it
+what the words share is a small part of it, and the rest is there without any of them."""
 
 
 def has_gap(explanation: Explanation) -> Array:
@@ -39,6 +54,28 @@ def large_gap(one: Explanation) -> Iterator[Caveat]:
     by = "" if gap is None else f"{abs(gap):.2g}, "
     finding = f"The values do not add up: they are off by {by}{percent(share)} of the change in the prediction."
     yield Caveat(finding, advice)
+
+
+def hardly_changes(explanation: Explanation) -> Array:
+    """Whether values that sum to a change share a small one among the words of a text, (N, T)."""
+    texts = any(shown.kind == "text" for shown in explanation.display.values())
+    if explanation.baseline_prediction is None or not texts:
+        return np.zeros(shape_of(explanation), bool)
+    whole, rest = (by_cell(explanation, each) for each in (explanation.prediction, explanation.baseline_prediction))
+    sums = ~np.ma.getmaskarray(numbers(explanation, "completeness_gap"))
+    # Where there is no change at all, that is said of the gap.
+    return np.asarray(sums & (whole != rest) & (abs(whole - rest) < CHANGE * abs(whole)))
+
+
+def small_change(one: Explanation) -> Iterator[Caveat]:
+    assert one.baseline_prediction is not None  # it is hardly another one
+    whole, rest = (float(each.reshape(-1)[0]) for each in (one.prediction, one.baseline_prediction))
+    share = percent(abs(whole - rest) / abs(whole))
+    yield Caveat(
+        f"The prediction is {whole:.3g}, and {rest:.3g} at the baseline: the values explain the difference, {share} of "
+        "the prediction.",
+        "Compare with another baseline.",
+    )
 
 
 def _jumps(explanation: Explanation) -> Array:
