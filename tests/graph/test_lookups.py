@@ -5,7 +5,7 @@ import pytest
 
 from tests import tiny
 from tests.tiny import normal
-from xaionnx.graph.lookups import float_tokens, joined_embedding, token_lookups
+from xaionnx.graph.lookups import joined_embedding, token_inputs, token_lookups
 from xaionnx.graph.view import GraphView
 
 E = normal(10, 4)
@@ -97,7 +97,7 @@ def test_the_first_floats_of_the_tokens(case):
     graph = view(given, nodes, weights)
     assert token_lookups(graph, "ids").embeddings == ("e",)
     if given.startswith("float"):
-        assert float_tokens(graph, ["ids"]) == {"ids"}
+        assert token_inputs(graph, ["ids"]) == {"ids"}
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_the_first_floats_of_the_tokens(case):
 def test_floats_that_are_numbers_too(nodes, found):
     graph = view("float[N, 5] ids", nodes, {"E": E, "last": np.array([2]), "o": np.float32(0)})
     assert token_lookups(graph, "ids").embeddings == found
-    assert float_tokens(graph, ["ids"]) == frozenset()
+    assert token_inputs(graph, ["ids"]) == frozenset()
 
 
 def test_several_embeddings_are_one_where_they_are_joined():
@@ -133,5 +133,5 @@ def test_a_column_each_has_its_own_table():
     nodes = """a, b = Split<axis = 1>(ids)  i = Cast<to = 7>(a)  k = Cast<to = 7>(b)
       p = Gather(E, i)  q = Gather(F, k)  e = Concat<axis = 2>(p, q)"""
     graph = view("float[N, 2] ids", nodes, {"E": E, "F": normal(3, 6)})
-    assert float_tokens(graph, ["ids"]) == {"ids"}
+    assert token_inputs(graph, ["ids"]) == {"ids"}
     assert joined_embedding(graph, "ids", token_lookups(graph, "ids").embeddings) == "e"

@@ -7,12 +7,13 @@ to the ops that combine it with other inputs. Usual names decide second, and the
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias, final
 
 from xaionnx.graph.declared_tensor import DeclaredTensor, Purpose
 from xaionnx.graph.input_names import purpose_by_name
 from xaionnx.graph.input_uses import InputUses
+from xaionnx.graph.lookups import token_inputs
 from xaionnx.loading import declared_inputs
 
 if TYPE_CHECKING:
@@ -34,11 +35,15 @@ class InputPurpose:
         ``graph``, ``name`` or ``shape``.
     is_free : bool
         Whether the size of a sample may vary, as the length of a sound does and the number of columns does not.
+    is_token : bool
+        Whether its numbers are looked up in a table, as those of tokens are: no number between two of them means
+        anything.
     """
 
     purpose: Purpose
     source: Source
     is_free: bool = False
+    is_token: bool = False
 
     @property
     def is_data(self) -> bool:
@@ -72,6 +77,12 @@ def input_purposes(view: GraphView, shared: Collection[str] = ()) -> dict[str, I
     >>> {name: str(found) for name, found in input_purposes(view, ["rate"]).items()}
     {'x': 'data', 'valid': 'a mask', 'rate': 'a setting'}
     """
+    found = _found_purposes(view, shared)
+    tokens = token_inputs(view, [name for name in found if name not in shared])
+    return {name: replace(purpose, is_token=name in tokens) for name, purpose in found.items()}
+
+
+def _found_purposes(view: GraphView, shared: Collection[str]) -> dict[str, InputPurpose]:
     inputs = [DeclaredTensor.of(value) for value in declared_inputs(view.model)]
     if len(inputs) < 2:
         return {one.name: InputPurpose("data", "shape", one.is_free) for one in inputs}

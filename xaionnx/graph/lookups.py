@@ -217,8 +217,8 @@ def _leads(view: GraphView, source: str, name: str) -> bool:
     return True
 
 
-def float_tokens(view: GraphView, names: Collection[str]) -> frozenset[str]:
-    """Return those of some float inputs that hold the numbers of tokens and nothing else."""
+def token_inputs(view: GraphView, names: Collection[str]) -> frozenset[str]:
+    """Return those of some inputs that hold the numbers of tokens and nothing else."""
     computed = _computed(view)
     found = {name: _lookups(view, name, computed) for name in names}
     return frozenset(name for name, one in found.items() if one.embeddings and not one.is_number)

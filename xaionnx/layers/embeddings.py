@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from xaionnx.errors import UnsupportedModelError
 from xaionnx.graph.float_copies import float_copies
-from xaionnx.graph.lookups import float_tokens, joined_embedding, token_lookups
+from xaionnx.graph.lookups import joined_embedding, token_inputs, token_lookups
 from xaionnx.layers.graph_facts import graph_fact
 from xaionnx.runtime.model import Model
 from xaionnx.targets.scores import default_output
@@ -66,7 +66,7 @@ def float_token_inputs(model: Model) -> frozenset[str]:
     """The float inputs that hold the numbers of tokens."""
 
     def find(view: GraphView) -> frozenset[str]:
-        return float_tokens(view, [i.name for i in model.inputs if i.dtype.kind == "f" and i.name not in model.shared])
+        return token_inputs(view, [i.name for i in model.inputs if i.dtype.kind == "f" and i.name not in model.shared])
 
     return graph_fact(model, "float tokens", find)
 

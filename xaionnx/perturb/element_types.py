@@ -26,7 +26,8 @@ def value_range(sample: Sample, name: str) -> tuple[Array, Array]:
 def check_mixable(sample: Sample, name: str, what: str, instead: str) -> None:
     """Check that an input holds numbers, so that halfway between two of them is a number: floats, pixels or sound.
 
-    Whole numbers are pixels or sound if their positions are in space or time; half of a token is no token.
+    Whole numbers are pixels or sound if their positions are in space or time, unless they are looked up in a table:
+    half of a token is no token, also where its number is a float.
 
     Parameters
     ----------
@@ -41,19 +42,33 @@ def check_mixable(sample: Sample, name: str, what: str, instead: str) -> None:
     InputMismatchError
         It does not.
     """
-    if not is_mixable(sample, name):
+    if not _is_measured(sample, name):
         raise InputMismatchError(
             f"Input '{name}' has type {sample.x[name].dtype}; {what} needs floats, or whole numbers over space or "
             f"time. {instead}"
+        )
+    if _holds_tokens(sample, name):
+        raise InputMismatchError(
+            f"Input '{name}' holds the numbers of tokens, and {what} needs numbers that can be mixed. {instead}"
         )
 
 
 def is_mixable(sample: Sample, name: str) -> bool:
     """Whether halfway between two numbers of an input is a number; see :func:`check_mixable`."""
+    return _is_measured(sample, name) and not _holds_tokens(sample, name)
+
+
+def _is_measured(sample: Sample, name: str) -> bool:
+    """Whether an input is of floats, or of whole numbers in space or time."""
     kind, positions = sample.x[name].dtype.kind, sample.positions(name)
     is_text = sample.text is not None and name == sample.main
     measured = not is_text and positions is not None and positions.role in (Role.SPACE, Role.TIME)
     return kind == "f" or (kind in "iu" and measured)
+
+
+def _holds_tokens(sample: Sample, name: str) -> bool:
+    """Whether an input is looked up in a table, and is not the pixels of a picture, whose table is a curve of tones."""
+    return name in sample.purposes and sample.purposes[name].is_token and sample.pixels_of(name) is None
 
 
 def check_none_missing(*arrays_by_name: Mapping[str, Array]) -> None:
