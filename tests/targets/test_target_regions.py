@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from tests import tiny
 from tests.targets.faces import both_faces, shown, words
 from tests.tolerances import Tolerance, assert_close
 from xaionnx import InputSpec, Target
@@ -149,3 +150,36 @@ class TestChannelsLast:
             (Target.region(channel=3, threshold=-9.0), x[..., 3].sum(axis=1)),
         ):
             assert_close(both_faces(target, model, x)[0], expected, Tolerance.SIGNED_SUMS)
+
+    @pytest.mark.parametrize(
+        ("tensor", "shape", "last"),
+        [("a", (4, 5, 3), True), ("b", (3, 4, 5), False), ("c", (2, 4, 5), False), ("d", (4, 5, 2), True)],
+    )
+    def test_of_tensors_inside_are_where_the_graph_moves_them(self, tensor, shape, last):
+        """As in exports of TensorFlow, which transpose ahead of convolutions and after them."""
+        body = """{ a = Relu(x) b = Transpose<perm = [0, 3, 1, 2]>(a) c = Conv<kernel_shape = [1, 1]>(b, w)
+            d = Transpose<perm = [0, 2, 3, 1]>(c) y = ReduceMean<axes = [1, 2], keepdims = 0>(d) }"""
+        model = tiny.loaded(
+            f"g (float[N, 4, 5, 3] x) => (float[N, 2] y) {body}",
+            w=tiny.normal(2, 3, 1, 1),
+        ).reopened(spec=InputSpec(layout="NHWC"))
+        inside = model.with_outputs([tensor]).run({"x": self.X}, [tensor])[tensor]
+        assert inside.shape[1:] == shape
+        positions, channel = ((1, 2), inside[..., 1]) if last else ((2, 3), inside[:, 1])
+        means = inside.mean(axis=positions)
+        for target, expected in (
+            (Target.channel(tensor, 1), means[:, 1]),
+            (Target.channel(tensor), means.max(axis=1)),
+            (Target.channel(tensor, 1, peak=True), channel.reshape(3, -1).max(axis=1)),
+        ):
+            assert_close(both_faces(target, model, self.X)[0], expected, Tolerance.SIGNED_SUMS)
+
+    def test_of_tokens_inside_a_transformer(self):
+        """The units of each patch, and not the patches, which came first after the batch."""
+        model = tiny.trained("mnist_vit")
+        x = RNG.uniform(size=(2, 1, 28, 28)).astype(np.float32)
+        tokens = "/blocks/blocks.1/Add_1_output_0"
+        inside = model.with_outputs([tokens]).run({model.input().name: x}, [tokens])[tokens]
+        assert inside.shape == (2, 50, 64)
+        found = resolve(Target.channel(tokens, 3), model, {model.input().name: x})
+        assert_close(found.values[0], inside[..., 3].mean(axis=1), Tolerance.SIGNED_SUMS)

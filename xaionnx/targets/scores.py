@@ -14,6 +14,7 @@ from xaionnx.graph.class_columns import class_columns
 from xaionnx.graph.ending import ending, maker
 from xaionnx.graph.roles import POSITIONS
 from xaionnx.runtime.model import Model
+from xaionnx.targets.inner_channels import inner_channel_axis
 from xaionnx.typing import Array
 
 # Samples, positions and their scores.
@@ -223,14 +224,14 @@ def _rows_sum_to_one(scores: Array) -> bool:
 def channel_axis(output: Array, tensor: str, model: Model) -> int | None:
     """Return the axis of the channels in a spatial map; None if there is none.
 
-    It is that which the roles of an output's axes show, or else that of the input, whose layout outputs follow; inside
-    the graph convolutions put channels first.
+    It is that which the roles of an output's axes show, or else that of the input, whose layout outputs follow; of a
+    tensor inside the graph that to which positions of the input do not lead, or else the first, as of convolutions.
     """
     if output.ndim <= _ROW_OF_POSITIONS:
         return None
     if any(o.name == tensor for o in model.outputs):
         return _channel_axis_by_roles(output, tensor, model) or _channel_axis_of_input(model, output.ndim) or 1
-    return 1
+    return _channel_axis_inside(output, tensor, model) or 1
 
 
 def axis_of_channels(output: Array, tensor: str, model: Model) -> int:
@@ -239,8 +240,9 @@ def axis_of_channels(output: Array, tensor: str, model: Model) -> int:
     As `channel_axis`, of which a tensor with fewer axes has none: such as classes at each time, (N, T, K), or the first
     axis after the batch, if nothing tells.
     """
-    by_roles = _channel_axis_by_roles(output, tensor, model) if any(o.name == tensor for o in model.outputs) else None
-    return channel_axis(output, tensor, model) or by_roles or 1
+    is_output = any(o.name == tensor for o in model.outputs)
+    told = _channel_axis_by_roles if is_output else _channel_axis_inside
+    return channel_axis(output, tensor, model) or told(output, tensor, model) or 1
 
 
 def _channel_axis_by_roles(output: Array, tensor: str, model: Model) -> int | None:
@@ -248,6 +250,12 @@ def _channel_axis_by_roles(output: Array, tensor: str, model: Model) -> int | No
     roles = () if model.is_derived else model.axes.of(tensor).batch_first().roles[1:]
     others = [axis for axis, role in enumerate(roles, start=1) if role not in POSITIONS]
     return others[0] if len(roles) == output.ndim - 1 and len(others) == 1 else None
+
+
+def _channel_axis_inside(output: Array, tensor: str, model: Model) -> int | None:
+    """Return the axis of the channels of a tensor inside the graph; None if it is not known."""
+    of_input = _channel_axis_of_input(model, len(model.input().shape))
+    return None if of_input is None else inner_channel_axis(model, tensor, output.ndim, of_input)
 
 
 def _channel_axis_of_input(model: Model, rank: int) -> int | None:
