@@ -13,6 +13,7 @@ from xaionnx_cli._method_group import MethodGroup
 from xaionnx_cli._options import TIMEOUT_HELP, Seconds
 
 from tests.tiny import endless
+from xaionnx import discovery
 from xaionnx.errors import TimeLimitError
 from xaionnx.runtime import progress
 from xaionnx.runtime.session import DEFAULT_LIMIT_S
@@ -132,8 +133,10 @@ def test_each_trial_of_inspect_is_a_step(run, monkeypatch, digits):
     from xaionnx_cli import _trials
 
     monkeypatch.setattr(
-        _trials._Trials, "of_method", lambda *_: time.sleep(0.1) or _trials.Trial("rise", "works", "", {})
+        _trials._Trials, "of_method", lambda *_: time.sleep(0.05) or _trials.Trial("rise", "works", "", {})
     )
+    # Together the trials take longer.
+    assert 0.05 * len(discovery.methods()) > 2
     assert run("inspect", digits, "--timeout", "2").exit_code == 0
 
 

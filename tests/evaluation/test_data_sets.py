@@ -334,7 +334,7 @@ def test_scores_keep_no_samples():
         """Samples of 40 kB, made when they are read."""
 
         def __len__(self):
-            return 600
+            return 400
 
         def __getitem__(self, number):
             if number >= len(self):
@@ -348,7 +348,7 @@ def test_scores_keep_no_samples():
         scores = work(linear, Dataset.of(Wide()), "input_x_gradient", "sparseness", batch_size=10)
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-        assert peak < 12e6, f"{peak / 1e6:.1f} MB of 24 MB of samples"
+        assert peak < 8e6, f"{peak / 1e6:.1f} MB of 16 MB of samples"
         del scores
 
 
