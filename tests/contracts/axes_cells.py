@@ -221,7 +221,7 @@ REFUSALS = (
     ),
     Refusal(
         "half of a token is not a token",
-        "holds the numbers of tokens, which cannot be mixed with a baseline",
+        "holds the numbers of tokens, which cannot be mixed",
         frozenset({"rise", "d_rise", "sobol"}),
         _models("tokens as float32"),
     ),

@@ -49,7 +49,7 @@ def check_mixable(sample: Sample, name: str, what: str, instead: str) -> None:
         )
     if _holds_tokens(sample, name):
         raise InputMismatchError(
-            f"Input '{name}' holds the numbers of tokens, and {what} needs numbers that can be mixed. {instead}"
+            f"Input '{name}' holds the numbers of tokens, which cannot be mixed, and {what} mixes numbers. {instead}"
         )
 
 
