@@ -201,17 +201,24 @@ class Evidence:
         return sums_by_player(players.maps, values) / np.maximum(sums_by_player(players.maps, ones), 1)
 
     def player_sums(self, n: int, players: Players) -> Array:
-        """The sum of the values of each player of sample ``n``, (P,).
+        """The sum of the values of each player of sample ``n``, (P,)."""
+        return sums_by_player(players.maps, self._shares(n))
 
-        Where each element of a group of the method has the value of the whole group, it is first divided evenly among
-        them, so that their sum is the value.
+    def total(self, n: int) -> float:
+        """The sum of the values of sample ``n``."""
+        return float(sum(array.sum() for array in self._shares(n).values()))
+
+    def _shares(self, n: int) -> dict[str, Array]:
+        """The values of the elements of sample ``n``, which add up to those of their groups.
+
+        Where each element of a group of the method has the value of the whole group, it is divided evenly among them.
         """
         values, groups = {name: array[n] for name, array in self.attributions.items()}, self._groups(n)
         if groups and self._have_whole_values(n, groups):
             sizes = sums_by_player(groups, {name: np.ones_like(values[name]) for name in groups})
             for name, labels in groups.items():
                 values[name] = values[name] / np.where(labels >= 0, sizes[labels], 1)
-        return sums_by_player(players.maps, values)
+        return values
 
     def _groups(self, n: int) -> dict[str, Array]:
         """The group of the method that each element of the inputs of sample ``n`` is in; empty if there are none."""

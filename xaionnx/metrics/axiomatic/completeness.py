@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
 from typing import ClassVar, final
 
 import numpy as np
 
-from xaionnx.evaluation.metric import SampleMeasure
+from xaionnx.evaluation.evidence import Evidence
+from xaionnx.evaluation.metric import Measure, SampleMeasure, measured
 from xaionnx.evaluation.scores import Direction
 from xaionnx.metrics._removal import ByRemoval, Coalitions
 from xaionnx.metrics._subsets import BySums
@@ -22,7 +24,8 @@ class Completeness(BySums, ByRemoval):
 
         | sum over i of phi_i - (f(x) - f(baseline)) |
 
-    It is in units of the target, and 0 for methods with the axiom of completeness and the same baseline.
+    It is in units of the target, and 0 for methods with the axiom of completeness. The baseline is the method's own, be
+    it one input or the rows of a background, unless one is given here; zero if the method has none.
 
     References
     ----------
@@ -40,6 +43,16 @@ class Completeness(BySums, ByRemoval):
     direction: ClassVar[Direction] = "lower"
     bounds: ClassVar[tuple[float, float]] = (0.0, math.inf)
     reference: ClassVar[str] = "Sundararajan et al. 2017, arXiv:1703.01365"
+
+    def measure(self, evidence: Evidence) -> Measure:
+        own = evidence.explanation.baseline_prediction
+        # The map of another class knows the baseline of that class.
+        of_target = np.array_equal(evidence.explanation.target, evidence.resolved.names[0])
+        if own is None or not of_target or self.replacement is not None or self.quantity != "target":
+            return super().measure(evidence)
+        changes = evidence.resolved.prediction[0] - own
+        each = [SampleMeasure(abs(evidence.total(n) - float(change))) for n, change in enumerate(changes)]
+        return dataclasses.replace(measured(each), parameters={"baseline": "of the method"})
 
     def plan(self, values: Array) -> Coalitions:
         return Coalitions.without(np.ones((1, len(values)), dtype=bool))
