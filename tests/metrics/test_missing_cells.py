@@ -40,3 +40,11 @@ def moved():
 def test_of_a_sum(model, metric, expected):
     scores = xaionnx.evaluate(model, X, "feature_ablation", metric, 0, controls=(), draws=DRAWS)
     np.testing.assert_allclose(scores.values, [expected], rtol=1e-4)
+
+
+def test_infidelity_of_noise(model):
+    """The noise of a missing cell moves nothing: the slopes of the sum, 1 and 1, explain every change."""
+    scores = xaionnx.evaluate(
+        model, X, np.array([[1.0, 5.0, 1.0]]), "gaussian_infidelity", 0, controls=(), scaled=False
+    )
+    np.testing.assert_allclose(scores.values, [0], atol=1e-9)

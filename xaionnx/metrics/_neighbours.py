@@ -16,7 +16,7 @@ from xaionnx.evaluation.metric import ANY_TARGET, Measure, Metric, SampleMeasure
 from xaionnx.gradients.value_ranges import value_ranges
 from xaionnx.hooks import hook
 from xaionnx.parameters import choice, integer, random_seed, real
-from xaionnx.perturb.element_types import is_mixable, nearest_of_type
+from xaionnx.perturb.element_types import mixable_elements, nearest_of_type
 from xaionnx.runtime import progress
 from xaionnx.targets.scores import flat
 from xaionnx.targets.selection import activate
@@ -57,8 +57,8 @@ class ByNeighbours(Metric):
 
     Neighbours are drawn from a cube around the sample, ``uniform`` or among its ``corners``. Its half side is
     ``radius`` times the range of the input: from black to white, ``max(|x_j|, 1)`` for column j of a row, else from the
-    lowest to the highest value. Whole numbers are moved if they are pixels or sound. Metrics with the same neighbours
-    explain them once for all.
+    lowest to the highest value. Whole numbers are moved if they are pixels or sound, and columns of a table unless its
+    spec calls them categories. Metrics with the same neighbours explain them once for all.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("method",)
@@ -151,7 +151,7 @@ class ByNeighbours(Metric):
     def _moved(self, evidence: Evidence) -> Iterator[tuple[dict[str, Array], Array]]:
         """The neighbours and their samples, all samples of one draw before those of the next."""
         feeds, count = evidence.request.feeds, len(evidence.samples)
-        names = [name for name in evidence.attributions if is_mixable(evidence.samples[0], name)]
+        names = [name for name in evidence.attributions if mixable_elements(evidence.samples[0], name).any()]
         if not names:
             raise InputMismatchError(
                 f"{type(self).__name__} explains inputs near each sample, and the explained inputs hold categories or "
@@ -171,7 +171,7 @@ class ByNeighbours(Metric):
 
     def _half_side(self, sample: Sample, name: str) -> Array:
         """Half the side of the cube along each element of an input."""
-        return np.broadcast_to(self.radius * value_ranges(sample, name), sample.x[name].shape)
+        return np.asarray(self.radius * value_ranges(sample, name) * mixable_elements(sample, name))
 
     def _place(self, shape: tuple[int, ...], key: tuple[int, int]) -> Array:
         """The place in the cube, from -1 to 1, of neighbour ``key[0]`` in input number ``key[1]``, for any sample."""

@@ -53,9 +53,23 @@ def check_mixable(sample: Sample, name: str, what: str, instead: str) -> None:
         )
 
 
-def is_mixable(sample: Sample, name: str) -> bool:
-    """Whether halfway between two numbers of an input is a number; see :func:`check_mixable`."""
-    return _is_measured(sample, name) and not _holds_tokens(sample, name)
+def mixable_elements(sample: Sample, name: str) -> Array:
+    """Return which elements of an input have numbers between two of theirs, bool in its shape; see `check_mixable`.
+
+    In a table these are the columns that are no categories by its spec, and no one-hot code of one.
+    """
+    x, spec = sample.x[name], sample.spec
+    found = np.full(x.shape, _is_measured(sample, name) and not _holds_tokens(sample, name))
+    if name == sample.main and spec is not None and x.shape == (len(spec.columns),):
+        found &= [column not in spec.categories for column in spec.columns]
+        for members in spec.groups.values():
+            group = np.isin(spec.columns, list(members))
+            found[group] &= not _is_one_hot(x[group])
+    return found
+
+
+def _is_one_hot(x: Array) -> bool:
+    return bool(np.count_nonzero(x) == 1 and x.max() == 1)
 
 
 def _is_measured(sample: Sample, name: str) -> bool:

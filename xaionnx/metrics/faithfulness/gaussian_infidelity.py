@@ -17,7 +17,7 @@ from xaionnx.gradients.value_ranges import value_ranges
 from xaionnx.metrics._removal import quantity_parameter
 from xaionnx.metrics._subsets import mean_squared_error
 from xaionnx.parameters import flag, integer, random_seed, real
-from xaionnx.perturb.element_types import is_mixable, nearest_of_type
+from xaionnx.perturb.element_types import mixable_elements, nearest_of_type
 from xaionnx.typing import Array
 
 # Numbers of noisy inputs that are held at once.
@@ -33,8 +33,8 @@ class GaussianInfidelity(Metric):
 
     Values are taken per unit of the input, as slopes are. The noise I is independent and normal, with the standard
     deviation ``noise`` times the range of the input: from black to white, ``max(|x_j|, 1)`` for column j of a row, else
-    from the lowest to the highest value. For a linear target with weights w and noise of one deviation s it is
-    ``s^2 |phi - w|^2`` in the mean over noise.
+    from the lowest to the highest value. Columns of categories have none. For a linear target with weights w and noise
+    of one deviation s it is ``s^2 |phi - w|^2`` in the mean over noise.
 
     ``scaled`` first multiplies phi by the factor that fits best, as in ``infidelity``, which removes features.
 
@@ -64,7 +64,7 @@ class GaussianInfidelity(Metric):
     seed: int = random_seed("seed of the noise")
 
     def measure(self, evidence: Evidence) -> Measure:
-        names = [name for name in evidence.attributions if is_mixable(evidence.samples[0], name)]
+        names = [name for name in evidence.attributions if mixable_elements(evidence.samples[0], name).any()]
         if not names:
             raise InputMismatchError(
                 "The metric 'gaussian_infidelity' adds noise, and the explained inputs hold categories or text. Use "
@@ -83,8 +83,9 @@ class GaussianInfidelity(Metric):
         for number, name in enumerate(names):
             noise = np.concatenate([self._noise(evidence.samples[n], name, number) for n in rows.tolist()])
             noisy[name] = nearest_of_type(feeds[name][owners] - noise, feeds[name].dtype)
-            # What is left of the noise after rounding.
+            # What is left of the noise after rounding. A missing number does not move.
             moved = feeds[name][owners].astype(np.float64) - noisy[name]
+            moved[np.isnan(moved)] = 0
             products = moved * evidence.attributions[name][owners]
             sums = sums + products.reshape(len(owners), -1).sum(axis=1)
         targets = evidence.targets_of(noisy, owners, self.quantity).reshape(len(rows), self.draws)
@@ -96,4 +97,5 @@ class GaussianInfidelity(Metric):
         """The noise of one input of a sample, (draws, ...): draw i depends on (seed, i) alone."""
         shape = sample.x[name].shape
         drawn = [np.random.default_rng([self.seed, i, number]).standard_normal(shape) for i in range(self.draws)]
-        return np.asarray(self.noise * value_ranges(sample, name) * np.stack(drawn))
+        ranges = value_ranges(sample, name) * mixable_elements(sample, name)
+        return np.asarray(self.noise * ranges * np.stack(drawn))
