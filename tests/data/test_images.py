@@ -83,6 +83,17 @@ def test_gif_and_gray_and_bilevel_and_cmyk_say_what_was_converted(save):
     assert cmyk.array.max() == 0
 
 
+def test_12_bits_in_a_file_of_16_are_said_to_be_nearly_black(save):
+    """An X-ray whose white is 4095 is not stretched: that would change every file that is meant to be dark."""
+    for largest, dark in ((4095, True), (8191, False)):
+        wide = np.array([[0, 100], [1000, largest]], np.uint16)
+        picture = read_picture(save(png(wide, 16, 0)))
+        assert picture.array[1, 1, 0] == round(largest / 257)
+        assert (
+            f"it is nearly black: its largest number is {largest:,} of 65,535; scale it first" in picture.notes
+        ) == dark
+
+
 def test_16_bit_gray_is_rounded_not_saturated(save):
     wide = noise((9, 7), dtype=np.uint16)
     picture = read_picture(save(png(wide, 16, 0)))

@@ -39,6 +39,8 @@ _MAGIC: Final = {
 }
 # How far lossy formats move a level, of 255.
 _NOISE: Final = 16
+# White in 16 bits.
+_FULL: Final = 65535
 _MODES: Final = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "I", "I;16", "I;16B", "I;16L")
 _REPEATED: Final = {"1": "black and white is repeated to RGB", "L": "gray is repeated to RGB"}
 _CONVERSIONS: Final = {
@@ -245,7 +247,7 @@ def read_levels(path: str | Path) -> Levels:
         values, _ = _decoded(path, data, format_, _as_in_file)
     noise = _NOISE if format_ == "JPEG" or (format_ == "WEBP" and data[12:16] != b"VP8L") else 0
     if values.ndim == 2:
-        return Levels(values, 65535 if values.max() > 255 else 255, noise)
+        return Levels(values, _FULL if values.max() > 255 else 255, noise)
     red, green, blue, *alpha = np.moveaxis(values, 2, 0)
     if alpha and (alpha[0] < 255).any():
         raise PictureError(f"'{path}' has transparent parts, which are neither black nor white. Save it without.")
@@ -399,8 +401,11 @@ def _to_rgb(image: Image.Image, deep: bool, notes: list[str]) -> Image.Image:
     mode = image.mode
     if mode.startswith("I"):
         wide = np.asarray(image).astype(np.int64)
-        gray = Image.fromarray(((wide * 255 + 32767) // 65535).astype(np.uint8))
+        gray = Image.fromarray(((wide * 255 + _FULL // 2) // _FULL).astype(np.uint8))
         notes += ["16-bit gray is rounded to 8 bits", _REPEATED["L"]]
+        if wide.max() < _FULL // 8:
+            # Cameras and scanners write 10 or 12 bits into files of 16.
+            notes.append(f"it is nearly black: its largest number is {wide.max():,} of {_FULL:,}; scale it first")
         return gray.convert("RGB")
     if deep:
         notes.append("16 bits per channel are reduced to the upper 8")
