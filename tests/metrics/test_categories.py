@@ -52,3 +52,8 @@ def test_a_row_of_categories_alone_has_no_neighbours():
     only = model(categories=dict.fromkeys(COLUMNS, ("x", "y")))
     with pytest.raises(InputMismatchError, match="hold categories or text, which have no near ones"):
         xaionnx.evaluate(only, X, "feature_ablation", "max_sensitivity", 0, controls=())
+
+
+def test_smooth_grad_explains_copies_with_the_same_categories():
+    smooth = xaionnx.explain(model(**TABLE), X, "smooth_grad", 0)
+    assert smooth.diagnostics["noisy_prediction"][0] == pytest.approx(3, abs=1)

@@ -24,7 +24,7 @@ from xaionnx.gradients import choice
 from xaionnx.layers.embeddings import gradient_tensors
 from xaionnx.layers.path import LayerPath
 from xaionnx.parameters import free, integer, random_seed
-from xaionnx.perturb.element_types import value_range
+from xaionnx.perturb.element_types import mixable_elements, value_range
 from xaionnx.request import Request
 from xaionnx.runtime import progress
 from xaionnx.runtime.model import Model
@@ -76,8 +76,8 @@ class SmoothGrad(Explainer):
 
     where g is the map of the ``inner`` method, by default the signed gradient. The standard deviation of e is ``noise``
     times the range of the input: from black to white if the InputSpec declares them, otherwise from the sample's lowest
-    to its highest value. The noise is the same for every sample of the batch and every target. For tokens, the noise is
-    added to their embedding, and the map is that of the embedding.
+    to its highest value. The noise is the same for every sample of the batch and every target. Categories of a table
+    get none. For tokens, the noise is added to their embedding, and the map is that of the embedding.
 
     Every float input gets noise. If ``noise`` is a dict by input name, only the inputs that it names do, each with its
     own share; the others keep their values in all copies.
@@ -227,9 +227,11 @@ class SmoothGrad(Explainer):
             if name not in path.names:
                 raise UnknownNameError.among("float input", name, path.names)
             ends = [value_range(sample, name) for sample in path.samples]
-            shape = path.samples[0].x[name].shape
             if share > 0:
-                deviations[name] = np.stack([np.broadcast_to(share * (high - low), shape) for low, high in ends])
+                each = zip(ends, path.samples, strict=True)
+                deviations[name] = np.stack(
+                    [share * (high - low) * mixable_elements(sample, name) for (low, high), sample in each]
+                )
         return deviations
 
     def _noise(self, name: str, draw: int, shape: tuple[int, ...]) -> Array:
