@@ -481,7 +481,8 @@ class Target(ABC):
         """The mean activation of a channel of a tensor, or its ``peak``; each sample's strongest if None.
 
         Channels are along the axis that roles show, such as the last one of maps of a model that takes channels last,
-        or of scores at each time; else along axis 1.
+        or of scores at each time; inside the model along the one to which no positions of the input lead; else along
+        axis 1.
         """
         from xaionnx.targets.kinds.channel import Channel
 
