@@ -37,18 +37,12 @@ class Application(CommandGroup):
         names = [module.name for module in pkgutil.iter_modules(package.__path__)]
         return sorted(name for name in names if not name.startswith("_") and name != "app")
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in self.list_commands(ctx):
-            return None
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
+        names = self.list_commands(ctx)
+        if cmd_name not in names:
+            _raise_unknown_command(cmd_name, names)
         command: click.Command = importlib.import_module(f"xaionnx_cli.{cmd_name}").command
         return command
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args[0] not in self.list_commands(ctx):
-            _raise_unknown_command(args[0], self.list_commands(ctx))
-        return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:  # Any: what a command returns is its own matter
         try:

@@ -99,6 +99,7 @@ class ByRemoval(FromBackground, Metric):
     quantity: str = quantity_parameter("target")
     seed: int = random_seed("seed of all random draws")
 
+    @hook
     def measure(self, evidence: Evidence) -> Measure:
         resolved = evidence.targets(self.quantity)
         # Rows of a background are read once for all samples, which are of one kind.
