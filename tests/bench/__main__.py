@@ -132,8 +132,7 @@ def measured(nets: Path | None, only: str, rounds: int, seeds: int, left_out: li
         yield from (row | {"machine": machine()} for row in gradients.rows(nets, only, rounds))
         yield from gradients.cam_rows(nets, only, rounds)
         yield from explanations.rows(nets, only, rounds)
-    if "pass: ".startswith(only) or only.startswith("pass"):
-        yield from (row for row in passes.measured(rounds) if only in row["name"])
+    yield from passes.measured(rounds, only)
     yield from (row | {"machine": machine()} for row in searches.rows(only, rounds))
     left_out += [
         f"gradient, {net.name}"
