@@ -19,8 +19,8 @@ from xaionnx.data.folders import expand
 from xaionnx.data.storage import write_npz
 from xaionnx.errors import DataError, InputMismatchError, ParameterError, UnsupportedModelError, shortened
 from xaionnx.layers.embeddings import gradient_tensors
-from xaionnx.layers.graph_facts import graph_fact
 from xaionnx.runtime import progress
+from xaionnx.runtime.graph_facts import graph_fact
 from xaionnx.runtime.model import Model
 from xaionnx.short_repr import short_repr
 from xaionnx.targets.scores import default_output

@@ -174,6 +174,42 @@ class TestChannelsLast:
         ):
             assert_close(both_faces(target, model, self.X)[0], expected, Tolerance.SIGNED_SUMS)
 
+    @pytest.mark.parametrize("side", ["H, W", "side, side", "48, W", "48, 64", "64, 32"])
+    @pytest.mark.parametrize(
+        ("tensor", "axis"), [("a", 3), ("b", 1), ("c", 1), ("d", 3), ("e", 2), ("f", 3), ("g", 1), ("h", 3)]
+    )
+    def test_of_tensors_inside_do_not_depend_on_free_sizes(self, tensor, axis, side):
+        """A convolution of stride 2, positions in one axis, as many as there are, and a map enlarged to the input."""
+        body = """{ a = Relu(x) b = Transpose<perm = [0, 3, 1, 2]>(a)
+            c = Conv<kernel_shape = [3, 3], strides = [2, 2], pads = [1, 1, 1, 1]>(b, w)
+            d = Transpose<perm = [0, 2, 3, 1]>(c) s = Shape<start = 0, end = 1>(d) r = Concat<axis = 0>(s, rest)
+            e = Reshape(d, r) t = Shape(d) f = Reshape(e, t) g = Transpose<perm = [0, 3, 1, 2]>(f)
+            u = Resize(g, , scales) h = Transpose<perm = [0, 2, 3, 1]>(u)
+            y = ReduceMean<axes = [1, 2], keepdims = 0>(h) }"""
+        model = tiny.loaded(
+            f"G (float[N, {side}, 3] x) => (float[N, 4] y) {body}",
+            w=tiny.normal(4, 3, 3, 3),
+            rest=np.array([-1, 4]),
+            scales=np.array([1, 1, 2, 2], np.float32),
+        ).reopened(spec=InputSpec(layout="NHWC"))
+        h, w = (64, 32) if side == "64, 32" else (48, 48 if side == "side, side" else 64)
+        x = RNG.normal(size=(2, h, w, 3)).astype(np.float32)
+        inside = np.moveaxis(model.with_outputs([tensor]).run({"x": x}, [tensor])[tensor], axis, 1)
+        assert inside.shape[1] == (3 if tensor in "ab" else 4)
+        found = resolve(Target.channel(tensor, 2), model, {"x": x})
+        assert_close(found.values[0], inside[:, 2].reshape(2, -1).mean(axis=1), Tolerance.SIGNED_SUMS)
+
+    @pytest.mark.parametrize("length", ["T", "16000"])
+    def test_of_a_sound_of_free_length_inside(self, length):
+        """Frames of 400 numbers, of which a short sound has none, have units last."""
+        body = """{ c = Conv<kernel_shape = [400], strides = [320]>(x, w) d = Transpose<perm = [0, 2, 1]>(c)
+            y = ReduceMean<axes = [1], keepdims = 0>(d) }"""
+        model = tiny.loaded(f"g (float[N, 1, {length}] x) => (float[N, 4] y) {body}", w=tiny.normal(4, 1, 400))
+        x = RNG.normal(size=(2, 1, 16000)).astype(np.float32)
+        inside = model.with_outputs(["d"]).run({"x": x}, ["d"])["d"]
+        found = resolve(Target.channel("d", 2), model, {"x": x})
+        assert_close(found.values[0], inside[..., 2].mean(axis=1), Tolerance.SIGNED_SUMS)
+
     def test_of_tokens_inside_a_transformer(self):
         """The units of each patch, and not the patches, which came first after the batch."""
         model = tiny.trained("mnist_vit")

@@ -12,9 +12,9 @@ from xaionnx.autodiff.gradient import CanonicalModel, first_rows
 from xaionnx.errors import ModelError
 from xaionnx.graph.quantised import rounds
 from xaionnx.graph.widen import is_narrow
-from xaionnx.layers.graph_facts import graph_fact
 from xaionnx.layers.path import LayerPath
 from xaionnx.runtime.evaluations import Evaluations
+from xaionnx.runtime.graph_facts import graph_fact
 from xaionnx.runtime.model import Model
 from xaionnx.targets.resolve import ResolvedTargets
 from xaionnx.typing import Array, Feeds

@@ -13,8 +13,8 @@ from xaionnx.graph.axis_factors import Axis, AxisFactor, Layout, covering_factor
 from xaionnx.graph.axis_propagation import propagate_axes
 from xaionnx.graph.roles import Role, Roles
 from xaionnx.layers.embeddings import has_tokens
-from xaionnx.layers.graph_facts import graph_fact
 from xaionnx.layers.shapes import shapes_of
+from xaionnx.runtime.graph_facts import graph_fact
 from xaionnx.runtime.model import Model
 from xaionnx.short_repr import short_repr
 

@@ -19,7 +19,7 @@ from xaionnx.graph.branches import (
     take_branches,
 )
 from xaionnx.graph.cut import cut
-from xaionnx.layers.graph_facts import graph_fact
+from xaionnx.runtime.graph_facts import graph_fact
 from xaionnx.runtime.model import Model
 from xaionnx.short_repr import short_repr
 from xaionnx.typing import Array

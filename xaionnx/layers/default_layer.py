@@ -16,10 +16,10 @@ from xaionnx.graph.batch_first import AS_IN_FILE
 from xaionnx.graph.landmarks import attentions
 from xaionnx.graph.op import Broadcast, Kind, find_op
 from xaionnx.layers.axes import AxesOverInput, BatchAxes, input_positions, inputs_with_maps, layouts
-from xaionnx.layers.graph_facts import graph_fact
 from xaionnx.layers.shapes import shapes_of
 from xaionnx.layers.spatial_map import SpatialMap
 from xaionnx.layers.target_elements import TargetElements, dependence, shared_dependence
+from xaionnx.runtime.graph_facts import graph_fact
 from xaionnx.runtime.model import Model
 
 if TYPE_CHECKING:

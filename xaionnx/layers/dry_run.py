@@ -11,8 +11,8 @@ from xaionnx.autodiff.gradient import CanonicalModel, first_rows
 from xaionnx.data.sample import Sample
 from xaionnx.errors import InputMismatchError, ModelError
 from xaionnx.layers.branches import at_sample
-from xaionnx.layers.graph_facts import graph_fact
 from xaionnx.layers.layer import Layer
+from xaionnx.runtime.graph_facts import graph_fact
 from xaionnx.runtime.model import Model
 from xaionnx.runtime.tensors import TensorInfo
 from xaionnx.short_repr import short_repr

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from xaionnx.errors import UnsupportedModelError
 from xaionnx.graph.float_copies import float_copies
 from xaionnx.graph.lookups import joined_embedding, token_inputs, token_lookups
-from xaionnx.layers.graph_facts import graph_fact
+from xaionnx.runtime.graph_facts import graph_fact
 from xaionnx.runtime.model import Model
 from xaionnx.targets.scores import default_output
 

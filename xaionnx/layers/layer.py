@@ -12,8 +12,8 @@ import numpy as np
 from xaionnx.errors import UnknownNameError, UnsupportedModelError
 from xaionnx.graph.cut import batch_first, cut
 from xaionnx.layers.axes import BatchAxes
-from xaionnx.layers.graph_facts import graph_fact
 from xaionnx.layers.shapes import tensor_shapes
+from xaionnx.runtime.graph_facts import graph_fact
 from xaionnx.runtime.model import Model
 from xaionnx.short_repr import short_repr
 from xaionnx.typing import Array, DType

@@ -11,7 +11,7 @@ from xaionnx.graph.axis_propagation import propagate_axes
 from xaionnx.graph.op import find_op
 from xaionnx.graph.view import SHAPE_READERS
 from xaionnx.layers.axes import Axes
-from xaionnx.layers.graph_facts import graph_fact
+from xaionnx.runtime.graph_facts import graph_fact
 from xaionnx.runtime.model import Model
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import onnx
 
 from xaionnx.errors import ModelError
-from xaionnx.layers.graph_facts import graph_fact
+from xaionnx.runtime.graph_facts import graph_fact
 from xaionnx.runtime.model import Model
 from xaionnx.typing import Array, Shapes
 

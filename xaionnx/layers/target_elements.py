@@ -12,7 +12,7 @@ import numpy as np
 
 from xaionnx.errors import UnsupportedModelError
 from xaionnx.graph.dependence import Dependence, DependenceWalk
-from xaionnx.layers.graph_facts import graph_fact
+from xaionnx.runtime.graph_facts import graph_fact
 from xaionnx.runtime.model import Model
 from xaionnx.short_repr import short_repr
 from xaionnx.targets.resolve import ResolvedTargets

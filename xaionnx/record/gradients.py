@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from xaionnx.graph.steps import steps_between
-from xaionnx.layers.graph_facts import graph_fact
+from xaionnx.runtime.graph_facts import graph_fact
 from xaionnx.typing import Array, Document
 
 if TYPE_CHECKING:

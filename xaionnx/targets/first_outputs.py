@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Final
-from weakref import WeakKeyDictionary
 
+from xaionnx.runtime.graph_facts import graph_fact
 from xaionnx.runtime.model import Model
 from xaionnx.typing import Array, Feeds
 
 # Outputs that are kept of one model.
 _MOST: Final = 16
-
-_cache: WeakKeyDictionary[Model, dict[Hashable, dict[str, Array]]] = WeakKeyDictionary()
 
 
 def first_sample(model: Model, feeds: Feeds) -> dict[str, Array]:
@@ -29,7 +27,7 @@ def first_outputs(model: Model, feeds: Feeds, tensors: Sequence[str]) -> Mapping
     first = first_sample(model, feeds)
     shapes = tuple(sorted((name, array.shape, array.dtype.str) for name, array in first.items()))
     key = (shapes, tuple(tensors))
-    known = _cache.setdefault(model, {})
+    known: dict[Hashable, dict[str, Array]] = graph_fact(model, "first outputs", lambda _: {})
     if key not in known:
         # Texts of many lengths must not fill the memory.
         if len(known) >= _MOST:

@@ -255,7 +255,7 @@ def _channel_axis_by_roles(output: Array, tensor: str, model: Model) -> int | No
 def _channel_axis_inside(output: Array, tensor: str, model: Model) -> int | None:
     """Return the axis of the channels of a tensor inside the graph; None if it is not known."""
     of_input = _channel_axis_of_input(model, len(model.input().shape))
-    return None if of_input is None else inner_channel_axis(model, tensor, output.ndim, of_input)
+    return None if of_input is None else inner_channel_axis(model, tensor, output.shape, of_input)
 
 
 def _channel_axis_of_input(model: Model, rank: int) -> int | None:

@@ -25,12 +25,12 @@ from xaionnx.explainers._trees.columns import player_sets
 from xaionnx.explainers._trees.compute import names_of, players_of_rows, spread
 from xaionnx.explainers._trees.raw_score import RAW
 from xaionnx.explainers._trees.scores import GAMES
-from xaionnx.layers.graph_facts import last_fact
 from xaionnx.perturb.background import own_background
 from xaionnx.perturb.baseline import Baseline
 from xaionnx.perturb.baselines.background import Background
 from xaionnx.perturb.players import Players
 from xaionnx.request import Request
+from xaionnx.runtime.graph_facts import last_fact
 from xaionnx.short_repr import short_repr
 from xaionnx.targets.resolve import ResolvedTargets
 from xaionnx.typing import Array, BackgroundLike, Document

@@ -16,7 +16,7 @@ from xaionnx.explainers._trees.scores import GAMES
 from xaionnx.explainers._trees.source import LinkedSums, affine_map, tree_source
 from xaionnx.graph.affine import LINKS, affine_ends
 from xaionnx.graph.dependence import DependenceWalk, Elements
-from xaionnx.layers.graph_facts import graph_fact
+from xaionnx.runtime.graph_facts import graph_fact
 from xaionnx.runtime.model import Model
 from xaionnx.short_repr import short_repr
 from xaionnx.typing import Array, Feeds

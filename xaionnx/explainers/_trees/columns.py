@@ -10,8 +10,8 @@ import numpy as np
 from xaionnx.errors import UnsupportedModelError
 from xaionnx.explainers._trees.scores import GAMES
 from xaionnx.graph.dependence import DependenceWalk, Elements
-from xaionnx.layers.graph_facts import graph_fact
 from xaionnx.perturb.players import Players
+from xaionnx.runtime.graph_facts import graph_fact
 from xaionnx.runtime.model import Model
 from xaionnx.typing import Array, Feeds
 

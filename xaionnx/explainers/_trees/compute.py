@@ -21,13 +21,13 @@ from xaionnx.explainers._trees.forest import JoinedForest, RowGroups, absent, co
 from xaionnx.explainers._trees.raw_score import RAW
 from xaionnx.explainers._trees.scores import GAMES
 from xaionnx.explainers._trees.source import TreeSource, tree_source
-from xaionnx.layers.graph_facts import graph_fact, last_fact
 from xaionnx.perturb.background import own_background
 from xaionnx.perturb.baseline import Baseline
 from xaionnx.perturb.baselines.background import Background
 from xaionnx.perturb.features import Features
 from xaionnx.perturb.players import Players
 from xaionnx.request import Request
+from xaionnx.runtime.graph_facts import graph_fact, last_fact
 from xaionnx.short_repr import short_repr
 from xaionnx.targets.resolve import ResolvedTargets
 from xaionnx.typing import Array, BackgroundLike, Document, Feeds

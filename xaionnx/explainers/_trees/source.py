@@ -17,7 +17,7 @@ from xaionnx.explainers._trees.scores import GAMES, node_scores
 from xaionnx.graph.affine import AffineTrace, NotAffineError, Stage, affine_trace
 from xaionnx.graph.tree_ensembles import TreeEnsemble, tree_ensembles
 from xaionnx.graph.view import reads
-from xaionnx.layers.graph_facts import graph_fact
+from xaionnx.runtime.graph_facts import graph_fact
 from xaionnx.runtime.model import Model
 from xaionnx.short_repr import short_repr
 from xaionnx.targets.selection import activate
