@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,7 +26,7 @@ from xaionnx_cli.evaluate import (
 )
 
 if TYPE_CHECKING:
-    from xaionnx.evaluation import Recommendation
+    from xaionnx.evaluation import Recommendation, Scores
     from xaionnx.typing import Document
 
 
@@ -137,14 +137,14 @@ def _lines(found: Recommendation) -> list[str]:
 
     lines = [str(found)] if any(found.table.scores.values()) else []
     for choice in found.choices:
-        figures = _figures(found, choice.method)
-        lines.append(f"  {choice.method}: mean rank {choice.rank:.2f} on {counted(choice.samples, 'input')}; {figures}")
+        rank = f"mean rank {choice.rank:.2f} on {counted(choice.samples, 'input')}"
+        lines.append(f"  {choice.method}: {'; '.join([rank, *_figures(found.table.scores[choice.method])])}")
     chosen = {choice.method for choice in found.choices}
     others = [name for name in found.ranking if name not in chosen and found.table.scores[name]]
     if others:
         lines.append("the others, the best first:" if chosen else "from the best:")
-        lines += [f"  {name}: {_figures(found, name)} on {counted(_inputs(found, name), 'input')}" for name in others]
-    if lines:
+        lines += [f"  {name}: {'; '.join(_figures(found.table.scores[name], on_inputs=True))}" for name in others]
+    if any(one.count for each in found.table.scores.values() for one in each.values()):
         lines.append("in brackets the same metric for random values")
     return [*lines, *_distrusted_lines(found)]
 
@@ -158,11 +158,20 @@ def _distrusted_lines(found: Recommendation) -> list[str]:
     return lines
 
 
-def _figures(found: Recommendation, method: str) -> str:
-    """The mean of a method by each metric, with that of random values."""
-    each = found.table.scores[method]
-    return ", ".join(f"{name} {one.mean:.3g} ({one.control.mean:.3g})" for name, one in each.items() if one.control)
+def _figures(each: Mapping[str, Scores], *, on_inputs: bool = False) -> Iterator[str]:
+    """The mean by each metric with that of random values, if asked for on how many inputs, and what has no score."""
+    from xaionnx.counting import counted
+
+    known = {name: one for name, one in each.items() if one.count}
+    if known:
+        means = ", ".join(f"{name} {one.mean:.3g}{_beside(one.control)}" for name, one in known.items())
+        yield means + (f" on {counted(max(one.count for one in known.values()), 'input')}" if on_inputs else "")
+    reasons = dict.fromkeys(one.why_none for one in each.values() if not one.count)
+    for why in reasons:
+        names = [name for name, one in each.items() if not one.count and one.why_none == why]
+        yield f"no score by {', '.join(names)}: {why.removesuffix('.')}"
 
 
-def _inputs(found: Recommendation, method: str) -> int:
-    return max(one.count for one in found.table.scores[method].values())
+def _beside(control: Scores | None) -> str:
+    """The mean of random values, if it is known."""
+    return f" ({control.mean:.3g})" if control and control.count else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -64,3 +65,20 @@ def test_each_line_of_a_text_is_an_input(run, tmp_path):
     found = run("recommend", *words)
     assert found.exit_code == 2
     assert "needs two samples" in found.stderr
+
+
+@pytest.mark.parametrize("command", ["recommend", "evaluate"])
+def test_a_method_without_any_score_has_the_reason_of_the_metric_in_place_of_a_number(run, tmp_path, command):
+    """Blank pictures times a slope are maps of zeros, whose mean over no scores was printed as nan."""
+    np.save(tmp_path / "blank.npy", np.zeros((4, 1, 8, 8), np.float32))
+    page = tmp_path / "page.html"
+    words = ("--methods", "input_x_gradient,saliency", "--metrics", "deletion,sparseness", "-o", page)
+    found = run(command, "models/digits_cnn.onnx", tmp_path / "blank.npy", *words)
+    assert found.exit_code == 0, found.stderr
+    for text in (found.stdout, page.read_text(), page.with_suffix(".json").read_text()):
+        assert not re.search(r"\bnan\b", text, re.IGNORECASE)
+        assert "all values are equal, so that they give no order" in text
+    for text in (found.stdout, page.read_text()):
+        assert "too short" not in text
+        assert "0 inputs" not in text
+        assert "0 of 4 samples alone" not in text

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from scipy.stats import bootstrap
 
+from xaionnx.evaluation import Scores, ScoreTable
 from xaionnx.evaluation.scores import bootstrap_interval
+from xaionnx.render import score_page
 
 DRAWS = {
     "exponential": lambda rng, count: rng.exponential(size=count),
@@ -42,3 +44,19 @@ def test_intervals_hold_the_true_mean_as_often_as_they_say():
         below, above = below + (high < 1), above + (low > 1)
     assert below + above == pytest.approx(50, abs=4 * np.sqrt(1000 * 0.05 * 0.95))
     assert below == pytest.approx(25, abs=4 * np.sqrt(25))
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ([np.nan, np.nan], "none, lower is better, 0 of 2 samples\n  random control  0.5\n"),
+        ([0.25, np.nan], "0.25, lower is better, 1 of 2 samples\n  random control  0.5; better by 0.25\n"),
+    ],
+)
+def test_scores_say_no_mean_and_no_interval_of_too_few_values(values, said):
+    control = Scores("m", "random", np.full(2, 0.5), "lower", (0, 1))
+    found = Scores("m", "a", np.array(values), "lower", (0, 1), {1: "all values are 0"}, controls={"random": control})
+    assert repr(found) == f"Scores of a by m: {said}  undefined  sample 1: all values are 0"
+    page = score_page(ScoreTable({"a": {"m": found}}))
+    assert "nan" not in page
+    assert "undefined to" not in page

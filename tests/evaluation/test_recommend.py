@@ -114,7 +114,7 @@ def test_two_samples_do_not_end_a_method_that_is_worse_on_their_mean():
         for name, (one, other) in gains.items()
     }
     table = ScoreTable(scored, seconds=dict.fromkeys(scored, 1.0), inputs=("a", "b"))
-    assert why_unfaithful(scored["mixed"], ["deletion"]).startswith("worse than random")
+    assert why_unfaithful(ScoreTable(scored), "mixed", ["deletion"]).startswith("worse than random")
     assert list(_better_halves(dict.fromkeys(scored), table, ["deletion"])) == ["mixed", "plain"]
 
 
@@ -179,14 +179,38 @@ BY_NOTHING = "not clearly better than random values by deletion or insertion"
         (UNCLEAR, UNCLEAR, BY_NOTHING),
         (NONE, NONE, BY_NOTHING),
         ([np.nan] * 3, CLEAR, ""),
-        ([np.nan] * 3, [np.nan] * 3, "no metric of faithfulness judged it: the time was too short, or none applies"),
+        ([np.nan] * 3, [np.nan] * 3, "without a score of faithfulness"),
     ],
 )
 def test_a_method_is_trusted_if_no_metric_of_faithfulness_says_worse_and_one_says_clearly_better(
     deletion, insertion, why
 ):
     found = scores("deletion", "lower", deletion) | scores("insertion", "higher", insertion)
-    assert why_unfaithful(found, ["deletion", "insertion"]) == why
+    assert why_unfaithful(ScoreTable({"m": found}), "m", ["deletion", "insertion"]) == why
+
+
+@pytest.mark.parametrize(
+    ("refused", "reasons", "why"),
+    [
+        ({}, {0: "all values are 0", 1: "all values are equal.", 2: "all values are equal."}, "all values are equal"),
+        ({"m by insertion": "It does not apply."}, None, "It does not apply"),
+        ({"insertion": "It needs masks."}, None, "It needs masks"),
+        ({"m": "It is of pictures."}, None, "It is of pictures"),
+        ({"m": TOO_LONG}, None, None),
+        ({}, None, None),
+    ],
+)
+def test_a_method_that_nothing_judged_has_the_reason_of_the_metric_and_not_of_the_time(refused, reasons, why):
+    """The time was said to be too short for methods whose values are all equal."""
+    scored = scores("insertion", "higher", [np.nan] * 3)["insertion"]
+    own = {} if reasons is None else {"insertion": dataclasses.replace(scored, reasons=reasons)}
+    found = recommended(ScoreTable({"m": own}, refused, {"m": 1.0}), ["insertion"])
+    assert ("too short to judge 1 method" in str(found)) == (why is None)
+    assert found.distrusted["m"] == (
+        "the time was too short for a score of faithfulness"
+        if why is None
+        else f"without a score of faithfulness ({why})"
+    )
 
 
 def test_methods_left_behind_are_named_if_those_judged_longest_are_not_to_be_trusted():

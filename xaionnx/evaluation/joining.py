@@ -110,7 +110,7 @@ def beside(table: ScoreTable, found: ScoreTable) -> ScoreTable:
 
 def why_without(name: str, metric: str, refused: Mapping[str, str]) -> str:
     """Return why a method has no scores of some samples by a metric."""
-    return refused.get(f"{name} by {metric}", refused.get(name, NO_TIME))
+    return next((refused[key] for key in (f"{name} by {metric}", name, metric) if key in refused), NO_TIME)
 
 
 def filled(scores: Scores, count: int, why: str) -> Scores:

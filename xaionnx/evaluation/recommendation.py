@@ -20,7 +20,8 @@ from xaionnx.short_repr import short_repr
 # The metric that says whether maps change with the weights.
 _RANDOMISATION: Final = "parameter_randomisation"
 
-_NOT_JUDGED: Final = "no metric of faithfulness judged it: the time was too short, or none applies"
+_NOT_JUDGED: Final = "the time was too short for a score of faithfulness"
+_NO_SCORE: Final = "without a score of faithfulness"
 _NOT_RANDOMISED: Final = "the time was too short to see whether the maps change with the weights of the model"
 _IGNORING: Final = "the maps hardly change when the weights of the model are randomised, so that they say little of it"
 
@@ -132,7 +133,7 @@ def recommended(table: ScoreTable, faithfulness: Sequence[str]) -> Recommendatio
         The metrics of faithfulness that were asked for.
     """
     ignoring = {name: _IGNORING for name in table.methods if _ignores_model(table.scores[name])}
-    unfaithful = {name: why for name in table.methods if (why := why_unfaithful(table.scores[name], faithfulness))}
+    unfaithful = {name: why for name in table.methods if (why := why_unfaithful(table, name, faithfulness))}
     distrusted = {name: _NOT_RANDOMISED for name in table.methods if _was_not_randomised(table, name)}
     distrusted |= unfaithful | ignoring
     # A method without scores is not known to be trustworthy, whatever was asked for.
@@ -177,18 +178,33 @@ def clearly_distrusted(scores: Mapping[str, Scores], faithfulness: Sequence[str]
     return _ignores_model(scores) or any(high < 0 for _, _, high in gains)
 
 
-def why_unfaithful(scores: Mapping[str, Scores], faithfulness: Sequence[str]) -> str:
+def why_unfaithful(table: ScoreTable, method: str, faithfulness: Sequence[str]) -> str:
     """Return why metrics of faithfulness, if any were asked for, do not let a method be trusted; empty if they do."""
+    scores = table.scores[method]
     found = {name: scores[name].gain() for name in faithfulness if name in scores}
     gains = {name: gain for name, gain in found.items() if math.isfinite(gain[0])}
     if faithfulness and not gains:
-        return _NOT_JUDGED
+        return _why_not_judged(table, method, faithfulness)
     worse = [name for name, (mean, _, _) in gains.items() if mean < 0]
     if worse:
         return f"worse than random values by {' and '.join(worse)}"
     if gains and not any(low > 0 for _, low, _ in gains.values()):
         return f"not clearly better than random values by {' or '.join(gains)}"
     return ""
+
+
+def _why_not_judged(table: ScoreTable, method: str, faithfulness: Sequence[str]) -> str:
+    """Why no metric of faithfulness compares a method with random values."""
+    reasons = list[str]()
+    for metric in faithfulness:
+        one = table.scores[method].get(metric)
+        if one is None:
+            reasons.append(why_without(method, metric, table.refused))
+        else:
+            reasons += filter(None, [one.why_none, one.control.why_none if one.control else ""])
+    if {*reasons} & {*OUT_OF_TIME, NO_TIME}:
+        return _NOT_JUDGED
+    return f"{_NO_SCORE} ({reasons[0].removesuffix('.')})" if reasons else _NO_SCORE
 
 
 def _price(seconds: float) -> str:

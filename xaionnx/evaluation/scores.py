@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Final, Literal, final
@@ -90,6 +91,11 @@ class Scores:
         return bootstrap_interval(self.values[np.isfinite(self.values)])
 
     @property
+    def why_none(self) -> str:
+        """Why samples have no score: the most frequent reason; empty if none is known."""
+        return next((why for why, _ in Counter(self.reasons.values()).most_common(1)), "")
+
+    @property
     def control(self) -> Scores | None:
         """The scores of the first control, by default random maps."""
         return next(iter(self.controls.values()), None)
@@ -119,17 +125,25 @@ class Scores:
 
     def __repr__(self) -> str:
         """The mean with its interval, and the controls."""
-        low, high = self.interval
         better = {"higher": "higher is better", "lower": "lower is better", "none": "no direction"}[self.direction]
         lines = [
-            f"Scores of {self.method} by {self.metric}: {self.mean:.4g} ({low:.4g} to {high:.4g}), {better}, "
+            f"Scores of {self.method} by {self.metric}: {_mean_text(self.mean, self.interval)}, {better}, "
             f"{self.count} of {len(self.values)} samples"
         ]
         for name, control in self.controls.items():
-            gain, low, high = self.gain(name)
-            lines.append(f"  {name} control  {control.mean:.4g}; better by {gain:.4g} ({low:.4g} to {high:.4g})")
+            gain, *interval = self.gain(name)
+            better = "" if math.isnan(gain) else f"; better by {_mean_text(gain, interval)}"
+            lines.append(f"  {name} control  {_mean_text(control.mean)}{better}")
         lines += [f"  undefined  sample {n}: {reason}" for n, reason in list(self.reasons.items())[:3]]
         return "\n".join(lines)
+
+
+def _mean_text(mean: float, interval: Sequence[float] = ()) -> str:
+    """A mean, and its interval if there is one."""
+    if math.isnan(mean):
+        return "none"
+    low_to_high = " to ".join(f"{end:.4g}" for end in interval if not math.isnan(end))
+    return f"{mean:.4g}" + (f" ({low_to_high})" if low_to_high else "")
 
 
 def bootstrap_interval(values: Floats) -> tuple[float, float]:

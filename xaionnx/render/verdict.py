@@ -127,8 +127,19 @@ def _of_few(standings: Mapping[str, Standing]) -> Iterator[str]:
         return
     for count, tried in sorted({(count, tried) for count, tried in counts.values() if count < tried * _FEW}):
         names = [name for name, own in counts.items() if own == (count, tried)]
+        if not count:
+            yield from _without_score(names, standings)
+            continue
         verb = "has" if len(names) == 1 else "have"
         yield f"{', '.join(names)} {verb} a score on {count:,} of {tried:,} samples alone."
+
+
+def _without_score(names: Sequence[str], standings: Mapping[str, Standing]) -> Iterator[str]:
+    """Methods that have no score on any sample, those of each reason together."""
+    reasons = {name: standings[name].scores.why_none.removesuffix(".") or "no sample has one" for name in names}
+    for why in dict.fromkeys(reasons.values()):
+        some = [name for name in names if reasons[name] == why]
+        yield f"{', '.join(some)} {'has' if len(some) == 1 else 'have'} no score: {why}."
 
 
 def _against_control(lost: Sequence[str], better: Sequence[str]) -> str:
