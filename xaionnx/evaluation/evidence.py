@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Final, TypeVar, cast, final
+from typing import TypeVar, cast, final
 
 import numpy as np
 
 from xaionnx.data.inputs import Inputs
 from xaionnx.data.sample import Sample
 from xaionnx.errors import ParameterError
+from xaionnx.evaluation.input_values import InputValues, sums_by_player
 from xaionnx.explainer import Explainer
 from xaionnx.explanation import Explanation
-from xaionnx.layers.embeddings import made_floats
 from xaionnx.perturb.players import Players
 from xaionnx.request import Request
 from xaionnx.runtime import progress
@@ -24,11 +24,6 @@ from xaionnx.targets.resolve import FixedTerms, ResolvedTargets
 from xaionnx.typing import Array, Feeds
 
 MadeT = TypeVar("MadeT")
-
-# Kinds of values of which positive ones lower the target.
-_TURNED: Final = ("hindrance",)
-# Kinds of values whose sign is a direction in the input: a negative one does not speak against the target.
-_OF_INPUT: Final = ("slope", "signal")
 
 
 @final
@@ -85,68 +80,24 @@ class Evidence:
         return self.resolved.as_probabilities() if quantity == "probability" else self.resolved
 
     @cached_property
+    def _values(self) -> InputValues:
+        return InputValues(self.request, self.explanation)
+
+    @property
     def attributions(self) -> dict[str, Array]:
         """The values by input name, float64 (N, ...), turned so that positive ones raise the target.
-
-        A token has the sum of the values of the floats that are made of it, such as its embedding.
 
         Raises
         ------
         ParameterError
             The values are those of another layer, or have other shapes than the inputs.
         """
-        sign = -1.0 if self.explanation.value_kind in _TURNED else 1.0
-        return self._of_inputs(lambda array: sign * array)
-
-    @cached_property
-    def relevance(self) -> dict[str, Array]:
-        """The values by input name, float64 (N, ...), the highest for the most relevant elements.
-
-        They are the attributions; for slopes and signals, such as those of smooth_grad and guided_backprop, they are
-        made of absolute values, because the sign then says in which direction the input has to change, and not whether
-        an element speaks for or against the target.
-        """
-        return self._of_inputs(np.abs) if self.explanation.value_kind in _OF_INPUT else self.attributions
-
-    def _of_inputs(self, each: Callable[[Array], Array]) -> dict[str, Array]:
-        """A number for each element of the inputs: what ``each`` makes of the values."""
-        return dict(self._of_input(name, each(array.astype(np.float64))) for name, array in self._named.items())
+        return self._values.attributions
 
     @property
-    def _named(self) -> dict[str, Array]:
-        """The values by the name of their tensor."""
-        values, layer = self.explanation.values, self.explanation.provenance.get("layer")
-        if isinstance(values, dict):
-            return values
-        return {layer["name"] if layer else self.request.main: values}
-
-    def _of_input(self, name: str, values: Array) -> tuple[str, Array]:
-        """The name of an input, and its values: of a tensor of floats that is made of it, summed for each element."""
-        main, feeds = self.request.main, self.request.feeds
-        shape = feeds[main].shape
-        if name in made_floats(self.model) and values.shape[: len(shape)] == shape:
-            return main, np.asarray(values.sum(axis=tuple(range(len(shape), values.ndim))))
-        known = feeds.get(name)
-        if known is None or values.shape != known.shape:
-            raise ParameterError(self._why_not_of_input(name, values.shape))
-        return name, values
-
-    def _why_not_of_input(self, name: str, shape: tuple[int, ...]) -> str:
-        """Why values called ``name`` are not those of an input."""
-        method, feeds = self.explanation.method, self.request.feeds
-        if self.explanation.provenance.get("layer"):
-            return (
-                f"The values of {method} are those of a tensor inside the model, and metrics judge values of its "
-                "inputs. Explain the inputs."
-            )
-        if name not in feeds:
-            return (
-                f"The Explanation by {method} has values of '{name}', and {self.model.name} has the inputs "
-                f"{', '.join(feeds)}. Name them by input."
-            )
-        return (
-            f"The values of {method} for input '{name}' must have its shape, {feeds[name].shape}. Got {shape} instead."
-        )
+    def relevance(self) -> dict[str, Array]:
+        """The values by input name, float64 (N, ...), the highest for the most relevant elements."""
+        return self._values.relevance
 
     def check_of_inputs(self) -> None:
         """Check that the values are those of inputs, which metrics judge.
@@ -202,47 +153,11 @@ class Evidence:
 
     def player_sums(self, n: int, players: Players) -> Array:
         """The sum of the values of each player of sample ``n``, (P,)."""
-        return sums_by_player(players.maps, self._shares(n))
+        return sums_by_player(players.maps, self._values.shares(n))
 
     def total(self, n: int) -> float:
         """The sum of the values of sample ``n``."""
-        return float(sum(array.sum() for array in self._shares(n).values()))
-
-    def _shares(self, n: int) -> dict[str, Array]:
-        """The values of the elements of sample ``n``, which add up to those of their groups.
-
-        Where each element of a group of the method has the value of the whole group, it is divided evenly among them.
-        """
-        values, groups = {name: array[n] for name, array in self.attributions.items()}, self._groups(n)
-        if groups and self._have_whole_values(n, groups):
-            sizes = sums_by_player(groups, {name: np.ones_like(values[name]) for name in groups})
-            for name, labels in groups.items():
-                values[name] = values[name] / np.where(labels >= 0, sizes[labels], 1)
-        return values
-
-    def _groups(self, n: int) -> dict[str, Array]:
-        """The group of the method that each element of the inputs of sample ``n`` is in; empty if there are none."""
-        labels = self.explanation.features
-        if labels is None or self.explanation.feature_values is None:
-            return {}
-        named = labels if isinstance(labels, dict) else dict.fromkeys([*self._named][:1], labels)
-        shapes = {name: array.shape[1:] for name, array in self.attributions.items()}
-        groups = {}
-        for name, array in named.items():
-            own = self.request.main if name in made_floats(self.model) else name
-            if own in shapes:
-                # The floats of a token are in one group.
-                each = array[min(n, len(array) - 1)]
-                groups[own] = np.broadcast_to(each.reshape(each.shape[: len(shapes[own])]), shapes[own])
-        return groups
-
-    def _have_whole_values(self, n: int, groups: Feeds) -> bool:
-        """Whether each element has the value of its group, and not a part of it."""
-        of_groups = np.asarray(self.explanation.feature_values)[n]
-        return all(
-            np.allclose(np.abs(self.attributions[name][n][labels >= 0]), np.abs(of_groups[labels[labels >= 0]]), 1e-4)
-            for name, labels in groups.items()
-        )
+        return float(sum(array.sum() for array in self._values.shares(n).values()))
 
     def explain(
         self, feeds: Feeds, rows: Array, model: Model | None = None, target: FixedTerms | None = None
@@ -298,27 +213,3 @@ class Evidence:
     def flat(self) -> Array:
         """The values of each sample over all inputs in one line, float64 (N, F)."""
         return np.concatenate([array.reshape(len(array), -1) for array in self.attributions.values()], axis=1)
-
-
-def sums_by_player(labels: Feeds, values: Feeds) -> Array:
-    """Return the sum of the values with each label 0 to P - 1, over all inputs, (P,).
-
-    Parameters
-    ----------
-    labels : dict of arrays of int by input name
-        Broadcast to the values; -1 belongs to no player.
-    values : dict of arrays by input name
-
-    Examples
-    --------
-    >>> sums_by_player({"x": np.array([1, 0, -1, 1])}, {"x": np.array([1.0, 2, 3, 4])})
-    array([2., 5.])
-    """
-    count = 1 + max(int(array.max(initial=-1)) for array in labels.values())
-    sums = np.zeros(count)
-    for name, array in labels.items():
-        if name in values:
-            each = np.broadcast_to(array, values[name].shape)
-            inside = each >= 0
-            sums += np.bincount(each[inside], weights=values[name][inside], minlength=count)
-    return sums
