@@ -41,12 +41,15 @@ class Evidence:
         The method, bound to the model; None if only its record was given.
     masks : array of bool (N, ...) or None
         Ground truth: True where the evidence is. Broadcasts to the positions of the explained input.
+    judged : Explanation or None
+        The record of the method that is judged, if the attributions are those of its control.
     """
 
     request: Request
     explanation: Explanation
     explainer: Explainer | None = None
     masks: Array | None = None
+    judged: Explanation | None = None
     _made: dict[Hashable, object] = field(default_factory=dict, init=False)
 
     __repr__ = short_repr
@@ -74,6 +77,11 @@ class Evidence:
     def resolved(self) -> ResolvedTargets:
         """The target at the samples."""
         return self.request.resolved
+
+    @property
+    def baseline_prediction(self) -> Array | None:
+        """The target at the baseline of the method, (N,), which its control is judged by too; None if it has none."""
+        return (self.explanation if self.judged is None else self.judged).baseline_prediction
 
     def targets(self, quantity: str) -> ResolvedTargets:
         """The target at the samples, or the probability of its class if ``quantity`` is ``probability``."""

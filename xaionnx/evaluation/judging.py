@@ -28,8 +28,8 @@ from xaionnx.runtime.model import Model
 from xaionnx.short_repr import short_repr
 from xaionnx.typing import Array, Feeds, InputLike, TargetLike
 
-# The metric, the control, and the inputs that have values.
-_KnownControl: TypeAlias = tuple[str, str, tuple[str, ...]]
+# The metric, the control, the inputs that have values, and the target at the baseline of the method if it matters.
+_KnownControl: TypeAlias = tuple[str, str, tuple[str, ...], tuple[float, ...]]
 
 NO_MASKS: Final = "the metric needs ground-truth masks. Give masks, (N, ...) of bool."
 
@@ -111,7 +111,8 @@ class Judging:
     def _control(self, name: str, judge: Metric, like: Scores) -> Scores:
         """The scores of a control, which are charged to the method if they follow it."""
         follows, known = CONTROLS.find(name).follows_method, self.controls.known
-        key = judge.name(), name, tuple(self.evidence.attributions)
+        base = self.evidence.baseline_prediction if "baseline" in judge.needs else None
+        key = judge.name(), name, tuple(self.evidence.attributions), () if base is None else tuple(base.tolist())
         if key in known:
             return known[key]
         with self.controls.times.charged(self.evidence.explanation.method if follows else ANY, judge.name()):
@@ -143,7 +144,7 @@ def _kind(name: str, judge: Metric) -> type[Control]:
 def _control_evidence(kind: type[Control], evidence: Evidence, seed: int) -> Evidence:
     control = kind(judged=evidence.explainer, inputs=tuple(evidence.attributions), seed=seed)
     explanation = control.explain(evidence.request).samples_first()
-    return dataclasses.replace(evidence, explanation=explanation, explainer=control)
+    return dataclasses.replace(evidence, explanation=explanation, explainer=control, judged=evidence.explanation)
 
 
 def evidence_of(

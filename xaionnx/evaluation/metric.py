@@ -97,7 +97,7 @@ class Metric(ABC):
         The publication that the metric follows.
     needs : tuple of str
         What it needs besides model, inputs and attributions: ``method``, to explain changed inputs; ``masks``, the
-        ground truth.
+        ground truth; ``baseline``, the target at the baseline of the method.
     compares_samples : bool
         Whether the score of a sample depends on the other samples.
     controls : tuple of str

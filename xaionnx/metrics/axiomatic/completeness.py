@@ -25,7 +25,8 @@ class Completeness(BySums, ByRemoval):
         | sum over i of phi_i - (f(x) - f(baseline)) |
 
     It is in units of the target, and 0 for methods with the axiom of completeness. The baseline is the method's own, be
-    it one input or the rows of a background, unless one is given here; zero if the method has none.
+    it one input or the rows of a background, unless one is given here; zero if the method has none. Controls are
+    compared with the same change as the method.
 
     References
     ----------
@@ -42,13 +43,12 @@ class Completeness(BySums, ByRemoval):
 
     direction: ClassVar[Direction] = "lower"
     bounds: ClassVar[tuple[float, float]] = (0.0, math.inf)
+    needs: ClassVar[tuple[str, ...]] = ("baseline",)
     reference: ClassVar[str] = "Sundararajan et al. 2017, arXiv:1703.01365"
 
     def measure(self, evidence: Evidence) -> Measure:
-        own = evidence.explanation.baseline_prediction
-        # The map of another class knows the baseline of that class.
-        of_target = np.array_equal(evidence.explanation.target, evidence.resolved.names[0])
-        if own is None or not of_target or self.replacement is not None or self.quantity != "target":
+        own = evidence.baseline_prediction
+        if own is None or self.replacement is not None or self.quantity != "target":
             return super().measure(evidence)
         changes = evidence.resolved.prediction[0] - own
         each = [SampleMeasure(abs(evidence.total(n) - float(change))) for n, change in enumerate(changes)]
