@@ -11,6 +11,7 @@ import onnxruntime
 from onnx.shape_inference import InferenceError
 
 from xaionnx import discovery
+from xaionnx.counting import counted
 from xaionnx.data.sample import Sample
 from xaionnx.data.tokens import tokenizer_file
 from xaionnx.errors import InputMismatchError, ModelError, UnsupportedModelError, UsageError
@@ -311,7 +312,9 @@ def lines(model: Model, facts: Document, every: bool) -> Iterator[str]:
 def _method_lines(model: Model, verdicts: list[Document], sizes: ShortSizes) -> Iterator[str]:
     """The methods by outcome: those that work, then each reason against others once, shortened."""
     works = [verdict["method"] for verdict in verdicts if verdict["outcome"] == "works"]
-    yield from _wrapped(f"works     {', '.join(works) or 'no method'}")
+    untried = sum(verdict["outcome"] == "not tried" for verdict in verdicts)
+    none = f"not known: {counted(untried, 'method was', 'methods were')} not tried" if untried else "no method"
+    yield from _wrapped(f"works     {', '.join(works) or none}")
     by_differences = [v for v in verdicts if v.get("gradient") == "finite_differences"]
     if by_differences:
         names = ", ".join(v["method"] for v in by_differences)
@@ -322,7 +325,8 @@ def _method_lines(model: Model, verdicts: list[Document], sizes: ShortSizes) -> 
             if verdict["outcome"] == outcome:
                 # Methods that differ in their names alone have one reason.
                 own = "".join(word.capitalize() for word in verdict["method"].split("_"))
-                reason = _short(model, verdict["reason"].replace(own, "the method"), sizes)
+                plain = re.sub(rf"(?<!\ba )(?<!\ban ){own}\b", "the method", verdict["reason"])
+                reason = _short(model, plain, sizes)
                 reasons.setdefault(reason, []).append(verdict["method"])
         for reason, listed in reasons.items():
             yield from _wrapped(f"{outcome:<9} {', '.join(listed)}: {reason}")

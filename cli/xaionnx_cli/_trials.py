@@ -17,7 +17,14 @@ import numpy as np
 
 from xaionnx import discovery, parameters
 from xaionnx.data.inputs import Inputs
-from xaionnx.errors import DataError, MemoryLimitError, UnsupportedModelError, UsageError, XaionnxError
+from xaionnx.errors import (
+    DataError,
+    MemoryLimitError,
+    TimeLimitError,
+    UnsupportedModelError,
+    UsageError,
+    XaionnxError,
+)
 from xaionnx.layers.dry_run import DryRun
 from xaionnx.perturb.features import Features
 from xaionnx.perturb.partitions.superpixels import Superpixels
@@ -227,10 +234,11 @@ class _Trials:
             return Trial(name, "not tried", over, {})
         if left_s < 0:
             return self._checked(method, over)
+        most_s = min(_EACH_S, left_s)
         try:
             default_output(self.dry_run.model)
-            result = self._run(self._undivided(method), min(_EACH_S, left_s))
-        except MemoryLimitError as error:
+            result = self._run(self._undivided(method), most_s)
+        except (MemoryLimitError, TimeLimitError) as error:
             return Trial(name, "not tried", str(error), {})
         except XaionnxError as refusal:
             return self._refused(method, refusal)
@@ -238,7 +246,9 @@ class _Trials:
             # Too long with the defaults, which passed all checks ahead of the evaluations.
             result = self._run_small(method, left_s)
         if result is None:
-            return self._checked(method, f"it takes longer than a trial may, {_EACH_S:g} s")
+            return self._checked(
+                method, over if most_s < _EACH_S else f"it takes longer than a trial may, {_EACH_S:g} s"
+            )
         if method.needs != "gradient":
             return Trial(name, "works", "", {})
         source = result.diagnostics.get("gradient")

@@ -11,12 +11,13 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-from xaionnx_cli._inspection import _name_width, _without_refused_methods
+from xaionnx_cli._inspection import _method_lines, _name_width, _without_refused_methods
 from xaionnx_cli._layers import select_layers
+from xaionnx_cli._sizes import ShortSizes
 
 from models import planted
 from tests import tiny
-from xaionnx import discovery, parameters
+from xaionnx import Model, discovery, parameters
 from xaionnx.explainers._attention import AttentionExplainer
 from xaionnx.explainers._gradients.propagation import Propagation
 
@@ -323,7 +324,11 @@ def test_time_for_trials_is_limited(run, digits):
     told = json.loads(run("inspect", digits, "--json", "--limit", "0").stdout)["methods"]
     assert {verdict["outcome"] for verdict in told} == {"refused", "not tried"}
     assert {v["reason"] for v in told if v["outcome"] == "not tried"} == {"the limit is 0 s"}
-    assert "not tried " in run("inspect", digits, "--limit", "0").stdout
+    shown = run("inspect", digits, "--limit", "0").stdout
+    assert "not tried " in shown
+    untried = sum(verdict["outcome"] == "not tried" for verdict in told)
+    # It said that no method works.
+    assert f"\nworks     not known: {untried} methods were not tried\n" in shown
 
 
 def test_long_names_of_sizes_are_numbered(run, tmp_path):
@@ -342,7 +347,7 @@ def test_a_model_that_fails_on_noise_is_not_tried(run):
       v = Reshape(x, views)  y = ReduceMean<axes = [1], keepdims = 0>(v) }"""
     shown = run("inspect", planted.load(tiny.parsed(text)).path)
     assert shown.exit_code == 0
-    assert "works     no method\n" in shown.stdout
+    assert re.search(r"works     not known: \d+ methods were not tried\n", shown.stdout)
     assert ": the model does not run on one row of noise: " in unbroken(shown.stdout)
 
 
@@ -363,5 +368,16 @@ def test_inputs_and_outputs_of_any_rank_are_inspected(run, text):
 def test_an_input_without_elements_is_inspected(run):
     shown = run("inspect", planted.load(tiny.parsed("g (float[N, 0] x) => (float[N, 1] y) { y = ReduceSum(x) }")).path)
     assert (shown.exit_code, shown.stderr) == (0, "")
-    assert "works     no method\n" in shown.stdout
+    assert re.search(r"works     not known: \d+ methods were not tried\n", shown.stdout)
     assert "there is nothing to explain in input 'x', (1, 0)" in unbroken(shown.stdout)
+
+
+def test_what_a_parameter_takes_is_not_taken_for_the_method_of_the_same_name(digits):
+    """It was said that the option "must be a the method"."""
+    reasons = {"masker": "--masker must be a Masker, or its file.", "rise": "Rise needs a picture."}
+    verdicts = [{"method": name, "outcome": "refused", "reason": why} for name, why in reasons.items()]
+    lines = [*_method_lines(Model.load(digits, device="cpu"), verdicts, ShortSizes())]
+    assert lines[1:] == [
+        "refused   masker: --masker must be a Masker, or its file",
+        "refused   rise: the method needs a picture",
+    ]

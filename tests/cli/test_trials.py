@@ -10,6 +10,7 @@ from xaionnx_cli._trials import try_methods
 
 from tests.tiny import loaded
 from xaionnx import Model, discovery
+from xaionnx.errors import TimeLimitError
 from xaionnx.layers.dry_run import DryRun
 
 
@@ -37,6 +38,31 @@ def test_methods_by_removal_get_an_answer_for_a_handful_of_runs(digits, name):
     # A slow model: ten runs take longer than the limit.
     trials = dataclasses.replace(_trials._Trials.of(model, DryRun.of(model), limit_s=100.0), one_s=10.0)
     assert trials.of_method(discovery.method(name)()).outcome == "works"
+
+
+@pytest.mark.parametrize("limit_s", [1e-6, 0.2, 100.0])
+def test_a_method_that_was_stopped_has_the_limit_that_stopped_it(digits, monkeypatch, limit_s):
+    """Whatever the limit was, it was said that the method takes longer than the 0.25 s of a trial."""
+    monkeypatch.setattr(_trials._Clock, "seconds", property(lambda clock: 0.0))
+    model = Model.load(digits, device="cpu")
+    trials = dataclasses.replace(_trials._Trials.of(model, DryRun.of(model), limit_s), one_s=1e9)
+    trial = trials.of_method(discovery.method("occlusion")())
+    assert trial.outcome == "not tried"
+    own = "it takes longer than a trial may, 0.25 s"
+    assert trial.reason == (own if limit_s > 1 else f"the {limit_s:g} s for trials were over: --limit gives more")
+
+
+def test_a_method_that_a_run_had_no_time_for_is_not_refused(digits, monkeypatch):
+    """The time limit of a run says nothing against a method."""
+    model = Model.load(digits, device="cpu")
+    trials = _trials._Trials.of(model, DryRun.of(model), 100.0)
+
+    def stopped(*_):
+        raise TimeLimitError("A run took longer than 1 s and was stopped.")
+
+    monkeypatch.setattr(_trials._Trials, "_run", stopped)
+    trial = trials.of_method(discovery.method("occlusion")())
+    assert (trial.outcome, trial.reason) == ("not tried", "A run took longer than 1 s and was stopped.")
 
 
 def test_all_is_imported_before_the_clock_starts(digits, monkeypatch):
