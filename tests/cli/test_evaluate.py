@@ -61,7 +61,7 @@ def test_the_class_of_each_label_is_explained(run, digits, tmp_path, given):
     [row] = document["scores"]
     assert sorted(row["values"]) == pytest.approx(sorted(known.values))
     # The digits are 0 to 7, of which the model takes the 5 for a 9.
-    assert document["labels"] == {"top_class": 2, "another_class": 6, "no_class": 0, "missing": 0}
+    assert document["labels"] == {"top_class": 2, "another_class": 6, "no_class": 0, "one_less": 0, "missing": 0}
     refused = run("evaluate", MODEL, digits, *common)
     assert refused.exit_code == 2
     assert "there is none. Name the labels: --labels" in refused.stderr

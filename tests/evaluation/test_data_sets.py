@@ -395,9 +395,43 @@ def test_labels_are_compared_with_the_top_classes(model, digits, target, budget)
         "The label of 1 input is no class of the model.",
         "1 input has no label.",
     ]
-    counts = {"top_class": 4, "another_class": 1, "no_class": 1, "missing": 1}
+    counts = {"top_class": 4, "another_class": 1, "no_class": 1, "one_less": 0, "missing": 1}
     assert found.to_dict()["labels"] == counts
     assert "<p>The label is the top class of 4 of 5 inputs.</p>" in score_page(found)
+
+
+@pytest.mark.parametrize("form", ["listed", "beside each"])
+@pytest.mark.parametrize("kind", [int, str, float])
+def test_labels_that_are_likely_to_count_from_1_are_said_to(model, digits, kind, form):
+    """Few of them were the top class, and nothing said why."""
+    labels = [kind(n + 1) for n in range(COUNT)]
+    data = Dataset.of(digits, labels=labels) if form == "listed" else Dataset.of(zip(digits, labels, strict=True))
+    found = score_table(model, data, ["saliency"], ["sparseness"], batch_size=2)
+    # Of one digit another class is the top one.
+    assert found.labels == LabelMatches(another_class=COUNT, one_less=COUNT - 1)
+    said = "The label less 1 is the top class of 6 of 7 inputs: if the labels count from 1, take 1 from each, because"
+    assert any(line.startswith(said) for line in verdict(found))
+
+
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [((0, 3), True), ((0, 2), False), ((2, 6), False), ((2, 7), True), ((7, 0), False), ((20, 20), False)],
+)
+def test_labels_are_said_to_count_from_1_where_many_more_match_then(counts, said):
+    top, less = counts
+    found = LabelMatches(top_class=top, another_class=less, one_less=less)
+    assert any("count from 1" in line for line in found.sentences(of=top + less)) == said
+
+
+@pytest.mark.parametrize("target", [None, 0, Target.labelled()])
+@pytest.mark.parametrize("work", [score_table, recommend])
+def test_labels_that_are_no_class_unless_they_count_from_1_are_refused_whatever_is_explained(
+    model, digits, target, work
+):
+    """Ahead of all scores, and by all labels: the first part has none that is no class."""
+    data = Dataset.of(digits, labels=[*range(1, COUNT), 10])
+    with pytest.raises(ParameterError, match=r"numbers from 1 to 10, and the classes of .* are numbered from 0 to 9"):
+        work(model, data, methods=["saliency"], metrics=["sparseness"], target=target)
 
 
 def test_nothing_is_said_of_labels_where_there_are_none(model, digits):

@@ -258,7 +258,12 @@ def test_what_is_refused_without_a_model(make, message):
 @pytest.mark.parametrize(
     ("target", "error", "message"),
     [
-        (6, ParameterError, "The 'target' parameter must be an int in [0, 5] for 'y'. Got 6 instead."),
+        (
+            6,
+            ParameterError,
+            "The 'target' parameter must be an int in [0, 5] for 'y'. Got 6 instead. Classes count from 0.",
+        ),
+        (7, ParameterError, "The 'target' parameter must be an int in [0, 5] for 'y'. Got 7 instead."),
         (-1, ParameterError, "The 'target' parameter must be an int in [0, 5] for 'y'. Got -1 instead."),
         (
             np.array([1, 2]),

@@ -93,6 +93,8 @@ class BlockScoring:
         # Why there are no scores, of the next block.
         self._refused = {one.name(): NO_MASKS for one in metrics if "masks" in one.needs and not samples.has_masks}
         self._refused |= refused_in_parts([*methods, *metrics], samples)
+        # Those of all samples, until they are compared with the classes.
+        self._labels = samples.labels
         self._scored = set[Pair]()
         self.count, self.late = 0, dict[Pair, float]()
         self.going = {pair for pair in product(self._methods, self._metrics) if not {*pair} & {*self._refused}}
@@ -176,7 +178,7 @@ class BlockScoring:
         ParameterError
             Several targets are given.
         XaionnxError
-            The model does not run on the first samples.
+            The model does not run on the first samples, or labels are numbers that count from 1, and classes from 0.
         """
         left_out, parts = list(block.refused), list[ReadPart]()
         for part, asked in [] if block.inputs is None else self._reads.of(block, self.asked, self._model):
@@ -187,7 +189,9 @@ class BlockScoring:
             own = numbered(part, asked.inputs, self._model, len(asked.samples))
             controls = KnownControls(self._controls, self._seed, self._times)
             keeps = keeps and len(self._methods) * _bytes(asked) < _KEPT_BYTES
-            parts.append(ReadPart(names, own, asked, controls, label_matches(asked, own), {} if keeps else None))
+            matches = label_matches(asked, own, self._labels)
+            self._labels = ()
+            parts.append(ReadPart(names, own, asked, controls, matches, {} if keeps else None))
         return ReadBlock(parts, tuple(sorted(left_out, key=lambda one: one.unit)))
 
     def of(self, read: ReadBlock, pairs: Collection[Pair], limits: Limits) -> Iterator[ScoreTable]:

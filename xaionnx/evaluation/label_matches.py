@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import Final, final
 
 from xaionnx.counting import counted
 from xaionnx.data.block import Block
 from xaionnx.errors import OutputError, ParameterError, UnknownNameError, UnsupportedModelError
 from xaionnx.request import Request
-from xaionnx.targets.kinds.labelled import label_class
+from xaionnx.targets.kinds.labelled import check_from_zero, label_class, number_of
 from xaionnx.targets.kinds.top import Top
 from xaionnx.targets.resolve import resolve
 from xaionnx.targets.scores import flat
 from xaionnx.targets.target import labels_of_samples
+
+# Labels less 1 that are the top class, above which they are likely to count from 1: so many, and so many times those
+# labels that are the top class themselves.
+_FEWEST: Final = 2
+_TIMES: Final = 3
 
 
 @final
@@ -30,6 +35,8 @@ class LabelMatches:
         Inputs whose label is another class.
     no_class : int
         Inputs whose label is no class of the model.
+    one_less : int
+        Inputs whose label is a number, of which the top class is one less.
 
     Examples
     --------
@@ -43,12 +50,14 @@ class LabelMatches:
     top_class: int = 0
     another_class: int = 0
     no_class: int = 0
+    one_less: int = 0
 
     def __add__(self, other: LabelMatches) -> LabelMatches:
         return LabelMatches(
             self.top_class + other.top_class,
             self.another_class + other.another_class,
             self.no_class + other.no_class,
+            self.one_less + other.one_less,
         )
 
     @property
@@ -64,6 +73,11 @@ class LabelMatches:
         said = []
         if compared:
             said.append(f"The label is the top class of {self.top_class:,} of {counted(compared, 'input')}.")
+        if self.one_less > max(_FEWEST, _TIMES * self.top_class):
+            said.append(
+                f"The label less 1 is the top class of {self.one_less:,} of {counted(self.labelled, 'input')}: if the "
+                "labels count from 1, take 1 from each, because classes count from 0."
+            )
         if self.no_class:
             whose = "The label of 1 input is" if self.no_class == 1 else f"The labels of {self.no_class:,} inputs are"
             said.append(f"{whose} no class of the model.")
@@ -72,24 +86,39 @@ class LabelMatches:
         return said
 
 
-def label_matches(asked: Request, block: Block) -> LabelMatches:
-    """Return how the labels of a block compare with the top classes of its samples."""
+def label_matches(asked: Request, block: Block, given: Sequence[str | int | float | None] = ()) -> LabelMatches:
+    """Return how the labels of a block compare with the top classes of its samples.
+
+    Parameters
+    ----------
+    asked : Request
+    block : Block
+    given : sequence
+        The labels of all samples, as far as they are known, of which the largest is no class if they count from 1.
+
+    Raises
+    ------
+    ParameterError
+        They do.
+    """
     _, labels = labels_of_samples(block)
     known = sum(label is not None for label in labels)
     tops = _top_classes(asked) if known else None
     if tops is None:
         return LabelMatches(no_class=known)
     classes, count, tensor = tops
+    check_from_zero(given, count, asked.model)
     matches = LabelMatches()
     for label, top in zip(labels, classes, strict=True):
         if label is None:
             continue
+        one_less = int(number_of(label) == top + 1)
         try:
             same = label_class(label, count, tensor, asked.model) == top
         except (ParameterError, UnknownNameError):
-            matches += LabelMatches(no_class=1)
+            matches += LabelMatches(no_class=1, one_less=one_less)
         else:
-            matches += LabelMatches(top_class=int(same), another_class=int(not same))
+            matches += LabelMatches(top_class=int(same), another_class=int(not same), one_less=one_less)
     return matches
 
 

@@ -11,7 +11,7 @@ from typing import Final, TypeAlias, TypeVar, cast, final
 from xaionnx.data.block import Block, Refused
 from xaionnx.data.dataset import Dataset
 from xaionnx.data.inputs import Inputs, is_stream
-from xaionnx.data.listing import EMPTY
+from xaionnx.data.listing import EMPTY, Labels
 from xaionnx.errors import DataError, ParameterError
 from xaionnx.evaluation.attempts import Attempts
 from xaionnx.evaluation.metric import Metric
@@ -158,6 +158,12 @@ class Blocks:
         if dataset is not None:
             return dataset.masks_given is not None
         return block is not None and block.masks is not None
+
+    @property
+    def labels(self) -> Labels:
+        """The labels of all samples, as far as they are known before these are read."""
+        dataset = self.samples.dataset
+        return () if dataset is None or dataset.labels_given is None else dataset.labels_given
 
     def attempts(self, together: bool = False) -> Attempts:
         """Return what leaves out the faulty samples of a data set; those in memory are a user's own to choose.

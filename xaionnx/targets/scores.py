@@ -100,9 +100,8 @@ def class_number(k: object, count: int, tensor: str, model: Model, parameter: st
             raise ParameterError(f"{model.name} has no label '{k}'. Give a class number as an int: {int(k)}.")
         k = find_label(model.labels, k)
     if not is_int(k) or not 0 <= k < count:
-        raise ParameterError(
-            f"The '{parameter}' parameter must be an int in [0, {count - 1}] for '{tensor}'. Got {k} instead."
-        )
+        said = f"The '{parameter}' parameter must be an int in [0, {count - 1}] for '{tensor}'. Got {k} instead."
+        raise ParameterError(f"{said} Classes count from 0." if k == count else said)
     return int(k)
 
 

@@ -36,16 +36,8 @@ class Labelled(Target):
 
     def check_labels(self, labels: Sequence[str | int | float | None], model: Model) -> None:
         count = next((one.shape[-1] for one in model.outputs if one.name == self.tensor(model) and one.shape), None)
-        words = {str(label).strip().removesuffix(".0") for label in labels if label is not None}
-        if not isinstance(count, int) or not words or not all(word.isdecimal() for word in words):
-            return
-        low, high = min(map(int, words)), max(map(int, words))
-        # A number that is a label names its class.
-        if low > 0 and high == count and str(count) not in (model.labels or ()):
-            raise ParameterError(
-                f"The labels are numbers from {low} to {count}, and the classes of {model.name} are numbered from 0 to "
-                f"{count - 1}. If they count from 1, take 1 from each."
-            )
+        if isinstance(count, int):
+            check_from_zero(labels, count, model)
 
     def of_units(self, units: Sequence[int], labels: Sequence[str | int | float | None], count: int | None) -> Target:
         return replace(self, labels=tuple(labels) or (None,) * len(units))
@@ -63,6 +55,38 @@ class Labelled(Target):
 
     def in_graph(self, model: Model, output: Array) -> Aim:
         raise one_each()
+
+
+def check_from_zero(labels: Sequence[str | int | float | None], count: int, model: Model) -> None:
+    """Check that the labels of all samples do not count from 1, where the ``count`` classes count from 0.
+
+    Raises
+    ------
+    ParameterError
+        They do: they are numbers, of which the largest is no class, and none is 0.
+    """
+    found = [number_of(label) for label in {*labels} if label is not None]
+    numbers = [number for number in found if number is not None]
+    # A number that is a label names its class.
+    if len(numbers) < len(found) or str(count) in (model.labels or ()):
+        return
+    if min(numbers, default=0) > 0 and max(numbers) == count:
+        raise ParameterError(
+            f"The labels are numbers from {min(numbers)} to {count}, and the classes of {model.name} are numbered from "
+            f"0 to {count - 1}. If they count from 1, take 1 from each."
+        )
+
+
+def number_of(label: object) -> int | None:
+    """Return the number that a label is, as text too; None if it is none.
+
+    Examples
+    --------
+    >>> number_of(3.0), number_of(" 3"), number_of("3.0"), number_of("cat"), number_of(0.5)
+    (3, 3, 3, None, None)
+    """
+    word = str(label).strip().removesuffix(".0")
+    return int(word) if word.isdecimal() else None
 
 
 def label_class(label: object, count: int, tensor: str, model: Model) -> int:
