@@ -277,12 +277,22 @@ def _unconverted(given: object, main: Declared, model: str) -> Array:
             "they differ in shape. Pass samples of one shape, without their labels."
         ) from error
     if array.dtype == object and main.dtype.kind != "U":
-        kind = "None" if given is None else f"a {type(given).__name__}"
         raise InputMismatchError(
             f"Input '{main.name}' of {model} must be an array, a path, a PIL image, or a list of paths and pictures. "
-            f"Got {kind} instead, which numpy cannot convert to numbers."
+            f"Got {_objects(given, main)}."
         )
     return array
+
+
+def _objects(given: object, main: Declared) -> str:
+    """What is no array of numbers, for a message."""
+    if isinstance(given, np.ndarray):
+        return (
+            "an array of the type object instead, as frame.to_numpy() makes of columns of several types. Pass the "
+            f"frame or, if all are numbers, convert it with astype('{main.dtype}')"
+        )
+    kind = "None" if given is None else f"a {type(given).__name__}"
+    return f"{kind} instead, which numpy cannot convert to numbers"
 
 
 def _is_convertible(given: object, spec: InputSpec, main: Declared) -> bool:
@@ -311,6 +321,12 @@ def _accepts_uint8(main: Declared, shape: Sequence[int]) -> bool:
 def _sources(given: Array | Convertible, spec: InputSpec) -> list[One]:
     """Return a list of files and pictures: the items of a list, the pictures of an array, or the single one."""
     if isinstance(given, Sequence) and not isinstance(given, str):
+        for number, item in enumerate(given):
+            if not (isinstance(item, str | os.PathLike | Image.Image | ArraySlice) or are_pixels(item)):
+                raise InputMismatchError(
+                    f"The list holds files and pictures, but its item {number} is of the type {type(item).__name__}. "
+                    "Leave out what is none; a data set takes pairs of a sample and its label."
+                )
         return list(given)
     return list(pictures_in(given, spec.color, "x")) if isinstance(given, np.ndarray) else [given]
 

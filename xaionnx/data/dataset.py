@@ -21,6 +21,7 @@ from xaionnx.data.block import Block, Reader, Refused, merged, samples_in
 from xaionnx.data.column_order import ColumnOrder
 from xaionnx.data.files import Refusal
 from xaionnx.data.folders import is_folder
+from xaionnx.data.frames import is_reordered, is_series
 from xaionnx.data.inputs import Inputs
 from xaionnx.data.listing import EMPTY, TABLES, Labels, check_labels, labels_from_file, units_of
 from xaionnx.data.masks import mask_of
@@ -139,6 +140,11 @@ class Dataset:
             own = labels_from_file(path, units.files)
         elif labels is not None and named is None:
             own = check_labels(labels, units.count)
+            if is_series(labels) and is_reordered(labels, x):
+                raise ParameterError(
+                    "The labels have the index of the frame in another order, so that they may belong to other rows. "
+                    "Give labels[frame.index] or, if they are in the order of the rows, labels.to_numpy()."
+                )
             units.check_order("Labels", "Give a CSV file of the columns file and label, or the list of the files.")
         places = Path(masks) if isinstance(masks, str | os.PathLike) else masks if masks is None else whole_array(masks)
         if isinstance(places, np.ndarray) and units.count is not None and len(places) != units.count:

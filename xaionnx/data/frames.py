@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeGuard
@@ -45,6 +46,23 @@ def is_frame(given: object) -> TypeGuard[Frame]:
 def is_series(given: object) -> bool:
     """Whether this is a column of a frame."""
     return not isinstance(given, _NO_FRAMES) and nw.dependencies.is_into_series(given)
+
+
+def is_reordered(column: Frame, frame: Frame) -> bool:
+    """Whether a column has the index of a frame of pandas in another order: its rows are others than by place.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> frame = pd.DataFrame({"age": [41, 30]})
+    >>> is_reordered(pd.Series([1, 0]), frame), is_reordered(pd.Series([1, 0]), frame[::-1])
+    (False, True)
+    """
+    if not _is_table(frame) or _is_lazy(frame):
+        return False
+    found = [nw.maybe_get_index(nw.from_native(one, allow_series=True)) for one in (column, frame)]
+    own, other = [None if index is None else list(index) for index in found]
+    return own is not None and other is not None and own != other and Counter(own) == Counter(other)
 
 
 def _is_table(given: object) -> bool:

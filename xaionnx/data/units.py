@@ -314,7 +314,7 @@ class InputUnits(Units):
 class SequenceUnits(Units):
     """The items of a sequence, each what a model reads: an array of one sample, a picture, a path, a text.
 
-    A pair of anything but texts is a sample and its label.
+    A pair is a sample and its label, unless both are texts.
     """
 
     items: Sequence[Any]  # Any: as the class says
@@ -382,14 +382,20 @@ class IterableUnits(Units):
 
 
 def sample_of(item: Any) -> tuple[Any, Label | None]:  # Any: users may pass anything
-    """Return an item's sample and its label, None if it is a sample alone."""
-    if isinstance(item, tuple) and len(item) == _PAIR and not isinstance(item[0], str):
+    """Return an item's sample and its label, None if it is a sample alone.
+
+    Examples
+    --------
+    >>> sample_of(("cat.png", 3)), sample_of(("A question?", "Its context."))
+    (('cat.png', 3), (('A question?', 'Its context.'), None))
+    """
+    if isinstance(item, tuple) and len(item) == _PAIR and not all(isinstance(part, str) for part in item):
         return item[0], label_of(item[1])
     return item, None
 
 
 def label_of(given: Any) -> Label | None:  # Any: users may pass anything
-    """Return a label as a value of Python; None if there is none, as NaN says.
+    """Return a label as a value of Python; None if there is none, as NaN or an empty text says.
 
     Raises
     ------
@@ -398,8 +404,8 @@ def label_of(given: Any) -> Label | None:  # Any: users may pass anything
 
     Examples
     --------
-    >>> label_of(np.int64(3)), label_of(np.array([3])), label_of(float("nan"))
-    (3, 3, None)
+    >>> label_of(np.int64(3)), label_of(np.array([3])), label_of(float("nan")), label_of("")
+    (3, 3, None, None)
     """
     if np.size(given) != 1:
         raise ParameterError(
@@ -407,7 +413,7 @@ def label_of(given: Any) -> Label | None:  # Any: users may pass anything
             "labels, labels.argmax(axis=-1) takes the class."
         )
     label: Label | None = given.item() if hasattr(given, "item") else given
-    return None if label != label else label
+    return None if label != label or label == "" else label
 
 
 def as_sample(item: Any) -> Any:  # Any: users may pass anything

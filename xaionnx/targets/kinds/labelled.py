@@ -102,8 +102,22 @@ def label_class(label: object, count: int, tensor: str, model: Model) -> int:
 
 def _class(label: object, model: Model) -> int | str:
     """The class of a label: names of folders are text, also those that are numbers."""
+    names = model.labels or ()
     if isinstance(label, str):
-        return class_word(label, model.labels or ())
+        word = class_word(label, names)
+        # pandas writes whole numbers as floats where a cell of their column is, or was, empty.
+        whole = str(word).removesuffix(".0")
+        return class_word(whole, names) if whole.isdecimal() else word
     if isinstance(label, int | float | np.number) and int(label) == label:
-        return int(label)
+        return _class_of_number(int(label), names)
     raise ParameterError(f"The label {label!r} is no class: it must be a number or a label of {model.name}.")
+
+
+def _class_of_number(number: int, names: Sequence[str]) -> int:
+    name = str(number)
+    if name in names and names.index(name) != number:
+        raise ParameterError(
+            f"The label {number} may be the number of a class, or the name of class {names.index(name)}, '{name}'. "
+            "Give names of classes as text, such as labels.astype(str) makes them."
+        )
+    return number

@@ -1,0 +1,206 @@
+"""What people met whose samples and labels were read otherwise than they meant. The log is reading.toml."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pandas as pd
+import pytest
+from PIL import Image
+
+import xaionnx
+from models import planted
+from tests.tiny import loaded, trained
+from xaionnx import Dataset, InputSpec, Target
+from xaionnx.errors import DataError, InputMismatchError, ParameterError
+from xaionnx.explainers.exact_shapley import ExactShapley
+from xaionnx.explainers.feature_ablation import FeatureAblation
+
+REPORTS = tomllib.loads(Path(__file__).with_name("reading.toml").read_text(encoding="utf-8"))["report"]
+
+# y = x1 + x2, where a missing number counts 7.
+MISSING = """g (float[N, 2] x) => (float[N, 1] y) <float[1] seven = {7}, int64[1] axes = {1}> {
+  missing = IsNaN (x)
+  filled = Where (missing, seven, x)
+  y = ReduceSum <keepdims = 1> (filled, axes)
+}"""
+WHOLE = """g (int64[N, 2] x) => (float[N, 1] y) <int64[1] axes = {1}> {
+  numbers = Cast <to = 1> (x)
+  y = ReduceSum <keepdims = 1> (numbers, axes)
+}"""
+
+
+@pytest.fixture
+def linear():
+    return planted.load(planted.linear([[1.0, 10.0]]), spec=InputSpec(kind="table", columns=("a", "b")))
+
+
+@pytest.fixture
+def numbered(tmp_path):
+    """Three classes, x1, x2 and x1 + x2, whose names are the numbers from 1."""
+    onnx.save(planted.linear([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]), tmp_path / "classes.onnx")
+    spec = '[input]\nname = "x"\nkind = "table"\ncolumns = ["a", "b"]\n'
+    spec += '[output]\nname = "y"\nactivation = "logits"\nlabels = ["1", "2", "3"]\n'
+    (tmp_path / "classes.toml").write_text(spec)
+    return xaionnx.Model.load(tmp_path / "classes.onnx")
+
+
+def drops(model, x, **given):
+    """The values of the data set for the class of each label."""
+    scores = xaionnx.evaluate(model, Dataset.of(x, **given), "feature_ablation", "deletion", Target.labelled())
+    return scores.provenance["target"]
+
+
+def test_reports_are_numbered_sorted_and_held():
+    assert [report["number"] for report in REPORTS] == list(range(1, len(REPORTS) + 1))
+    assert [report["link"].lower() for report in REPORTS] == sorted(report["link"].lower() for report in REPORTS)
+    for report in REPORTS:
+        for name in report["tests"]:
+            assert re.search(rf"^def {name}\(", Path(__file__).read_text(encoding="utf-8"), re.MULTILINE), name
+
+
+def test_numbers_that_name_another_class_are_refused(numbered, tmp_path):
+    rows = pd.DataFrame({"a": [1.0, 2.0, 5.0], "b": [3.0, 4.0, 0.5]})
+    labelled = rows.assign(label=[1, 2, 1])
+    labelled.to_csv(tmp_path / "rows.csv", index=False)
+    assert drops(numbered, tmp_path / "rows.csv", labels="label") == ["1 (0)", "2 (1)", "1 (0)"]
+    assert drops(numbered, rows, labels=labelled["label"].astype(str)) == ["1 (0)", "2 (1)", "1 (0)"]
+    for given in (labelled, labelled.astype({"label": float})):
+        with pytest.raises(ParameterError, match=r"label 1 may be the number of a class, or the name of class 0, '1'"):
+            drops(numbered, given, labels="label")
+
+
+def test_whole_numbers_that_are_written_as_floats_are_classes(numbered):
+    rows = np.array([[1.0, 3.0], [2.0, 4.0]], np.float32)
+    assert drops(numbered, rows, labels=["1.0", "3.0"]) == ["1 (0)", "3 (2)"]
+    assert drops(numbered, rows, labels=["1.0", ""]) == ["1 (0)", ""]
+
+
+def test_labels_with_the_index_of_a_frame_in_another_order_are_refused(linear):
+    rows = pd.DataFrame({"a": [1.0, 2.0, 3.0], "b": [3.0, 4.0, 5.0]}, index=["x", "y", "z"])
+    labels = pd.Series([0, 1, 2], index=rows.index)
+    turned = rows.sort_values("a", ascending=False)
+    with pytest.raises(ParameterError, match=r"in another order.*labels\[frame\.index\].*labels\.to_numpy\(\)"):
+        Dataset.of(turned, labels=labels)
+    [block] = Dataset.of(turned, labels=labels[turned.index]).batches(linear)
+    assert list(block.labels) == [2, 1, 0]
+    # A frame that counts its rows anew, as after scaling, says nothing of the labels' index.
+    [block] = Dataset.of(turned.reset_index(drop=True), labels=labels).batches(linear)
+    assert list(block.labels) == [0, 1, 2]
+
+
+def test_a_path_and_a_number_are_a_sample_and_its_label(tmp_path):
+    model, digits = trained("mnist_cnn"), np.load("models/data/mnist_sample.npz")["images"][:3]
+    for number, digit in enumerate(digits):
+        Image.fromarray(digit[0]).save(tmp_path / f"{number}.png")
+    pairs = [(str(tmp_path / f"{number}.png"), 7 - number) for number in range(3)]
+    for given in (pairs, iter(pairs)):
+        scores = xaionnx.evaluate(model, Dataset.of(given), "saliency", "sparseness", Target.labelled())
+        assert scores.provenance["target"] == ["7 (7)", "6 (6)", "5 (5)"]
+    with pytest.raises(DataError, match="its item 1 is of the type int"):
+        xaionnx.evaluate(model, Dataset.of([[*pairs[0]]]), "saliency", "sparseness")
+
+
+def test_arrays_of_objects_are_refused_with_what_to_do(linear):
+    mixed = pd.DataFrame({"a": [1, 2], "b": [True, False]})
+    with pytest.raises(InputMismatchError, match=r"of the type object.*Pass the frame or.*astype\('float32'\)"):
+        xaionnx.explain(linear, mixed.to_numpy(), "feature_ablation")
+    values = xaionnx.explain(linear, mixed, "feature_ablation").values
+    np.testing.assert_array_equal(values, [[1, 10], [2, 0]])
+
+
+def test_a_missing_number_in_the_baseline_stays_with_its_feature():
+    model = loaded(MISSING)
+    x, baseline = np.array([[1.0, 2.0]], np.float32), np.array([0, np.nan], np.float32)
+    for method in (FeatureAblation, ExactShapley):
+        np.testing.assert_array_equal(xaionnx.explain(model, x, method(baseline=baseline)).values, [[1, -5]])
+    # 3 at first, then 8 without the second, which is worth more, and 7 without both.
+    scores = xaionnx.evaluate(model, x, "feature_ablation", "deletion", baseline=baseline)
+    assert scores.values.tolist() == [(3 + 8) / 4 + (8 + 7) / 4]
+
+
+def test_a_fraction_is_no_baseline_of_whole_numbers():
+    model, x = loaded(WHOLE), np.array([[3, 5]])
+    for baseline in (0.1, np.array([0.1, 2.0])):
+        with pytest.raises(ParameterError, match=r"cannot represent a baseline of 0\.1"):
+            xaionnx.explain(model, x, FeatureAblation(baseline=baseline))
+    values = xaionnx.explain(model, x, FeatureAblation(baseline=np.array([1.0, 2.0]))).values
+    np.testing.assert_array_equal(values, [[2, 3]])
+
+
+def test_points_in_names_of_files_belong_to_the_name(tmp_path):
+    names = ["22.05", "22", "2.0 (Clean)", "a.jpg.b"]
+    (tmp_path / "pictures").mkdir()
+    for name in names:
+        Image.fromarray(np.zeros((28, 28), np.uint8)).save(tmp_path / "pictures" / f"{name}.png")
+    for suffix in ("", ".png"):
+        lines = [f"{name}{suffix},{number}" for number, name in enumerate(names)]
+        (tmp_path / "labels.csv").write_text("\n".join(["file,label", *lines]))
+        data = Dataset.of(tmp_path / "pictures", labels=tmp_path / "labels.csv")
+        [block] = data.batches(trained("mnist_cnn"))
+        found = dict(zip([Path(name).stem for name in block.inputs.names], block.labels, strict=True))
+        assert found == {name: str(number) for number, name in enumerate(names)}
+
+
+def test_blank_lines_are_no_rows_that_vanish(tmp_path):
+    single = planted.load(planted.linear([[2.0]]), spec=InputSpec(kind="table", columns=("a",)))
+    path = tmp_path / "rows.csv"
+    path.write_text("a\n   0\n   1\n   0\n")
+    np.testing.assert_array_equal(xaionnx.explain(single, path, "feature_ablation").values, [[0], [2], [0]])
+    path.write_text("a\n1\n\n3\n")
+    scores = xaionnx.evaluate(single, Dataset.of(path), "feature_ablation", "completeness")
+    assert scores.values.tolist() == [0, 0]
+    [left_out] = scores.provenance["left_out"]
+    assert left_out["unit"] == 1
+    assert "the line is blank" in left_out["reason"]
+
+
+@pytest.mark.parametrize("turn", [np.asfortranarray, lambda x: np.ascontiguousarray(x.T).T, lambda x: x.astype(">f4")])
+def test_the_order_in_memory_changes_nothing(turn, linear, tmp_path):
+    x = np.arange(8, dtype=np.float32).reshape(4, 2)
+    given = turn(x)
+    np.save(tmp_path / "rows.npy", given)
+    expected = x * [1, 10]
+    for rows in (given, tmp_path / "rows.npy"):
+        np.testing.assert_array_equal(xaionnx.explain(linear, rows, "feature_ablation").values, expected)
+    run = xaionnx.explain_all(linear, Dataset.of(tmp_path / "rows.npy"), "feature_ablation", to=tmp_path / "run")
+    np.testing.assert_array_equal(np.concatenate([row.values for row in run]), expected)
+
+
+@pytest.mark.parametrize("metric", ["deletion", "relevance_mass_accuracy", "max_sensitivity", "average_drop", "irof"])
+def test_later_parts_have_their_own_labels_and_masks(metric):
+    model = trained("mnist_cnn")
+    x = np.load("models/data/mnist_sample.npz")["images"][:3].astype(np.float32) / 255
+    labels, masks = np.array([3, 5, 0]), x[:, 0] > 0.5
+    data = Dataset.of(x, labels=labels, masks=masks)
+    parts = xaionnx.evaluate(model, data, "saliency", metric, Target.labelled(), batch_size=1).values
+    for n, label in enumerate(labels.tolist()):
+        own = xaionnx.evaluate(model, x[n : n + 1], "saliency", metric, label, masks=masks[n : n + 1])
+        assert parts[n] == own.values[0]
+
+
+def test_a_correlation_without_a_value_says_why(linear):
+    x = np.ones((1, 2), np.float32)
+    scores = xaionnx.evaluate(linear, x, np.ones((1, 2)), "faithfulness_estimate")
+    assert np.isnan(scores.values[0])
+    assert "equal" in scores.reasons[0]
+    scores = xaionnx.evaluate(linear, x, np.array([[1.0, 2.0]]), "faithfulness_estimate", baseline=1.0)
+    assert np.isnan(scores.values[0])
+    assert scores.reasons[0]
+
+
+def test_labels_in_batches_are_those_of_their_files(tmp_path):
+    digits = np.load("models/data/mnist_sample.npz")["images"]
+    for number in range(7):
+        folder = tmp_path / str(number % 3)
+        folder.mkdir(exist_ok=True)
+        Image.fromarray(digits[number, 0]).save(folder / f"{number}.png")
+    for size in (2, 3, 5):
+        for block in Dataset.of(tmp_path).batches(trained("mnist_cnn"), size):
+            assert [Path(name).parent.name for name in block.inputs.names] == list(block.labels)
+            for name, x in zip(block.inputs.names, block.inputs.arrays["pixels"], strict=True):
+                np.testing.assert_allclose(x * 255, digits[int(Path(name).stem)], atol=1e-3)
