@@ -182,6 +182,19 @@ def test_of_many_scores_that_are_missing_the_first_are_named():
     ]
 
 
+def test_a_metric_that_all_methods_lack_for_one_reason_is_named_alone():
+    """Each method by it was listed, of texts four for each metric of robustness."""
+    one = Scores("deletion", "lime", np.array([0.5, 0.25]), "lower", (0, 1))
+    scored = {"lime": {"deletion": one}, "lrp": {"deletion": one}, "cam": {}}
+    refused = dict.fromkeys(("lime by road", "lrp by road", "lime by focus", "lrp by irof"), "text") | {"cam": "text"}
+    refused |= {"lrp by focus": "another reason"}
+    assert without_scores_lines(ScoreTable(scored, refused)) == [
+        "without scores: road, cam: text",
+        "without scores: lime by focus, lrp by irof: text",
+        "without scores: lrp by focus: another reason",
+    ]
+
+
 def test_a_method_with_scores_of_the_first_inputs_has_no_further_ones():
     one = Scores("sparseness", "lime", np.array([0.5, 0.25]), "higher", (0, 1))
     names = ("rise", "lime", "sparseness", "lime by road", "lime by sparseness")

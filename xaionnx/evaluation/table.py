@@ -97,7 +97,7 @@ class ScoreTable:
         """What has no scores, or none of further samples, by reason: each reason with the names that it applies to.
 
         Methods and metrics are apart from single scores, ``method by metric``, and what :meth:`has_scores` of some
-        samples is apart from what has none.
+        samples is apart from what has none. A metric that all methods lack for one reason is named alone.
 
         Examples
         --------
@@ -106,9 +106,19 @@ class ScoreTable:
         [('too slow', ('cam', 'lime')), ('too slow', ('lrp by road',))]
         """
         groups = dict[tuple[str, bool, bool], list[str]]()
-        for name, reason in self.refused.items():
+        for name, reason in self._refused_together().items():
             groups.setdefault((reason, _BY in name, self.has_scores(name)), []).append(name)
         return [(reason, tuple(names)) for (reason, *_), names in groups.items()]
+
+    def _refused_together(self) -> dict[str, str]:
+        """Why there are no scores; a metric in place of all methods by it, where there are several of one reason."""
+        scored = [name for name, each in self.scores.items() if each]
+        found = dict[str, str]()
+        for name, reason in self.refused.items():
+            _, _, metric = name.partition(_BY)
+            of_all = len(scored) > 1 and all(self.refused.get(f"{one}{_BY}{metric}") == reason for one in scored)
+            found[metric if metric and of_all and not self.has_scores(metric) else name] = reason
+        return found
 
     def has_scores(self, name: str) -> bool:
         """Whether a method, a metric, or ``method by metric`` has scores."""

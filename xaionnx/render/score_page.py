@@ -9,14 +9,13 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
-
 from xaionnx.counting import counted
 from xaionnx.evaluation.signed_ranks import LEVEL
 from xaionnx.evaluation.standing import Standing
 from xaionnx.evaluation.table import ScoreTable
 from xaionnx.render import randomisation_strips
 from xaionnx.render.html_document import document, escaped, visible
+from xaionnx.render.mean_curve import mean_curve
 from xaionnx.render.verdict import verdict
 
 if TYPE_CHECKING:
@@ -276,15 +275,11 @@ def _mean_curves(standings: Mapping[str, Standing]) -> Iterator[tuple[str, tuple
     counts = {scores.count for scores in known.values()}
     for name, scores in known.items():
         label = name if len(counts) == 1 else f"{name}, {counted(scores.count, 'sample')}"
-        yield label, (_mean(scores.curves["share"]), _mean(scores.curves["target"]))
+        yield label, mean_curve(scores.curves["share"], scores.curves["target"])
     # The methods have the same control, of as many samples as each was scored on.
     longest = max(known.values(), key=lambda scores: scores.count, default=None)
     if longest is not None and longest.control is not None:
-        yield _GREY, (_mean(longest.control.curves["share"]), _mean(longest.control.curves["target"]))
-
-
-def _mean(curves: Array) -> Array:
-    return np.asarray(np.nanmean(curves, axis=0)) if np.isfinite(curves).any(axis=0).all() else np.zeros(0)
+        yield _GREY, mean_curve(longest.control.curves["share"], longest.control.curves["target"])
 
 
 def _without_scores(table: ScoreTable) -> str:
