@@ -1757,6 +1757,7 @@ def smooth_grad(
     gradient: GradientLike | None = None,
     draws: int = 32,
     noise: NoiseLike = 0.15,
+    background: BackgroundLike = None,
     seed: int = 0,
 ) -> Explanation:
     """A statistic of maps of noisy copies x + e of the input, with normally distributed e.
@@ -1774,6 +1775,7 @@ def smooth_grad(
         gradient=gradient,
         draws=draws,
         noise=noise,
+        background=background,
         seed=seed,
     )
 

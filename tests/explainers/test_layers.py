@@ -59,11 +59,11 @@ def test_the_gradient_methods_at_a_layer(curved):
 def test_noise_stays_at_the_input_and_is_lifted_to_the_layer():
     """h = x^2, y = h^2: the gradient at the layer is 2 (x + e)^2, whose mean is 2 (x^2 + sigma^2)."""
     model = loaded("g (float[N, 2] x) => (float[N, 2] y) { h = Mul(x, x)  y = Mul(h, h) }")
-    x, noise = np.array([1.0, 3.0]), 0.1
-    found = SmoothGrad(layer="h", noise=noise, draws=3000, seed=1).attribute(
+    x, noise = np.array([1.0, 2.0]), 0.2
+    found = SmoothGrad(layer="h", noise=noise, draws=6000, seed=1).attribute(
         model, x[None].astype(np.float32), Target.sum()
     )
-    assert (np.abs(found.values[0] - 2 * (x**2 + (noise * 2) ** 2)) < 4 * found.standard_error[0]).all()
+    assert (np.abs(found.values[0] - 2 * (x**2 + (noise * x) ** 2)) < 4 * found.standard_error[0]).all()
     assert (found.standard_error[0] < 0.05).all()
     wrapped = SmoothGrad(inner="conductance", layer="h", noise=1e-6, draws=2).attribute(model, row(1, 3), Target.sum())
     plain = Conductance(layer="h").attribute(model, row(1, 3), Target.sum())

@@ -13,7 +13,7 @@ from tests.tiny import loaded, row
 from tests.tolerances import Tolerance, assert_close
 from xaionnx import Features, InputSpec, Model, Target
 from xaionnx.data.sample import Sample
-from xaionnx.errors import ParameterError, UnknownNameError
+from xaionnx.errors import InputMismatchError, ParameterError, UnknownNameError
 from xaionnx.explainers.exact_shapley import ExactShapley
 from xaionnx.explainers.feature_ablation import FeatureAblation
 from xaionnx.explainers.integrated_gradients import IntegratedGradients
@@ -42,7 +42,7 @@ def squares():
 def test_the_smooth_grad_family_has_its_closed_forms(squares, statistic):
     x, a = np.array([2.0, -1.0, 0.5]), np.array([1.0, 2.0, -3.0])
     noise = 0.2
-    sigma = noise * np.ptp(x)
+    sigma = noise * np.maximum(np.abs(x), 1)
     expected = {
         "mean": 2 * a * x,
         "squared": 4 * a**2 * (x**2 + sigma**2),
@@ -66,11 +66,74 @@ def test_the_smooth_grad_family_has_its_closed_forms(squares, statistic):
         assert found.diagnostics["no_standard_error"] == [f"a {statistic} of few draws is too skewed"]
 
 
+def noise_of(model, x, **settings):
+    """The standard deviation of the noise of each element, from the variance of slopes of the sum of squares."""
+    found = xaionnx.explain(model, x, SmoothGrad(statistic="variance", draws=4000, **settings), 0)
+    return np.sqrt(found.values) / 2, found.provenance["noise_range"]
+
+
+# Four standard errors of a deviation of 4000 draws.
+DRAWN = 4 / np.sqrt(2 * 4000)
+
+
+class TestRanges:
+    """The noise is a share of the range of the input, or of each column of a table."""
+
+    X = np.float32([[40, 40_000, 0.5]])
+    TABLE = InputSpec(name="x", kind="table", columns=("age", "income", "share"))
+
+    @pytest.fixture
+    def table(self, squares):
+        ones = loaded("g (float[N, 3] x) => (float[N, 1] y) { s = Mul(x, x)  y = MatMul(s, a) }", a=np.ones((3, 1)))
+        return ones.reopened(spec=self.TABLE)
+
+    def test_of_columns_of_other_units(self, table):
+        """Noise of the income drowned the age."""
+        deviation, told = noise_of(table, self.X, noise=0.1)
+        np.testing.assert_allclose(deviation[0], [4, 4000, 0.1], rtol=DRAWN)
+        assert told == {"x": "max(|x|, 1) of each column"}
+
+    @pytest.mark.parametrize("form", ["array", "mapping", "file"])
+    def test_of_columns_over_rows_of_data(self, table, tmp_path, form):
+        rows = np.float32([[20, 1000, 0.25], [90, np.nan, 0.75], [70, 81_000, np.inf]])
+        (tmp_path / "rows.csv").write_text("age,income,share\n20,1000,0.25\n90,5000,0.75\n70,81000,0.5\n")
+        given = {"array": rows, "mapping": {"x": rows}, "file": tmp_path / "rows.csv"}[form]
+        deviation, told = noise_of(table, self.X, noise=0.1, background=given)
+        np.testing.assert_allclose(deviation[0], [7, 8000, 0.05], rtol=DRAWN)
+        assert told == {"x": "of each column over the background"}
+
+    def test_of_a_column_that_all_rows_agree_on(self, table):
+        rows = np.repeat(self.X, 3, axis=0) + np.float32([[0, 1, 0]]) * np.arange(3)[:, None]
+        assert noise_of(table, self.X, background=rows)[0][0, [0, 2]].tolist() == [0, 0]
+
+    @pytest.mark.parametrize("rows", [np.ones((2, 4), np.float32), np.array([["a", "b", "c"]]), np.ones(3, np.float32)])
+    def test_rows_of_another_input_are_refused(self, table, rows):
+        with pytest.raises((InputMismatchError, ParameterError)):
+            xaionnx.explain(table, self.X, SmoothGrad(background=rows), 0)
+
+    def test_of_a_sound(self):
+        """Steps of one sound are alike: its range is from the lowest to the highest, however soft it is."""
+        text = "g (float[N, T] x) => (float[N, 1] y) { s = Mul(x, x)  y = ReduceSum<keepdims = 1>(s, one) }"
+        sound = loaded(text, one=np.array([1])).reopened(axes="N T")
+        deviation, told = noise_of(sound, np.float32([[0.01, -0.01, 0.004, 0.0]]), noise=0.1)
+        np.testing.assert_allclose(deviation[0], 0.002, rtol=DRAWN)
+        assert told == {"x": "lowest to highest value"}
+        louder = noise_of(sound, np.float32([[0.01, -0.01]]), noise=0.1, background=np.float32([[0.3, -0.1], [0, 0]]))
+        np.testing.assert_allclose(louder[0][0], 0.04, rtol=DRAWN)
+
+    def test_of_an_inner_method_with_rows_of_its_own(self, table):
+        rows = np.float32([[20, 1000, 0.25], [90, 81_000, 0.75]])
+        inner = ExactShapley(background=rows)
+        found = xaionnx.explain(table, self.X, SmoothGrad(inner=inner, draws=4, background=rows[:1]), 0)
+        # Of one row no column has a range.
+        assert_close(found.values, xaionnx.explain(table, self.X, inner, 0).values, Tolerance.OPERATIONS)
+
+
 def copies(squares_noise, seed, draws, x):
     """The noisy copies of a table's rows, as the documentation describes them."""
-    deviation = squares_noise * (x.max(axis=1) - x.min(axis=1))
+    deviation = squares_noise * np.maximum(np.abs(x.astype(np.float64)), 1)
     noise = [np.random.default_rng([seed, zlib.crc32(b"x"), d]).standard_normal(x.shape[1:]) for d in range(draws)]
-    return np.stack([x + (deviation[:, None] * one).astype(np.float32) for one in noise])
+    return np.stack([x + (deviation * one).astype(np.float32) for one in noise])
 
 
 @pytest.mark.sampled(percent=50)
@@ -213,7 +276,7 @@ def test_each_input_gets_noise_of_its_own_size():
     x = {"x": row(1, 3), "b": row(-2, 4)}
     kind = SmoothGrad(noise={"x": 0.1, "b": 0.4}, statistic="variance", draws=500)
     found = xaionnx.explain(of_two(), x, kind, 0)
-    for name, slopes, sigma in (("x", (4, 2), 0.1 * 2), ("b", (6, 2), 0.4 * 6)):
+    for name, slopes, sigma in (("x", (4, 2), 0.1 * np.array([1, 3])), ("b", (6, 2), 0.4 * np.array([2, 4]))):
         variance = np.square(slopes) * sigma**2
         assert (np.abs(found.values[name][0] - variance) < 4 * variance * np.sqrt(2 / 500)).all()
     together = xaionnx.explain(of_two(), x, SmoothGrad(noise=0.2, draws=8), 0)

@@ -15,6 +15,7 @@ from xaionnx.data.axes import TensorAxes
 from xaionnx.data.sample import Sample
 from xaionnx.errors import InputMismatchError, ParameterError, UnknownNameError
 from xaionnx.explainers.integrated_gradients import IntegratedGradients
+from xaionnx.graph.roles import Role
 from xaionnx.perturb.element_types import value_range
 
 RNG = np.random.default_rng(11)
@@ -167,7 +168,7 @@ def test_every_kind_in_every_type_of_number(layout, dtype, name):
 
 
 def test_missing_values_do_not_spoil_the_range():
-    one = Sample({"x": np.array([1.0, np.nan, 5.0, np.inf])}, "x")
+    one = Sample({"x": np.array([1.0, np.nan, 5.0, np.inf])}, "x", roles={"x": (Role.TIME,)})
     assert value_range(one, "x") == (1, 5)
     assert np.isfinite(Baseline.uniform(8).draws(one, ("x",), 0)["x"]).all()
 
@@ -385,3 +386,11 @@ def test_what_does_not_fit_the_input(given, x, message):
 def test_a_method_refuses_what_means_nothing_before_there_is_a_model(setting, message):
     with pytest.raises((ParameterError, UnknownNameError), match=message):
         xaionnx.discovery.method("lime")(**setting)
+
+
+@pytest.mark.parametrize("name", ["gaussian", "uniform:2", "max_distance"])
+def test_columns_of_a_table_have_no_range_in_common(name):
+    """The age was set to the income."""
+    model = planted.load(planted.linear([[1.0, 2.0]]))
+    with pytest.raises(ParameterError, match=r"^The columns of input 'x' have no range in common for "):
+        xaionnx.explain(model, np.float32([[40, 40_000]]), "feature_ablation", 0, baseline=name)

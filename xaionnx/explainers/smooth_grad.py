@@ -24,14 +24,18 @@ from xaionnx.gradients import choice
 from xaionnx.layers.embeddings import gradient_tensors
 from xaionnx.layers.path import LayerPath
 from xaionnx.parameters import free, integer, random_seed
+from xaionnx.perturb import background
+from xaionnx.perturb.baselines.background import Background
 from xaionnx.perturb.element_types import mixable_elements, value_range
+from xaionnx.perturb.value_ranges import holds_columns, ranges_over_rows, value_ranges
 from xaionnx.request import Request
 from xaionnx.runtime import progress
 from xaionnx.runtime.model import Model
 from xaionnx.targets.target import Target
-from xaionnx.typing import Array, GradientLike, MethodLike, NoiseLike
+from xaionnx.typing import Array, BackgroundLike, GradientLike, MethodLike, NoiseLike
 
 if TYPE_CHECKING:
+    from xaionnx.data.sample import Sample
     from xaionnx.layers.dry_run import DryRun
 
 # Numbers of values of the copies that are explained at once: a few batches.
@@ -76,8 +80,10 @@ class SmoothGrad(Explainer):
 
     where g is the map of the ``inner`` method, by default the signed gradient. The standard deviation of e is ``noise``
     times the range of the input: from black to white if the InputSpec declares them, otherwise from the sample's lowest
-    to its highest value. The noise is the same for every sample of the batch and every target. Categories of a table
-    get none. For tokens, the noise is added to their embedding, and the map is that of the embedding.
+    to its highest value. Columns of a table, which have units of their own, have each its range over the ``background``
+    rows; without these a range is not known, and ``max(|x_j|, 1)`` stands for it, as fits columns that are standardised
+    or positive. Categories of a table get no noise. The noise is the same for every sample of the batch and every
+    target, up to these ranges. For tokens, it is added to their embedding, and the map is that of the embedding.
 
     Every float input gets noise. If ``noise`` is a dict by input name, only the inputs that it names do, each with its
     own share; the others keep their values in all copies.
@@ -144,7 +150,12 @@ class SmoothGrad(Explainer):
         resolver=_check_noise,
         optional=False,
     )
+    background: BackgroundLike = background.parameter(
+        "whose columns have the ranges that noise is a share of: a file, read as samples"
+    )
     seed: int = random_seed("seed of the noise")
+    # All rows are used.
+    background_size: ClassVar[int | None] = None
 
     def check_parameters(self) -> None:
         self._inner()
@@ -188,6 +199,7 @@ class SmoothGrad(Explainer):
         attribution = statistics.attribution()
         layer = path.facts()
         facts = dict(attribution.facts) if layer is None else {"layer": layer, **attribution.facts}
+        facts["noise_range"] = {name: self._range_words(path.samples[0], name) for name in path.names}
         return replace(attribution, parameters={"inner": resolved_method(inner, path.samples[0])}, facts=facts)
 
     def _copies(self, path: LayerPath) -> Iterator[Request]:
@@ -226,13 +238,26 @@ class SmoothGrad(Explainer):
         for name, share in noise.items():
             if name not in path.names:
                 raise UnknownNameError.among("float input", name, path.names)
-            ends = [value_range(sample, name) for sample in path.samples]
             if share > 0:
-                each = zip(ends, path.samples, strict=True)
-                deviations[name] = np.stack(
-                    [share * (high - low) * mixable_elements(sample, name) for (low, high), sample in each]
-                )
+                each = [self._ranges(one, name) * mixable_elements(one, name) for one in path.samples]
+                deviations[name] = share * np.stack(each)
         return deviations
+
+    def _range_words(self, sample: Sample, name: str) -> str:
+        if self.background is not None:
+            return "of each column over the background" if holds_columns(sample, name) else "over the background"
+        if holds_columns(sample, name):
+            return "max(|x|, 1) of each column"
+        return "lowest to highest value" if sample.pixels_of(name) is None else "black to white"
+
+    def _ranges(self, sample: Sample, name: str) -> Array:
+        """The range of an input, as an array that broadcasts to it."""
+        if isinstance(self.background, Background):
+            return ranges_over_rows(self.background.rows, sample, name)
+        if holds_columns(sample, name):
+            return value_ranges(sample, name)
+        low, high = value_range(sample, name)
+        return np.asarray(high - low)
 
     def _noise(self, name: str, draw: int, shape: tuple[int, ...]) -> Array:
         rng = np.random.default_rng([self.seed, zlib.crc32(name.encode()), draw])

@@ -14,8 +14,8 @@ from xaionnx.data.sample import Sample
 from xaionnx.errors import ParameterError
 from xaionnx.gradients.finite_differences import FiniteDifferences
 from xaionnx.gradients.source import GradientRequest, InputsAt, Piece, Source
-from xaionnx.gradients.value_ranges import value_ranges
 from xaionnx.perturb.features import Features
+from xaionnx.perturb.value_ranges import value_ranges
 from xaionnx.student import student
 from xaionnx.typing import Array, GradientLike
 

@@ -15,7 +15,7 @@ from xaionnx.data.sample import Sample
 from xaionnx.errors import UnsupportedModelError
 from xaionnx.gradients.finite_differences import FiniteDifferences
 from xaionnx.gradients.source import GradientRequest, InputsAt, Piece, Source
-from xaionnx.gradients.value_ranges import value_ranges
+from xaionnx.perturb.value_ranges import value_ranges
 from xaionnx.runtime import progress
 from xaionnx.runtime.model import Model
 from xaionnx.runtime.session import SessionSettings

@@ -13,10 +13,10 @@ from xaionnx.data.sample import Sample
 from xaionnx.errors import InputMismatchError
 from xaionnx.evaluation.evidence import Evidence
 from xaionnx.evaluation.metric import ANY_TARGET, Measure, Metric, SampleMeasure, measured, undefined
-from xaionnx.gradients.value_ranges import value_ranges
 from xaionnx.hooks import hook
 from xaionnx.parameters import choice, integer, random_seed, real
 from xaionnx.perturb.element_types import mixable_elements, nearest_of_type
+from xaionnx.perturb.value_ranges import value_ranges
 from xaionnx.runtime import progress
 from xaionnx.targets.scores import flat
 from xaionnx.targets.selection import activate

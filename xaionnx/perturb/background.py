@@ -36,12 +36,14 @@ def _check_rows(given: BackgroundLike) -> None:
             )
 
 
-def parameter() -> BackgroundLike:
-    """Return a dataclass field for background rows."""
+def parameter(
+    use: str = "that replace what is removed, with outputs averaged over them: a file, read as samples",
+) -> BackgroundLike:
+    """Return a dataclass field for background rows; ``use`` is what they do, for help."""
     field: BackgroundLike = free(
         None,
         "rows of data, an array, a frame, a mapping by input name or a file",
-        "rows of data that replace what is removed, with outputs averaged over them: a file, read as samples",
+        f"rows of data {use}",
         reader=Path,
         resolver=_check_rows,
     )

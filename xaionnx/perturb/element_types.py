@@ -23,6 +23,22 @@ def value_range(sample: Sample, name: str) -> tuple[Array, Array]:
     return finite.min(), finite.max()
 
 
+def common_range(sample: Sample, name: str, what: str) -> tuple[Array, Array]:
+    """Return :func:`value_range` of an input whose numbers are alike; ``what`` is made of it, in the message.
+
+    Raises
+    ------
+    ParameterError
+        It is a row of a table, whose columns have ranges of their own.
+    """
+    if is_row(sample, name):
+        raise ParameterError(
+            f"The columns of input '{name}' have no range in common for {what}, since columns are not alike. Give rows "
+            "of data, Baseline.background(rows) or 'background:rows.csv'."
+        )
+    return value_range(sample, name)
+
+
 def check_mixable(sample: Sample, name: str, what: str, instead: str) -> None:
     """Check that an input holds numbers, so that halfway between two of them is a number: floats, pixels or sound.
 

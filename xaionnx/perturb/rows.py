@@ -75,10 +75,15 @@ def rows_of(rows: RowsLike, sample: Sample, name: str) -> Array:
             )
         rows = np.asarray(rows[name])
     if rows.ndim != x.ndim + 1:
-        raise InputMismatchError(
-            f"Background rows for input '{name}' must have the shape {('B', *x.shape)}. Got {rows.shape} instead."
-        )
+        raise other_shape(rows, x, name)
     return rows
+
+
+def other_shape(rows: Array, x: Array, name: str) -> InputMismatchError:
+    """Return the error that rows do not have the shape of an input."""
+    return InputMismatchError(
+        f"Background rows for input '{name}' must have the shape {('B', *x.shape)}. Got {rows.shape} instead."
+    )
 
 
 def _words(rows: RowsLike) -> str:

@@ -79,8 +79,8 @@ def _replace_settings(
         changes["features"] = features(getattr(method, "features"))  # noqa: B009 - a field of some methods
     if "baseline" in known:
         changes["baseline"] = baseline(replacement(method))
-    if "background" in known:
-        changes["background"] = None
+        if "background" in known:
+            changes["background"] = None
     return dataclasses.replace(method, **changes)  # type: ignore[type-var]  # every method is a dataclass
 
 

@@ -16,10 +16,10 @@ from xaionnx.errors import InputMismatchError
 from xaionnx.evaluation.evidence import Evidence
 from xaionnx.evaluation.metric import ANY_TARGET, Measure, Metric, SampleMeasure, measured, undefined
 from xaionnx.evaluation.scores import Direction
-from xaionnx.gradients.value_ranges import value_ranges
 from xaionnx.graph.shift import with_shifted_input
 from xaionnx.metrics._neighbours import norm
 from xaionnx.parameters import real
+from xaionnx.perturb.value_ranges import value_ranges
 from xaionnx.typing import Array
 
 

@@ -13,11 +13,11 @@ from xaionnx.errors import InputMismatchError
 from xaionnx.evaluation.evidence import Evidence
 from xaionnx.evaluation.metric import Measure, Metric, SampleMeasure, measured
 from xaionnx.evaluation.scores import Direction
-from xaionnx.gradients.value_ranges import value_ranges
 from xaionnx.metrics._removal import quantity_parameter
 from xaionnx.metrics._subsets import mean_squared_error
 from xaionnx.parameters import flag, integer, random_seed, real
 from xaionnx.perturb.element_types import mixable_elements, nearest_of_type
+from xaionnx.perturb.value_ranges import value_ranges
 from xaionnx.typing import Array
 
 # Numbers of noisy inputs that are held at once.

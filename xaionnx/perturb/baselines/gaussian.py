@@ -9,7 +9,7 @@ import numpy as np
 
 from xaionnx.data.sample import Sample
 from xaionnx.perturb.baseline import Baseline, check_positive
-from xaionnx.perturb.element_types import rounded, value_range
+from xaionnx.perturb.element_types import common_range, rounded
 from xaionnx.registry import Form
 from xaionnx.typing import Array
 
@@ -37,7 +37,7 @@ class Gaussian(Baseline):
         check_positive("Baseline.gaussian", "draws", self.count, whole=True)
 
     def fill(self, sample: Sample, name: str, rng: np.random.Generator) -> Array:
-        low, high = value_range(sample, name)
+        low, high = common_range(sample, name, "noise")
         x = sample.x[name]
         noise = rng.standard_normal((self.count, *x.shape)) * (self.share * (high - low))
         return rounded(np.clip(x + noise, low, high), x)

@@ -9,7 +9,7 @@ import numpy as np
 
 from xaionnx.data.sample import Sample
 from xaionnx.perturb.baseline import Baseline
-from xaionnx.perturb.element_types import numbers, value_range
+from xaionnx.perturb.element_types import common_range, numbers
 from xaionnx.registry import Form
 from xaionnx.typing import Array
 
@@ -29,6 +29,6 @@ class MaxDistance(Baseline):
     arithmetic: ClassVar[bool] = True
 
     def fill(self, sample: Sample, name: str, rng: np.random.Generator) -> Array:
-        low, high = value_range(sample, name)
+        low, high = common_range(sample, name, "its ends")
         x = numbers(sample, name)
         return np.where(x - low > high - x, low, high)

@@ -9,7 +9,7 @@ import numpy as np
 
 from xaionnx.data.sample import Sample
 from xaionnx.perturb.baseline import Baseline, check_positive
-from xaionnx.perturb.element_types import rounded, value_range
+from xaionnx.perturb.element_types import common_range, rounded
 from xaionnx.registry import Form, integers
 from xaionnx.typing import Array
 
@@ -30,5 +30,5 @@ class Uniform(Baseline):
         check_positive("Baseline.uniform", "draws", self.count, whole=True)
 
     def fill(self, sample: Sample, name: str, rng: np.random.Generator) -> Array:
-        low, high = value_range(sample, name)
+        low, high = common_range(sample, name, "noise")
         return rounded(rng.uniform(low, high, (self.count, *sample.x[name].shape)), sample.x[name])
