@@ -182,7 +182,7 @@ def test_of_many_scores_that_are_missing_the_first_are_named():
     ]
 
 
-def test_a_metric_that_all_methods_lack_for_one_reason_is_named_alone():
+def test_a_metric_that_most_methods_lack_for_one_reason_is_named_alone():
     """Each method by it was listed, of texts four for each metric of robustness."""
     one = Scores("deletion", "lime", np.array([0.5, 0.25]), "lower", (0, 1))
     scored = {"lime": {"deletion": one}, "lrp": {"deletion": one}, "cam": {}}

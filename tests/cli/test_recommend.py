@@ -17,7 +17,7 @@ def test_the_answer_is_one_line_and_its_evidence_a_table(run, tmp_path):
     found = run("recommend", "models/digits_cnn.onnx", digits, *words, "-o", report)
     assert found.exit_code == 0, found.stderr
     lines = found.stdout.splitlines()
-    assert "an input: " in lines[0]
+    assert re.match(r"Recommended at [\d.]+ m?s an input: ", lines[0])
     # Each method with its figures, also those that are not named first.
     for method in ("saliency", "input_x_gradient"):
         assert sum(line.startswith(f"  {method}: ") and " deletion 0." in line for line in lines) == 1

@@ -5,11 +5,14 @@ import pytest
 from sklearn.datasets import load_digits
 
 from tests import tiny
+from xaionnx import discovery
 from xaionnx.data.dataset import Dataset
-from xaionnx.errors import DataError
+from xaionnx.errors import DataError, TimeLimitError
 from xaionnx.evaluation import score_table
+from xaionnx.evaluation.block_scoring import BlockScoring
 from xaionnx.evaluation.first_scores import FirstScores
 from xaionnx.evaluation.further_scores import FurtherScores
+from xaionnx.evaluation.samples import Samples
 from xaionnx.evaluation.score_times import ScoreTimes
 from xaionnx.explainers.saliency import Saliency
 from xaionnx.metrics.complexity.entropy import Entropy
@@ -277,3 +280,19 @@ def test_the_dearest_scores_leave_first_where_a_share_is_too_short_for_one_sampl
     count, pairs = FurtherScores(times).next({A, B, C}, 5.0, 50, 50)
     assert (count, pairs) == (5, {C})
     assert FurtherScores(times).next({A, B, C}, 0.5, 50, 50) == (0, frozenset())
+
+
+def test_what_is_given_up_is_listed_in_one_order(digits):
+    """It was that of a set, which is another one in each process."""
+    methods = [
+        discovery.method(name)() for name in ("saliency", "lime", "rise", "occlusion", "sobol", "banzhaf", "lrp")
+    ]
+    model, judges = tiny.trained("digits_cnn"), [Entropy(), Sparseness(), MaxSensitivity(), Sufficiency()]
+    blocks = Samples.of(model, digits[:2]).blocks()
+    scoring = BlockScoring(blocks, methods, judges, None, controls=(), seed=0, times=ScoreTimes(None, judges))
+    scoring.give_up({pair for pair in scoring.going if pair[1] != "entropy"}, TimeLimitError("late"))
+    found = [*scoring.reasons()]
+    assert len(found) == 21
+    assert found == sorted(found)
+    scoring.give_up(scoring.going, TimeLimitError("late"))
+    assert [*scoring.reasons()] == sorted(one.name() for one in methods)

@@ -152,7 +152,7 @@ def test_one_sample_is_too_few(digits):
 def test_the_answer_writes_prices_as_people_do():
     choices = tuple(Choice(name, price, 0.5, 4) for name, price in (("a", 0.00064), ("b", 0.1131), ("c", 12.3)))
     said = str(Recommendation(choices, {}, ScoreTable({})))
-    assert said == "0.64 ms an input: a; 110 ms an input: b; 12 s an input: c."
+    assert said == "Recommended at 0.64 ms an input: a; at 110 ms an input: b; at 12 s an input: c."
 
 
 def scores(metric, direction, gains):
@@ -283,7 +283,7 @@ def test_a_recommendation_says_how_many_methods_the_time_was_too_short_for():
         {"good": 0.1, "late": 1},
     )
     said = str(recommended(table, ["deletion"]))
-    assert said == "100 ms an input: good. The time was too short to judge 2 methods: raise the budget."
+    assert said == "Recommended at 100 ms an input: good. The time was too short to judge 2 methods: raise the budget."
 
 
 @pytest.mark.parametrize(

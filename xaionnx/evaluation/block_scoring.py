@@ -133,10 +133,10 @@ class BlockScoring:
 
     def give_up(self, pairs: Collection[Pair], error: Exception) -> None:
         """Score no further samples by some pairs of a method and a metric, because of an error."""
-        for name in {name for name, _ in pairs}:
+        for name in sorted({name for name, _ in pairs}):
             own = {pair for pair in pairs if pair[0] == name}
             if own & self._scored or {pair for pair in self.going if pair[0] == name} - own:
-                self._refused |= {" by ".join(pair): self._why(error, pair in self._scored) for pair in own}
+                self._refused |= {" by ".join(pair): self._why(error, pair in self._scored) for pair in sorted(own)}
             else:
                 self._refused[name] = str(error)
         self._leave(pairs, error)

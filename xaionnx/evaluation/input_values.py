@@ -105,8 +105,8 @@ class InputValues:
         method, feeds = self.explanation.method, self.request.feeds
         if self.explanation.provenance.get("layer"):
             return (
-                f"The values of {method} are those of a tensor inside the model, and metrics judge values of its "
-                "inputs. Explain the inputs."
+                "Metrics judge values of inputs, and these are values of a tensor inside the model. Explain the "
+                "inputs, or choose a method that does."
             )
         if tensor not in feeds:
             return (

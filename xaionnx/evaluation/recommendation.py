@@ -75,13 +75,13 @@ class Recommendation:
 
     def __str__(self) -> str:
         """One line: the method at each price, and how many were not judged."""
-        said = "; ".join(f"{_price(one.seconds)} an input: {one.method}" for one in self.choices)
+        said = "; ".join(f"at {_price(one.seconds)} an input: {one.method}" for one in self.choices)
         unjudged = {name for name, why in self.distrusted.items() if why in (_NOT_JUDGED, _NOT_RANDOMISED)}
         unjudged |= {name for name, why in self.table.refused.items() if why in OUT_OF_TIME and " by " not in name}
         judged = f" The time was too short to judge {counted(len(unjudged), 'method')}: raise the budget."
         more = judged if unjudged else ""
         none = "No method can be trusted by these metrics" if self.table.metrics else "No method has a score"
-        return f"{said or none}.{more}"
+        return f"{f'Recommended {said}' if said else none}.{more}"
 
 
 def mean_ranks(table: ScoreTable, methods: Sequence[str], samples: int | None = None) -> dict[str, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -97,7 +98,8 @@ class ScoreTable:
         """What has no scores, or none of further samples, by reason: each reason with the names that it applies to.
 
         Methods and metrics are apart from single scores, ``method by metric``, and what :meth:`has_scores` of some
-        samples is apart from what has none. A metric that all methods lack for one reason is named alone.
+        samples is apart from what has none. A metric without any, for one reason of
+        most methods, is named alone.
 
         Examples
         --------
@@ -111,13 +113,15 @@ class ScoreTable:
         return [(reason, tuple(names)) for (reason, *_), names in groups.items()]
 
     def _refused_together(self) -> dict[str, str]:
-        """Why there are no scores; a metric in place of all methods by it, where there are several of one reason."""
-        scored = [name for name, each in self.scores.items() if each]
+        """Why there are no scores; a metric that has none in place of the methods by it, if most have one reason."""
+        by_metric, known = dict[str, Counter[str]](), {*self.metrics}
+        for name, reason in self.refused.items():
+            by_metric.setdefault(name.partition(_BY)[2], Counter())[reason] += 1
         found = dict[str, str]()
         for name, reason in self.refused.items():
-            _, _, metric = name.partition(_BY)
-            of_all = len(scored) > 1 and all(self.refused.get(f"{one}{_BY}{metric}") == reason for one in scored)
-            found[metric if metric and of_all and not self.has_scores(metric) else name] = reason
+            metric = name.partition(_BY)[2]
+            together = metric and metric not in known and _of_most(by_metric[metric], reason)
+            found[metric if together else name] = reason
         return found
 
     def has_scores(self, name: str) -> bool:
@@ -180,6 +184,11 @@ class ScoreTable:
         """The mean of each method by each metric: see :func:`.means_of`."""
         title = f"ScoreTable of {counted(len(self.methods), 'method')} by {counted(len(self.metrics), 'metric')}"
         return "\n".join([title, *means_of(self.methods, self.by_metric)])
+
+
+def _of_most(reasons: Counter[str], reason: str) -> bool:
+    """Whether a reason is that of several, and of more than half."""
+    return max(1, reasons.total() / 2) < reasons[reason]
 
 
 def _of_control(scores: Scores, name: str) -> Document:

@@ -192,7 +192,7 @@ def _meaning(says: str) -> str:
 
 def _interval(scores: Scores) -> str:
     low, high = map(_number, scores.interval)
-    return low if low == high else f"{low} to {high}"
+    return low if math.isnan(scores.interval[0]) else f"{low} to {high}"
 
 
 def _count(scores: Scores, samples: int) -> str:
