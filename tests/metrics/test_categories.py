@@ -57,3 +57,35 @@ def test_a_row_of_categories_alone_has_no_neighbours():
 def test_smooth_grad_explains_copies_with_the_same_categories():
     smooth = xaionnx.explain(model(**TABLE), X, "smooth_grad", 0)
     assert smooth.diagnostics["noisy_prediction"][0] == pytest.approx(3, abs=1)
+
+
+# Any number but 1 and 2 in column 2 answers 1000, as before, but the graph asks which number it is.
+ASKS = """g (float[N, 5] x) => (float[N, 1] y) { k = Gather<axis=1>(x, place) e = Equal(k, codes) f = Cast<to=1>(e)
+  s = ReduceSum<keepdims=1>(f, axis) d = Sub(one, s) m = Mul(d, thousand) r = Gather<axis=1>(x, rest)
+  l = MatMul(r, w) y = Add(l, m) }"""
+
+
+@pytest.mark.parametrize("spec", [None, InputSpec(name="x", kind="table", columns=COLUMNS)])
+def test_categories_that_the_graph_shows_are_left_as_they_are(spec):
+    net = parsed(
+        ASKS, place=np.array([2]), codes=np.float32([[1, 2]]), axis=np.array([1]), one=np.ones((1, 1), np.float32),
+        thousand=np.float32([[1000]]), rest=np.array([0, 1, 3, 4]), w=np.float32([[1], [1], [0], [0]]),
+    )  # fmt: skip
+    asks = planted.load(net, spec=spec)
+    scores = xaionnx.evaluate(asks, X, SLOPES, "gaussian_infidelity", 0, controls=(), scaled=False)
+    assert scores.values[0] < 1e-6
+    scores = xaionnx.evaluate(asks, X, "feature_ablation", "max_sensitivity", 0, controls=())
+    assert 0 < scores.values[0] < 0.05
+    smooth = xaionnx.explain(asks, X, "smooth_grad", 0)
+    assert smooth.diagnostics["noisy_prediction"][0] == pytest.approx(3, abs=1)
+
+
+def test_pixels_that_the_graph_casts_are_numbers():
+    net = parsed(
+        """g (float[N, 1, 4, 4] x) => (float[N, 1] y) { i = Cast<to=2>(x) f = Cast<to=1>(i)
+        c = Conv<kernel_shape=[4, 4]>(f, w) y = Flatten(c) }""",
+        w=np.ones((1, 1, 4, 4), np.float32),
+    )
+    x = np.arange(16, dtype=np.float32).reshape(1, 1, 4, 4) * 16
+    scores = xaionnx.evaluate(planted.load(net, axes="N C H W"), x, "occlusion", "max_sensitivity", 0, controls=())
+    assert scores.values[0] > 0

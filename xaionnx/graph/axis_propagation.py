@@ -11,9 +11,10 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 import onnx
-from onnx import helper, numpy_helper
+from onnx import numpy_helper
 
 from xaionnx.graph.axis_factors import Layout, with_size
+from xaionnx.graph.node_outputs import node_outputs
 from xaionnx.graph.op import Kind, find_op
 from xaionnx.graph.roles import SeenRoles, start_layout
 from xaionnx.graph.view import Attributes, GraphView
@@ -216,11 +217,5 @@ class PropagatedAxes:
             self.constants[node.output[0]] = numpy_helper.from_array(self._computed(node, small))
 
     def _computed(self, node: onnx.NodeProto, fed: Mapping[str, onnx.TensorProto]) -> Array:
-        from onnx.reference import ReferenceEvaluator
-
-        read = [helper.make_tensor_value_info(name, t.data_type, t.dims) for name, t in fed.items()]
-        inner = helper.make_graph([node], "count", read, [onnx.ValueInfoProto(name=node.output[0])])
-        opsets = [helper.make_opsetid(domain, version) for domain, version in self._view.opsets.items()]
-        arrays = {name: numpy_helper.to_array(tensor) for name, tensor in fed.items()}
-        (value,) = ReferenceEvaluator(helper.make_model(inner, opset_imports=opsets)).run(None, arrays)
-        return np.asarray(value)
+        (value,) = node_outputs(node, self._view.opsets, {n: numpy_helper.to_array(t) for n, t in fed.items()})
+        return value

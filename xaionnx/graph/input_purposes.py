@@ -10,7 +10,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias, final
 
+from xaionnx.graph.category_elements import category_elements
 from xaionnx.graph.declared_tensor import DeclaredTensor, Purpose
+from xaionnx.graph.float_copies import FLOAT_TYPES
 from xaionnx.graph.input_names import purpose_by_name
 from xaionnx.graph.input_uses import InputUses
 from xaionnx.graph.lookups import token_inputs
@@ -38,12 +40,15 @@ class InputPurpose:
     is_token : bool
         Whether its numbers are looked up in a table, as those of tokens are: no number between two of them means
         anything.
+    categories : frozenset of int
+        The elements of a sample of floats, flattened, that are categories by the graph.
     """
 
     purpose: Purpose
     source: Source
     is_free: bool = False
     is_token: bool = False
+    categories: frozenset[int] = frozenset()
 
     @property
     def is_data(self) -> bool:
@@ -79,7 +84,18 @@ def input_purposes(view: GraphView, shared: Collection[str] = ()) -> dict[str, I
     """
     found = _found_purposes(view, shared)
     tokens = token_inputs(view, [name for name in found if name not in shared])
-    return {name: replace(purpose, is_token=name in tokens) for name, purpose in found.items()}
+    categories = {one.name: _categories(view, one) for one in map(DeclaredTensor.of, declared_inputs(view.model))}
+    return {
+        name: replace(purpose, is_token=name in tokens, categories=categories[name]) for name, purpose in found.items()
+    }
+
+
+def _categories(view: GraphView, one: DeclaredTensor) -> frozenset[int]:
+    """The elements of a sample that are categories; none if its size is free, or it holds no floats."""
+    sizes = [size for size in one.shape[1:] if isinstance(size, int)]
+    if one.kind not in FLOAT_TYPES or not one.shape or len(sizes) < len(one.shape) - 1:
+        return frozenset()
+    return category_elements(view, one.name, (one.shape[0] if isinstance(one.shape[0], int) else 1, *sizes))
 
 
 def _found_purposes(view: GraphView, shared: Collection[str]) -> dict[str, InputPurpose]:

@@ -72,10 +72,12 @@ def check_mixable(sample: Sample, name: str, what: str, instead: str) -> None:
 def mixable_elements(sample: Sample, name: str) -> Array:
     """Return which elements of an input have numbers between two of theirs, bool in its shape; see `check_mixable`.
 
-    In a table these are the columns that are no categories by its spec, and no one-hot code of one.
+    In a table these are the columns that are no categories by its spec or by the graph, and no one-hot code of one.
     """
     x, spec = sample.x[name], sample.spec
     found = np.full(x.shape, _is_measured(sample, name) and not _holds_tokens(sample, name))
+    if name in sample.purposes and sample.positions(name) is None:
+        found.reshape(-1)[list(sample.purposes[name].categories)] = False
     if name == sample.main and spec is not None and x.shape == (len(spec.columns),):
         found &= [column not in spec.categories for column in spec.columns]
         for members in spec.groups.values():
