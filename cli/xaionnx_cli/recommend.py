@@ -77,7 +77,7 @@ def command(**given: OptionValue) -> int:
     recommendations: deque[Callable[[], Recommendation]] = deque(maxlen=1)
 
     def report(judged: Recommendation, complete: bool) -> list[Path]:
-        found = dataclasses.replace(judged, table=in_words_of_command(judged.table))
+        found = dataclasses.replace(judged, table=in_words_of_command(judged.table.in_order(judged.ranking)))
         return conclude(
             ScoreReport(
                 request=request,
@@ -89,7 +89,7 @@ def command(**given: OptionValue) -> int:
                     *found.table.labels.sentences(of=len(found.table.inputs)),
                     *without_scores_lines(found.table),
                 ],
-                answer=[str(found), *_distrusted_lines(found)],
+                answer=[str(found), *_distrusted_lines(found), *_order_lines(found)],
             ),
             places,
         )
@@ -156,6 +156,11 @@ def _distrusted_lines(found: Recommendation) -> list[str]:
         names = [name for name, each in found.distrusted.items() if each == why]
         lines.append(f"Not recommended, {why}: {', '.join(names)}.")
     return lines
+
+
+def _order_lines(found: Recommendation) -> list[str]:
+    """In which order the page lists the methods, if there are several."""
+    return ["Below, methods are in the order of the recommendation, the best first."] if len(found.ranking) > 1 else []
 
 
 def _figures(each: Mapping[str, Scores], *, on_inputs: bool = False) -> Iterator[str]:

@@ -22,6 +22,12 @@ def test_the_answer_is_one_line_and_its_evidence_a_table(run, tmp_path):
     for method in ("saliency", "input_x_gradient"):
         assert sum(line.startswith(f"  {method}: ") and " deletion 0." in line for line in lines) == 1
     assert "in brackets the same metric for random values" in lines
+    # The page has them in the same order; it was that in which they were asked for.
+    saved = json.loads(report.with_suffix(".json").read_text())
+    assert [row["method"] for row in saved["scores"]] == saved["ranking"] == ["input_x_gradient", "saliency"]
+    cells = re.findall(r"<tr><td>(input_x_gradient|saliency)</td>", report.read_text())
+    assert cells[:4] == 2 * saved["ranking"]
+    assert "in the order of the recommendation" in report.read_text()
     # What is saved has the answer, not the evidence alone.
     assert f'<p class="answer">{lines[0]}</p>' in report.read_text()
     assert json.loads(report.with_suffix(".json").read_text())["choices"][-1]["method"] == "input_x_gradient"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, final
@@ -93,6 +93,10 @@ class ScoreTable:
         categories = {metric: next(iter(each.values())).scores.category for metric, each in found.items()}
         order = [*dict.fromkeys(categories.values())]
         return {metric: found[metric] for metric in sorted(found, key=lambda one: order.index(categories[one]))}
+
+    def in_order(self, methods: Sequence[str]) -> ScoreTable:
+        """Return the table with all its methods in another order."""
+        return dataclasses.replace(self, scores={name: self.scores[name] for name in methods})
 
     def without_scores(self) -> list[tuple[str, tuple[str, ...]]]:
         """What has no scores, or none of further samples, by reason: each reason with the names that it applies to.
