@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 
 import onnx
 import onnx.defs
-import onnx.shape_inference
 
 from xaionnx.errors import UnsupportedModelError
 from xaionnx.graph.opset import OPSET, opset_of
 from xaionnx.graph.view import DEFAULT_DOMAINS
+from xaionnx.loading.shape_inference import infer_shapes
 
 # Ops that are expanded before differentiation. CastLike occurs in the bodies of others.
 COMPOSED = frozenset(
@@ -58,7 +58,7 @@ def _is_composed(node: onnx.NodeProto) -> bool:
 
 def _expand_once(model: onnx.ModelProto) -> onnx.ModelProto:
     version = opset_of(model) or OPSET
-    types = _tensor_types(onnx.shape_inference.infer_shapes(model).graph)
+    types = _tensor_types(infer_shapes(model).graph)
     names = _all_names(model.graph)
     form = onnx.ModelProto()
     form.CopyFrom(model)

@@ -6,10 +6,10 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 
 import onnx
-import onnx.shape_inference
 
 from xaionnx.loading import declared_inputs
 from xaionnx.loading.reading import WEIGHTS_APART
+from xaionnx.loading.shape_inference import infer_shapes
 
 # Largest size of a weight whose values shape inference may read.
 _LIGHT = 1024
@@ -47,7 +47,7 @@ def inferred(
             for dim, size in zip(value.type.tensor_type.shape.dim, sizes.get(value.name, ()), strict=False):
                 if not dim.HasField("dim_value"):
                     dim.dim_value = size
-    return declared(onnx.shape_inference.infer_shapes(skeleton, data_prop=True))
+    return declared(infer_shapes(skeleton, data_prop=True))
 
 
 def declared(model: onnx.ModelProto) -> dict[str, onnx.ValueInfoProto]:

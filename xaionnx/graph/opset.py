@@ -13,6 +13,7 @@ import onnx.version_converter
 
 from xaionnx.errors import UnsupportedModelError
 from xaionnx.graph.view import DEFAULT_DOMAINS, topological_order
+from xaionnx.loading.shape_inference import with_operand_types
 from xaionnx.loading.soundness import subgraphs
 
 # Rules support this version of the default domain and later ones.
@@ -59,7 +60,7 @@ def convert_opset(model: onnx.ModelProto, target: int = OPSET) -> onnx.ModelProt
             node.domain = _ASIDE
     form.opset_import.append(onnx.helper.make_opsetid(_ASIDE, 1))
     try:
-        form = onnx.version_converter.convert_version(form, target)
+        form = onnx.version_converter.convert_version(with_operand_types(form), target)
     except (RuntimeError, onnx.version_converter.ConvertError) as error:
         reason = str(error).strip().splitlines()
         raise UnsupportedModelError(

@@ -10,6 +10,7 @@ from onnx.defs import SchemaError, get_schema
 
 from xaionnx.errors import UnsupportedModelError
 from xaionnx.graph.view import DEFAULT_DOMAINS
+from xaionnx.loading.shape_inference import with_operand_types
 from xaionnx.loading.soundness import subgraphs
 
 
@@ -89,7 +90,7 @@ def _with_version(proto: onnx.ModelProto, space: str, version: int, target: int,
     if space or proto.functions or any(True for node in proto.graph.node for _ in subgraphs(node)):
         raise UnsupportedModelError(f"{name} uses {words}, between which its ops differ. {advice}")
     try:
-        return onnx.version_converter.convert_version(copy, target)
+        return onnx.version_converter.convert_version(with_operand_types(copy), target)
     except RuntimeError as error:
         reason = str(error).splitlines()[0] if str(error) else "no reason given"
         raise UnsupportedModelError(f"{name} uses {words}, and ONNX cannot convert it: {reason}. {advice}") from error

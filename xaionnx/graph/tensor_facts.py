@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import onnx
-import onnx.shape_inference
 from onnx import helper, numpy_helper
 
 from xaionnx.graph.tree_ensembles import CLASSIFIER, ML, REGRESSOR
 from xaionnx.graph.view import DEFAULT_DOMAINS, reads
 from xaionnx.loading.reading import WEIGHTS_APART
+from xaionnx.loading.shape_inference import infer_shapes
 
 if TYPE_CHECKING:
     from xaionnx.typing import Array
@@ -119,7 +119,7 @@ class TensorFacts:
                 graph.initializer.append(numpy_helper.from_array(self._load(weight), name))
             elif name in self._types:
                 graph.input.append(onnx.ValueInfoProto(name=name, type=self._types[name]))
-        for value in onnx.shape_inference.infer_shapes(model, data_prop=True).graph.value_info:
+        for value in infer_shapes(model, data_prop=True).graph.value_info:
             if value.type.tensor_type.elem_type:
                 self._types[value.name] = value.type
 

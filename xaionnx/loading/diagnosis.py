@@ -14,6 +14,7 @@ from onnx import TensorProto
 from xaionnx.errors import ModelFileError
 from xaionnx.loading.reading import ModelFile
 from xaionnx.loading.refusal import refusal
+from xaionnx.loading.shape_inference import infer_shapes
 
 # Meanings of onnxruntime's messages. Its exception classes carry no detail, so the text is matched.
 _Explain = Callable[[re.Match[str]], str]
@@ -118,7 +119,7 @@ def _without_kernel(model: onnx.ModelProto, op: str, opset: str, name: str) -> s
 def _rare_floats(model: onnx.ModelProto, op: str, name: str) -> list[str]:
     """Return the types of floats other than float32 that the node reads, or any node if the file does not have it."""
     try:
-        graph = onnx.shape_inference.infer_shapes(model).graph
+        graph = infer_shapes(model).graph
     # A model of over 2 GB cannot be serialised.
     except (onnx.shape_inference.InferenceError, ValueError):
         graph = model.graph
