@@ -58,7 +58,8 @@ class ByNeighbours(Metric):
     Neighbours are drawn from a cube around the sample, ``uniform`` or among its ``corners``. Its half side is
     ``radius`` times the range of the input: from black to white, ``max(|x_j|, 1)`` for column j of a row, else from the
     lowest to the highest value. Whole numbers are moved if they are pixels or sound, and columns of a table unless its
-    spec calls them categories. Metrics with the same neighbours explain them once for all.
+    spec calls them categories, or the graph takes them as some. Metrics with the same neighbours explain them once for
+    all.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("method",)
