@@ -101,6 +101,11 @@ def test_a_path_and_a_number_are_a_sample_and_its_label(tmp_path):
     for given in (pairs, iter(pairs)):
         scores = xaionnx.evaluate(model, Dataset.of(given), "saliency", "sparseness", Target.labelled())
         assert scores.provenance["target"] == ["7 (7)", "6 (6)", "5 (5)"]
+    # Both may be texts, as a question and its context are.
+    with pytest.raises(DataError, match=r"file and its label, give Path\(file\)"):
+        xaionnx.evaluate(model, Dataset.of([(pairs[0][0], "7")]), "saliency", "sparseness")
+    [block] = Dataset.of([(Path(pairs[0][0]), "7")]).batches(model)
+    assert block.labels == ("7",)
     with pytest.raises(DataError, match="its item 1 is of the type int"):
         xaionnx.evaluate(model, Dataset.of([[*pairs[0]]]), "saliency", "sparseness")
 
@@ -204,3 +209,13 @@ def test_labels_in_batches_are_those_of_their_files(tmp_path):
             assert [Path(name).parent.name for name in block.inputs.names] == list(block.labels)
             for name, x in zip(block.inputs.names, block.inputs.arrays["pixels"], strict=True):
                 np.testing.assert_allclose(x * 255, digits[int(Path(name).stem)], atol=1e-3)
+
+
+def test_frames_of_values_are_refused_with_what_to_do(linear):
+    rows = pd.DataFrame({"a": [1.0, 2.0], "b": [3.0, 0.1]})
+    values = rows * [1, 10]
+    for given in (values[["b", "a"]], {"x": values}):
+        with pytest.raises(ParameterError, match=r"frame\[columns\]\.to_numpy\(\)"):
+            xaionnx.evaluate(linear, rows, given, "deletion")
+    scores = xaionnx.evaluate(linear, rows, values.to_numpy(), "deletion")
+    assert scores.values.tolist() == pytest.approx([(31 + 1) / 4 + 1 / 4, (3 + 1) / 4 + 1 / 4])

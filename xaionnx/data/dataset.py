@@ -256,6 +256,11 @@ class Dataset:
 
     def _inputs(self, model: Reader, start: int, stop: int) -> Inputs:
         given = self.units.given(start, stop, model.shared)
+        if isinstance(given, tuple) and model.input_spec.kind == "picture":
+            raise DataError(
+                "An item of several texts is no picture. If it is a file and its label, give Path(file) in place of "
+                "the text."
+            )
         return given if isinstance(given, Inputs) else model.read(given, partial=True, exif=self.exif, text=self.text)
 
     def _rows(self, model: Reader, start: int, stop: int) -> list[Block]:

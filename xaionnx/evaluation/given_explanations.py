@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 
 from xaionnx.counting import counted
+from xaionnx.data.frames import is_frame, is_series
 from xaionnx.data.whole_arrays import whole_array
 from xaionnx.errors import DataError, InputMismatchError, ParameterError
 from xaionnx.explanation import Explanation
@@ -17,6 +18,22 @@ from xaionnx.typing import Array, Feeds
 
 NAME: Final = "given values"
 """The method of values that are given."""
+
+
+def refuse_frames(values: object) -> None:
+    """Refuse frames of values, whose columns and rows may be in another order than those of the samples.
+
+    Raises
+    ------
+    ParameterError
+        The values are a frame, or a dict that holds one.
+    """
+    for one in values.values() if isinstance(values, Mapping) else [values]:
+        if is_frame(one) or is_series(one):
+            raise ParameterError(
+                "Values are arrays in the shape of the inputs. Of a frame of them give frame[columns].to_numpy(), with "
+                "the columns and rows in the order of the samples."
+            )
 
 
 def of_values(request: Request, values: Array | Feeds) -> Explanation:

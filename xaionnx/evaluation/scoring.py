@@ -13,6 +13,7 @@ from xaionnx.data.dataset import MASKS_INSTEAD, Dataset, order_check
 from xaionnx.data.whole_arrays import whole_array
 from xaionnx.errors import ParameterError
 from xaionnx.evaluation.controls import CONTROLS
+from xaionnx.evaluation.given_explanations import refuse_frames
 from xaionnx.evaluation.judging import evidence_of, with_controls
 from xaionnx.evaluation.metric import METRICS, Metric
 from xaionnx.evaluation.samples import (
@@ -118,6 +119,7 @@ def evaluate(  # noqa: PLR0913 - options of a public function, by keyword
     judge = METRICS.configured(metric, settings)
     check_listed(controls, "controls")
     opened = model if isinstance(model, Model) else Model.load(model)
+    refuse_frames(method)
     judged = discovery.configured(method, {}) if isinstance(method, str) else method
     for why in explained_together([judged]).values():
         raise ParameterError(why)
