@@ -23,6 +23,7 @@ from xaionnx.graph.roles import Role
 from xaionnx.graph.view import GraphView
 from xaionnx.layers.dry_run import DryRun
 from xaionnx.loading import declared_inputs
+from xaionnx.loading.shape_inference import infer_shapes
 from xaionnx.runtime.model import Model
 from xaionnx.runtime.tensors import TensorInfo
 from xaionnx.runtime.token_inputs import reads_text
@@ -173,7 +174,7 @@ def layer_facts(proto: onnx.ModelProto) -> list[Document]:
     found: dict[str, list[int | str | None]] = {}
     if proto.ByteSize() < _INFERRED_BYTES:
         try:
-            graph = onnx.shape_inference.infer_shapes(proto).graph
+            graph = infer_shapes(proto).graph
         except InferenceError:
             graph = proto.graph
         for value in (*graph.value_info, *graph.output):
