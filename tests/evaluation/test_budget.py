@@ -14,6 +14,7 @@ from xaionnx.evaluation.first_scores import FirstScores
 from xaionnx.evaluation.further_scores import FurtherScores
 from xaionnx.evaluation.samples import Samples
 from xaionnx.evaluation.score_times import ScoreTimes
+from xaionnx.explainers.occlusion import Occlusion
 from xaionnx.explainers.saliency import Saliency
 from xaionnx.metrics.complexity.entropy import Entropy
 from xaionnx.metrics.complexity.sparseness import Sparseness
@@ -104,6 +105,23 @@ def test_a_score_that_is_late_at_first_has_what_the_others_leave(digits, clock):
     found = scored(digits[:2], clock(entropy=10.0), 100, "sparseness", "entropy")
     assert counts(found) == {"sparseness": 2, "entropy": 2}
     assert not found.refused
+
+
+def test_methods_of_few_runs_are_explained_before_those_that_leave_them_no_time(digits, clock, monkeypatch):
+    """Occlusion comes first by name, and runs the model for each window."""
+    time = clock(explaining=0.5)
+    inner, ran = Occlusion.compute, list[float]()
+
+    def slow(self, request):
+        ran.append(time())
+        return inner(self, request)
+
+    monkeypatch.setattr(Occlusion, "compute", slow)
+    found = score_table(
+        tiny.trained("digits_cnn"), digits[:2], ["occlusion", "saliency"], ["sparseness"], budget_s=100, clock=time
+    )
+    assert min(ran) >= 1.0, "saliency was explained before"
+    assert found.methods == ("occlusion", "saliency"), "the table has the order that was given"
 
 
 @pytest.mark.parametrize(("budget", "judged"), [(50, 1), (70, 2), (200, 3)])

@@ -12,6 +12,7 @@ from xaionnx.counting import counted
 from xaionnx.data.block import Block, Refused
 from xaionnx.errors import ParameterError, TimeLimitError, XaionnxError
 from xaionnx.evaluation.evidence import Evidence
+from xaionnx.evaluation.few_runs import few_runs_first
 from xaionnx.evaluation.joining import beside, joined
 from xaionnx.evaluation.judging import NO_MASKS, KnownControls
 from xaionnx.evaluation.label_matches import label_matches
@@ -116,8 +117,8 @@ class BlockScoring:
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """The names of the methods."""
-        return tuple(self._methods)
+        """The names of the methods, those of few runs first."""
+        return few_runs_first({name: one.method for name, one in self._methods.items()})
 
     @property
     def comparing(self) -> frozenset[Pair]:
