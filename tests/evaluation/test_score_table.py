@@ -256,7 +256,7 @@ def test_a_method_that_a_metric_did_not_score_is_not_better_by_all():
     )
     assert verdict(table)[:3] == [
         "Better than the control by all of deletion, road, irof: none.",
-        "By most of them, 2 of 3: fast.",
+        "By 2 of 3, and none by more: fast.",
         "Better by none of those that scored them: poor.",
     ]
 

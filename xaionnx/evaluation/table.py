@@ -102,8 +102,7 @@ class ScoreTable:
         """What has no scores, or none of further samples, by reason: each reason with the names that it applies to.
 
         Methods and metrics are apart from single scores, ``method by metric``, and what :meth:`has_scores` of some
-        samples is apart from what has none. A metric without any, for one reason of
-        most methods, is named alone.
+        samples is apart from what has none. A metric without any, for one reason of most methods, is named alone.
 
         Examples
         --------

@@ -89,7 +89,7 @@ def _of_faithfulness(better: Mapping[str, Sequence[bool]], metrics: Sequence[str
         return
     most = max(won.values())
     if 0 < most < len(metrics):
-        yield f"By most of them, {most} of {len(metrics)}: {', '.join(name for name in won if won[name] == most)}."
+        yield f"By {most} of {len(metrics)}, and none by more: {', '.join(name for name in won if won[name] == most)}."
     never = [name for name, count in won.items() if not count]
     if never:
         yield f"Better by none of those that scored them: {', '.join(never)}."
