@@ -204,8 +204,8 @@ def _of_files(files: Sequence[Path]) -> tuple[Units, Labels | None]:
 def _of_folder(folder: Path) -> tuple[FileUnits, Labels | None]:
     """The files of a folder and of its subfolders, and the names of these as labels."""
     found, start = FolderFiles.of(str(folder)), len(str(folder / "_")) - 1
-    inside = [file[start:].partition(os.sep) for file in found.files]
-    labels = [name if rest else None for name, rest, _ in inside]
+    ends = [file.find(os.sep, start) for file in found.files]
+    labels = [file[start:end] if end >= 0 else None for file, end in zip(found.files, ends, strict=True)]
     units = FileUnits(tuple(found.files), tuple(found.sizes), str(folder), listed=True)
     return units, labels if any(labels) else None
 
