@@ -167,7 +167,7 @@ def test_a_parquet_file_has_the_rows_with_values_and_shapes(tmp_path):
 
 @pytest.mark.parametrize(
     "labels",
-    [[7, None, 3], ["cat", None, ""], [0.5, None, 2.0], [True, None, False]],
+    [[7, None, 3], ["cat", None, "dog"], [0.5, None, 2.0], [True, None, False]],
     ids=["int", "str", "float", "bool"],
 )
 def test_a_missing_label_is_null_in_a_parquet_file_and_the_others_are_what_they_were(tmp_path, labels):
