@@ -9,7 +9,7 @@ import onnx
 
 from xaionnx.loading import declared_inputs
 from xaionnx.loading.reading import WEIGHTS_APART
-from xaionnx.loading.shape_inference import infer_shapes
+from xaionnx.loading.shape_inference import infer_shapes, without_tree_numbers
 
 # Largest size of a weight whose values shape inference may read.
 _LIGHT = 1024
@@ -30,7 +30,7 @@ def inferred(
     skeleton = shell(model)
     graph = skeleton.graph
     graph.name = "skeleton"
-    graph.node.extend(nodes)
+    graph.node.extend(map(without_tree_numbers, nodes))
     graph.input.extend(declared_inputs(model))
     for tensor in model.graph.initializer:
         light = math.prod(tensor.dims) <= _LIGHT and tensor.data_location != onnx.TensorProto.EXTERNAL

@@ -142,25 +142,28 @@ def read_trees(node: onnx.NodeProto) -> TreeEnsemble:
 
 @final
 class _Reader:
-    """The attributes of a node, as arrays of a checked length."""
+    """The attributes of a node, as arrays of a checked length; lists are decoded one at a time, as they are long."""
 
     def __init__(self, node: onnx.NodeProto) -> None:
         self.node = node
-        self._stated: Mapping[str, AttributeValue] = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+        self._coded: Mapping[str, onnx.AttributeProto] = {attribute.name: attribute for attribute in node.attribute}
+
+    def _stated(self, name: str, default: AttributeValue = None) -> AttributeValue:
+        return helper.get_attribute_value(self._coded[name]) if name in self._coded else default
 
     def text(self, name: str, default: str) -> str:
-        value = self._stated.get(name, default)
+        value = self._stated(name, default)
         return value.decode() if isinstance(value, bytes) else str(value)
 
     def number(self, name: str, default: int) -> int:
-        return int(self._stated.get(name, default))
+        return int(self._stated(name, default))
 
     def has(self, name: str) -> bool:
-        return name in self._stated or f"{name}_as_tensor" in self._stated
+        return name in self._coded or f"{name}_as_tensor" in self._coded
 
     def numbers(self, name: str, count: int | None = None, default: float | None = None) -> Array:
         """A list of numbers, or the tensor that replaces it, as float64 or int64."""
-        value = self._stated.get(name, self._stated.get(f"{name}_as_tensor"))
+        value = self._stated(name if name in self._coded else f"{name}_as_tensor")
         if value is None or (isinstance(value, Sequence) and not len(value)):
             return np.full(0 if default is None or count is None else count, default or 0.0)
         array = numpy_helper.to_array(value) if isinstance(value, onnx.TensorProto) else np.asarray(value)
@@ -170,7 +173,7 @@ class _Reader:
         return array
 
     def words(self, name: str) -> list[str]:
-        return [word.decode() for word in self._stated.get(name, ())]
+        return [word.decode() for word in self._stated(name, ())]
 
     def refusal(self, reason: str) -> UnsupportedModelError:
         name = f" '{self.node.name}'" if self.node.name else ""

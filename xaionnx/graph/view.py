@@ -8,7 +8,7 @@ the defaults of their op; constants are stored in three ways. :class:`GraphView`
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
 from heapq import heapify, heappop, heappush
 from types import MappingProxyType
@@ -279,8 +279,32 @@ def attributes(node: onnx.NodeProto, opset: int | None = None) -> Attributes:
 
     ``opset`` is the version of the default domain, by default the newest.
     """
-    given = {attribute.name: _value(attribute) for attribute in node.attribute}
-    return {**_defaults(node.op_type, opset), **given} if node.domain in DEFAULT_DOMAINS else given
+    return _Stated(node, _defaults(node.op_type, opset) if node.domain in DEFAULT_DOMAINS else {})
+
+
+@final
+class _Stated(Mapping[str, AttributeValue]):
+    """The attributes of a node over defaults; each is decoded when it is read, as trees have millions of numbers."""
+
+    def __init__(self, node: onnx.NodeProto, defaults: Attributes) -> None:
+        self._coded = {attribute.name: attribute for attribute in node.attribute}
+        self._known = dict(defaults)
+
+    __repr__ = short_repr
+
+    def __getitem__(self, name: str) -> AttributeValue:
+        if name in self._coded:
+            self._known[name] = _value(self._coded.pop(name))
+        return self._known[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._coded or name in self._known
+
+    def __iter__(self) -> Iterator[str]:
+        return iter({**self._known, **self._coded})
+
+    def __len__(self) -> int:
+        return len({**self._known, **self._coded})
 
 
 def _value(attribute: onnx.AttributeProto) -> AttributeValue:

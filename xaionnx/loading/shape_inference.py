@@ -16,8 +16,13 @@ _KEYS: Final = {
 }
 
 
+# The nodes and leaves of trees, of which there may be millions, decide no type and no shape.
+_TREES: Final = ("TreeEnsembleClassifier", "TreeEnsembleRegressor")
+_NUMBERS_OF_TREES: Final = ("nodes_", "class_", "target_")
+
+
 def infer_shapes(model: onnx.ModelProto, *, data_prop: bool = False) -> onnx.ModelProto:
-    """Return a model with the types and shapes that follow from its inputs.
+    """Return a model, without the numbers of its trees, with the types and shapes that follow from its inputs.
 
     Examples
     --------
@@ -30,7 +35,31 @@ def infer_shapes(model: onnx.ModelProto, *, data_prop: bool = False) -> onnx.Mod
     >>> [value.name for value in infer_shapes(model).graph.value_info]
     ['h']
     """
-    return onnx.shape_inference.infer_shapes(with_operand_types(model), data_prop=data_prop)
+    return onnx.shape_inference.infer_shapes(with_operand_types(_without_trees(model)), data_prop=data_prop)
+
+
+def _without_trees(model: onnx.ModelProto) -> onnx.ModelProto:
+    if not any(node.op_type in _TREES for node in model.graph.node):
+        return model
+    light = onnx.ModelProto()
+    light.CopyFrom(model)
+    del light.graph.node[:]
+    light.graph.node.extend(map(without_tree_numbers, model.graph.node))
+    return light
+
+
+def without_tree_numbers(node: onnx.NodeProto) -> onnx.NodeProto:
+    """Return a node without the nodes and leaves of its trees; the node itself if it has no trees."""
+    if node.op_type not in _TREES:
+        return node
+    return onnx.NodeProto(
+        op_type=node.op_type,
+        domain=node.domain,
+        name=node.name,
+        input=node.input,
+        output=node.output,
+        attribute=(one for one in node.attribute if not one.name.startswith(_NUMBERS_OF_TREES)),
+    )
 
 
 def with_operand_types(model: onnx.ModelProto) -> onnx.ModelProto:
