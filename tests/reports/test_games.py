@@ -328,3 +328,27 @@ def test_a_row_of_interactions_explains_the_value_of_a_feature(loan):
     np.testing.assert_allclose(found.maps["interactions"][0].sum(axis=1), found.feature_values[0], atol=1e-6)
     plain = xaionnx.explain(*loan, "integrated_gradients", 1)
     assert np.abs(found.feature_values - plain.values).max() < 0.1 * np.abs(plain.values).max()
+
+
+def test_a_feature_that_equals_its_background_keeps_its_number():
+    # y = exp(x1 + x2 + x3), of which x2 multiplies what the others do.
+    model = loaded("""g (float[N, 3] x) => (float[N, 1] y) {
+      s = Exp (x)
+      y = ReduceProd <keepdims = 1, axes = [1]> (s)
+    }""")
+    x, baseline = np.array([[0.5, 0.7, -0.2]], np.float32), np.array([0.1, 0.7, 0.3], np.float32)
+    left, right = (np.exp([baseline[n], x[0, n]], dtype=np.float64) for n in (0, 2))
+    middle = np.exp(np.float64(x[0, 1]))
+    expected = middle * np.array([(left[1] - left[0]) * right.mean(), 0, (right[1] - right[0]) * left.mean()])
+    for method in ("kernel_shap", "exact_shapley", "shapley_sampling"):
+        found = xaionnx.explain(model, x, method, baseline=baseline).values
+        np.testing.assert_allclose(found, expected[None], rtol=1e-5, atol=1e-6)
+
+
+def test_each_target_has_its_own_prediction_at_the_baseline():
+    weights = np.array([[1, 2, 3], [4, 5, 6]], np.float32)
+    model = planted.load(planted.linear(weights.tolist()))
+    x, baseline = np.array([[1, 1, 1], [2, 0, 1]], np.float32), np.array([0.5, 1, 0], np.float32)
+    found = xaionnx.explain(model, x, "kernel_shap", [0, 1], baseline=baseline)
+    np.testing.assert_allclose(found.baseline_prediction, [[2.5, 2.5], [7, 7]], rtol=1e-6)
+    np.testing.assert_allclose(found.values, weights[:, None] * (x - baseline), rtol=1e-5, atol=1e-6)

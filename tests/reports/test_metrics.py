@@ -594,3 +594,15 @@ def test_masks_may_have_an_axis_of_channels():
     for given_mask in (mask, mask[:, None], mask[..., None]):
         found = score(model, x, "input_x_gradient", "relevance_mass_accuracy", masks=given_mask)
         np.testing.assert_allclose(found, x[0, 0, 1, 2:].sum() / x.sum(), rtol=1e-6)
+
+
+def test_inputs_whose_score_rises_count_in_the_average_drop():
+    model = loaded("""g (float[N, 2] x) => (float[N, 1] y) <float[2, 1] w = {1, -2}> {
+      l = MatMul (x, w)
+      y = Sigmoid (l)
+    }""")
+    x, phi = np.float32([[1, 2], [1, 2]]), np.float32([[1, 0], [0, 1]])
+    # The first map leaves the first feature alone, and the other one the second.
+    of = [1 / (1 + np.exp(-score)) for score in (-3, 1, -4)]
+    np.testing.assert_allclose(score(model, x, phi, "average_drop"), [0, 1 - of[2] / of[0]], rtol=1e-5)
+    assert score(model, x, phi, "average_increase").tolist() == [1, 0]

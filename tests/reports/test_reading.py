@@ -14,7 +14,7 @@ from PIL import Image
 
 import xaionnx
 from models import planted
-from tests.tiny import loaded, trained
+from tests.tiny import loaded, parsed, trained
 from xaionnx import Dataset, InputSpec, Target
 from xaionnx.errors import DataError, InputMismatchError, ParameterError
 from xaionnx.explainers.exact_shapley import ExactShapley
@@ -27,6 +27,22 @@ MISSING = """g (float[N, 2] x) => (float[N, 1] y) <float[1] seven = {7}, int64[1
   missing = IsNaN (x)
   filled = Where (missing, seven, x)
   y = ReduceSum <keepdims = 1> (filled, axes)
+}"""
+# Class 0 counts the country NA and the amount, class 1 the code 01730.
+WORDS = """g (string[N, 1] country, float[N, 1] amount) => (float[N, 2] y)
+    <string[1] na = {"NA"}, string[1] code = {"01730"}> {
+  named = Equal (country, na)
+  first = Cast <to = 1> (named)
+  coded = Equal (country, code)
+  second = Cast <to = 1> (coded)
+  sum = Add (first, amount)
+  y = Concat <axis = 1> (sum, second)
+}"""
+# The last three digits of each number.
+DIGITS = """g (int64[N, 2] x) => (float[N, 1] y) <int64[1] axes = {1}, int64 thousand = {1000}> {
+  digits = Mod (x, thousand)
+  numbers = Cast <to = 1> (digits)
+  y = ReduceSum <keepdims = 1> (numbers, axes)
 }"""
 WHOLE = """g (int64[N, 2] x) => (float[N, 1] y) <int64[1] axes = {1}> {
   numbers = Cast <to = 1> (x)
@@ -219,3 +235,76 @@ def test_frames_of_values_are_refused_with_what_to_do(linear):
             xaionnx.evaluate(linear, rows, given, "deletion")
     scores = xaionnx.evaluate(linear, rows, values.to_numpy(), "deletion")
     assert scores.values.tolist() == pytest.approx([(31 + 1) / 4 + 1 / 4, (3 + 1) / 4 + 1 / 4])
+
+
+def test_numbers_are_no_labels_of_a_single_number():
+    model = loaded("""g (float[N, 2] x) => (float[N, 1] y) <float[2, 1] w = {1, -2}> {
+      l = MatMul (x, w)
+      y = Sigmoid (l)
+    }""")
+    x = np.array([[1, 0], [0, 1]], np.float32)
+    for labels in ([1, 0], [0, 0], ["1", "0"], [1.0, None]):
+        with pytest.raises(ParameterError, match=r"'y' of .* is a single number, which has no classes"):
+            xaionnx.evaluate(model, Dataset.of(x, labels=labels), "saliency", "sparseness", Target.labelled())
+    # The name of its only class may be a label.
+    named = planted.load(
+        planted.linear([[1.0, -2.0]]), spec=InputSpec(kind="table", columns=("a", "b"), labels=("cat",))
+    )
+    assert drops(named, x, labels=["cat", "cat"]) == ["cat (0)", "cat (0)"]
+
+
+def test_words_are_what_is_written(tmp_path):
+    rows = pd.DataFrame({"country": ["NA", "ZA", "01730", "1730", "None", "null"], "amount": [1.0, 2, 3, 4, 5, 6]})
+    rows.to_csv(tmp_path / "rows.csv", index=False)
+    rows.to_parquet(tmp_path / "rows.parquet")
+    model = loaded(WORDS, opset=19)
+    for given in (rows, tmp_path / "rows.csv", tmp_path / "rows.parquet"):
+        for target, expected in enumerate(([1, 0, 0, 0, 0, 0], [0, 0, 1, 0, 0, 0])):
+            method = FeatureAblation(baseline={"country": np.array(["ZZ"]), "amount": 0.0})
+            found = xaionnx.explain(model, given, method, target).values
+            assert found["country"].ravel().tolist() == expected
+            assert found["amount"].ravel().tolist() == ([0] * 6 if target else rows["amount"].tolist())
+
+
+def test_whole_numbers_of_19_digits_beside_an_empty_cell(tmp_path):
+    model = planted.load(parsed(DIGITS), spec=InputSpec(kind="table", columns=("a", "b")))
+    (tmp_path / "rows.csv").write_text("a,b\n1234567890123456789,1\n,2\n2,3\n")
+    frame = pd.DataFrame({"a": pd.array([1234567890123456789, pd.NA, 2], dtype="Int64"), "b": [1, 2, 3]})
+    for given in (tmp_path / "rows.csv", frame):
+        run = xaionnx.explain_all(model, given, "feature_ablation", 0, to=tmp_path / type(given).__name__)
+        assert [row.values.ravel().tolist() for row in run] == [[789, 1], [2, 3]]
+        [left_out] = run.refused
+        assert "column 'a'" in str(left_out)
+
+
+def test_numbers_that_float32_rounds_are_noted(linear, tmp_path):
+    rows = pd.DataFrame({"a": [67108865, 67108866], "b": [0, 0]})
+    rows.to_csv(tmp_path / "rows.csv", index=False)
+    for given in (rows, tmp_path / "rows.csv"):
+        [note] = linear.read(given).notes
+        assert note.endswith("numbers above 16777216 are rounded to float32")
+        assert xaionnx.explain(linear, given, "feature_ablation").values[:, 0].tolist() == [67108864, 67108864]
+
+
+@pytest.mark.parametrize(
+    ("column", "reason"),
+    [
+        (pd.to_datetime(["2020-01-01", None]), "holds dates or times"),
+        (pd.array([True, None], dtype="boolean"), "row 1, column 'a': the value is missing"),
+    ],
+)
+def test_empty_dates_and_truth_values_are_no_numbers(column, reason, linear, tmp_path):
+    rows = pd.DataFrame({"a": column, "b": [1.0, 2.0]})
+    rows.to_parquet(tmp_path / "rows.parquet")
+    for given in (rows, tmp_path / "rows.parquet"):
+        with pytest.raises(DataError, match=reason):
+            xaionnx.explain(linear, given, "feature_ablation")
+
+
+def test_equal_rows_have_a_row_each(linear, tmp_path):
+    rows = pd.DataFrame({"a": [1.0, 1, 2, 1], "b": [3.0, 3, 4, 3]}, index=["m1", "m1", "m2", "m1"])
+    rows.to_csv(tmp_path / "rows.csv", index=False)
+    for given in (rows, tmp_path / "rows.csv"):
+        for _ in range(2):
+            run = xaionnx.explain_all(linear, given, "feature_ablation", to=tmp_path / type(given).__name__)
+            assert [row.values.ravel().tolist() for row in run] == [[1, 30], [1, 30], [2, 40], [1, 30]]

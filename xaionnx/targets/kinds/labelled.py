@@ -37,6 +37,7 @@ class Labelled(Target):
     def check_labels(self, labels: Sequence[str | int | float | None], model: Model) -> None:
         count = next((one.shape[-1] for one in model.outputs if one.name == self.tensor(model) and one.shape), None)
         if isinstance(count, int):
+            _check_is_class(labels, count, self.tensor(model), model)
             check_from_zero(labels, count, model)
 
     def of_units(self, units: Sequence[int], labels: Sequence[str | int | float | None], count: int | None) -> Target:
@@ -55,6 +56,16 @@ class Labelled(Target):
 
     def in_graph(self, model: Model, output: Array) -> Aim:
         raise one_each()
+
+
+def _check_is_class(labels: Sequence[object], count: int, tensor: str, model: Model) -> None:
+    """Check that numbers are not taken for classes of an output of one number, which is the score of another class."""
+    if count == 1 and not model.labels and any(number_of(label) is not None for label in labels):
+        raise ParameterError(
+            f"Labels are numbers of classes, but '{tensor}' of {model.name} is a single number, which has no classes. "
+            "Explain that number, with --target 0 or Target.index(0). If it is the score of one of two classes, values "
+            "for the other class have the opposite sign."
+        )
 
 
 def check_from_zero(labels: Sequence[str | int | float | None], count: int, model: Model) -> None:
@@ -97,6 +108,7 @@ def label_class(label: object, count: int, tensor: str, model: Model) -> int:
     ParameterError, UnknownNameError
         It is no class.
     """
+    _check_is_class([label], count, tensor, model)
     return class_number(_class(label, model), count, tensor, model, "label")
 
 
