@@ -84,6 +84,22 @@ def test_an_attribute_is_decoded_once_and_when_it_is_read(decoded):
     assert len(found) == len({*found}) == len(classifier(classlabels_int64s=[3, 5]).attribute)
 
 
+def test_threads_may_read_an_attribute_at_once(monkeypatch):
+    found = GraphView(model(classifier(classlabels_int64s=[3, 5]))).nodes[0]
+    stated = views.attributes(found)
+    get, reads = views.helper.get_attribute_value, []
+
+    def meanwhile(attribute):
+        if not reads:
+            reads.append(attribute.name)
+            assert stated["nodes_modes"] == NODES["nodes_modes"]
+        return get(attribute)
+
+    monkeypatch.setattr(views.helper, "get_attribute_value", meanwhile)
+    assert stated["nodes_modes"] == NODES["nodes_modes"]
+    assert reads == ["nodes_modes"]
+
+
 def test_defaults_and_given_attributes_are_one_mapping():
     view = GraphView(
         onnx.parser.parse_model("""<ir_version: 8, opset_import: ["" : 17]>

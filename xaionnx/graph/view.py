@@ -288,23 +288,24 @@ class _Stated(Mapping[str, AttributeValue]):
 
     def __init__(self, node: onnx.NodeProto, defaults: Attributes) -> None:
         self._coded = {attribute.name: attribute for attribute in node.attribute}
-        self._known = dict(defaults)
+        self._decoded = {name: value for name, value in defaults.items() if name not in self._coded}
 
     __repr__ = short_repr
 
     def __getitem__(self, name: str) -> AttributeValue:
-        if name in self._coded:
-            self._known[name] = _value(self._coded.pop(name))
-        return self._known[name]
+        # Nothing is taken away, as threads share the nodes of a model.
+        if name not in self._decoded:
+            self._decoded[name] = _value(self._coded[name])
+        return self._decoded[name]
 
     def __contains__(self, name: object) -> bool:
-        return name in self._coded or name in self._known
+        return name in self._coded or name in self._decoded
 
     def __iter__(self) -> Iterator[str]:
-        return iter({**self._known, **self._coded})
+        return iter({**self._decoded, **self._coded})
 
     def __len__(self) -> int:
-        return len({**self._known, **self._coded})
+        return len({**self._decoded, **self._coded})
 
 
 def _value(attribute: onnx.AttributeProto) -> AttributeValue:
