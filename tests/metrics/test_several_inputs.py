@@ -93,6 +93,21 @@ def test_two_pictures_are_not_one_row():
     assert xaionnx.evaluate(two, feeds, "input_x_gradient", "pointing_game", 0, masks=masks, controls=()).values == [1]
 
 
+def test_sizes_and_similarities_are_of_all_explained_inputs():
+    """The values of the second picture may be those that count."""
+    two = planted.load(planted.net_b(two_images=True))
+    picture = np.arange(1, 17, dtype=np.float32).reshape(1, 1, 4, 4)
+    feeds = {one.name: picture**power for one, power in zip(two.inputs, (1, 2), strict=True)}
+    found, other = (xaionnx.explain(two, feeds, method, 0) for method in ("input_x_gradient", "saliency"))
+    one, another = (np.abs(np.concatenate([r.values[name].reshape(-1) for name in feeds])) for r in (found, other))
+    gini = np.abs(one[:, None] - one).sum() / (2 * one.size * one.sum())
+    assert xaionnx.evaluate(two, feeds, found, "sparseness", 0).values == pytest.approx([gini])
+    cosine = one @ another / np.sqrt(one @ one * (another @ another))
+    assert xaionnx.evaluate(two, feeds, found, "similarity", 0, other=other, kind="cosine").values == pytest.approx(
+        [cosine]
+    )
+
+
 def test_edges_of_words_and_of_missing_numbers_are_zero():
     encoder = node("LabelEncoder", ["word"], ["code"], domain="ai.onnx.ml", keys_strings=["a"], values_floats=[1.0])
     inputs = [tensor("x", ["N", 1]), tensor("word", ["N", 1], TensorProto.STRING)]

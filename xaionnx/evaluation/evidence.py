@@ -132,22 +132,29 @@ class Evidence:
     def position_values(self, n: int) -> Array:
         """The values of sample ``n`` at the positions of the explained input, summed over all other axes.
 
-        A row of a table has a position for each column, whether the columns are one input or several. Columns that the
-        method leaves as they are have the value 0.
+        Of several explained inputs the positions of all are in one line, (P,). A row of a table has a position for each
+        column, whether the columns are one input or several. Columns that the method leaves as they are have the
+        value 0.
         """
-        return self._of_positions(n, self.attributions)
+        if self.row_inputs:
+            return self._of_row(n, self.attributions)
+        each = [self._of_positions(n, name, array) for name, array in self.attributions.items()]
+        return each[0] if len(each) == 1 else np.concatenate([values.reshape(-1) for values in each])
 
     def position_relevance(self, n: int) -> Array:
-        """The relevance of sample ``n`` at the positions of the explained input, summed over all other axes."""
-        return self._of_positions(n, self.relevance)
-
-    def _of_positions(self, n: int, values: Mapping[str, Array]) -> Array:
+        """The relevance of sample ``n`` at the positions of the main input or its row, summed over all other axes."""
         if self.row_inputs:
-            x = self.samples[n].x
-            each = [values[name][n] if name in values else np.zeros(x[name].shape) for name in self.row_inputs]
-            return np.concatenate([np.reshape(array, -1) for array in each])
-        sample = self.samples[n]
-        array, found = np.asarray(values[sample.main][n]), sample.positions()
+            return self._of_row(n, self.relevance)
+        main = self.samples[n].main
+        return self._of_positions(n, main, self.relevance[main])
+
+    def _of_row(self, n: int, values: Mapping[str, Array]) -> Array:
+        x = self.samples[n].x
+        each = [values[name][n] if name in values else np.zeros(x[name].shape) for name in self.row_inputs]
+        return np.concatenate([np.reshape(array, -1) for array in each])
+
+    def _of_positions(self, n: int, name: str, values: Array) -> Array:
+        array, found = np.asarray(values[n]), self.samples[n].positions(name)
         if found is None:
             return array
         others = tuple(axis for axis in range(array.ndim) if axis not in found.axes)

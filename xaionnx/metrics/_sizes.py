@@ -15,7 +15,10 @@ from xaionnx.typing import Array
 
 @dataclass(frozen=True, kw_only=True)
 class BySizes(Metric):
-    """A metric of the sizes of the values of one sample: of its positions, summed over channels, or its columns."""
+    """A metric of the sizes of the values of one sample: of its positions, summed over channels, or its columns.
+
+    Positions are those of all explained inputs together.
+    """
 
     controls: ClassVar[tuple[str, ...]] = ANY_TARGET
 
