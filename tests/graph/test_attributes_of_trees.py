@@ -8,20 +8,13 @@ import pytest
 from onnx import TensorProto, helper
 
 import xaionnx.graph.view as views
+from tests.graph.test_tree_ensembles import STUMP
 from xaionnx.graph.inference import inferred
 from xaionnx.graph.view import GraphView
 from xaionnx.loading import shape_inference
 
 ML = "ai.onnx.ml"
-NODES = {
-    "nodes_treeids": [0, 0, 0],
-    "nodes_nodeids": [0, 1, 2],
-    "nodes_featureids": [1, 0, 0],
-    "nodes_values": [0.5, 0.0, 0.0],
-    "nodes_modes": ["BRANCH_LEQ", "LEAF", "LEAF"],
-    "nodes_truenodeids": [1, 0, 0],
-    "nodes_falsenodeids": [2, 0, 0],
-}
+NODES = {name: numbers for name, numbers in STUMP.items() if name.startswith("nodes_")}
 
 
 def classifier(**labels):

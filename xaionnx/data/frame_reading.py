@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xaionnx.data.columns import Column, column_of
+from xaionnx.data.frames import Frame
 from xaionnx.data.tables import Cells
 from xaionnx.errors import DataError, InputMismatchError
 
@@ -19,11 +20,8 @@ _INDEX: Final = "__index_level_0__"
 
 _DATES: Final = (nw.Date, nw.Datetime, nw.Duration, nw.Time)
 
-# Any: a frame of any library.
-_Frame = Any
 
-
-def table_cells(given: _Frame, shown: str) -> Cells:
+def table_cells(given: Frame, shown: str) -> Cells:
     """Return the cells of a frame; see `xaionnx.data.frames.frame_cells`."""
     titles = [str(title) for title in getattr(given, "column_names", given.columns)]
     if twice := [title for title in dict.fromkeys(titles) if titles.count(title) > 1]:
@@ -44,7 +42,7 @@ def table_cells(given: _Frame, shown: str) -> Cells:
     return _cells(shown, columns, len(frame), labels, _dropping(frame))
 
 
-def column_cells(given: _Frame, name: str) -> Cells:
+def column_cells(given: Frame, name: str) -> Cells:
     """Return the cells of one column; see `xaionnx.data.frames.series_cells`."""
     series = nw.from_native(given, series_only=True)
     shown = f"The column for input '{name}'"
@@ -63,7 +61,7 @@ def _cells(
     return Cells(Path("x"), shown, columns, tuple(numbers), tuple(names), marks, drop=drop)
 
 
-def row_cells(given: _Frame, shown: str) -> Cells:
+def row_cells(given: Frame, shown: str) -> Cells:
     """Return the cells of one row; see `xaionnx.data.frames.frame_cells`."""
     label = None if isinstance(given, Mapping) else [given.name]
     cells = {str(name): value for name, value in given.items()}
