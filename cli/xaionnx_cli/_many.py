@@ -14,7 +14,7 @@ from xaionnx.data.dataset import Dataset
 from xaionnx.errors import DataError, UsageError
 from xaionnx.explainer import Explainer
 from xaionnx.runs import Engine, InProcess, Processes, RayActors, Run
-from xaionnx.runs.run import RUN
+from xaionnx.runs.document import RUN
 from xaionnx.runs.start import make_run, why_not_in_parts
 from xaionnx.runtime.model import Model
 from xaionnx_cli import _report, _samples, _targets

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import itertools
 import resource
 import time
@@ -286,6 +287,11 @@ def test_a_broken_table_is_refused_as_a_whole(tmp_path, content, message):
 def test_the_key_is_that_of_names_and_sizes_or_of_the_content(tmp_path, table):
     photos(tmp_path / "in", 4)
     first = Dataset.of(tmp_path / "in").units.key
+    # Runs that were begun by earlier versions go on.
+    names = [f"/{file.relative_to(tmp_path / 'in')}" for file in sorted((tmp_path / "in").glob("*/*"))]
+    sizes = [(tmp_path / "in").joinpath(name[1:]).stat().st_size for name in names]
+    listed = "".join(f"{name}\0{size}\n" for name, size in zip(names, sizes, strict=True))
+    assert first == hashlib.sha256(f"files\n{listed}".encode()).hexdigest()
     (tmp_path / "in").rename(tmp_path / "moved")
     assert Dataset.of(tmp_path / "moved").units.key == first
     (tmp_path / "moved" / "cat" / "001.png").unlink()

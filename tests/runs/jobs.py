@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -39,7 +40,8 @@ def explain(folder, data=None, name="in_process", **options):
 def job(folder, data, fingerprint):
     """The job of `explain`, whose shards are done one by one."""
     settings = {name: value for name, value in METHOD.items() if name != "method"}
-    return Job(model(), discovery.configured(METHOD["method"], settings), 3, data, folder, fingerprint)
+    claim = SimpleNamespace(fingerprint=fingerprint)
+    return Job(model(), discovery.configured(METHOD["method"], settings), 3, data, folder, claim)
 
 
 class Deadly(Sequence):

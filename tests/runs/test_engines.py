@@ -21,11 +21,12 @@ from PIL import Image
 import xaionnx
 from tests.runs import jobs
 from xaionnx import discovery
+from xaionnx.data import units
 from xaionnx.errors import DataError, ParameterError, UsageError
 from xaionnx.record import record
 from xaionnx.runs import Engine, Processes, Run, job
 from xaionnx.runs.engines import Lost
-from xaionnx.runs.job import Shard
+from xaionnx.runs.job import Job, Shard
 from xaionnx.runs.part import Part
 from xaionnx.runs.settings import fingerprint
 
@@ -407,12 +408,61 @@ def test_each_row_has_the_target_of_its_label(tmp_path, name):
 
 
 def test_a_run_without_results_is_begun_anew(tmp_path):
-    """Such as one that ended in an error, after which its settings were mended."""
+    """Such as one whose parts were removed, after which its settings were mended."""
     folder = tmp_path / "run"
-    with pytest.raises(DataError):
-        jobs.explain(folder, np.zeros((5, 3, 28, 28), np.float32))
-    assert (folder / "run.json").exists()
+    jobs.explain(folder, window=14)
+    for part in (folder / "parts" / "all").iterdir():
+        part.unlink()
     made = jobs.explain(folder)
     assert made.complete
     with pytest.raises(UsageError, match="is another one"):
         jobs.explain(folder, window=14)
+
+
+def test_a_run_that_ends_before_its_first_part_leaves_no_document(tmp_path):
+    with pytest.raises(DataError):
+        jobs.explain(tmp_path / "run", np.zeros((5, 3, 28, 28), np.float32))
+    assert not (tmp_path / "run" / "run.json").exists()
+    assert jobs.explain(tmp_path / "run").complete
+
+
+def test_the_document_is_on_the_disk_before_any_part_and_the_data_are_asked_after_the_first_is_explained(
+    tmp_path, monkeypatch
+):
+    seen, size_of, write, attribute = [], units.size_of, Part.write, Job.explain
+    monkeypatch.setattr(units, "size_of", lambda file: seen.append("size") or size_of(file))
+    monkeypatch.setattr(Job, "explain", lambda *given: (attribute(*given), seen.append("explained"))[0])
+    monkeypatch.setattr(
+        Part, "write", lambda *given: seen.append((tmp_path / "run" / "run.json").exists()) or write(*given)
+    )
+    for number in range(3):
+        np.save(tmp_path / f"{number}.npy", jobs.digits(1))
+    folder = [tmp_path / f"{number}.npy" for number in range(3)]
+    made = jobs.explain(tmp_path / "run", folder)
+    assert made.complete
+    assert seen.index("explained") < seen.index("size")
+    assert True in seen
+    assert False not in seen
+    # What is there is compared with before anything is explained.
+    seen.clear()
+    np.save(folder[0], jobs.digits(2))
+    with pytest.raises(UsageError, match="the data differ"):
+        jobs.explain(tmp_path / "run", folder)
+    assert "explained" not in seen
+
+
+def test_of_two_that_begin_one_folder_with_other_settings_the_later_one_is_refused(tmp_path, monkeypatch):
+    explain, begun = Job.explain, []
+
+    def slow(*given):
+        if not begun:
+            begun.append(True)
+            jobs.explain(tmp_path / "run", shard=(2, 2))
+        return explain(*given)
+
+    monkeypatch.setattr(Job, "explain", slow)
+    with pytest.raises(UsageError, match="is another one"):
+        jobs.explain(tmp_path / "run", shard=(1, 2), window=14)
+    assert not list(tmp_path.glob("run/parts/1-of-2/[!.]*"))
+    monkeypatch.undo()
+    assert jobs.explain(tmp_path / "run", shard=(1, 2)).complete

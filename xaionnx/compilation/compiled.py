@@ -28,6 +28,7 @@ from xaionnx.layers.target_elements import TargetElements, check_depends
 from xaionnx.loading import ModelFile
 from xaionnx.loading.external_data import tensors
 from xaionnx.loading.read_file import ReadFile
+from xaionnx.loading.serialized import serialized_size
 from xaionnx.parameters import as_names
 from xaionnx.record import recorded_parameters
 from xaionnx.runtime.model import Model
@@ -208,7 +209,7 @@ def compile(
         proto, facts = closed_form(loaded, explainer, target, shapes or {}, max_added_mb * 1e6)
         return _finished(proto, loaded, {**_facts(loaded, explainer, facts.pop("target"), {}), **facts}, ())
     made = _of_gradients(loaded, explainer, target, shapes or {})
-    added = (made.proto.ByteSize() - loaded.graph.ByteSize()) / 1e6
+    added = (len(to_bytes(made.proto, loaded.file)) - serialized_size(loaded.graph)) / 1e6
     if added > max_added_mb:
         raise UnsupportedModelError(
             f"{explainer.name()} adds {added:,.0f} MB to {loaded.name}, and at most {max_added_mb:,.0f} MB may be "

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, final
+from typing import Final
 
 from xaionnx.data.files import is_hidden
 from xaionnx.errors import DataError, ParameterError
@@ -15,69 +14,47 @@ from xaionnx.errors import DataError, ParameterError
 _NUMBER: Final = re.compile(r"\d+")
 
 
-@final
-@dataclass(frozen=True)
-class FolderFiles:
-    """The files of a folder and of its subfolders.
+def files_in(folder: str) -> list[str]:
+    """Return the paths of the files of a folder and of its subfolders.
 
-    Attributes
-    ----------
-    files : list of str
-        Paths: a folder's own files sorted by name, then those of each of its subfolders. Hidden ones are left out.
-    sizes : list of int
-        In bytes; -1 if unknown, as of a broken link.
+    A folder's own files, sorted by name, precede those of each of its subfolders. Hidden ones are left out.
+
+    Raises
+    ------
+    DataError
+        It contains no files, or cannot be listed.
     """
-
-    files: list[str] = field(default_factory=list)
-    sizes: list[int] = field(default_factory=list)
-
-    @classmethod
-    def of(cls, folder: str) -> FolderFiles:
-        """List a folder.
-
-        Raises
-        ------
-        DataError
-            It contains no files, or cannot be listed.
-        """
-        found = cls()
-        try:
-            found._add(folder, frozenset())
-        except OSError as cause:
-            raise DataError(
-                f"'{folder}' cannot be read ({cause.strerror}). Check the path and its permissions."
-            ) from cause
-        if not found.files:
-            raise DataError(f"The folder '{folder}' contains no files. Give a folder with data in it.")
-        return found
-
-    def _add(self, folder: str, above: frozenset[tuple[int, int]]) -> None:
-        """Add a folder, unless a link leads back to one in which it lies: ``above`` has the numbers of these."""
-        status = Path(folder).stat()
-        own = (status.st_dev, status.st_ino)
-        if own in above:
-            return
-        sizes: dict[str, int] = {}
-        folders: list[str] = []
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if is_hidden(entry.name):
-                    continue
-                if entry.is_dir():
-                    folders.append(entry.path)
-                else:
-                    sizes[entry.path] = size_of(entry)
-        names = sorted(sizes)
-        self.files.extend(names)
-        self.sizes.extend(sizes[name] for name in names)
-        for inside in sorted(folders):
-            self._add(inside, above | {own})
-
-
-def size_of(file: Path | os.DirEntry[str]) -> int:
-    """Return the size of a file in bytes, -1 if it is unknown: it is refused when it is read."""
+    found: list[str] = []
     try:
-        return file.stat().st_size
+        _add_files(found, folder, frozenset())
+    except OSError as cause:
+        raise DataError(f"'{folder}' cannot be read ({cause.strerror}). Check the path and its permissions.") from cause
+    if not found:
+        raise DataError(f"The folder '{folder}' contains no files. Give a folder with data in it.")
+    return found
+
+
+def _add_files(found: list[str], folder: str, above: frozenset[tuple[int, int]]) -> None:
+    """Add those of a folder, unless a link leads back to one in which it lies: ``above`` has the numbers of these."""
+    status = Path(folder).stat()
+    own = (status.st_dev, status.st_ino)
+    if own in above:
+        return
+    files: list[str] = []
+    folders: list[str] = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if not is_hidden(entry.name):
+                (folders if entry.is_dir() else files).append(entry.path)
+    found += sorted(files)
+    for inside in sorted(folders):
+        _add_files(found, inside, above | {own})
+
+
+def size_of(file: str) -> int:
+    """Return the size of a file in bytes, -1 if it is unknown, as of a broken link: it is refused when it is read."""
+    try:
+        return os.stat(file).st_size  # noqa: PTH116 - a Path of each of 100,000 files takes longer than the question
     except OSError:
         return -1
 
@@ -112,7 +89,7 @@ def expand(paths: str | Path | Iterable[str | Path]) -> list[Path]:
             raise DataError(
                 f"'{path}' cannot be read ({cause.strerror}). Check the path and its permissions."
             ) from cause
-        listed += map(Path, FolderFiles.of(str(path)).files) if is_folder else [path]
+        listed += map(Path, files_in(str(path))) if is_folder else [path]
     return listed
 
 

@@ -16,7 +16,7 @@ from xaionnx.data.array_rows import ArrayRows
 from xaionnx.data.arrays import SUFFIXES, WORDS_TOO, archived, read_array, read_arrays
 from xaionnx.data.csv_rows import CsvRows
 from xaionnx.data.files import read_bytes
-from xaionnx.data.folders import FolderFiles, size_of
+from xaionnx.data.folders import files_in
 from xaionnx.data.frames import frame_cells, is_frame, is_series, series_cells
 from xaionnx.data.inputs import Inputs
 from xaionnx.data.parquet_files import PARQUET, parquet_starts, read_parquet
@@ -197,16 +197,16 @@ def _of_files(files: Sequence[Path]) -> tuple[Units, Labels | None]:
     names: list[str] = []
     folders = [file.is_dir() for file in files]
     for file, is_folder in zip(files, folders, strict=True):
-        names += FolderFiles.of(str(file)).files if is_folder else [str(file)]
-    return FileUnits(tuple(names), tuple(size_of(Path(file)) for file in names), listed=any(folders)), None
+        names += files_in(str(file)) if is_folder else [str(file)]
+    return FileUnits(tuple(names), listed=any(folders)), None
 
 
 def _of_folder(folder: Path) -> tuple[FileUnits, Labels | None]:
     """The files of a folder and of its subfolders, and the names of these as labels."""
-    found, start = FolderFiles.of(str(folder)), len(str(folder / "_")) - 1
-    ends = [file.find(os.sep, start) for file in found.files]
-    labels = [file[start:end] if end >= 0 else None for file, end in zip(found.files, ends, strict=True)]
-    units = FileUnits(tuple(found.files), tuple(found.sizes), str(folder), listed=True)
+    files, start = files_in(str(folder)), len(str(folder / "_")) - 1
+    ends = [file.find(os.sep, start) for file in files]
+    labels = [file[start:end] if end >= 0 else None for file, end in zip(files, ends, strict=True)]
+    units = FileUnits(tuple(files), str(folder), listed=True)
     return units, labels if any(labels) else None
 
 

@@ -21,7 +21,7 @@ from xaionnx.data.storage import removed_on_failure, write_whole
 from xaionnx.errors import UnsupportedModelError
 from xaionnx.loading.external_data import tensors
 from xaionnx.loading.read_file import sha256_of_file
-from xaionnx.loading.reading import LARGEST_FILE
+from xaionnx.loading.serialized import serialized
 
 # Smaller tensors, among them shapes that are read while a model is opened, stay in the model.
 _SMALLEST: Final = 1024
@@ -72,11 +72,11 @@ def write_model(
             names[location] = file.name
         for entry in _entries(model):
             entry.value = names.get(entry.value, entry.value)
-        if model.ByteSize() > LARGEST_FILE:
+        content = serialized(model)
+        if content is None:
             raise UnsupportedModelError(
                 f"{path.name} would be larger than 2 GiB without its weights. Give fewer or smaller models."
             )
-        content = model.SerializeToString()
         write_whole(path, lambda stream: stream.write(content))
     kept = {path.parent / entry.value for entry in _entries(model)}
     for old in earlier - kept:

@@ -14,7 +14,7 @@ import numpy as np
 
 from xaionnx.data.array_rows import ArrayRows
 from xaionnx.data.csv_rows import CsvRows
-from xaionnx.data.folders import check_order
+from xaionnx.data.folders import check_order, size_of
 from xaionnx.data.frames import frame_cells, is_frame
 from xaionnx.data.inputs import Inputs
 from xaionnx.data.tables import Cells
@@ -91,7 +91,6 @@ class FileUnits(Units):
     """
 
     files: tuple[str, ...]
-    sizes: tuple[int, ...]
     root: str = ""
     listed: bool = False
 
@@ -106,10 +105,9 @@ class FileUnits(Units):
     def key(self) -> str:
         digest = hashlib.sha256(b"files\n")
         for start in range(0, self.count, _KEYED):
-            some = slice(start, start + _KEYED)
-            listed = zip(self.files[some], self.sizes[some], strict=True)
             # A folder that was moved is still the same.
-            lines = [f"{file.removeprefix(self.root)}\0{size}\n" for file, size in listed]
+            some = self.files[start : start + _KEYED]
+            lines = [f"{file.removeprefix(self.root)}\0{size_of(file)}\n" for file in some]
             digest.update("".join(lines).encode("utf-8", "surrogateescape"))
         return digest.hexdigest()
 
@@ -126,8 +124,7 @@ class FileUnits(Units):
         ]
         if not places:
             return self
-        kept = [at for at in range(len(self.files)) if at not in places]
-        return replace(self, files=tuple(self.files[at] for at in kept), sizes=tuple(self.sizes[at] for at in kept))
+        return replace(self, files=tuple(file for at, file in enumerate(self.files) if at not in places))
 
     def given(self, start: int, stop: int, shared: frozenset[str]) -> Path:
         assert stop == start + 1  # each is read by itself

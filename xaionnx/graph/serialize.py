@@ -8,7 +8,7 @@ from xaionnx.errors import ModelFileError, UnsupportedModelError
 from xaionnx.graph.waves import MANY_NODES, sort_in_waves
 from xaionnx.loading import ModelFile
 from xaionnx.loading.external_data import tensors
-from xaionnx.loading.reading import LARGEST_FILE
+from xaionnx.loading.serialized import serialized
 
 
 def to_bytes(model: onnx.ModelProto, source: ModelFile) -> bytes:
@@ -37,17 +37,17 @@ def to_bytes(model: onnx.ModelProto, source: ModelFile) -> bytes:
         raise ModelFileError(
             f"{source.path}: external data '{min(strange)}' do not belong to this model. Derive from its own file."
         )
-    if model.ByteSize() > LARGEST_FILE:
-        raise UnsupportedModelError(
-            f"The graph derived from {source.path} is larger than 2 GiB. "
-            "Save the model with its weights as external data."
-        )
     if len(model.graph.node) > MANY_NODES:
         ordered = onnx.ModelProto()
         ordered.CopyFrom(model)
         sort_in_waves(ordered.graph)
         model = ordered
-    content: bytes = model.SerializeToString()
+    content = serialized(model)
+    if content is None:
+        raise UnsupportedModelError(
+            f"The graph derived from {source.path} is larger than 2 GiB. "
+            "Save the model with its weights as external data."
+        )
     return content
 
 

@@ -18,10 +18,9 @@ from xaionnx.loading import file_kinds, limits, soundness, tree_limits
 from xaionnx.loading.external_data import ExternalFile, external_files
 from xaionnx.loading.read_file import ReadFile, stamp_of
 from xaionnx.loading.refusal import refusal
+from xaionnx.loading.serialized import LARGEST_FILE
 from xaionnx.short_repr import short_repr
 
-# Protocol buffers store their length in a signed 32-bit integer.
-LARGEST_FILE = 2**31 - 1
 # The first IR version in which weights need not be listed among the inputs.
 WEIGHTS_APART = 4
 

@@ -15,6 +15,7 @@ from xaionnx.data.dataset import Dataset
 from xaionnx.explainer import Explainer
 from xaionnx.explanation import Explanation
 from xaionnx.record import record
+from xaionnx.runs.document import Claim
 from xaionnx.runs.failures import OF_ROWS, Failures, translated
 from xaionnx.runs.joining import form_of, joined, of_one_form
 from xaionnx.runs.part import Part
@@ -95,7 +96,7 @@ class Job:
     target: TargetLike
     dataset: Dataset
     folder: Path
-    fingerprint: str
+    claim: Claim
     begun: bool = False
     """Whether a row has been explained already, so that an error of a row is one of that row alone."""
 
@@ -104,6 +105,11 @@ class Job:
     def __reduce__(self) -> tuple[type[Job], tuple[Any, ...]]:  # Any: the fields
         # Without what is made for the model in this process.
         return Job, tuple(getattr(self, item.name) for item in dataclasses.fields(self))
+
+    @property
+    def fingerprint(self) -> str:
+        """The hash of all that the results depend on, which each part names."""
+        return self.claim.fingerprint
 
     @cached_property
     def bound(self) -> Explainer:

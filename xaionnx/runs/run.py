@@ -3,60 +3,27 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, final
+from typing import Any, final
 
 import numpy as np
 
 from xaionnx.counting import counted
 from xaionnx.data.block import Refused
-from xaionnx.data.files import MAX_TEXT_BYTES, read_bytes
 from xaionnx.data.storage import write_whole
-from xaionnx.errors import DataError, StorageError, UsageError
+from xaionnx.errors import StorageError, UsageError
 from xaionnx.explanation import Explanation
 from xaionnx.runs import table
 from xaionnx.runs.compaction import compact
+from xaionnx.runs.document import PARTS, RUN, read_run
 from xaionnx.runs.part import Part, gaps, parts_in
-from xaionnx.runs.settings import differences, fingerprint
+from xaionnx.runs.settings import differences
 from xaionnx.typing import Array, Document, Facts
-
-RUN: Final = "run.json"
-"""The file that says what a run is."""
-PARTS: Final = "parts"
-FORMAT: Final = 1
-
-
-def read_run(folder: Path) -> Document:
-    """Return the document of the run in a folder.
-
-    Raises
-    ------
-    DataError
-        There is none, or it is damaged.
-    """
-    path = folder / RUN
-    if not os.path.lexists(path):
-        raise DataError(f"{folder} holds no run: there is no {RUN} in it. Check the path.")
-    # The parts name the run that they are of, so that none is lost with its document.
-    damaged = f"{path} is damaged. Remove it and run again: the parts that are finished are kept."
-    data = read_bytes(path, "document of a run", MAX_TEXT_BYTES)
-    try:
-        document: Document = json.loads(data)
-        known, whole = document["format"] == FORMAT, isinstance(document["model"], str)
-        whole = whole and fingerprint(document["settings"]) == document["fingerprint"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise DataError(damaged) from error
-    if not known:
-        raise DataError(f"{path} was written by another version of xaionnx. Make the run again.")
-    if not whole:
-        raise DataError(damaged)
-    return document
 
 
 @final

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -15,19 +14,20 @@ from xaionnx.counting import counted
 from xaionnx.data.block import Block, Refused
 from xaionnx.data.dataset import Dataset
 from xaionnx.data.listing import EMPTY
-from xaionnx.data.storage import locked, sweep, write_whole
+from xaionnx.data.storage import locked, sweep
 from xaionnx.errors import DataError, ParameterError, StorageError, UsageError
 from xaionnx.explainer import Explainer
+from xaionnx.runs.document import PARTS, RUN, Claim
 from xaionnx.runs.engines import Engine, InProcess, Lost
 from xaionnx.runs.job import Job, Shard
 from xaionnx.runs.part import Part, gaps, parts_in
 from xaionnx.runs.plan import LIVES, Plan
-from xaionnx.runs.run import FORMAT, PARTS, RUN, Run, read_run, run_of
-from xaionnx.runs.settings import differences, fingerprint, settings_of
+from xaionnx.runs.run import Run, run_of
+from xaionnx.runs.settings import settings_of
 from xaionnx.runtime import progress
 from xaionnx.runtime.model import Model
 from xaionnx.targets.target import Target
-from xaionnx.typing import Document, ModelLike, TargetLike
+from xaionnx.typing import ModelLike, TargetLike
 
 if TYPE_CHECKING:
     from xaionnx.methods import Settings
@@ -142,17 +142,16 @@ def make_run(  # noqa: PLR0913 - those of explain_all
     with _held(parts):
         # Errors of the method and the model come before any worker is started.
         bound = explainer.bind(opened)
-        document = _opened(folder, opened.name, settings_of(opened, bound, target), dataset, resume)
+        claim = Claim(folder, opened.name, settings_of(opened, bound, target), dataset, resume)
+        job = Job(opened, explainer, target, dataset, parts, claim)
         if not resume:
             _remove_parts(parts)
-        job = Job(opened, explainer, target, dataset, parts, document["fingerprint"])
         if not dataset.units.alone and dataset.count is not None:
             # So do those of a table that does not fit the model, which are no errors of single rows.
             dataset.read(opened, 0, min(_PROBED, dataset.count))
         with progress.listening(progress.Silent()):
             done = _do(job, engine, share, on_progress or _ignore)
-    # Read from the file, as settings that are opened later are.
-    return run_of(folder, read_run(folder), done)
+    return run_of(folder, claim.document, done)
 
 
 def why_not_in_parts(explainer: Explainer) -> str:
@@ -210,37 +209,6 @@ def _held(parts: Path) -> Iterator[None]:
         sweep(parts)
 
 
-def _opened(folder: Path, model: str, settings: Document, dataset: Dataset, resume: bool) -> Document:
-    """Return the document of the run in a folder, which is written if there is none, or none of whose rows is done.
-
-    Raises
-    ------
-    UsageError
-        It is that of another run.
-    """
-    labels = {} if dataset.labels_sha256 is None else {"labels_sha256": dataset.labels_sha256}
-    settings = settings | {"data": {"key": dataset.units.key, "count": dataset.count, **labels}}
-    document = {"format": FORMAT, "model": model, "fingerprint": fingerprint(settings), "settings": settings}
-    if os.path.lexists(folder / RUN) and resume:
-        earlier = read_run(folder)
-        if earlier["fingerprint"] != document["fingerprint"] and _has_parts(folder):
-            raise UsageError(
-                f"The run in {folder} is another one: {differences(earlier['settings'], settings)}. Choose another "
-                "folder, or replace it with resume=False."
-            )
-        if earlier["fingerprint"] == document["fingerprint"]:
-            return earlier
-    text = json.dumps(document, indent=2, default=str).encode()
-    write_whole(folder / RUN, lambda stream: stream.write(text))
-    return document
-
-
-def _has_parts(folder: Path) -> bool:
-    """Whether a run has results, or several processes that make them."""
-    groups = list((folder / PARTS).iterdir())
-    return len(groups) > 1 or any(not file.name.startswith(".") for file in groups[0].iterdir())
-
-
 def _remove_parts(parts: Path) -> None:
     for file in parts.iterdir():
         if file.is_dir():
@@ -261,8 +229,8 @@ def _do(job: Job, engine: Engine, share: Callable[[int], range], on_progress: Pr
     """
     count = job.dataset.count
     wanted = range(_NO_END) if count is None else share(count)
+    done = [] if job.claim.is_new else parts_in(job.folder.parent, job.fingerprint)
     for _ in range(_ROUNDS):
-        done = parts_in(job.folder.parent, job.fingerprint)
         left = list(gaps(done, [wanted]))
         if not left:
             return done
@@ -272,7 +240,7 @@ def _do(job: Job, engine: Engine, share: Callable[[int], range], on_progress: Pr
             if not ended:
                 raise DataError(EMPTY)
             wanted = range(wanted.start, ended)
-    done = parts_in(job.folder.parent, job.fingerprint)
+        done = parts_in(job.folder.parent, job.fingerprint)
     left = list(gaps(done, [wanted]))
     if left:
         raise StorageError(

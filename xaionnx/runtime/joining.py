@@ -24,7 +24,7 @@ from xaionnx.data.storage import removed_on_failure, temporary_folder
 from xaionnx.errors import ParameterError, UnsupportedModelError, UsageError
 from xaionnx.graph.join import Part, Port, connections, free_ports, join
 from xaionnx.graph.parts import parts_of
-from xaionnx.loading.reading import LARGEST_FILE
+from xaionnx.loading.serialized import LARGEST_FILE, serialized_size
 from xaionnx.runtime.batcher import same_rows
 from xaionnx.runtime.session import Session, SessionSettings
 from xaionnx.runtime.tensors import TensorInfo
@@ -120,7 +120,7 @@ def _save(joined: onnx.ModelProto, destination: Path, spec: InputSpec | None, so
     with removed_on_failure() as made:
         if spec is not None and not os.path.lexists(beside):  # one that is there already is the user's
             made.append(write_spec(beside, spec))
-        apart = {_WEIGHTS: take_out_weights(joined, _WEIGHTS)} if joined.ByteSize() > _APART else {}
+        apart = {_WEIGHTS: take_out_weights(joined, _WEIGHTS)} if serialized_size(joined) > _APART else {}
         return write_model(destination, joined, apart, sources)[0]
 
 
@@ -143,7 +143,7 @@ def _check_outputs(
     UnsupportedModelError
         The outputs differ.
     """
-    if max(joined.ByteSize(), *(part.proto.ByteSize() for part in parts)) > _APART:
+    if max(map(serialized_size, (joined, *(part.proto for part in parts)))) > _APART:
         return
     inputs, outputs = free_ports(parts, links)
     if len(outputs) != len(joined.graph.output):
