@@ -15,13 +15,13 @@ from xaionnx.render import additive, beeswarm, charts, heatmap, page, tables
 from xaionnx.render.themes import THEMES
 
 LONG = "number of people being liable to provide maintenance for {} and more"
-RNG = np.random.default_rng(0)
 
 
-def table(count=1, columns=5, name="column {}", values=None, numbers=None, **given):
-    """Shapley values of rows that add up from a base value of 0.25."""
-    values = RNG.normal(size=(count, columns)) if values is None else np.asarray(values, np.float64)
-    numbers = RNG.normal(size=values.shape) * 100 if numbers is None else numbers
+def table(count=1, columns=5, name="column {}", values=None, numbers=None, *, rng=None, **given):
+    """Shapley values of rows that add up from a base value of 0.25; the same in each call without a generator."""
+    rng = np.random.default_rng(0) if rng is None else rng
+    values = rng.normal(size=(count, columns)) if values is None else np.asarray(values, np.float64)
+    numbers = rng.normal(size=values.shape) * 100 if numbers is None else numbers
     names = [name.format(i) for i in range(values.shape[1])]
     fields = {
         "baseline_prediction": np.full(len(values), 0.25),
@@ -39,29 +39,29 @@ def figures(monkeypatch):
 
 
 TABLES = {
-    "two columns": lambda: table(columns=2),
-    "twenty columns": lambda: table(columns=20),
-    "two hundred columns": lambda: table(columns=200),
-    "long names": lambda: table(columns=30, name=LONG),
-    "one long word": lambda: table(columns=3, name="x" * 200 + "{}"),
-    "ties": lambda: table(values=np.ones((1, 6))),
-    "zeros": lambda: table(values=np.zeros((1, 6))),
-    "negative": lambda: table(values=-RNG.uniform(size=(1, 6))),
-    "one column": lambda: table(columns=1),
-    "missing": lambda: table(columns=4, numbers=np.full((1, 4), np.nan)),
-    "tiny": lambda: table(values=RNG.normal(size=(1, 6)) * 1e-12),
-    "huge": lambda: table(values=RNG.normal(size=(1, 6)) * 1e9),
-    "of all sizes": lambda: table(values=10.0 ** np.arange(-6, 6)[None]),
-    "errors": lambda: table(columns=8, standard_error=np.full((1, 8), 0.2)),
-    "a formula": lambda: table(columns=4, name="$x_{}$ & \\alpha"),
-    "another script": lambda: table(columns=4, name="Ürün sayısı / количество {}\n"),
+    "two columns": lambda rng: table(rng=rng, columns=2),
+    "twenty columns": lambda rng: table(rng=rng, columns=20),
+    "two hundred columns": lambda rng: table(rng=rng, columns=200),
+    "long names": lambda rng: table(rng=rng, columns=30, name=LONG),
+    "one long word": lambda rng: table(rng=rng, columns=3, name="x" * 200 + "{}"),
+    "ties": lambda rng: table(rng=rng, values=np.ones((1, 6))),
+    "zeros": lambda rng: table(rng=rng, values=np.zeros((1, 6))),
+    "negative": lambda rng: table(rng=rng, values=-rng.uniform(size=(1, 6))),
+    "one column": lambda rng: table(rng=rng, columns=1),
+    "missing": lambda rng: table(rng=rng, columns=4, numbers=np.full((1, 4), np.nan)),
+    "tiny": lambda rng: table(rng=rng, values=rng.normal(size=(1, 6)) * 1e-12),
+    "huge": lambda rng: table(rng=rng, values=rng.normal(size=(1, 6)) * 1e9),
+    "of all sizes": lambda rng: table(rng=rng, values=10.0 ** np.arange(-6, 6)[None]),
+    "errors": lambda rng: table(rng=rng, columns=8, standard_error=np.full((1, 8), 0.2)),
+    "a formula": lambda rng: table(rng=rng, columns=4, name="$x_{}$ & \\alpha"),
+    "another script": lambda rng: table(rng=rng, columns=4, name="Ürün sayısı / количество {}\n"),
 }
 
 
-def several(one, count=40):
+def several(one, rng, count=40):
     """The same columns in several rows."""
     values = np.asarray(one.values)
-    shuffled = np.concatenate([values, values * RNG.normal(size=(count - 1, values.shape[1]))])
+    shuffled = np.concatenate([values, values * rng.normal(size=(count - 1, values.shape[1]))])
     display = one.display["x"]
     numbers = np.repeat(display.array, count, axis=0)
     return dataclasses.replace(
@@ -78,22 +78,43 @@ def several(one, count=40):
 @pytest.mark.sampled(percent=30)
 @pytest.mark.parametrize("name", TABLES)
 @pytest.mark.parametrize("kind", ["waterfall", "force", "bar"])
-def test_texts_of_one_row_are_whole_and_apart(figures, kind, name):
-    TABLES[name]().plot(0, kind=kind)
+def test_texts_of_one_row_are_whole_and_apart(figures, rng, kind, name):
+    TABLES[name](rng).plot(0, kind=kind)
     assert faults(figures.last()) == []
 
 
 @pytest.mark.sampled(percent=30)
 @pytest.mark.parametrize("name", TABLES)
 @pytest.mark.parametrize("kind", ["beeswarm", "heatmap", "bar", "dependence"])
-def test_texts_of_many_rows_are_whole_and_apart(figures, kind, name):
-    several(TABLES[name]()).plot(kind, theme="dark")
+def test_texts_of_many_rows_are_whole_and_apart(figures, rng, kind, name):
+    several(TABLES[name](rng), rng).plot(kind, theme="dark")
     assert faults(figures.last()) == []
 
 
+@pytest.mark.parametrize(
+    ("size", "base"),
+    [(1.0, 0.25), (1e5, 0.25), (-1e9, 0.25), (1e-12, 0.25), (1e-3, 1e3), (0.01, 250_000.3), (1.0, 1e6)],
+)
+@pytest.mark.parametrize("kind", ["waterfall", "heatmap", "dependence"])
+def test_numbers_of_an_axis_are_apart_from_each_other_and_from_all_else(figures, kind, size, base):
+    values = np.outer(np.linspace(0.1, 2, 40), np.arange(1, 7)) * size
+    given = {"baseline_prediction": np.full(40, base), "numbers": base + values}
+    rows = dataclasses.replace(table(values=values, name=LONG, **given), prediction=base + values.sum(axis=1))
+    rows.plot(kind=kind) if kind != "waterfall" else rows.plot(39, kind=kind)
+    assert faults(figures.last()) == []
+    # There is an axis: two numbers at least.
+    assert sum(text.replace("−", "").replace(",", "")[:1].isdigit() for text in words(figures.last())) > 2
+
+
+def test_a_base_value_of_zero_is_drawn_outside_of_the_predictions(figures):
+    rows = table(values=np.ones((3, 2)) * [[1], [2], [3]], baseline_prediction=np.zeros(3))
+    dataclasses.replace(rows, prediction=np.array([2.0, 4.0, 6.0])).plot("heatmap")
+    assert "base" in words(figures.last())
+
+
 @pytest.mark.parametrize("columns", [2, 12, 60])
-def test_texts_of_interactions_are_whole_and_apart(figures, columns):
-    pairs = RNG.normal(size=(3, columns, columns))
+def test_texts_of_interactions_are_whole_and_apart(figures, columns, rng):
+    pairs = rng.normal(size=(3, columns, columns))
     one = table(3, columns, LONG, maps={"interactions": pairs + pairs.swapaxes(1, 2)})
     for draw in (lambda: one.plot(1, kind="interaction"), lambda: one.plot("interaction")):
         draw()
@@ -196,8 +217,8 @@ def dots(figure):
         (40, True, "words, or missing; sum of others"),
     ],
 )
-def test_the_legend_names_only_the_gray_dots_that_there_are(figures, columns, missing, said):
-    numbers = RNG.normal(size=(30, columns))
+def test_the_legend_names_only_the_gray_dots_that_there_are(figures, columns, missing, said, rng):
+    numbers = rng.normal(size=(30, columns))
     numbers[3] = np.nan if missing else numbers[3]
     table(30, columns, numbers=numbers).plot("beeswarm")
     told = [text.get_text() for text in figures.last().texts]
@@ -278,8 +299,8 @@ def test_similar_rows_are_side_by_side():
     assert (np.diff(group[order]) != 0).sum() == 2
 
 
-def test_the_partner_of_a_feature_is_the_one_that_it_interacts_with(figures):
-    numbers = RNG.normal(size=(400, 4))
+def test_the_partner_of_a_feature_is_the_one_that_it_interacts_with(figures, rng):
+    numbers = rng.normal(size=(400, 4))
     values = np.stack([numbers[:, 0] * numbers[:, 2], numbers[:, 1] * 0.1, numbers[:, 2] * 0.1, numbers[:, 3] * 0.1], 1)
     rows = table(values=values, numbers=numbers)
     rows.plot("dependence")
@@ -372,8 +393,8 @@ def test_a_unit_that_the_name_says_is_not_repeated(figures):
     assert "1 months" in words(figures.last())
 
 
-def test_long_names_that_differ_at_their_ends_are_told_apart(figures):
-    pairs = RNG.normal(size=(1, 4, 4))
+def test_long_names_that_differ_at_their_ends_are_told_apart(figures, rng):
+    pairs = rng.normal(size=(1, 4, 4))
     name = "number of people being liable to provide maintenance for {}"
     table(1, 4, name, maps={"interactions": pairs}).plot(0, kind="interaction")
     names = [text for text in words(figures.last()) if text.startswith("number")]

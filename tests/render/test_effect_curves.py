@@ -38,6 +38,14 @@ def test_features_are_drawn_by_their_effect(record, figures):
         record.plot("curves", feature="income")
 
 
+@pytest.mark.parametrize(("weight", "shift"), [(1e-12, 0), (1e5, 0), (-1e9, 0), (1, 1e6), (1, 123_456_789)])
+def test_numbers_of_any_size_are_whole_and_apart(figures, weight, shift):
+    model = planted.load(planted.linear([[weight, 2 * weight]]))
+    rows = (np.random.default_rng(0).normal(size=(40, 2)) * max(1, shift / 1e5) + shift).astype(np.float32)
+    xaionnx.explain(model, rows, "dependence", points=8).plot("curves")
+    assert faults(figures.last()) == []
+
+
 def test_a_pair_without_interaction_is_white(record, figures, monkeypatch):
     said = listen(monkeypatch)
     record.plot()

@@ -12,8 +12,6 @@ from xaionnx.render.layers import Layer, layer_of, over_picture, parts
 from xaionnx.render.maps import Extent, pixel_map
 from xaionnx.render.painting import Look
 
-RNG = np.random.default_rng(1)
-
 
 def explained(values, axes, grid=None, before=0, method="conductance", value_kind="contribution"):
     told = {"layer": {"name": "/a_b/c", "axes": axes, "grid": grid, "before": before},
@@ -32,8 +30,8 @@ def bilinear(small, height, width):
 
 
 @pytest.mark.parametrize("axes", ["CHW", "HWC"])
-def test_channels_are_summed_and_the_map_is_enlarged_between_the_centres_of_its_cells(axes):
-    values = RNG.normal(size=(5, 3, 4)).astype(np.float32)
+def test_channels_are_summed_and_the_map_is_enlarged_between_the_centres_of_its_cells(axes, rng):
+    values = rng.normal(size=(5, 3, 4)).astype(np.float32)
     given = values if axes == "CHW" else np.moveaxis(values, 0, 2)
     one = explained(given[None], axes)
     found = pixel_map(one, Extent(24, 20))
@@ -47,9 +45,9 @@ def test_channels_are_summed_and_the_map_is_enlarged_between_the_centres_of_its_
     assert single.note.startswith("The values of the layer's channel are taken at 3 x 4 positions")
 
 
-def test_values_that_are_the_same_for_all_channels_are_taken_once():
+def test_values_that_are_the_same_for_all_channels_are_taken_once(rng):
     """Those of methods that remove positions: their sum would count a drop once for each channel."""
-    drops = RNG.normal(size=(3, 4)).astype(np.float32)
+    drops = rng.normal(size=(3, 4)).astype(np.float32)
     found = pixel_map(explained(np.tile(drops, (1, 5, 1, 1)), "CHW", method="occlusion"), Extent(24, 20))
     assert_close(found.values, bilinear(drops, 24, 20), Tolerance.ORDER_ONE)
     assert found.note.startswith("The values of the layer's 5 channels are the same, taken once, at 3 x 4 positions")
@@ -60,8 +58,8 @@ def test_values_that_are_the_same_for_all_channels_are_taken_once():
     assert parts(np.zeros((4, 5)), Layer("h", "WC", None, 0))[1][0] == "channel 0"
 
 
-def test_patches_lie_where_they_were_cut_and_the_token_before_them_is_told():
-    values = RNG.normal(size=(7, 8))
+def test_patches_lie_where_they_were_cut_and_the_token_before_them_is_told(rng):
+    values = rng.normal(size=(7, 8))
     found = pixel_map(explained(values[None], "TD", [2, 3], 1), Extent(8, 12))
     assert_close(found.values, bilinear(values[1:].sum(axis=1).reshape(2, 3), 8, 12), Tolerance.ORDER_ONE)
     assert f"The token before them, {values[0].sum():.3g}".replace("-", "−") in found.note
@@ -69,8 +67,8 @@ def test_patches_lie_where_they_were_cut_and_the_token_before_them_is_told():
     assert note.endswith("bilinearly.")
 
 
-def test_parts_of_a_layer():
-    values = RNG.normal(size=(2, 3, 4))
+def test_parts_of_a_layer(rng):
+    values = rng.normal(size=(2, 3, 4))
     for axes, expected, first in (
         ("CHW", values.sum(axis=(1, 2)), "channel 0"),
         ("HWC", values.sum(axis=(0, 1)), "channel 0"),
@@ -99,21 +97,21 @@ def test_the_caption_names_the_layer_as_the_model_does():
     )
 
 
-def test_bars_of_channels_take_names_of_channels():
-    values = RNG.normal(size=(1, 3, 4, 4))
+def test_bars_of_channels_take_names_of_channels(rng):
+    values = rng.normal(size=(1, 3, 4, 4))
     drawn = render.bars(explained(values, "CHW"), ["red", "green", "blue"])
     assert drawn.tobytes() != render.bars(explained(values, "CHW")).tobytes()
     with pytest.raises(DataError, match=r"There are 2 names for 3 channels. Give one name to each."):
         render.bars(explained(values, "CHW"), ["a", "b"])
 
 
-def test_a_sheet_holds_layers_beside_inputs():
-    values = RNG.normal(size=(1, 1, 8, 8))
+def test_a_sheet_holds_layers_beside_inputs(rng):
+    values = rng.normal(size=(1, 1, 8, 8))
     plain = Explanation("occlusion", values, np.array(["3 (3)"]), np.array([2.0]))
     photo = np.full((8, 8, 3), 90, np.uint8)
-    both = render.sheet([plain, explained(RNG.normal(size=(1, 5, 2, 2)), "CHW")], photo, side=100)
+    both = render.sheet([plain, explained(rng.normal(size=(1, 5, 2, 2)), "CHW")], photo, side=100)
     assert both.width > 3 * 100
-    layer = explained(RNG.normal(size=(1, 5, 2, 2)), "CHW")
+    layer = explained(rng.normal(size=(1, 5, 2, 2)), "CHW")
     found = pixel_map(layer, Extent(8, 8))
     said = readings.shared_reading(
         [readings.Drawn("a", layer, scale_of(found.values, "auto", 99, "sheet"), found)], 99, Look()

@@ -18,7 +18,6 @@ from xaionnx.render.themes import LIGHT
 
 SIDE = 400
 PHOTO = np.full((SIDE, SIDE, 3), 200, np.uint8)
-RNG = np.random.default_rng(0)
 
 
 def explained(values, **further):
@@ -43,13 +42,13 @@ def bluish(image):
     return (array[..., 2] > array[..., 0] + 25).mean()
 
 
-def speckled(side=100):
-    return RNG.normal(size=(side, side)) ** 2
+def speckled(rng, side=100):
+    return rng.normal(size=(side, side)) ** 2
 
 
 @pytest.mark.parametrize("share", [0.05, 0.3])
-def test_a_share_is_that_of_the_pixels_with_the_largest_values(share):
-    values = RNG.permutation(np.arange(10_000.0)).reshape(100, 100) - 3000
+def test_a_share_is_that_of_the_pixels_with_the_largest_values(share, rng):
+    values = rng.permutation(np.arange(10_000.0)).reshape(100, 100) - 3000
     for sign in ("signed", "positive"):
         found = pixel_map(explained(values), Extent(100, 100))
         kept = strongest_share(found, scale_of(values, sign, 99, "overlay"), share)
@@ -78,9 +77,9 @@ def test_a_share_needs_no_features_and_the_caption_says_it(monkeypatch):
         explained(ramp()).plot(kind="bar", top=0.1)
 
 
-def test_speckled_maps_are_smoothed_and_the_caption_says_so(monkeypatch):
+def test_speckled_maps_are_smoothed_and_the_caption_says_so(monkeypatch, rng):
     said = listen(monkeypatch)
-    one, photo = explained(speckled()), np.full((100, 100, 3), 90, np.uint8)
+    one, photo = explained(speckled(rng)), np.full((100, 100, 3), 90, np.uint8)
     render.overlay(one, photo)
     assert any("Smoothed by a Gaussian of 1 pixels" in line and "smooth=0" in line for line in said)
     said.clear()
@@ -89,10 +88,10 @@ def test_speckled_maps_are_smoothed_and_the_caption_says_so(monkeypatch):
     assert not any("Smoothed" in line for line in said)
 
 
-def test_smoothing_is_a_gaussian_mean():
+def test_smoothing_is_a_gaussian_mean(rng):
     from scipy import ndimage
 
-    values = RNG.normal(size=(80, 90))
+    values = rng.normal(size=(80, 90))
     found = smoothed(pixel_map(explained(values), Extent(80, 90)), 2, "signed", "overlay")
     np.testing.assert_allclose(found.values, ndimage.gaussian_filter(values, 2, mode="nearest"))
     sizes = smoothed(pixel_map(explained(values), Extent(80, 90)), 2, "absolute", "overlay")

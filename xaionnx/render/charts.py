@@ -30,8 +30,9 @@ LINE: Final = 19
 _WIDEST: Final = 350
 _ROW: Final = 30
 _GAP: Final = 12
-# Below the plot: numbers of the horizontal axis.
+# Below the plot: numbers of the horizontal axis; the gap between two of them, and between numbers and their plot.
 FOOT: Final = 34
+_APART: Final = 8
 # What joins a column and a value in a condition.
 _CONDITION: Final = re.compile(r"\w (<=|<|>|=) |\w is missing$")
 
@@ -208,17 +209,52 @@ def number_axis(style: Style, axes: Axes, low: float, high: float, most: int = 6
 def numbers_below(axes: Axes, low: float, high: float, most: int) -> None:
     """The numbers of a horizontal axis from ``low`` to ``high``; none is cut off at an edge of the figure."""
     axes.set_xlim(low, high)
-    marks = colour_bars.ticks(low, high, most)
     left, right, edge = axes.bbox.x0, axes.bbox.x1, axes.figure.bbox.width
+    marks, texts = _side_by_side(low, high, most, float(right - left))
 
     def fits(mark: float, text: str) -> bool:
         at = left + (mark - low) / (high - low) * (right - left)
         half = text_width(text) / 2 + 3
         return bool(half <= at <= edge - half)
 
-    axes.set_xticks(
-        marks, [text if fits(mark, text) else "" for mark, text in zip(marks, tick_words(marks), strict=True)]
-    )
+    axes.set_xticks(marks, [text if fits(mark, text) else "" for mark, text in zip(marks, texts, strict=True)])
+
+
+def _side_by_side(low: float, high: float, most: int, pixels: float) -> tuple[list[float], list[str]]:
+    """At most about ``most`` numbers of a horizontal axis of ``pixels``, as many as have room beside each other."""
+    marks: list[float] = []
+    for count in range(most, 1, -1):
+        marks = colour_bars.ticks(low, high, count)
+        texts = tick_words(marks)
+        wide = max(map(text_width, texts), default=0) + _APART
+        if all((after - mark) / (high - low) * pixels >= wide for mark, after in itertools.pairwise(marks)):
+            return marks, texts
+    return marks[:1], tick_words(marks[:1])
+
+
+@final
+@dataclass(frozen=True)
+class NumbersLeft:
+    """The numbers of a vertical axis, which stand left of its plot.
+
+    Attributes
+    ----------
+    marks : list of float
+    texts : list of str
+    width : int
+        The pixels that they take, with the gap to the plot.
+    """
+
+    marks: list[float]
+    texts: list[str]
+    width: int
+
+    @classmethod
+    def between(cls, low: float, high: float, most: int) -> NumbersLeft:
+        """About ``most`` round numbers from ``low`` to ``high``."""
+        marks = colour_bars.ticks(low, high, most)
+        texts = tick_words(marks)
+        return cls(marks, texts, max(map(text_width, texts), default=0) + _APART)
 
 
 def style_ticks(style: Style, axes: Axes) -> None:
@@ -235,13 +271,17 @@ def tick_words(marks: Sequence[float]) -> list[str]:
     --------
     >>> tick_words([-0.5, 0.0, 0.5]), tick_words([1000.5, 1001.0]), tick_words([0.0, 20000.0])
     (['−0.5', '0.0', '0.5'], ['1,000.5', '1,001.0'], ['0', '20,000'])
+    >>> tick_words([0.0, 2.5e9, 5e9]), tick_words([0.2499925, 0.249995])
+    (['0', '2.5e+09', '5e+09'], ['0.2499925', '0.249995'])
     """
     if len(marks) < 2:
         return [number_words(mark) for mark in marks]
     step = min(b - a for a, b in itertools.pairwise(marks))
     largest = max(map(abs, marks))
     if largest >= 1e6 or step < 1e-4:
-        digits = max(1, int(np.ceil(np.log10(largest / step))) + 1)
+        digits = next(
+            d for d in range(1, 18) if all(abs(float(f"{mark:.{d}g}") - mark) < 1e-3 * step for mark in marks)
+        )
         return [f"{mark:.{digits}g}".replace("-", "−", 1) if mark else "0" for mark in marks]
     decimals = next(d for d in range(7) if abs(round(step, d) - step) < 1e-3 * step)
     return [f"{mark + 0.0:,.{decimals}f}".replace("-", "−") for mark in marks]

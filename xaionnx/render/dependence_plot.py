@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from PIL import Image
 
 from xaionnx.errors import ParameterError
 from xaionnx.explanation import Explanation
-from xaionnx.render import charts, colour_bars, fonts, page, readings
+from xaionnx.render import charts, fonts, page, readings
 from xaionnx.render.result_page import rows_page
 from xaionnx.render.table_chart import DOTS, LEGEND, value_legend
 from xaionnx.render.tables import Table, name_with_unit, subsample, table_of
@@ -19,6 +19,9 @@ from xaionnx.typing import Array, Floats
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+# The least width of the numbers at the left, in pixels.
+_LEFT: Final = 84
 
 
 def feature_number(explanation: Explanation, feature: str | int | None, order: Array) -> int:
@@ -164,16 +167,16 @@ def _dependence(
     x, categories = raw
     y = table.values[drawn, chosen]
     below, turned, words_below = _words_below(categories)
-    left, top, tall, missing = 84, 34, 380, bool(np.isnan(x).any())
-    right = 16
+    top, tall, right, missing = 34, 380, 16, bool(np.isnan(x).any())
+    low, high = charts.limits(min(0.0, float(y.min())), max(0.0, float(y.max())), tall, 10, 10)
+    numbers_left = charts.NumbersLeft.between(low, high, 7)
+    left = max(_LEFT, numbers_left.width + 4)
     figure = charts.blank(style, top + tall + below + 30 + (LEGEND if other is not None else 6))
     start = left + (74 if missing else 0)
     axes = charts.plot(style, figure, start, top, charts.WIDTH - start - right, tall)
     known = np.isfinite(x)
-    low, high = charts.limits(min(0.0, float(y.min())), max(0.0, float(y.max())), tall, 10, 10)
     axes.set_ylim(low, high)
-    marks = colour_bars.ticks(low, high, 7)
-    axes.set_yticks(marks, ["" if missing else text for text in charts.tick_words(marks)])
+    axes.set_yticks(numbers_left.marks, ["" if missing else text for text in numbers_left.texts])
     axes.grid(axis="y", color=hexadecimal(style.grid), linewidth=0.8)
     axes.axhline(0, color=hexadecimal(style.faint), linewidth=1, zorder=1)
     numbers = table.numbers[drawn, other] if other is not None else np.full(len(drawn), np.nan)
@@ -201,7 +204,7 @@ def _dependence(
         strip = charts.plot(style, figure, left, top, 60, tall)
         strip.set_ylim(low, high)
         strip.set_xlim(-1, 1)
-        strip.set_yticks(marks, charts.tick_words(marks))
+        strip.set_yticks(numbers_left.marks, numbers_left.texts)
         strip.set_xticks([0], ["missing"])
         strip.grid(axis="y", color=hexadecimal(style.grid), linewidth=0.8)
         pick = colours[~known] if other is not None else colours

@@ -117,11 +117,13 @@ def _draw_numbers(
     style: Style, figure: Figure, effects: _Effects, feature: int, place: Place, ends: tuple[float, float]
 ) -> None:
     left, top, wide, tall = place
-    axes = charts.plot(style, figure, left + _LEFT, top, wide - _LEFT - 14, tall)
+    low, high = charts.limits(*ends, tall, 14, 8)
+    numbers = charts.NumbersLeft.between(low, high, 4)
+    beside = max(_LEFT, numbers.width + 4)
+    axes = charts.plot(style, figure, left + beside, top, wide - beside - 14, tall)
     grid = effects.of("grid")[feature]
     known = np.isfinite(grid)
     x = grid[known]
-    low, high = charts.limits(*ends, tall, 14, 8)
     axes.set_ylim(low, high)
     rows = effects.of("ice")[feature][:, known]
     axes.plot(x, rows.T, color=hexadecimal(style.plain), linewidth=0.5, alpha=0.25, zorder=1)
@@ -132,8 +134,7 @@ def _draw_numbers(
     axes.plot(x, effects.of("partial_dependence")[feature][known], color=hexadecimal(style.up), marker=mark, zorder=4)
     axes.plot(effects.of("rug")[feature], np.full(effects.of("rug").shape[1], low), "|", color=hexadecimal(style.faint))
     charts.numbers_below(axes, *charts.limits(float(x.min()), float(x.max()), axes.bbox.width, 4, 4), 5)
-    marks = colour_bars.ticks(low, high, 4)
-    axes.set_yticks(marks, charts.tick_words(marks))
+    axes.set_yticks(numbers.marks, numbers.texts)
     axes.grid(axis="y", color=hexadecimal(style.grid), linewidth=0.8)
     charts.style_ticks(style, axes)
 

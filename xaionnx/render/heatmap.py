@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, final
 
 import numpy as np
 from PIL import Image
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _COLUMNS: Final = 480
+# In pixels: the least width of the labels, and the place of the predictions above the plot; the name of their axis.
+_LABEL: Final = 150
+_TOP: Final = 10
+_TALL: Final = 62
+_NAME: Final = "prediction"
 
 
 def heatmap(explanation: Explanation, *, target: int = 0, top: int = TOP, style: Style = LIGHT) -> Image.Image:
@@ -66,7 +72,9 @@ def _heatmap(style: Style, table: Table, drawn: Array, top: int) -> tuple[Figure
     columns = Columns.of(table, top)
     order = clustered(table.values[drawn])
     rows, above = charts.Rows(columns.labels), 92
-    figure, axes = charts.rows_chart(style, rows, head=above, foot=LEGEND + 12, right=MEANS, least=150)
+    predictions = _Predictions.of(table, drawn[order])
+    least = max(_LABEL, predictions.width)
+    figure, axes = charts.rows_chart(style, rows, head=above, foot=LEGEND + 12, right=MEANS, least=least)
     grid = np.stack([values[drawn] for values in columns.values])[:, order]
     scale = scale_of(grid, "signed", 99.0, "heatmap")
     colours = colour_bars.on_paper(style, scale, grid, 1.0)
@@ -83,7 +91,7 @@ def _heatmap(style: Style, table: Table, drawn: Array, top: int) -> tuple[Figure
     axes.set_ylim(rows.height, 0)
     axes.set_xticks([])
     left, wide = float(axes.bbox.x0), float(axes.bbox.width)
-    _predictions(style, figure, left, wide, table, drawn[order])
+    predictions.draw(style, figure, left, wide)
     columns.write_means(style, figure, rows, above)
     bar = charts.plot(style, figure, left + wide / 2 - 110, above + rows.height + 14, 220, 12)
     bar.imshow(colour_bars.scale_swatches(style, scale, 1.0, 220)[None], aspect="auto")
@@ -93,24 +101,45 @@ def _heatmap(style: Style, table: Table, drawn: Array, top: int) -> tuple[Figure
     return figure, scale.words
 
 
-def _predictions(style: Style, figure: Figure, left: float, wide: float, table: Table, order: Array) -> None:
-    """The predictions of rows in their order, and the base value, as lines above a heat map."""
-    axes = charts.plot(style, figure, left, 10, wide, 62)
-    line = table.prediction[order]
-    base = None if table.base is None else float(np.mean(table.base))
-    axes.plot(np.arange(len(order)), line, color=hexadecimal(style.ink), linewidth=1.1)
-    axes.set_xlim(-0.5, len(order) - 0.5)
-    low, high = min(line.min(), base or line.min()), max(line.max(), base or line.max())
-    low, high = charts.limits(float(low), float(high), 62, 4, 4)
-    axes.set_ylim(low, high)
-    axes.set_xticks([])
-    marks = colour_bars.ticks(low, high, 3)
-    axes.set_yticks([])
-    charts.write(style, figure, "prediction", left - 66, 40, align="right")
-    for mark, text in zip(marks, charts.tick_words(marks), strict=True):
-        y = 10 + 62 * (high - mark) / (high - low)
-        charts.write(style, figure, text, left - 8, y, align="right", colour=style.faint)
-    axes.grid(axis="y", color=hexadecimal(style.grid), linewidth=0.8)
-    if base is not None and low <= base <= high:
-        axes.axhline(base, color=hexadecimal(style.faint), linewidth=1, linestyle=(0, (3, 3)))
-        charts.write(style, figure, "base", left + wide + 8, 10 + 62 * (high - base) / (high - low), colour=style.faint)
+@final
+@dataclass(frozen=True, eq=False, repr=False)
+class _Predictions:
+    """The predictions of rows in their order, and the base value: lines above a heat map, with an axis of numbers."""
+
+    line: Floats
+    base: float | None
+    low: float
+    high: float
+    numbers: charts.NumbersLeft
+
+    @classmethod
+    def of(cls, table: Table, order: Array) -> _Predictions:
+        line = table.prediction[order]
+        base = None if table.base is None else float(np.mean(table.base))
+        every = line if base is None else np.append(line, base)
+        # The word at the base value stands above the heading of the mean sizes.
+        low, high = charts.limits(float(every.min()), float(every.max()), _TALL, 14, 4)
+        return cls(line, base, low, high, charts.NumbersLeft.between(low, high, 3))
+
+    @property
+    def width(self) -> int:
+        """The pixels that the name of the axis and its numbers take."""
+        return charts.text_width(_NAME) + self.numbers.width
+
+    def draw(self, style: Style, figure: Figure, left: float, wide: float) -> None:
+        """Draw them above a plot that begins at ``left`` pixels."""
+        axes = charts.plot(style, figure, left, _TOP, wide, _TALL)
+        axes.plot(np.arange(len(self.line)), self.line, color=hexadecimal(style.ink), linewidth=1.1)
+        axes.set_xlim(-0.5, len(self.line) - 0.5)
+        axes.set_ylim(self.low, self.high)
+        axes.set_xticks([])
+        axes.set_yticks([])
+        charts.write(style, figure, _NAME, left - self.numbers.width - 8, 40, align="right")
+        for mark, text in zip(self.numbers.marks, self.numbers.texts, strict=True):
+            charts.write(style, figure, text, left - 8, self._height(mark), align="right", colour=style.faint)
+        if self.base is not None:
+            axes.axhline(self.base, color=hexadecimal(style.faint), linewidth=1, linestyle=(0, (3, 3)))
+            charts.write(style, figure, "base", left + wide + 8, self._height(self.base), colour=style.faint)
+
+    def _height(self, value: float) -> float:
+        return _TOP + _TALL * (self.high - value) / (self.high - self.low)
