@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -72,22 +73,31 @@ def _values(explanation: Explanation) -> Floats:
     return np.concatenate([np.asarray(array, np.float64).reshape(rows, -1) for array in arrays], axis=1)
 
 
-def _columns(explanation: Explanation) -> list[str]:
-    """The names of the features, told apart from each other and from the other columns."""
-    names: list[str] = []
-    for name in explanation.feature_names:
+def told_apart(names: Iterable[str], taken: Collection[str]) -> list[str]:
+    """Return names of columns of which no two are alike, and none is taken: later ones get a number.
+
+    Examples
+    --------
+    >>> told_apart(["age", "unit", "age"], ["unit"])
+    ['age', 'unit 2', 'age 2']
+    """
+    columns: dict[str, None] = {}
+    for name in names:
         new, number = name, 1
-        while new in names or new in _FACTS:
+        while new in columns or new in taken:
             number += 1
             new = f"{name} {number}"
-        names.append(new)
-    return names
+        columns[new] = None
+    return list(columns)
 
 
-def wide(explanation: Explanation) -> dict[str, Any]:  # Any: arrays of numbers or words
-    """Return the columns of a frame with one row for each sample and target, and a column for each feature."""
-    values = _values(explanation)
-    return {**facts_of(explanation), **dict(zip(_columns(explanation), values.T, strict=True))}
+def wide(explanation: Explanation, taken: Collection[str] = ()) -> dict[str, Any]:  # Any: arrays of numbers or words
+    """Return the columns of a frame with one row for each sample and target, and a column for each feature.
+
+    The frame has other columns, whose names are taken.
+    """
+    features = told_apart(explanation.feature_names, (*_FACTS, *taken))
+    return {**facts_of(explanation), **dict(zip(features, _values(explanation).T, strict=True))}
 
 
 def _long(explanation: Explanation) -> dict[str, Any]:  # Any: arrays of numbers or words
@@ -95,7 +105,7 @@ def _long(explanation: Explanation) -> dict[str, Any]:  # Any: arrays of numbers
     rows, players = values.shape
     shown = [explanation.shown_values(n) for n in range(explanation.samples)]
     each = {name: np.repeat(array, players) for name, array in facts_of(explanation).items()}
-    each["feature"] = np.tile(np.array(_columns(explanation)), rows)
+    each["feature"] = np.tile(np.array(told_apart(explanation.feature_names, _FACTS)), rows)
     each["feature_value"] = np.tile(np.array(shown).reshape(-1), rows // explanation.samples)
     each["value"] = values.reshape(-1)
     errors = explanation.standard_error

@@ -19,6 +19,7 @@ QUANTISED = """q = Gather(Q, ids)  a = DequantizeLinear(q, s, z)
 TURNED = "a = Gather(E, ids)  t = Transpose<perm = [1, 0]>(ids)  b = Gather(E, t)"
 HEAD = """m = ReduceMean<axes = [1], keepdims = 0>(a)  n = ReduceMax<axes = [0], keepdims = 0>(b)
   f = Tanh(m)  g = Add(f, n)  y = MatMul(g, K)"""
+ALONE = "n = ReduceMax<axes = [0], keepdims = 0>(b)  y = MatMul(n, K)"
 WEIGHTS = {"E": E, "K": K, **BYTES}
 
 
@@ -47,6 +48,18 @@ def test_both_readings_count(nodes):
         for d in range(4):
             slope[n, rows[n, :, d].argmax(), d] += K[d, 2]
     assert_close(Saliency(absolute=False).attribute(model, IDS, 2).values, slope, Tolerance.LAYERS)
+
+
+def test_no_two_nodes_have_one_name():
+    proto = parsed(
+        text("q = Gather(Q, ids)  r = Transpose<perm = [1, 0, 2]>(q)  b = DequantizeLinear(r, s, z)", ALONE), **WEIGHTS
+    )
+    for node in proto.graph.node:
+        node.name = node.op_type
+    once = embed_once(proto)
+    names = [node.name for node in once.graph.node]
+    assert len(set(names)) == len(names) == 5
+    np.testing.assert_array_equal(run(once, {"ids": IDS})["y"], run(proto, {"ids": IDS})["y"])
 
 
 def test_a_reading_whose_shape_alone_is_used_is_no_embedding():

@@ -404,7 +404,8 @@ def _inside(case: Case, n: int) -> tuple[list[float], list[bool]]:
 
 def pointing_game(case: Case, n: int) -> float:
     values, inside = _inside(case, n)
-    return float(inside[values.index(max(values))])
+    highest = [true for value, true in zip(values, inside, strict=True) if value == max(values)]
+    return sum(highest) / len(highest)
 
 
 def positive_share(case: Case, n: int) -> float:
@@ -416,8 +417,13 @@ def positive_share(case: Case, n: int) -> float:
 def highest_inside(case: Case, n: int) -> float:
     values, inside = _inside(case, n)
     count = case.settings.get("k", sum(inside))
-    highest = sorted(range(len(values)), key=lambda i: -values[i])[:count]
-    return sum(inside[i] for i in highest) / count
+
+    def share(value: float) -> float:
+        """The share of orders of equal values in which one of them is among the highest."""
+        left = count - sum(other > value for other in values)
+        return min(1.0, max(0.0, left / values.count(value)))
+
+    return sum(share(value) for value, true in zip(values, inside, strict=True) if true) / count
 
 
 def localisation_auc(case: Case, n: int) -> float:

@@ -512,9 +512,9 @@ def boxes(*corners):
     return mask
 
 
-def test_of_several_highest_values_the_first_counts(pictures):
-    assert pointed(pictures, MAP, boxes((2, 1, 2, 1))) == 1
-    assert pointed(pictures, MAP, boxes((1, 2, 1, 2))) == 0
+def test_of_several_highest_values_each_counts(pictures):
+    assert pointed(pictures, MAP, boxes((2, 1, 2, 1))) == 0.5
+    assert pointed(pictures, MAP, boxes((1, 2, 1, 2))) == 0.5
 
 
 @pytest.mark.parametrize("metric", ["pointing_game", "relevance_rank_accuracy", "top_k_intersection"])
@@ -529,11 +529,12 @@ def test_a_map_without_an_order_points_nowhere(pictures, metric, value):
 
 
 def test_boxes_are_places_in_pictures_of_any_sides(pictures):
-    assert pointed(pictures, MAP, boxes((1, 1, 2, 1))) == 1
-    assert pointed(pictures, MAP, boxes((1, 1, 1, 2))) == 0
-    assert pointed(pictures, MAP, boxes((4, 2, 4, 2), (0, 0, 0, 0), (2, 0, 3, 2))) == 1
+    highest = np.where(np.arange(15).reshape(3, 5) == 7, MAP, MAP / 2)
+    assert pointed(pictures, highest, boxes((1, 1, 2, 1))) == 1
+    assert pointed(pictures, highest, boxes((1, 1, 1, 2))) == 0
+    assert pointed(pictures, highest, boxes((4, 2, 4, 2), (0, 0, 0, 0), (2, 0, 3, 2))) == 1
     with pytest.raises(DataError, match=r"must have the shape \(3, 5\)"):
-        pointed(pictures, MAP, boxes((1, 1, 2, 1)).transpose(0, 2, 1))
+        pointed(pictures, highest, boxes((1, 1, 2, 1)).transpose(0, 2, 1))
 
 
 def test_a_point_near_a_place_hits_within_the_tolerance(pictures):
@@ -606,3 +607,59 @@ def test_inputs_whose_score_rises_count_in_the_average_drop():
     of = [1 / (1 + np.exp(-score)) for score in (-3, 1, -4)]
     np.testing.assert_allclose(score(model, x, phi, "average_drop"), [0, 1 - of[2] / of[0]], rtol=1e-5)
     assert score(model, x, phi, "average_increase").tolist() == [1, 0]
+
+
+@pytest.mark.parametrize("metric", ["pointing_game", "top_k_intersection", "relevance_rank_accuracy"])
+def test_equal_values_count_in_all_orders(metric):
+    model, rng = planted.load(planted.mean_picture(2, 3)), np.random.default_rng(0)
+    x, phi = np.ones((1, 1, 2, 3), np.float32), np.float32([[[[2, 1, 2], [1, 2, 0]]]])
+    mask = np.array([[[True, True, False], [False, False, False]]])
+    # One of the three highest is true, and each of them is one of the two highest in 2/3 of the orders.
+    for _ in range(5):
+        assert score(model, x, phi, metric, masks=mask) == pytest.approx([1 / 3])
+        order = rng.permutation(6)
+        phi, mask = phi.reshape(-1)[order].reshape(phi.shape), mask.reshape(-1)[order].reshape(mask.shape)
+
+
+@pytest.mark.parametrize("size", [1, 3, 5, None])
+def test_the_mean_is_over_samples_with_a_score_in_parts_of_any_size(linear, size):
+    x = np.random.default_rng(0).normal(size=(11, 4)).astype(np.float32)
+    x[[3, 10]] = 1 / W
+    rows = np.delete(x * W, [3, 10], axis=0)
+    own = [np.trapezoid(row.sum() - np.cumsum([0, *np.sort(row)[::-1]]), dx=1 / 4) for row in rows]
+    scores = xaionnx.evaluate(linear, xaionnx.Dataset.of(x), "input_x_gradient", "deletion", batch_size=size)
+    assert sorted(scores.reasons) == [3, 10]
+    np.testing.assert_allclose(np.delete(scores.values, [3, 10]), own, rtol=1e-5, atol=1e-6)
+    assert scores.mean == pytest.approx(np.mean(own), rel=1e-5)
+
+
+def test_methods_with_equal_scores_are_not_told_apart(linear):
+    x = np.abs(np.random.default_rng(0).normal(size=(30, 4))).astype(np.float32)
+    table = score_table(linear, x, ["input_x_gradient", "occlusion"], ["deletion"])
+    np.testing.assert_array_equal(*(table.scores[name]["deletion"].values for name in table.scores))
+    assert verdict(table) == ["Better than the control by deletion: input_x_gradient, occlusion."]
+
+
+def test_both_signs_have_one_unit():
+    weights = np.float32([1, -2, 3, -4, 0.5])
+    x = np.random.default_rng(0).normal(size=(4, 5)).astype(np.float32)
+    model, phi = planted.load(planted.linear([weights])), x * weights
+    for metric in ("faithfulness_correlation", "faithfulness_estimate", "sensitivity_n", "infidelity"):
+        exact = score(model, x, phi, metric)
+        np.testing.assert_allclose(score(model, x, 100 * phi, metric), exact, atol=1e-4)
+        assert (np.abs(score(model, x, np.where(phi < 0, 100 * phi, phi), metric) - exact) > 1e-3).all()
+
+
+def test_pixels_of_8_bits_do_not_wrap():
+    model = loaded("""g (uint8[N, 1, 2, 2] x) => (float[N, 1] y)
+      <int64[2] sizes = {0, 4}, float[4, 1] w = {1, 2, -3, 0.5}> {
+        numbers = Cast <to = 1> (x)
+        row = Reshape (numbers, sizes)
+        y = MatMul (row, w)
+    }""")
+    x = np.array([[[[0, 255], [250, 5]]], [[[128, 1], [254, 255]]]], np.uint8)
+    weights = np.tile(np.float32([1, 2, -3, 0.5]).reshape(1, 1, 2, 2), (2, 1, 1, 1))
+    assert score(model, x, weights, "gaussian_infidelity", noise=0.5) == pytest.approx([0, 0], abs=1e-3)
+    assert score(model, x, x * weights, "infidelity") == pytest.approx([0, 0], abs=1e-3)
+    # A sensitivity of wrapped pixels would be about 1.
+    assert (score(model, x, "occlusion", "max_sensitivity") < 0.05).all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import decimal
 import re
 import tomllib
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -308,3 +311,90 @@ def test_equal_rows_have_a_row_each(linear, tmp_path):
         for _ in range(2):
             run = xaionnx.explain_all(linear, given, "feature_ablation", to=tmp_path / type(given).__name__)
             assert [row.values.ravel().tolist() for row in run] == [[1, 30], [1, 30], [2, 40], [1, 30]]
+
+
+def test_features_named_as_other_columns_have_columns_of_their_own(tmp_path):
+    names = ("unit", "label", "target", "sample", "prediction", "unit 2")
+    model = planted.load(planted.linear([np.arange(1, 7)]), spec=InputSpec(kind="table", columns=names))
+    rows = np.random.default_rng(0).normal(size=(4, 6)).astype(np.float32)
+    data = Dataset.of(pd.DataFrame(rows, columns=names), labels=[3, 4, 5, 6])
+    run = xaionnx.explain_all(model, data, "input_x_gradient", to=tmp_path / "run")
+    frame = run.frame("pandas")
+    assert frame["unit"].tolist() == [0, 1, 2, 3]
+    assert frame["label"].tolist() == [3, 4, 5, 6]
+    features = ["unit 2", "label 2", "target 2", "sample 2", "prediction 2", "unit 2 2"]
+    np.testing.assert_array_equal(frame[features].to_numpy(), rows * np.arange(1, 7, dtype=np.float32))
+
+
+def test_inputs_named_as_other_columns_have_columns_of_their_own(tmp_path):
+    model = loaded("""g (float[N, 1] target, float[N, 1] unit, float[N, 1] unit_shape) => (float[N, 1] y) {
+      sum = Add (target, unit)
+      y = Add (sum, unit_shape)
+    }""")
+    given = {"target": [[1.0], [2]], "unit": [[3.0], [4]], "unit_shape": [[5.0], [6]]}
+    arrays = {name: np.float32(values) for name, values in given.items()}
+    run = xaionnx.explain_all(model, Dataset.of(arrays), "feature_ablation", to=tmp_path / "run")
+    table = pd.read_parquet(run.to_parquet(tmp_path / "run.parquet"))
+    assert table["unit"].tolist() == [0, 1]
+    assert set(table["target"]) == {"y[0]"}
+    for name, values in arrays.items():
+        kept = name if name == "unit_shape" else f"{name} 2"
+        assert np.stack(table[kept]).tolist() == values.tolist()
+
+
+@pytest.mark.parametrize("form", ["frame", "csv", "parquet", "arrow"])
+def test_two_columns_of_one_name_are_refused(form, linear, tmp_path):
+    table = pa.table([[1.0], [2.0], [3.0]], names=["a", "b", "a"])
+    (tmp_path / "rows.csv").write_text("a,b,a\n1,2,3\n")
+    pq.write_table(table, tmp_path / "rows.parquet")
+    frame = pd.DataFrame([[1.0, 2, 3]], columns=["a", "b", "a"])
+    given = {"frame": frame, "csv": tmp_path / "rows.csv", "parquet": tmp_path / "rows.parquet", "arrow": table}[form]
+    for read in (lambda: linear.read(given), lambda: drops(linear, given)):
+        with pytest.raises((DataError, InputMismatchError), match=r"two columns (are )?named 'a'"):
+            read()
+
+
+def test_line_breaks_within_quotes_are_part_of_the_cell(linear, tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_bytes(b'a,b,label\r\n1,2,"x\r\ny"\r\n3,4,"z\nw"\r\n5,6,"q ""s"""\r\n')
+    for size in (1, 2, 3):
+        blocks = list(Dataset.of(path, labels="label").batches(linear, size))
+        assert [label for block in blocks for label in block.labels] == ["x\r\ny", "z\nw", 'q "s"']
+        assert np.concatenate([b.inputs.arrays["x"] for b in blocks]).tolist() == [[1, 2], [3, 4], [5, 6]]
+
+
+def test_hidden_files_and_folders_are_no_samples(tmp_path):
+    spec = InputSpec(kind="picture", scale=255, color="L", size=(4, 4))
+    model = planted.load(planted.mean_picture(4, 4), spec=spec)
+    for name in ("a/0", "b/0", ".ipynb_checkpoints/0-checkpoint", "a/.ipynb_checkpoints/0-checkpoint", "b/._0"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((4, 4), 60, np.uint8)).save(tmp_path / f"{name}.png")
+    for name in (".DS_Store", "a/Thumbs.db"):
+        (tmp_path / name).write_bytes(b"x")
+    [block] = Dataset.of(tmp_path).batches(model, 10)
+    assert block.labels == ("a", "b")
+
+
+@pytest.mark.parametrize("form", ["parquet", "pandas", "pandas of arrow", "arrow"])
+def test_whole_numbers_and_decimals_may_have_nulls(form, tmp_path):
+    spec = InputSpec(kind="table", columns=("a", "b"))
+    model = planted.load(parsed(MISSING), spec=spec)
+    decimals = [decimal.Decimal("1.25"), None, decimal.Decimal("3.50")]
+    table = pa.table({"a": decimals, "b": pa.array([1, None, 3])})
+    pq.write_table(table, tmp_path / "rows.parquet")
+    given = {
+        "parquet": tmp_path / "rows.parquet",
+        "pandas": table.to_pandas(),
+        "pandas of arrow": table.to_pandas(types_mapper=pd.ArrowDtype),
+        "arrow": table,
+    }[form]
+    found = xaionnx.explain(model, given, ExactShapley())
+    assert found.prediction.tolist() == [2.25, 14, 6.5]
+    assert found.values.tolist() == [[1.25, 1], [7, 7], [3.5, 3]]
+
+
+def test_a_text_has_the_score_that_it_has_alone():
+    texts = ["Win a free prize now, call this number", "hi there", "See you at lunch, and then we go on to the park"]
+    together = xaionnx.evaluate("models/spam.onnx", texts, "occlusion", "deletion").values
+    alone = [xaionnx.evaluate("models/spam.onnx", [text], "occlusion", "deletion").values[0] for text in texts]
+    np.testing.assert_allclose(together, alone, atol=1e-6)

@@ -48,7 +48,8 @@ def _parsed(path: Path, data: bytes, backend: str) -> Frame:
         if backend == "pyarrow":
             import pyarrow.parquet as pq
 
-            return pq.read_table(stream)
+            # Unlike read_table, it reads columns of one name, so that the refusal can name them.
+            return pq.ParquetFile(stream).read()
         if backend == "polars":
             import polars
 

@@ -75,6 +75,8 @@ def _after_look_up(view: GraphView, node: onnx.NodeProto, known: dict[_Key, str]
     key = _key(early)
     known_before = key in known
     early.output[0] = known.setdefault(key, f"{node.output[0]}/in_order_of_{source.input[0]}")
+    # The transposition keeps the name of the node, which no two nodes may have.
+    early.name = early.output[0]
     rank = len(perm) if not turned else len(perm) + len(view.constants[node.input[0]].dims) - 1
     order = [*perm, *range(len(perm), rank)]
     last = helper.make_node("Transpose", [early.output[0]], [node.output[0]], name=node.name, perm=order)

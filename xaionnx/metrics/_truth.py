@@ -11,7 +11,7 @@ import numpy as np
 from xaionnx.errors import DataError
 from xaionnx.evaluation.evidence import Evidence
 from xaionnx.evaluation.metric import Measure, Metric, SampleMeasure, measured, undefined
-from xaionnx.metrics._curves import NO_ORDER, most_relevant_first
+from xaionnx.metrics._curves import NO_ORDER
 from xaionnx.typing import Array
 
 
@@ -67,11 +67,18 @@ def _without_ones(shape: tuple[int, ...]) -> list[int]:
 
 
 def highest_inside(values: Array, inside: Array, count: int) -> SampleMeasure:
-    """Return the share of the highest values that lies where the mask is True; of some equal values the first count."""
+    """Return the share of the highest values that lies where the mask is True.
+
+    Where some of equal values are among the highest, each counts as the share of them that are, which is the mean over
+    all orders of equal values.
+    """
     if values.min() == values.max():
         return undefined(NO_ORDER)
-    highest = most_relevant_first(values.reshape(-1))[:count]
-    return SampleMeasure(float(np.mean(inside.reshape(-1)[highest])))
+    count = min(count, values.size)
+    lowest = np.partition(values, -count, axis=None)[-count]
+    above, equal = values > lowest, values == lowest
+    hits = np.count_nonzero(inside & above) + (count - np.count_nonzero(above)) * np.mean(inside[equal])
+    return SampleMeasure(float(hits / count))
 
 
 def share_inside(parts: Array, inside: Array) -> SampleMeasure:

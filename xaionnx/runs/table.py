@@ -12,8 +12,8 @@ import numpy as np
 from xaionnx.data.storage import write_whole
 from xaionnx.errors import InstallationError, ParameterError
 from xaionnx.explanation import Explanation
-from xaionnx.explanation_frame import backend_of, facts_of, wide
-from xaionnx.typing import DType
+from xaionnx.explanation_frame import backend_of, facts_of, told_apart, wide
+from xaionnx.typing import Array, DType
 
 if TYPE_CHECKING:
     from xaionnx.runs.part import Part
@@ -33,13 +33,14 @@ def frame_of(run: Run, backend: str | None, *, values: bool) -> Any:  # Any: a f
     tables, form = list[_Columns](), _LabelForm.of(run)
     for part, record in _records(run):
         count = record.target.size // record.samples
-        own = wide(record) if values else facts_of(record)
+        facts = {"unit": np.tile(np.array(part.units), count), **form.column(part, count)}
+        own = wide(record, facts) if values else facts_of(record)
         if len(own) > _MOST:
             raise ParameterError(
                 f"The rows have {len(own):,} values each, too many for columns. Pass values=False, and take the values "
                 "of single rows, run[i].values."
             )
-        tables.append({"unit": np.tile(np.array(part.units), count), **form.column(part, count), **own})
+        tables.append({**facts, **own})
     if not tables:
         return nw.from_dict({"unit": []}, backend=library).to_native()
     if any(one.keys() != tables[0].keys() for one in tables):
@@ -120,11 +121,19 @@ def _columns(pa: Any, form: _LabelForm, part: Part, record: Explanation) -> _Col
     named = record.values if isinstance(record.values, dict) else {"values": record.values}
     units = np.tile(np.array(part.units), count)
     columns: _Columns = {"unit": units, **form.nullable(pa, part, count), **facts_of(record)}
-    arrays = {**named, **({} if record.feature_values is None else {"feature_values": record.feature_values})}
-    for name, array in arrays.items():
-        flat = np.ascontiguousarray(array).reshape(rows, -1)
-        columns[name] = pa.FixedSizeListArray.from_arrays(pa.array(flat.reshape(-1)), flat.shape[1])
-        if name != "feature_values":
-            shape = array.shape[record.target.ndim :]
-            columns[f"{name}_shape"] = pa.array([list(shape)] * rows, pa.list_(pa.int32()))
+    # Inputs may have the names of other columns.
+    for name, array in zip(told_apart(named, columns), named.values(), strict=True):
+        columns[name] = _lists(pa, array, rows)
+        shape = list(array.shape[record.target.ndim :])
+        (shape_name,) = told_apart([f"{name}_shape"], {**columns, **named})
+        columns[shape_name] = pa.array([shape] * rows, pa.list_(pa.int32()))
+    if record.feature_values is not None:
+        (name,) = told_apart(["feature_values"], columns)
+        columns[name] = _lists(pa, record.feature_values, rows)
     return {name: pa.array(column) if isinstance(column, np.ndarray) else column for name, column in columns.items()}
+
+
+def _lists(pa: Any, array: Array, rows: int) -> Any:  # Any: pyarrow has no types
+    """A column that holds the values of each row as one list."""
+    flat = np.ascontiguousarray(array).reshape(rows, -1)
+    return pa.FixedSizeListArray.from_arrays(pa.array(flat.reshape(-1)), flat.shape[1])

@@ -14,7 +14,9 @@ from xaionnx.typing import Array
 @final
 @dataclass(frozen=True, kw_only=True)
 class RelevanceRankAccuracy(ByTruth):
-    """The share of the K highest values that lie inside a mask of K positions. Of equal values the first count.
+    """The share of the K highest values that lie inside a mask of K positions.
+
+    Of equal values of which only some are among the highest, each counts as the share that is.
 
     References
     ----------

@@ -15,9 +15,10 @@ from xaionnx.typing import Array
 @final
 @dataclass(frozen=True, kw_only=True)
 class TopKIntersection(ByTruth):
-    """The share of the ``k`` highest values that lie inside the mask. Of equal values the first count.
+    """The share of the ``k`` highest values that lie inside the mask.
 
-    If not given, k is the size of the mask, and the score is that of ``relevance_rank_accuracy``.
+    Of equal values of which only some are among the highest, each counts as the share that is. If not given, k is the
+    size of the mask, and the score is that of ``relevance_rank_accuracy``.
 
     References
     ----------
