@@ -40,8 +40,8 @@ def explain(folder, data=None, name="in_process", **options):
 def job(folder, data, fingerprint):
     """The job of `explain`, whose shards are done one by one."""
     settings = {name: value for name, value in METHOD.items() if name != "method"}
-    claim = SimpleNamespace(fingerprint=fingerprint)
-    return Job(model(), discovery.configured(METHOD["method"], settings), 3, data, folder, claim)
+    document = SimpleNamespace(fingerprint=fingerprint)
+    return Job(model(), discovery.configured(METHOD["method"], settings), 3, data, folder, document)
 
 
 class Deadly(Sequence):

@@ -56,8 +56,8 @@ def read_run(folder: Path) -> Document:
 
 @final
 @dataclass(eq=False)
-class Claim:
-    """What a run is to be, which its folder must agree with, or holds from the first part on.
+class RunDocument:
+    """The document of a run that is being made: its folder has the same one, or gets it before the first part.
 
     The hash of the data may take as long as explaining the first of them, as the sizes of 100,000 files do. Where there
     is nothing to compare it with, it is asked for when the first part is written, while the next one is explained.
@@ -79,13 +79,13 @@ class Claim:
     settings: Document
     dataset: Dataset
     resume: bool
-    _document: Document | None = None
+    _content: Document | None = None
 
     __repr__ = short_repr
 
     def __getstate__(self) -> dict[str, Document]:
         # Workers need no more, and what they write follows the document.
-        return {"_document": self.document}
+        return {"_content": self.content}
 
     @property
     def is_new(self) -> bool:
@@ -94,13 +94,13 @@ class Claim:
 
     @property
     def fingerprint(self) -> str:
-        """The hash of all that the results depend on, as in the document."""
-        found: str = self.document["fingerprint"]
+        """The hash of all that the results depend on."""
+        found: str = self.content["fingerprint"]
         return found
 
     @property
-    def document(self) -> Document:
-        """The document, which the folder has once this is asked for.
+    def content(self) -> Document:
+        """What it says; once this is asked for, it is in the folder.
 
         Raises
         ------
@@ -112,9 +112,9 @@ class Claim:
             The document cannot be written.
         """
         with _LOCK:
-            if self._document is None:
-                self._document = self._written()
-            return self._document
+            if self._content is None:
+                self._content = self._written()
+            return self._content
 
     def _written(self) -> Document:
         """Write the document, unless the folder has it, and return it as it is read from there."""

@@ -15,7 +15,7 @@ from xaionnx.data.dataset import Dataset
 from xaionnx.explainer import Explainer
 from xaionnx.explanation import Explanation
 from xaionnx.record import record
-from xaionnx.runs.document import Claim
+from xaionnx.runs.document import RunDocument
 from xaionnx.runs.failures import OF_ROWS, Failures, translated
 from xaionnx.runs.joining import form_of, joined, of_one_form
 from xaionnx.runs.part import Part
@@ -96,7 +96,7 @@ class Job:
     target: TargetLike
     dataset: Dataset
     folder: Path
-    claim: Claim
+    document: RunDocument
     begun: bool = False
     """Whether a row has been explained already, so that an error of a row is one of that row alone."""
 
@@ -109,7 +109,7 @@ class Job:
     @property
     def fingerprint(self) -> str:
         """The hash of all that the results depend on, which each part names."""
-        return self.claim.fingerprint
+        return self.document.fingerprint
 
     @cached_property
     def bound(self) -> Explainer:

@@ -17,7 +17,7 @@ from xaionnx.data.listing import EMPTY
 from xaionnx.data.storage import locked, sweep
 from xaionnx.errors import DataError, ParameterError, StorageError, UsageError
 from xaionnx.explainer import Explainer
-from xaionnx.runs.document import PARTS, RUN, Claim
+from xaionnx.runs.document import PARTS, RUN, RunDocument
 from xaionnx.runs.engines import Engine, InProcess, Lost
 from xaionnx.runs.job import Job, Shard
 from xaionnx.runs.part import Part, gaps, parts_in
@@ -142,8 +142,8 @@ def make_run(  # noqa: PLR0913 - those of explain_all
     with _held(parts):
         # Errors of the method and the model come before any worker is started.
         bound = explainer.bind(opened)
-        claim = Claim(folder, opened.name, settings_of(opened, bound, target), dataset, resume)
-        job = Job(opened, explainer, target, dataset, parts, claim)
+        document = RunDocument(folder, opened.name, settings_of(opened, bound, target), dataset, resume)
+        job = Job(opened, explainer, target, dataset, parts, document)
         if not resume:
             _remove_parts(parts)
         if not dataset.units.alone and dataset.count is not None:
@@ -151,7 +151,7 @@ def make_run(  # noqa: PLR0913 - those of explain_all
             dataset.read(opened, 0, min(_PROBED, dataset.count))
         with progress.listening(progress.Silent()):
             done = _do(job, engine, share, on_progress or _ignore)
-    return run_of(folder, claim.document, done)
+    return run_of(folder, document.content, done)
 
 
 def why_not_in_parts(explainer: Explainer) -> str:
@@ -229,7 +229,7 @@ def _do(job: Job, engine: Engine, share: Callable[[int], range], on_progress: Pr
     """
     count = job.dataset.count
     wanted = range(_NO_END) if count is None else share(count)
-    done = [] if job.claim.is_new else parts_in(job.folder.parent, job.fingerprint)
+    done = [] if job.document.is_new else parts_in(job.folder.parent, job.fingerprint)
     for _ in range(_ROUNDS):
         left = list(gaps(done, [wanted]))
         if not left:
