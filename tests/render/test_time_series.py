@@ -3,14 +3,20 @@
 import numpy as np
 import pytest
 
-from tests.render.figures import listen
+from tests.render.figures import Figures, faults, listen, words
 from xaionnx import Explanation, render
 from xaionnx.data.display import Display
+from xaionnx.data.time_axis import TimeAxis
 from xaionnx.errors import DataError, ParameterError
 from xaionnx.render.series_rows import _course
 from xaionnx.render.series_rows import strongest_of as _strongest_of
 
 STEPS = 40
+
+
+@pytest.fixture
+def figures(monkeypatch):
+    return Figures(monkeypatch)
 
 
 def explained(values, value_kind="contribution", **given):
@@ -212,41 +218,119 @@ def test_the_values_of_a_layer_are_no_series_of_the_input():
         render.series(one, flat(at(3)))
 
 
-def words_of(monkeypatch, draw):
-    """The texts on the axes of the picture, and the vertical lines in it."""
-    from matplotlib.axes import Axes
-
-    texts, cuts = [], []
-    monkeypatch.setattr(Axes, "set_ylabel", lambda self, text, **_: texts.append(text))
-    monkeypatch.setattr(Axes, "set_xlabel", lambda self, text, **_: texts.append(text))
-    original = Axes.set_xticks
-    monkeypatch.setattr(
-        Axes, "set_xticks", lambda self, places, labels=None: (texts.extend(labels or ()), original(self, places))[1]
-    )
-    monkeypatch.setattr(Axes, "axvline", lambda self, place, **_: cuts.append(place))
-    draw()
-    return texts, cuts
-
-
 def test_segments_are_divided_by_lines_in_each_row(monkeypatch):
     labels = np.repeat([[0, 1], [2, 3]], STEPS // 2, axis=1)[None]
     one = explained(at(3, channels=2), features=labels, feature_values=np.ones((1, 4)))
-    _, cuts = words_of(monkeypatch, lambda: render.series(one, flat(at(channels=2)), rate=10))
+    cuts = []
+    monkeypatch.setattr("matplotlib.axes.Axes.axvline", lambda self, place, **_: cuts.append(place))
+    render.series(one, flat(at(channels=2)), rate=10)
     assert cuts == [pytest.approx((STEPS // 2 - 0.5) / 10)] * 2
 
 
-def test_names_and_times_are_those_of_the_record(monkeypatch):
-    from xaionnx.data.display import Display
-
+def test_names_and_times_are_those_of_the_record(figures):
     values = at(3, channels=2)
     shown = Display(
         "series", flat(values)[None], ("load", "solar radiation"), 0, step=1.0, unit="h", start="2024-03-01 12:00"
     )
-    one = explained(values, display={"x": shown})
-    texts, _ = words_of(monkeypatch, lambda: render.picture(one))
-    assert texts[:2] == ["load", "solar\nradiation"]
-    assert "time" in texts
-    assert "03-02 00:00" in texts
+    render.picture(explained(values, display={"x": shown}))
+    assert {"load", "solar radiation", "time", "03-02 00:00"} <= set(words(figures.last()))
+
+
+def numbers(axes):
+    """The texts of a vertical axis, as numbers."""
+    return [float(tick.get_text().replace("−", "-").replace(",", "")) for tick in axes.get_yticklabels()]
+
+
+@pytest.mark.sampled(percent=40)
+@pytest.mark.parametrize(
+    ("size", "shift"),
+    [
+        (1, 0),
+        (1e-12, 0),
+        (1e-5, 0),
+        (1000, 0),
+        (-2e4, 0),
+        (1e9, 0),
+        (1, 1e6),
+        (1, 123456789),
+        (1e-3, 1000),
+        (1e-7, 1e9),
+    ],
+)
+@pytest.mark.parametrize("channels", [1, 3, 8])
+def test_each_row_has_numbers_at_their_heights_apart_from_all_else(figures, rng, channels, size, shift):
+    names = [f"acceleration along the x axis of sensor {i}" for i in range(channels)]
+    signal = rng.normal(size=(channels, STEPS)) * size + shift
+    render.series(explained(rng.normal(size=signal.shape)), signal, names=names)
+    assert faults(figures.last()) == []
+    for axes in figures.last().axes:
+        low, high = axes.get_ylim()
+        assert len(numbers(axes)) >= 2
+        np.testing.assert_allclose(numbers(axes), axes.get_yticks(), rtol=0, atol=0.01 * (high - low))
+        assert all(low < number < high for number in numbers(axes))
+
+
+@pytest.mark.sampled(percent=40)
+@pytest.mark.parametrize("name", ["ab{}", "acceleration along the x axis of left foot, sensor {}", "x" * 300 + "{}"])
+@pytest.mark.parametrize("channels", [1, 8, 30, 80])
+def test_names_of_channels_are_whole_apart_and_told_apart(figures, rng, channels, name):
+    names = [name.format(i) for i in range(channels)]
+    values = rng.normal(size=(channels, STEPS))
+    render.series(explained(values), values * 1e5, names=names)
+    assert faults(figures.last()) == []
+    if 1 < channels <= 64:
+        shown = [text for text in words(figures.last()) if text[:2] == name[:2]]
+        assert len(shown) == len(set(shown)) == channels
+
+
+@pytest.mark.parametrize("rate", [8000, 1e9])
+def test_frequencies_stand_apart_from_their_name(figures, rate):
+    render.series(explained(np.zeros((1, 4000))), np.sin(np.arange(4000.0))[None] * 1e9, rate=rate)
+    assert faults(figures.last()) == []
+    assert "kHz" in words(figures.last())
+    assert len(numbers(figures.last().axes[-1])) >= 2
+
+
+@pytest.mark.parametrize("length", [1, 2, 14, 20, 24, 300])
+def test_steps_are_whole_numbers(figures, length):
+    render.series(explained(at(0, length=length)), np.zeros((1, length)))
+    (axes,) = figures.last().axes
+    texts = [tick.get_text() for tick in axes.get_xticklabels()]
+    assert texts
+    assert all(text.isdigit() for text in texts)
+
+
+@pytest.mark.parametrize("time", [TimeAxis(1e-6, "s"), TimeAxis(1e9, "s"), TimeAxis(0.001, "s", 1.7e9)])
+def test_times_are_written_in_full_below_the_rows(figures, time):
+    render.series(explained(at(3)), flat(at(3)), time=time)
+    (axes,) = figures.last().axes
+    assert faults(figures.last()) == []
+    shown = [(place, tick.get_text()) for place, tick in zip(axes.get_xticks(), axes.get_xticklabels(), strict=True)]
+    written = [(place, float(text.replace("−", "-").replace(",", ""))) for place, text in shown if text]
+    assert len(written) >= 2
+    for place, number in written:
+        assert number == pytest.approx(place, abs=0.01 * time.step)
+
+
+@pytest.mark.sampled(percent=40)
+@pytest.mark.parametrize("start", ["2024-03-01", "2024-12-31 23:11"])
+@pytest.mark.parametrize("unit", ["ms", "s", "min", "h", "d", "week"])
+@pytest.mark.parametrize("length", [2, 12, 40, 101])
+def test_dates_differ_and_are_apart(figures, start, unit, length):
+    render.series(explained(at(0, length=length)), np.zeros((1, length)), time=TimeAxis(1, unit, start))
+    (axes,) = figures.last().axes
+    texts = [tick.get_text() for tick in axes.get_xticklabels() if tick.get_text()]
+    assert texts
+    assert len(set(texts)) == len(texts)
+    assert faults(figures.last()) == []
+
+
+def test_short_steps_with_dates_stand_at_their_times(figures):
+    # A step of 22.68 microseconds is no whole number of them.
+    render.series(explained(at(0, length=44_100)), np.zeros((1, 44_100)), time=TimeAxis(1 / 44_100, "s", "2024-03-01"))
+    axes = figures.last().axes[-1]
+    marks = dict(zip((tick.get_text() for tick in axes.get_xticklabels()), axes.get_xticks(), strict=True))
+    assert marks["00:00:00.800"] == pytest.approx(0.8 * 44_100, abs=1)
 
 
 def test_the_words_of_a_spectrogram_hold_in_both_themes(monkeypatch):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import bisect
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, final
 
@@ -30,9 +31,11 @@ LINE: Final = 19
 _WIDEST: Final = 350
 _ROW: Final = 30
 _GAP: Final = 12
-# Below the plot: numbers of the horizontal axis; the gap between two of them, and between numbers and their plot.
+# Below the plot: numbers of the horizontal axis; the gap between two of them, and between numbers and their plot. A
+# number of a vertical axis for about so many pixels.
 FOOT: Final = 34
 _APART: Final = 8
+_EACH: Final = 45
 # What joins a column and a value in a condition.
 _CONDITION: Final = re.compile(r"\w (<=|<|>|=) |\w is missing$")
 
@@ -75,9 +78,7 @@ def shortened(text: str, width: int) -> str:
     """A text that is at most ``width`` pixels wide, with … in place of what is left out at its end."""
     if text_width(text) <= width:
         return text
-    kept = len(text)
-    while kept and text_width(f"{text[:kept].rstrip()}…") > width:
-        kept -= 1
+    kept = _most(len(text), lambda kept: text_width(f"{text[:kept].rstrip()}…") <= width)
     return f"{text[:kept].rstrip()}…"
 
 
@@ -85,10 +86,16 @@ def condensed(name: str, width: int) -> str:
     """A name that is at most ``width`` pixels wide, without its middle: long names often differ at their ends."""
     if text_width(name) <= width:
         return name
-    kept = len(name) - 1
-    while kept > 2 and text_width(f"{name[: kept - kept // 2].rstrip()}…{name[-(kept // 2) :].lstrip()}") > width:
-        kept -= 1
-    return f"{name[: kept - kept // 2].rstrip()}…{name[-(kept // 2) :].lstrip()}"
+
+    def without_middle(kept: int) -> str:
+        return f"{name[: kept - kept // 2].rstrip()}…{name[len(name) - kept // 2 :].lstrip()}"
+
+    return without_middle(max(2, _most(len(name), lambda kept: text_width(without_middle(kept)) <= width)))
+
+
+def _most(stop: int, fits: Callable[[int], bool]) -> int:
+    """The largest number below ``stop`` that fits, where all below one that fits do; 0 if none does."""
+    return max(0, bisect.bisect_left(range(stop), True, key=lambda number: not fits(number)) - 1)
 
 
 def spaced(name: str) -> str:
@@ -206,11 +213,16 @@ def number_axis(style: Style, axes: Axes, low: float, high: float, most: int = 6
     axes.grid(axis="x", color=hexadecimal(style.grid), linewidth=0.8)
 
 
-def numbers_below(axes: Axes, low: float, high: float, most: int) -> None:
-    """The numbers of a horizontal axis from ``low`` to ``high``; none is cut off at an edge of the figure."""
+def numbers_below(axes: Axes, low: float, high: float, most: int, whole: bool = False) -> None:
+    """The numbers of a horizontal axis from ``low`` to ``high``, ``whole`` ones alone where it counts."""
     axes.set_xlim(low, high)
+    marks_below(axes, *_side_by_side(low, high, most, float(axes.bbox.width), whole))
+
+
+def marks_below(axes: Axes, marks: Sequence[float], texts: Sequence[str]) -> None:
+    """The texts of marks on a horizontal axis; those that an edge of the figure would cut off are left out."""
+    low, high = axes.get_xlim()
     left, right, edge = axes.bbox.x0, axes.bbox.x1, axes.figure.bbox.width
-    marks, texts = _side_by_side(low, high, most, float(right - left))
 
     def fits(mark: float, text: str) -> bool:
         at = left + (mark - low) / (high - low) * (right - left)
@@ -220,11 +232,11 @@ def numbers_below(axes: Axes, low: float, high: float, most: int) -> None:
     axes.set_xticks(marks, [text if fits(mark, text) else "" for mark, text in zip(marks, texts, strict=True)])
 
 
-def _side_by_side(low: float, high: float, most: int, pixels: float) -> tuple[list[float], list[str]]:
+def _side_by_side(low: float, high: float, most: int, pixels: float, whole: bool) -> tuple[list[float], list[str]]:
     """At most about ``most`` numbers of a horizontal axis of ``pixels``, as many as have room beside each other."""
     marks: list[float] = []
     for count in range(most, 1, -1):
-        marks = colour_bars.ticks(low, high, count)
+        marks = [mark for mark in colour_bars.ticks(low, high, count) if not whole or mark.is_integer()]
         texts = tick_words(marks)
         wide = max(map(text_width, texts), default=0) + _APART
         if all((after - mark) / (high - low) * pixels >= wide for mark, after in itertools.pairwise(marks)):
@@ -253,14 +265,36 @@ class NumbersLeft:
     def between(cls, low: float, high: float, most: int) -> NumbersLeft:
         """About ``most`` round numbers from ``low`` to ``high``."""
         marks = colour_bars.ticks(low, high, most)
-        texts = tick_words(marks)
+        return cls.at(marks, tick_words(marks))
+
+    @classmethod
+    def inside(cls, low: float, high: float, pixels: int) -> NumbersLeft:
+        """Numbers of an axis of ``pixels``, two at least, that reach over neither of its ends.
+
+        Examples
+        --------
+        >>> NumbersLeft.inside(0.0, 4.0, 200).texts, NumbersLeft.inside(-1.9, 1.9, 60).texts
+        (['1', '2', '3'], ['−1', '1'])
+        """
+        room = LINE / 2 / pixels * (high - low)
+        low, high = low + room, high - room
+        marks = colour_bars.ticks(low, high, max(2, pixels // _EACH))
+        if len(marks) < 2:
+            # One number does not tell the scale: the outermost of finer ones do.
+            fine = colour_bars.ticks(low, high, 10)
+            marks = [fine[0], fine[-1]]
+        return cls.at(marks, tick_words(marks))
+
+    @classmethod
+    def at(cls, marks: list[float], texts: list[str]) -> NumbersLeft:
+        """Texts at marks, with the width that they take."""
         return cls(marks, texts, max(map(text_width, texts), default=0) + _APART)
 
 
 def style_ticks(style: Style, axes: Axes) -> None:
     """The house's font and ink for the numbers of both axes."""
     for tick in [*axes.get_xticklabels(), *axes.get_yticklabels()]:
-        tick.set_fontproperties(fonts.plot_font(_POINTS))
+        tick.set_fontproperties(fonts.plot_font(_POINTS, text=tick.get_text()))
         tick.set_color(hexadecimal(style.ink))
 
 
@@ -269,10 +303,10 @@ def tick_words(marks: Sequence[float]) -> list[str]:
 
     Examples
     --------
-    >>> tick_words([-0.5, 0.0, 0.5]), tick_words([1000.5, 1001.0]), tick_words([0.0, 20000.0])
-    (['−0.5', '0.0', '0.5'], ['1,000.5', '1,001.0'], ['0', '20,000'])
-    >>> tick_words([0.0, 2.5e9, 5e9]), tick_words([0.2499925, 0.249995])
-    (['0', '2.5e+09', '5e+09'], ['0.2499925', '0.249995'])
+    >>> tick_words([-0.5, 0.0, 0.5]), tick_words([1000.5, 1001.0]), tick_words([-1.5, 1.5]), tick_words([0.0, 20000.0])
+    (['−0.5', '0.0', '0.5'], ['1,000.5', '1,001.0'], ['−1.5', '1.5'], ['0', '20,000'])
+    >>> tick_words([0.0, 2.5e9, 5e9]), tick_words([0.2499925, 0.249995]), tick_words([-2e-12, 0.0])
+    (['0', '2.5e+09', '5e+09'], ['0.2499925', '0.249995'], ['−2e−12', '0'])
     """
     if len(marks) < 2:
         return [number_words(mark) for mark in marks]
@@ -282,8 +316,8 @@ def tick_words(marks: Sequence[float]) -> list[str]:
         digits = next(
             d for d in range(1, 18) if all(abs(float(f"{mark:.{d}g}") - mark) < 1e-3 * step for mark in marks)
         )
-        return [f"{mark:.{digits}g}".replace("-", "−", 1) if mark else "0" for mark in marks]
-    decimals = next(d for d in range(7) if abs(round(step, d) - step) < 1e-3 * step)
+        return [f"{mark:.{digits}g}".replace("-", "−") if mark else "0" for mark in marks]
+    decimals = next(d for d in range(18) if all(abs(round(mark, d) - mark) < 1e-3 * step for mark in marks))
     return [f"{mark + 0.0:,.{decimals}f}".replace("-", "−") for mark in marks]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-import textwrap
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, final
@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from xaionnx.data.time_axis import TimeAxis
-from xaionnx.render import colour_bars, fonts, page
+from xaionnx.render import charts, colour_bars, fonts, page
 from xaionnx.render.themes import Style, hexadecimal
 from xaionnx.typing import Array, Floats
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# In pixels: width of the picture, and margins for the names of channels and the time axis.
-_WIDTH: Final = 1000
+PLOT: Final = 836
+"""Width of the lines in pixels."""
+
+# In pixels: margins, of which the left one grows with names and numbers, and that of the time axis.
 _LEFT: Final = 150
 _RIGHT: Final = 14
 BOTTOM: Final = 52
-PLOT: Final = _WIDTH - _LEFT - _RIGHT
-"""Width of the lines in pixels."""
 
 ROWS: Final = 64
 """Up to this many channels, each has its own row, as in an electroencephalogram."""
@@ -46,9 +46,14 @@ _STEREO: Final = 2
 _DECIBELS: Final = 70.0
 # Narrower segments than this, in pixels, are not divided by lines.
 _NARROW: Final = 4
-# Characters of a name, and of one of two lines beside numbers.
-_NAME: Final = 20
-_SHORT: Final = 11
+# The widest line of a name, and its distance from the numbers or the plot at its right.
+_NAME: Final = 180
+_BESIDE: Final = 14
+# Lines that change by less of their size are level, as are those of which the margin is less than the latter.
+_ROUNDING: Final = 1e-14
+_LEAST: Final = 1e-280
+# Most numbers of the time axis.
+_TIMES: Final = 9
 
 
 @final
@@ -98,54 +103,106 @@ def is_sound(signals: Floats, time: TimeAxis) -> bool:
     return fast and signals.shape[1] >= _SHORTEST and len(signals) <= _STEREO
 
 
+@final
+@dataclass(frozen=True)
+class _Box:
+    """A part of the picture, as wide as the lines, and what stands left of it: its name, and numbers of its axis."""
+
+    tall: int
+    name: tuple[str, ...]
+    numbers: charts.NumbersLeft | None
+
+    @property
+    def column(self) -> int:
+        """The pixels from the plot to the name."""
+        return _BESIDE + (self.numbers.width if self.numbers else 0)
+
+    @property
+    def width(self) -> int:
+        """The pixels that the lines of the name take."""
+        return max(map(charts.text_width, self.name), default=0)
+
+
 def draw_rows(style: Style, rows: Rows) -> Image.Image:
     """Rows of lines over their colours and, with many channels, a heat map beneath them."""
-    from matplotlib.figure import Figure
-
     count = len(rows.signals)
     apart = count <= ROWS
-    lines = count if apart else 1
-    tall = max(_ROW[0], min(_ROW[1], _TALL // lines)) if apart else _ROW[1]
-    gap = _WIDE_GAP if tall >= _NUMBERED else 2
-    mapped = 0 if apart or rows.same else max(200, min(600, 5 * count))
-    below = [deep for deep in (mapped, _SPECTRUM if rows.sound else 0) if deep]
-    height = lines * (tall + gap) - gap + sum(deep + _WIDE_GAP for deep in below) + BOTTOM
-    figure = Figure(figsize=(_WIDTH / 100, height / 100), dpi=100, facecolor=hexadecimal(style.paper))
     times, courses = _course(rows.signals, rows.steps)
-    for row in range(lines):
-        axes = _box(style, figure, row * (tall + gap), tall)
-        shown = courses[row : row + 1] if apart else courses
-        low, high = _ends(shown)
-        plain = np.broadcast_to(np.array(style.paper, np.uint8), rows.colours[:1].shape)
-        _colour(axes, rows, rows.colours[row : row + 1] if apart or rows.same else plain, low, high)
+    lines = list(courses[:, None]) if apart else [courses]
+    names = rows.names if apart else [f"{count} channels"]
+    tall = max(_ROW[0], min(_ROW[1], _TALL // len(lines))) if apart else _ROW[1]
+    mapped = not apart and not rows.same
+    boxes = [_line_box(name, line, tall) for name, line in zip(names, lines, strict=True)]
+    boxes += [_map_box(rows)] if mapped else []
+    boxes += [_Box(_SPECTRUM, ("kHz",), charts.NumbersLeft.inside(0, _rate(rows) / 2000, _SPECTRUM))] * rows.sound
+    figure, plots = _boxes(style, boxes, _WIDE_GAP if tall >= _NUMBERED else 2)
+    plain = np.broadcast_to(np.array(style.paper, np.uint8), rows.colours[:1].shape)
+    for row, (axes, line) in enumerate(zip(plots, lines, strict=False)):
+        coloured = rows.colours[row : row + 1] if apart or rows.same else plain
+        _colour(axes, rows, coloured, *_ends(line))
         if apart or rows.same:
             _divide(style, axes, rows, row)
-        _plot_lines(style, axes, rows.first + times * rows.unit, shown, apart and rows.steps == 1)
-        name = rows.names[row] if apart else f"{count} channels"
-        axes.set_ylabel(_label(name, 2 if tall >= _NUMBERED else 1), rotation=0, ha="right", va="center")
-        axes.yaxis.set_label_coords(-50 / PLOT if tall >= _NUMBERED else -8 / PLOT, 0.5)
-        axes.locator_params(axis="y", nbins=max(2, tall // 45))
-        if tall < _NUMBERED:
-            axes.set_yticks([])
-    upper = lines * (tall + gap) - gap + _WIDE_GAP
+        _plot_lines(style, axes, rows.first + times * rows.unit, line, apart and rows.steps == 1)
     if mapped:
-        axes = _box(style, figure, upper, mapped)
-        _colour(axes, rows, rows.colours, count - 0.5, -0.5)
-        marks = [int(place) for place in axes.get_yticks() if place in range(count)]
-        axes.set_yticks(marks, [_label(rows.names[place]) for place in marks])
-        upper += mapped + _WIDE_GAP
+        _colour(plots[len(lines)], rows, rows.colours, count - 0.5, -0.5)
     if rows.sound:
-        axes = _box(style, figure, upper, _SPECTRUM)
-        _draw_spectrum(style, axes, rows)
-    axes.tick_params(labelbottom=True)
-    axes.set_xlabel(fonts.plot_text(rows.time.label))
-    _date(axes, rows)
-    for one in figure.axes:
-        for text in [*one.get_xticklabels(), *one.get_yticklabels(), one.xaxis.label, one.yaxis.label]:
-            points = 8 if text is one.yaxis.label and tall < _NUMBERED else 10
-            text.set_fontproperties(fonts.plot_font(points, text=text.get_text()))
-            text.set_color(hexadecimal(style.ink))
+        _draw_spectrum(style, plots[-1], rows)
+    _write_times(style, figure, plots, rows)
+    for axes in plots:
+        charts.style_ticks(style, axes)
     return page.figure_picture(figure)
+
+
+def _line_box(name: str, line: Floats, tall: int) -> _Box:
+    """The box of a line; a low one has a name on one line, and no numbers."""
+    if tall < _NUMBERED:
+        return _Box(tall, (_one_line(name),), None)
+    return _Box(tall, charts.label(name, width=_NAME), charts.NumbersLeft.inside(*_ends(line), tall))
+
+
+def _map_box(rows: Rows) -> _Box:
+    """The box of the heat map, with the names of some of its channels."""
+    count = len(rows.signals)
+    tall = max(200, min(600, 5 * count))
+    marks = [place for place in charts.NumbersLeft.inside(-0.5, count - 0.5, tall).marks if place.is_integer()]
+    return _Box(tall, (), charts.NumbersLeft.at(marks, [_one_line(rows.names[int(place)]) for place in marks]))
+
+
+def _one_line(name: str) -> str:
+    return charts.condensed(charts.spaced(name), _NAME)
+
+
+def _boxes(style: Style, boxes: Sequence[_Box], gap: int) -> tuple[Figure, list[Axes]]:
+    """The boxes below each other with their names, which end at the left of the widest number, and their numbers."""
+    column = max(box.column for box in boxes if box.name)
+    left = max(_LEFT, *(4 + max(box.column, column + box.width) for box in boxes))
+    uppers = [0, *itertools.accumulate(box.tall + gap for box in boxes)]
+    figure = charts.blank(style, uppers[-1] - gap + BOTTOM, left + PLOT + _RIGHT)
+    plots = []
+    for box, upper in zip(boxes, uppers, strict=False):
+        axes = charts.plot(style, figure, left, upper, PLOT, box.tall)
+        for side in axes.spines.values():
+            side.set(visible=True, color=hexadecimal(style.faint))
+        axes.tick_params(axis="both", length=3, labelbottom=False)
+        marks, texts = (box.numbers.marks, box.numbers.texts) if box.numbers else ([], [])
+        axes.set_yticks(marks, list(map(fonts.plot_text, texts)))
+        charts.write(style, figure, "\n".join(box.name), left - column, upper + box.tall / 2, align="right")
+        plots.append(axes)
+    return figure, plots
+
+
+def _write_times(style: Style, figure: Figure, plots: Sequence[Axes], rows: Rows) -> None:
+    """The marks of time on all boxes, and their numbers or dates and the name of the axis below the last one."""
+    last = plots[-1]
+    last.tick_params(labelbottom=True)
+    if rows.time.dated:
+        charts.marks_below(last, *_dates(rows))
+    else:
+        charts.numbers_below(last, *last.get_xlim(), _TIMES, whole=not rows.time.unit)
+    for axes in plots[:-1]:
+        axes.set_xticks(last.get_xticks())
+    wide, tall = figure.bbox.size
+    charts.write(style, figure, rows.time.label, float(wide) - _RIGHT - PLOT / 2, float(tall) - 11, align="center")
 
 
 def strongest_of(rows: Floats, steps: int) -> Floats:
@@ -170,16 +227,6 @@ def _course(rows: Floats, steps: int) -> tuple[Floats, Floats]:
     return np.repeat(np.minimum(middle, rows.shape[1] - 1), 2), ends.reshape(len(rows), -1)
 
 
-def _box(style: Style, figure: Figure, upper: int, deep: int) -> Axes:
-    height = figure.get_figheight() * 100
-    axes = figure.add_axes((_LEFT / _WIDTH, 1 - (upper + deep) / height, PLOT / _WIDTH, deep / height))
-    for side in axes.spines.values():
-        side.set_color(hexadecimal(style.faint))
-    axes.set_facecolor(hexadecimal(style.paper))
-    axes.tick_params(axis="both", colors=hexadecimal(style.ink), length=3, labelbottom=False)
-    return axes
-
-
 def _colour(axes: Axes, rows: Rows, pixels: colour_bars.Swatches, low: float, high: float) -> None:
     """Colours from the first step to the last; the first row is at the top, as in pictures."""
     begin = rows.first - 0.5 * rows.unit
@@ -197,7 +244,7 @@ def _divide(style: Style, axes: Axes, rows: Rows, row: int) -> None:
     if (len(cuts) + 1) * _NARROW > PLOT:
         return
     for cut in cuts:
-        axes.axvline(rows.first + (cut - 0.5) * rows.unit, color=hexadecimal(style.faint), linewidth=0.5, alpha=0.6)
+        axes.axvline(rows.first + (cut - 0.5) * rows.unit, color=hexadecimal(style.faint), linewidth=0.4, alpha=0.6)
 
 
 def _draw_spectrum(style: Style, axes: Axes, rows: Rows) -> None:
@@ -205,7 +252,7 @@ def _draw_spectrum(style: Style, axes: Axes, rows: Rows) -> None:
     from scipy.signal import spectrogram
 
     signal = np.nan_to_num(rows.signals[0])
-    rate = {"s": 1.0, "ms": 1e3}.get(rows.time.unit, 1.0) / rows.time.step
+    rate = _rate(rows)
     # About as many windows as half the columns of pixels.
     size = int(2 ** np.clip(np.round(np.log2(4 * len(signal) / PLOT)), 6, 10))
     hop = max(1, len(signal) // PLOT)
@@ -222,29 +269,44 @@ def _draw_spectrum(style: Style, axes: Axes, rows: Rows) -> None:
     axes.imshow(np.rint(pixels).astype(np.uint8), extent=extent, aspect="auto", origin="lower")
     axes.set_xlim(rows.first - 0.5 * rows.unit, rows.first + (len(signal) - 0.5) * rows.unit)
     _divide(style, axes, rows, 0)
-    axes.set_ylabel("kHz", rotation=0, ha="right", va="center")
-    axes.yaxis.set_label_coords(-50 / PLOT, 0.5)
 
 
-def _date(axes: Axes, rows: Rows) -> None:
-    """Write dates on a time axis that has them, at whole hours and days."""
-    if not rows.time.dated:
-        return
+def _rate(rows: Rows) -> float:
+    """Steps per second of sound."""
+    return {"s": 1.0, "ms": 1e3}.get(rows.time.unit, 1.0) / rows.time.step
+
+
+def _dates(rows: Rows) -> tuple[list[float], list[str]]:
+    """The marks of a time axis with dates, at whole days, hours and parts of them, and their texts."""
     start, length = rows.time.date(0), rows.signals.shape[1]
-    lasts = rows.time.date(length - 1) - start
-    each = next((span for span in _TICKS if lasts <= span * _MOST_TICKS), lasts / _MOST_TICKS)
+    last, steps = rows.time.date(length - 1), max(length - 1, 1)
+    # Dates are whole microseconds, so that one step alone is not exact.
+    lasts = max(rows.time.date(steps) - start, datetime.timedelta.resolution)
+    # The axis is a step longer than from the first step to the last one.
+    axis = lasts * (length / steps)
+    each = next((span for span in _TICKS if axis <= span * _MOST_TICKS), axis / _MOST_TICKS)
     midnight = start.replace(hour=0, minute=0, second=0, microsecond=0)
-    marks = [midnight + each * number for number in range(int((start - midnight) / each), 3 * _MOST_TICKS)]
-    marks = [mark for mark in marks if start <= mark <= start + lasts]
-    step = (rows.time.date(1) - start).total_seconds()
-    form = "%Y-%m-%d" if each >= _DAY else "%m-%d %H:%M" if lasts >= _DAY else "%H:%M"
-    places = [(mark - start).total_seconds() / step for mark in marks]
-    axes.set_xticks(places, [f"{mark:{form}}" for mark in marks])
+    before = (start - midnight) // each
+    marks = [midnight + each * number for number in range(before, before + _MOST_TICKS + 2)]
+    marks = [mark for mark in marks if start <= mark <= last]
+    return [(mark - start) / lasts * steps for mark in marks], [_moment(mark, each, last - start) for mark in marks]
+
+
+def _moment(mark: datetime.datetime, each: datetime.timedelta, lasts: datetime.timedelta) -> str:
+    """The text of one of the marks at ``each`` of a time that ``lasts`` so long: it tells them apart."""
+    if each >= _DAY:
+        return f"{mark:%Y-%m-%d}"
+    if each >= _MINUTE:
+        return f"{mark:%m-%d %H:%M}" if lasts >= _DAY else f"{mark:%H:%M}"
+    return f"{mark:%H:%M:%S}" if each >= _SECOND else f"{mark:%H:%M:%S.%f}"[:-3]
 
 
 _DAY: Final = datetime.timedelta(days=1)
+_MINUTE: Final = datetime.timedelta(minutes=1)
+_SECOND: Final = datetime.timedelta(seconds=1)
 # Times between marks on an axis with dates, and their largest number.
 _TICKS: Final = (
+    *(datetime.timedelta(milliseconds=number) for number in (1, 2, 5, 10, 20, 50, 100, 200, 500)),
     *(datetime.timedelta(seconds=number) for number in (1, 5, 15, 60, 300, 900, 1800, 3600, 7200, 10800, 21600, 43200)),
     *(datetime.timedelta(days=number) for number in (1, 2, 7, 14, 28, 91, 182, 365)),
 )
@@ -256,10 +318,10 @@ def _plot_lines(style: Style, axes: Axes, times: Floats, lines: Floats, clear: b
     from matplotlib.patheffects import Normal, Stroke
 
     # A halo of the paper makes a line visible on the darkest red.
-    halo = [Stroke(linewidth=3.0, foreground=hexadecimal(style.paper), alpha=0.7), Normal()] if clear else []
+    halo = [Stroke(linewidth=2.5, foreground=hexadecimal(style.paper), alpha=0.7), Normal()] if clear else []
     # A single step has no line, so it is drawn as a dot.
     mark = "o" if lines.shape[1] == 1 else None
-    width, alpha = (1.2, 1.0) if clear else (0.7, 0.75 / len(lines) ** 0.15)
+    width, alpha = (1.0, 1.0) if clear else (0.6, 0.75 / len(lines) ** 0.15)
     for line in lines:
         axes.plot(
             times,
@@ -276,13 +338,8 @@ def _ends(lines: Floats) -> tuple[float, float]:
     """The limits of a row, with a margin around its lines."""
     finite = lines[np.isfinite(lines)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
-    room = 0.08 * (high - low) or 0.08 * abs(high) or 1.0
+    size = max(abs(low), abs(high))
+    # An axis of rounding errors alone has no numbers that tell its ends apart.
+    room = 0.08 * (high - low if high - low > _ROUNDING * size else size)
+    room = room if room > _LEAST else 1.0
     return low - room, high + room
-
-
-def _label(name: str, lines: int = 1) -> str:
-    """A name in one line, or in two beside the numbers of a high row."""
-    long = _SHORT if lines > 1 else _NAME
-    if lines > 1 and len(name) > long:
-        return fonts.plot_text("\n".join(textwrap.wrap(name, long, max_lines=lines, placeholder="…")))
-    return fonts.plot_text(name if len(name) <= long else f"{name[: long - 1]}…")
