@@ -86,6 +86,21 @@ def test_a_method_that_took_too_long_gets_the_time_that_the_others_left(monkeypa
         assert each["deletion"].count == 2
 
 
+@pytest.mark.parametrize(("seconds", "judged"), [(25, True), (120, False)])
+def test_a_single_method_may_take_what_later_rounds_would(monkeypatch, digits, seconds, judged):
+    """Of 100 s, the first round has 50 s; each explanation takes 25 s, and is done again for its price."""
+    found = recommend(
+        tiny.trained("digits_cnn"),
+        digits,
+        methods=["occlusion"],
+        metrics=["deletion"],
+        budget_s=100,
+        clock=slowed(monkeypatch, Occlusion, seconds),
+    )
+    assert [choice.method for choice in found.choices] == ["occlusion"] * judged
+    assert bool(found.table.refused) != judged
+
+
 def test_a_round_that_ended_early_does_not_say_that_inputs_are_missing(monkeypatch, digits):
     def ended(*given, **options):
         return dataclasses.replace(table_of(*given, **options), stopped="The time is used up.")

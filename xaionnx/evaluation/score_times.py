@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -155,6 +156,10 @@ class ScoreTimes:
             self.stopped[pair] = max(expected, _LONGER * self.stopped.get(pair, 0.0))
             for task in (pair, self._work_of(pair)):
                 self.rates.pop(task, None)
+
+    def forget_unbegun(self) -> None:
+        """Forget scores that were not begun when the time ended: nobody knows what they would have taken."""
+        self.stopped = {pair: seconds for pair, seconds in self.stopped.items() if math.isfinite(seconds)}
 
     def foreseen(self, pairs: Collection[Pair]) -> dict[Pair, float]:
         """Return what scores are expected to take for a sample, beside explanations that are done already.

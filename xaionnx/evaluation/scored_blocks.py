@@ -40,15 +40,17 @@ def table_of(  # noqa: PLR0913 - what scores depend on
     seed: int,
     time_left: TimeShare,
     times: ScoreTimes,
+    at_most: TimeShare | None = None,
     on_progress: OnTable | None = None,
 ) -> ScoreTable:
     """Return the scores of methods by metrics for the samples of some blocks, by the ``times`` of samples before them.
 
-    See `score_table`.
+    If nothing has a score when ``time_left`` is used up, the first samples have the time ``at_most``. See
+    `score_table`.
     """
     scoring = BlockScoring(blocks, methods, metrics, target, controls=controls, seed=seed, times=times)
     table = GrowingTable(scoring.provenance, [*by_name(methods), *by_name(metrics)])
-    scored = _ScoredBlocks(blocks, scoring, times, table, time_left, on_progress or _ignore)
+    scored = _ScoredBlocks(blocks, scoring, times, table, (time_left, at_most or time_left), on_progress or _ignore)
     if time_left.end is None:
         scored.all()
     else:
@@ -77,11 +79,12 @@ class _ScoredBlocks:
         scoring: BlockScoring,
         times: ScoreTimes,
         table: GrowingTable,
-        time_left: TimeShare,
+        time: tuple[TimeShare, TimeShare],
         tell: OnTable,
     ) -> None:
         self._blocks, self._scoring, self._times, self._table = blocks, scoring, times, table
-        self._time_left, self._tell = time_left, tell
+        self._tell = tell
+        self._time_left, self._at_most = time
 
     def all(self) -> None:
         """Score all samples."""
@@ -140,7 +143,10 @@ class _ScoredBlocks:
             self._tell(self._table.so_far(self._scoring.going))
 
     def _add_first(self, block: Block, to_come: int, compared: frozenset[Pair]) -> None:
-        """Add the scores of the first samples, by all for which there is time; some is kept for further samples."""
+        """Add the scores of the first samples, by all for which there is time.
+
+        Some is kept for further samples, unless nothing has a score without it.
+        """
         read, failed = self._scoring.read(block, keeps=True), set[Pair]()
         kept = self._time_left.left() / _OF_FURTHER if to_come else 0.0
         table = ScoreTable({}, inputs=read.names, left_out=read.left_out, labels=read.labels)
@@ -149,12 +155,16 @@ class _ScoredBlocks:
         def missing() -> frozenset[Pair]:
             return self._scoring.missing - compared - failed if read.names else frozenset()
 
-        while limits := plan.next(missing(), self._time_left.left() - kept):
-            *_, found = self._scoring.of(read, limits, Limits(self._time_left, limits))
-            table = beside(table, found)
-            failed |= plan.note(limits, self._scoring.missing, self._scoring.late)
-            if any(metric != ANY for _, metric in limits):
-                self._tell(self._table.so_far(self._scoring.going, table))
+        for time, unused in ((self._time_left, kept), (self._at_most, 0.0)):
+            while limits := plan.next(missing(), time.left() - unused):
+                *_, found = self._scoring.of(read, limits, Limits(time, limits))
+                table = beside(table, found)
+                failed |= plan.note(limits, self._scoring.missing, self._scoring.late)
+                if any(metric != ANY for _, metric in limits):
+                    self._tell(self._table.so_far(self._scoring.going, table))
+            if any(table.scores.values()):
+                break
+            self._times.forget_unbegun()
         self._scoring.give_up(missing(), TimeLimitError(TOO_LONG))
         self._table.add(dataclasses.replace(table, refused={**table.refused, **self._scoring.reasons()}))
         self._scoring.count += len(read.names)

@@ -85,8 +85,9 @@ def recommend(  # noqa: PLR0913 - options of a public function, by keyword
     model, x, target, seed
         As in :func:`xaionnx.evaluate`.
     budget_s : float
-        Seconds. Each round may take half of what is left, and each score an equal share of that, see
-        :func:`xaionnx.evaluation.score_table`; a score that needs longer gives the last rank.
+        Seconds. Each round may take half of what is left, and the first one more if nothing has a score by then; each
+        score has an equal share of that, see :func:`xaionnx.evaluation.score_table`, and one that needs longer gives
+        the last rank.
     methods : sequence of str or Explainer, optional
         The candidates; all methods if None.
     metrics : sequence of str or Metric
@@ -154,6 +155,7 @@ def recommend(  # noqa: PLR0913 - options of a public function, by keyword
                 seed=seed,
                 time_left=share,
                 times=times,
+                at_most=time_left,
                 on_progress=None if start else tell,
             )
             table = joined(table, found).without_refusals_of_scored()

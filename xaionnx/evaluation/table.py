@@ -106,7 +106,7 @@ class ScoreTable:
 
         Examples
         --------
-        >>> refused = {"cam": "too slow", "lrp by road": "too slow", "lime": "too slow"}
+        >>> refused = {"cam": "too slow", "cam by road": "too slow", "lrp by road": "too slow", "lime": "too slow"}
         >>> ScoreTable({}, refused).without_scores()
         [('too slow', ('cam', 'lime')), ('too slow', ('lrp by road',))]
         """
@@ -116,12 +116,20 @@ class ScoreTable:
         return [(reason, tuple(names)) for (reason, *_), names in groups.items()]
 
     def _refused_together(self) -> dict[str, str]:
-        """Why there are no scores; a metric that has none in place of the methods by it, if most have one reason."""
+        """Why there are no scores; a metric that has none in place of the methods by it, if most have one reason.
+
+        A method is named alone too, where that is the reason of all its scores.
+        """
         by_metric, known = dict[str, Counter[str]](), {*self.metrics}
-        for name, reason in self.refused.items():
+        named = {
+            name: reason
+            for name, reason in self.refused.items()
+            if _BY not in name or reason != self.refused.get(name.partition(_BY)[0])
+        }
+        for name, reason in named.items():
             by_metric.setdefault(name.partition(_BY)[2], Counter())[reason] += 1
         found = dict[str, str]()
-        for name, reason in self.refused.items():
+        for name, reason in named.items():
             metric = name.partition(_BY)[2]
             together = metric and metric not in known and _of_most(by_metric[metric], reason)
             found[metric if together else name] = reason
