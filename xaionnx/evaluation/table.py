@@ -118,14 +118,14 @@ class ScoreTable:
     def _refused_together(self) -> dict[str, str]:
         """Why there are no scores; a metric that has none in place of the methods by it, if most have one reason.
 
-        A method is named alone too, where that is the reason of all its scores.
+        A method without any score is named alone too, if that is the reason of it.
         """
         by_metric, known = dict[str, Counter[str]](), {*self.metrics}
-        named = {
-            name: reason
-            for name, reason in self.refused.items()
-            if _BY not in name or reason != self.refused.get(name.partition(_BY)[0])
-        }
+        named = dict[str, str]()
+        for name, reason in self.refused.items():
+            method = name.partition(_BY)[0]
+            if method == name or self.has_scores(method) or reason != self.refused.get(method):
+                named[name] = reason
         for name, reason in named.items():
             by_metric.setdefault(name.partition(_BY)[2], Counter())[reason] += 1
         found = dict[str, str]()
