@@ -204,10 +204,12 @@ def _of_files(files: Sequence[Path]) -> tuple[Units, Labels | None]:
 def _of_folder(folder: Path) -> tuple[FileUnits, Labels | None]:
     """The files of a folder and of its subfolders, and the names of these as labels."""
     files, start = files_in(str(folder)), len(str(folder / "_")) - 1
-    ends = [file.find(os.sep, start) for file in files]
-    labels = [file[start:end] if end >= 0 else None for file, end in zip(files, ends, strict=True)]
     units = FileUnits(tuple(files), str(folder), listed=True)
-    return units, labels if any(labels) else None
+    # A folder's own files precede those of its subfolders.
+    if os.sep not in files[-1][start:]:
+        return units, None
+    ends = [file.find(os.sep, start) for file in files]
+    return units, [file[start:end] if end >= 0 else None for file, end in zip(files, ends, strict=True)]
 
 
 def labels_from_file(path: Path, files: Sequence[str]) -> list[Label | None]:
