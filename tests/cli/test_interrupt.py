@@ -73,7 +73,9 @@ TABLE = ("explain", "feature_ablation", MODELS / "german_credit_mlp.onnx", "--no
 
 @pytest.mark.parametrize("place", ["out.npz", "out"])
 def test_finished_inputs_are_kept(start, tmp_path, rows, place):
-    told, _ = _interrupt(start(*TABLE, rows, "-o", tmp_path / place), "evaluations in")
+    process = start(*TABLE, rows, "-o", tmp_path / place)
+    told, seconds = _interrupt(process, "evaluations in")
+    assert process.returncode == 130, (process.returncode, told, seconds)
     done = int(told.removeprefix("xaionnx: interrupted; ").split()[0])
     assert told == f"xaionnx: interrupted; {_inputs(done)} done and saved in {tmp_path / place}.\n"
     if place == "out.npz":
